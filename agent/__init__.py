@@ -1,0 +1,1 @@
+"""The process that decides: schedule, hearing, upstream, console; and the `courtroom` command."""

@@ -1,0 +1,1 @@
+"""Device drivers. They import nothing of the other packages."""

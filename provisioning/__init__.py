@@ -1,0 +1,1 @@
+"""Setting a room up: its configuration, enrolment and updates."""

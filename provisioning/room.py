@@ -1,0 +1,275 @@
+"""``room.toml``: what a courtroom consists of. The schema alone; reading and explaining mistakes is ``room_file.py``.
+
+Every device has an ``id`` that names its tracks. Secrets never stand in the file: a password is read from ``password_file``.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from recorder.record.layout import ID_PATTERN
+
+Id = Annotated[str, Field(pattern=f"^{ID_PATTERN}$")]
+
+
+class Stanza(BaseModel):
+    """Base of all tables: an unknown key is a mistake, not a wish."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Room(Stanza):
+    """``[room]``: which courtroom this is."""
+
+    id: Id
+    court: str
+    name: str = ""
+    timezone: str = "Asia/Almaty"
+
+
+class Storage(Stanza):
+    """``[storage]``: the disk that leads, the second disk, and how much is kept back for the last entries."""
+
+    primary: str
+    mirror: str | None = None
+    ballast_mib: int = Field(default=64, ge=1, le=4096)
+    warn_hours: float = Field(default=8, gt=0)
+    memory_mib: int = Field(default=256, ge=16, le=8192)
+    """How much finished media may wait in memory while a disk stalls before fragments are given up."""
+
+
+class FileKey(Stanza):
+    """``[signing]`` with ``kind = "file"``: a PEM key and its certificate chain, the device's first."""
+
+    kind: Literal["file"]
+    key: str
+    chain: str
+
+
+class CredentialKey(Stanza):
+    """``kind = "credential"``: names under systemd's ``$CREDENTIALS_DIRECTORY``."""
+
+    kind: Literal["credential"]
+    key: str = "device-key"
+    chain: str = "device-chain"
+
+
+class TokenKey(Stanza):
+    """``kind = "pkcs11"``: a key that never leaves its token."""
+
+    kind: Literal["pkcs11"]
+    module: str
+    token: str
+    label: str
+    pin_file: str
+    chain: str
+
+
+Signing = Annotated[FileKey | CredentialKey | TokenKey, Field(discriminator="kind")]
+
+
+class RecipientCertificate(Stanza):
+    """``[[recipient]]``: who can decrypt (an RSA certificate of at least 2,048 bits), for which levels."""
+
+    name: str
+    certificate: str
+    levels: list[Literal["open", "closed", "secret", "identity"]] = ["open", "closed", "secret", "identity"]
+
+
+class Timestamp(Stanza):
+    """``[timestamp]``: an RFC 3161 authority asked at the seal. Its silence delays nothing: the record seals without."""
+
+    url: str
+    roots: str
+    timeout_s: float = Field(default=10, gt=0, le=120)
+
+
+class Encoding(Stanza):
+    """``[encoding]``: ``auto`` takes a hardware encoder where a trial encode proves that it works."""
+
+    h264: Literal["auto", "libx264", "h264_qsv", "h264_nvenc", "h264_v4l2m2m"] = "auto"
+    preset: str = "superfast"
+    crf: int = Field(default=23, ge=10, le=40)
+    gop_s: float = Field(default=4, gt=0, le=10)
+
+
+class Device(Stanza):
+    """What every device has."""
+
+    id: Id
+    label: str = ""
+    serial: str = ""
+    latency_us: int = 0
+
+
+class CameraDevice(Device):
+    """What every camera has: a picture that a raw camera is encoded to, and whether a low rung may be made for viewers."""
+
+    record: Literal["as-delivered", "h264"] = "as-delivered"
+    low_rung: bool = True
+
+
+class V4l2Camera(CameraDevice):
+    """A USB or capture-card camera, by ``/dev/v4l/by-path/…`` so that a replug finds the same one."""
+
+    driver: Literal["v4l2"]
+    path: str
+    format: Literal["yuyv422", "mjpeg", "h264"] = "yuyv422"
+    width: int = Field(default=1280, ge=16, le=7680)
+    height: int = Field(default=720, ge=16, le=4320)
+    fps: int = Field(default=25, ge=1, le=120)
+
+
+class RtspCamera(CameraDevice):
+    """A network camera over TCP. ``sub_url`` is its low stream for viewers; ``audio`` records its sound as ``<id>-sound``."""
+
+    driver: Literal["rtsp"]
+    url: str = Field(pattern=r"^rtsps?://")
+    sub_url: str | None = Field(default=None, pattern=r"^rtsps?://")
+    user: str = ""
+    password_file: str = ""
+    audio: bool = False
+
+
+class PatternCamera(CameraDevice):
+    """A moving test picture with wall clock and frame number, a flash each 5 s."""
+
+    driver: Literal["test-pattern"]
+    width: int = Field(default=1280, ge=160, le=3840, multiple_of=2)
+    height: int = Field(default=720, ge=90, le=2160, multiple_of=2)
+    fps: int = Field(default=25, ge=1, le=60)
+
+
+Camera = Annotated[V4l2Camera | RtspCamera | PatternCamera, Field(discriminator="driver")]
+
+
+class Channel(Stanza):
+    """One microphone of a device: its track, where it hangs, and whether the room mix hears it."""
+
+    id: Id
+    label: str = ""
+    number: int = Field(ge=1, le=64)
+    mix_gain_db: float = Field(default=0.0, ge=-60, le=20)
+    in_mix: bool = True
+
+
+class MicrophoneDevice(Device):
+    """What every microphone device has: the channels to record, each a track."""
+
+    channels: list[Channel] = Field(min_length=1)
+
+
+class AlsaMicrophone(MicrophoneDevice):
+    """An ALSA card by name: ``hw:CARD=…,DEV=…``, never by number. ``open_channels`` is how many the card wants opened (default: enough)."""
+
+    driver: Literal["alsa"]
+    device: str
+    rate_hz: int = Field(default=48_000, ge=8_000, le=192_000)
+    open_channels: int | None = Field(default=None, ge=1, le=64)
+
+
+class PortAudioMicrophone(MicrophoneDevice):
+    """A sound device by the name that ``courtroom devices`` prints."""
+
+    driver: Literal["portaudio"]
+    device: str
+    rate_hz: int = Field(default=48_000, ge=8_000, le=192_000)
+
+
+class RtspMicrophone(MicrophoneDevice):
+    """Sound of an RTSP stream, recorded as delivered where MP4 holds the codec, else as FLAC."""
+
+    driver: Literal["rtsp"]
+    url: str = Field(pattern=r"^rtsps?://")
+    user: str = ""
+    password_file: str = ""
+
+
+class Aes67Microphone(MicrophoneDevice):
+    """An AES67 stream by its SDP file."""
+
+    driver: Literal["aes67"]
+    sdp: str
+
+
+class ToneMicrophone(MicrophoneDevice):
+    """A test tone a channel, with a beep each 5 s together with the test picture's flash."""
+
+    driver: Literal["test-tone"]
+    rate_hz: Literal[48_000] = 48_000
+
+
+Microphone = Annotated[
+    AlsaMicrophone | PortAudioMicrophone | RtspMicrophone | Aes67Microphone | ToneMicrophone, Field(discriminator="driver")
+]
+
+
+class Mix(Stanza):
+    """``[mix]``: the room mix of all channels with ``in_mix``, recorded as ``room-mix`` (Opus)."""
+
+    enabled: bool = True
+    bitrate_bps: int = Field(default=64_000, ge=16_000, le=256_000)
+
+
+class Speaker(Stanza):
+    """``[speaker]``: the loudspeakers; ``device`` is a PortAudio name or ``none`` (recorded as ``room-out``, played nowhere)."""
+
+    device: str = "none"
+    bitrate_bps: int = Field(default=48_000, ge=16_000, le=256_000)
+
+
+class Ingest(Stanza):
+    """``[ingest]``: limits for participants' media."""
+
+    enabled: bool = False
+    max_tracks: int = Field(default=40, ge=1, le=200)
+    track_bytes_per_s: int = Field(default=1_500_000, ge=1_000)
+    user: str = ""
+    """Only this system user may connect (default: the recorder's own)."""
+
+
+class Watch(Stanza):
+    """``[watch]``: proof of sound and picture. ``baseline`` is the file that ``courtroom baseline`` writes."""
+
+    enabled: bool = True
+    baseline: str = ""
+    alarm_s: float = Field(default=8, ge=2, le=60)
+
+
+class RoomConfig(Stanza):
+    """The whole file."""
+
+    room: Room
+    storage: Storage
+    signing: Signing
+    recipient: list[RecipientCertificate] = []
+    timestamp: Timestamp | None = None
+    encoding: Encoding = Encoding()
+    camera: list[Camera] = []
+    microphone: list[Microphone] = []
+    mix: Mix = Mix()
+    speaker: Speaker | None = None
+    ingest: Ingest = Ingest()
+    watch: Watch = Watch()
+    centre_roots: str = ""
+    """PEM file of the authorities that vouch for devices and receipts; ``courtroom verify`` uses it where --ca is not given."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "RoomConfig":
+        seen: dict[str, str] = {"room-mix": "[mix]", "room-out": "[speaker]"}
+        names = [(camera.id, f"camera '{camera.id}'") for camera in self.camera]
+        names += [(f"{c.id}-sound", f"the sound of camera '{c.id}'") for c in self.camera if isinstance(c, RtspCamera) and c.audio]
+        names += [(ch.id, f"channel '{ch.id}' of microphone '{mic.id}'") for mic in self.microphone for ch in mic.channels]
+        for name, place in names:
+            if name in seen:
+                raise ValueError(f"two tracks are called '{name}': {seen[name]} and {place}; rename one")
+            if name.startswith("remote-"):
+                raise ValueError(f"{place}: names that begin with 'remote-' belong to participants; rename it")
+            seen[name] = place
+        devices = [d.id for d in (*self.camera, *self.microphone)]
+        for device in devices:
+            if devices.count(device) > 1:
+                raise ValueError(f"two devices are called '{device}'; rename one")
+        if not devices:
+            raise ValueError("no camera and no microphone; `courtroom devices` prints stanzas to paste")
+        return self

@@ -1,0 +1,1 @@
+"""The recorder's children: one killable process a device."""

@@ -1,0 +1,1 @@
+"""Messages of the recorder's sockets. Pure; anyone may import it."""

@@ -1,0 +1,176 @@
+"""The control socket ``<run>/control.sock``: JSON lines, a request each, answered by one ``Reply``; ``Subscribe`` is answered by a
+``Status`` line at least five times a second for as long as the reader keeps up. Only the agent's user may connect (SO_PEERCRED)."""
+
+from typing import Literal
+
+import msgspec
+
+from recorder.record.entries import Level, PausedState
+
+State = Literal["idle", "open", "off_record", "privileged", "deliberation", "closing"]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_unknown_fields=True):
+    """Base of the requests."""
+
+
+class Start(Request, tag="start"):
+    """Begin a session of a hearing. Refused while one is running."""
+
+    hearing: str
+    actor: str
+    case: str = ""
+    title: str = ""
+    start_token: str = ""
+    level: Level = "open"
+
+
+class PauseRequest(Request, tag="pause"):
+    """Leave the state open: ``off_record`` stops the record alone, the two others drop every sample at the device."""
+
+    state: PausedState
+    actor: str
+    reason: str = ""
+    order: str = ""
+
+
+class ResumeRequest(Request, tag="resume"):
+    """Record again. Takes a named person."""
+
+    actor: str
+
+
+class AddNote(Request, tag="note"):
+    """A note; ``at_us`` is session time (default now)."""
+
+    author: str
+    text: str
+    at_us: int | None = None
+
+
+class SetLevel(Request, tag="level"):
+    """What follows is of this level."""
+
+    level: Level
+    actor: str
+    order: str = ""
+
+
+class BindRequest(Request, tag="bind"):
+    """The session belongs to this hearing."""
+
+    hearing: str
+    actor: str
+    case: str = ""
+    reason: str = ""
+
+
+class StopRequest(Request, tag="stop"):
+    """End the session and seal the record; answered when it is sealed."""
+
+    actor: str
+    reason: str = "ended"
+
+
+class ArmRequest(Request, tag="arm"):
+    """Arm or wipe the pre-roll."""
+
+    on: bool
+    actor: str
+
+
+class KeyframeRequest(Request, tag="keyframe"):
+    """A new GOP on this track."""
+
+    track: str
+
+
+class AddReceipt(Request, tag="receipt"):
+    """The centre's receipt for a head (JSON of ``checkpoint.Receipt``), to be stored in ``anchors.jsonl``."""
+
+    receipt: str
+
+
+class GetStatus(Request, tag="status"):
+    """One ``Status``."""
+
+
+class Subscribe(Request, tag="subscribe"):
+    """A stream of ``Status``."""
+
+
+AnyRequest = (
+    Start | PauseRequest | ResumeRequest | AddNote | SetLevel | BindRequest | StopRequest | ArmRequest | KeyframeRequest | AddReceipt
+    | GetStatus | Subscribe
+)  # fmt: skip
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="done"):
+    """The answer: ``ok``, or the error in words with what to do. ``record`` is the path of the session's record."""
+
+    ok: bool
+    error: str = ""
+    record: str = ""
+    t_us: int = 0
+
+
+class ChannelStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One track as the room sees it now. Levels are dBFS, None for video."""
+
+    track: str
+    kind: Literal["video", "audio"]
+    device: str
+    live: bool
+    units: int
+    dropped: int
+    rms_dbfs: float | None = None
+    peak_dbfs: float | None = None
+    clipped: int = 0
+    drift_ppb: int | None = None
+    bytes_written: int = 0
+    written_us: int = 0
+    gap: str = ""
+
+
+class DiskStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One disk: free bytes, and for how many hours they last at the present rate (None while nothing is recorded)."""
+
+    disk: Literal["primary", "mirror"]
+    path: str
+    state: str
+    free_bytes: int
+    hours_left: float | None
+    lag_bytes: int = 0
+
+
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """An alarm that is on."""
+
+    code: str
+    track: str
+    detail: str
+    since_us: int
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="status"):
+    """The recorder as it is now."""
+
+    state: State
+    record: str
+    hearing: str
+    t_us: int
+    entries: int
+    head: str
+    head_at: int
+    signed_at: int
+    commit_p99_us: int
+    preroll_armed: bool
+    channels: list[ChannelStatus]
+    disks: list[DiskStatus]
+    alarms: list[Alarm]
+
+
+FromRecorder = Reply | Status
+json_encoder = msgspec.json.Encoder()
+requests = msgspec.json.Decoder(AnyRequest)
+from_recorder = msgspec.json.Decoder(FromRecorder)

@@ -1,0 +1,73 @@
+"""What vks may say to the recorder's ingest child, and to the speaker child: nothing else exists on those sockets.
+
+``<run>/ingest.sock`` takes participants' media as received; ``<run>/room-out.sock`` takes the sound for the courtroom's loudspeakers
+(``RoomOut`` heads, 48 kHz mono signed 16-bit bodies). No message can stop, pause or steer a recording, and no name becomes a path
+before it passed ``layout.is_id``.
+"""
+
+from typing import Literal
+
+import msgspec
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="m", forbid_unknown_fields=True):
+    """Base of ingest's messages."""
+
+
+class TrackStart(Message, tag="track_start"):
+    """A participant's track begins; the recorder names it ``remote-<track>``."""
+
+    track: str
+    kind: Literal["video", "audio"]
+    codec: Literal["h264", "opus"]
+    label: str
+
+
+class MediaPacket(Message, tag="media"):
+    """One access unit (Annex B) or Opus packet as received; the body holds it. ``mono_us`` is its time on CLOCK_MONOTONIC."""
+
+    track: str
+    mono_us: int
+    dur_us: int
+    key: bool
+
+
+class TrackStop(Message, tag="track_stop"):
+    """The track ended; the cause is a code such as ``left`` or ``disconnected``."""
+
+    track: str
+    cause: str
+    detail: str = ""
+
+
+class Quality(Message, tag="quality"):
+    """Loss, jitter, disconnects, who spoke when."""
+
+    track: str
+    name: str
+    data: dict[str, str | int]
+
+
+class KeyframeWanted(Message, tag="keyframe_wanted"):
+    """To vks: the record needs a keyframe of this track."""
+
+    track: str
+
+
+class Refusal(Message, tag="refusal"):
+    """To vks: that was refused; the connection closes after it."""
+
+    what: str
+    detail: str
+
+
+class RoomOut(Message, tag="room_out"):
+    """Head of a block of samples for the loudspeakers."""
+
+    mono_us: int
+
+
+encoder = msgspec.msgpack.Encoder()
+from_vks = msgspec.msgpack.Decoder(TrackStart | MediaPacket | TrackStop | Quality)
+from_ingest = msgspec.msgpack.Decoder(KeyframeWanted | Refusal)
+from_room_out = msgspec.msgpack.Decoder(RoomOut)

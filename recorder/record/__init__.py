@@ -1,0 +1,1 @@
+"""The record: its format, journal and verification. Pure; anyone may import it."""

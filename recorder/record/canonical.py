@@ -1,0 +1,67 @@
+"""Canonical JSON: the one byte form in which a journal line may be written.
+
+A restriction of RFC 8785 (JSON Canonicalization Scheme) that a person can read and that any tool can hash: keys sorted, no white space,
+UTF-8 in normalisation form C, no floating-point numbers, integers below 2^53. Decoding accepts nothing but that form: a line whose
+re-encoding differs from its bytes (a duplicate key, a space, an escaped letter) is refused, so two different lines never mean the same.
+"""
+
+import unicodedata
+from typing import Any
+
+import msgspec
+
+MAX_INTEGER = 2**53 - 1
+
+Json = dict[str, Any] | list[Any] | str | int | bool | None
+
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+class NotCanonicalError(ValueError):
+    """A value or a line that has no canonical form; the message says why."""
+
+
+def encode(value: Any) -> bytes:  # noqa: ANN401 - a struct or plain JSON
+    """Encode a msgspec struct or a plain JSON value as canonical bytes, without a line end.
+
+    Raises:
+        NotCanonicalError: a float, an integer of 2^53 or more, or text that is not in form C.
+    """
+    plain = msgspec.to_builtins(value)
+    _check(plain)
+    return _encoder.encode(plain)
+
+
+def decode(line: bytes) -> Any:  # noqa: ANN401 - plain JSON
+    """Decode canonical bytes into plain JSON values.
+
+    Raises:
+        NotCanonicalError: the bytes are not JSON, or not in canonical form.
+    """
+    try:
+        value = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotCanonicalError(f"not JSON: {error}") from error
+    if encode(value) != line:
+        raise NotCanonicalError("not in canonical form (duplicate key, order, space or escape)")
+    return value
+
+
+def _check(value: Json) -> None:
+    if isinstance(value, str):
+        if not unicodedata.is_normalized("NFC", value):
+            raise NotCanonicalError(f"text is not in normalisation form C: {value!r}")
+    elif isinstance(value, bool) or value is None:
+        pass
+    elif isinstance(value, int):
+        if abs(value) > MAX_INTEGER:
+            raise NotCanonicalError(f"integer out of range: {value}")
+    elif isinstance(value, list):
+        for item in value:
+            _check(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check(key)
+            _check(item)
+    else:
+        raise NotCanonicalError(f"no canonical form for {type(value).__name__}")

@@ -1,0 +1,64 @@
+"""Names of the files of a record, and the rules for names that come from outside.
+
+``<record>/`` is named ``<date>_<room>_<uuid>`` and holds ``journal.jsonl`` (and ``journal-0002.jsonl`` … after a failed sync of the one
+before), ``anchors.jsonl``, ``keys/``, ``tracks/<track>/``, and from the seal on ``manifest.json``, ``device-chain.pem``, ``SHA256SUMS``,
+``SHA256SUMS.p7s`` and ``SHA256SUMS.p7s.tsr``.
+"""
+
+import re
+from pathlib import PurePosixPath
+
+JOURNAL = "journal.jsonl"
+ANCHORS = "anchors.jsonl"
+KEYS = "keys"
+TRACKS = "tracks"
+MANIFEST = "manifest.json"
+DEVICE_CHAIN = "device-chain.pem"
+SUMS = "SHA256SUMS"
+SUMS_SIGNATURE = "SHA256SUMS.p7s"
+SUMS_TIMESTAMP = "SHA256SUMS.p7s.tsr"
+UNHASHED = frozenset({SUMS, SUMS_SIGNATURE, SUMS_TIMESTAMP, ANCHORS})
+"""Files of a sealed record that SHA256SUMS cannot list: itself, what signs it, and the receipts that still arrive after the seal."""
+
+ID_PATTERN = r"[a-z0-9](?:[a-z0-9.-]{0,46}[a-z0-9])?"
+_id = re.compile(ID_PATTERN)
+_journal = re.compile(r"journal(?:-(\d{4}))?\.jsonl")
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` may name a track, device or room: at most 48 of a-z, 0-9, dot and dash, no dot or dash at an end, no '..'."""
+    return _id.fullmatch(text) is not None and ".." not in text
+
+
+def journal_file(number: int) -> str:
+    """Name of the record's ``number``-th journal file, counted from 1."""
+    return JOURNAL if number == 1 else f"journal-{number:04d}.jsonl"
+
+
+def journal_number(name: str) -> int | None:
+    """Which journal file ``name`` is, counted from 1, or None."""
+    match = _journal.fullmatch(name)
+    if match is None:
+        return None
+    return int(match[1]) if match[1] else 1
+
+
+def init_file(track: str, part: int) -> str:
+    """Path of a part's CMAF header, relative to the record."""
+    return f"{TRACKS}/{track}/init-{part:02d}.mp4"
+
+
+def segment_file(track: str, segment: int) -> str:
+    """Path of a segment, relative to the record."""
+    return f"{TRACKS}/{track}/seg-{segment:06d}.m4s"
+
+
+def key_file(track: str, part: int) -> str:
+    """Path of a part's wrapped media key (CMS EnvelopedData, DER), relative to the record."""
+    return f"{KEYS}/{track}-{part:02d}.cms"
+
+
+def is_inside(path: str) -> bool:
+    """Whether a relative path from a journal or a list stays inside the record and is in its plainest form."""
+    pure = PurePosixPath(path)
+    return bool(path) and not pure.is_absolute() and ".." not in pure.parts and str(pure) == path and "\x00" not in path
