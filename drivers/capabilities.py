@@ -99,6 +99,7 @@ class Source(Protocol):
 
         Raises:
             SourceLostError: the device gives no more.
+
         """
         ...
 

@@ -39,7 +39,8 @@ class MediaKey(msgspec.Struct, frozen=True, kw_only=True):
 
 class StartPart(Message, tag="start_part"):
     """Make fragments of what is captured from ``from_mono_us`` on. Session time is ``mono_us - origin_mono_us``; ``tracks`` maps each
-    track to be recorded to its part number, ``keys`` to its key (absent: written in the clear)."""
+    track to be recorded to its part number, ``keys`` to its key (absent: written in the clear).
+    """
 
     from_mono_us: int
     origin_mono_us: int

@@ -1,5 +1,6 @@
 """The control socket ``<run>/control.sock``: JSON lines, a request each, answered by one ``Reply``; ``Subscribe`` is answered by a
-``Status`` line at least five times a second for as long as the reader keeps up. Only the agent's user may connect (SO_PEERCRED)."""
+``Status`` line at least five times a second for as long as the reader keeps up. Only the agent's user may connect (SO_PEERCRED).
+"""
 
 from typing import Literal
 

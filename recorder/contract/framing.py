@@ -32,6 +32,7 @@ class FrameReader:
 
         Raises:
             FrameError: a length is over the limit.
+
         """
         self._buffer += data
         frames: list[tuple[bytes, bytes]] = []

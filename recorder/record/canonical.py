@@ -26,6 +26,7 @@ def encode(value: Any) -> bytes:  # noqa: ANN401 - a struct or plain JSON
 
     Raises:
         NotCanonicalError: a float, an integer of 2^53 or more, or text that is not in form C.
+
     """
     plain = msgspec.to_builtins(value)
     _check(plain)
@@ -37,6 +38,7 @@ def decode(line: bytes) -> Any:  # noqa: ANN401 - plain JSON
 
     Raises:
         NotCanonicalError: the bytes are not JSON, or not in canonical form.
+
     """
     try:
         value = msgspec.json.decode(line)
