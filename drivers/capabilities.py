@@ -6,7 +6,7 @@ give no more. A driver never reconnects, encodes, resamples or waits out a fault
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import av
 import numpy as np
@@ -27,7 +27,7 @@ class SourceLostError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoFormat:
-    """A picture stream. ``codec`` is ``raw`` for pictures, else FFmpeg's name of the encoding; ``template`` is then the demuxer's stream."""
+    """A picture stream. ``codec`` is ``raw`` for pictures, else FFmpeg's name; ``template`` is then the demuxer's stream."""
 
     codec: str
     width: int
@@ -38,7 +38,7 @@ class VideoFormat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioFormat:
-    """A sound stream. ``codec`` is ``pcm`` for samples, else FFmpeg's name of the encoding. ``bits`` is 16 or 24 (held in int32, high-aligned)."""
+    """A sound stream. ``codec`` is ``pcm`` for samples, else FFmpeg's name. ``bits`` is 16, or 24 (in the high bits of int32)."""
 
     codec: str
     rate_hz: int
@@ -63,7 +63,7 @@ class Encoded:
     """One packet as the device encoded it (its pts and dts in ``packet.time_base``); ``device_us`` is its pts in microseconds."""
 
     stream: str
-    packet: av.Packet
+    packet: av.Packet[Any]
     device_us: int
     arrival_us: int
     ntp_us: int | None = None

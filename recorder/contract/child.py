@@ -19,7 +19,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="m", forbid_u
 # core -> child
 
 
-class Configure(Message, tag="configure"):
+class Configure(Message, frozen=True, kw_only=True, tag="configure"):
     """Who the child is: the device's stanza of room.toml (JSON form of its pydantic model) and where its sockets go."""
 
     device: dict[str, Any]
@@ -37,9 +37,11 @@ class MediaKey(msgspec.Struct, frozen=True, kw_only=True):
     kid: bytes
 
 
-class StartPart(Message, tag="start_part"):
-    """Make fragments of what is captured from ``from_mono_us`` on. Session time is ``mono_us - origin_mono_us``; ``tracks`` maps each
-    track to be recorded to its part number, ``keys`` to its key (absent: written in the clear).
+class StartPart(Message, frozen=True, kw_only=True, tag="start_part"):
+    """Make fragments of what is captured from ``from_mono_us`` on.
+
+    Session time is ``mono_us - origin_mono_us``; ``tracks`` maps each track to be recorded to its part number, ``keys`` to its key
+    (absent: written in the clear).
     """
 
     from_mono_us: int
@@ -48,31 +50,31 @@ class StartPart(Message, tag="start_part"):
     keys: dict[str, MediaKey] = {}
 
 
-class StopPart(Message, tag="stop_part"):
+class StopPart(Message, frozen=True, kw_only=True, tag="stop_part"):
     """Close the running part at this capture time, to the sample where the child encodes, and answer ``PartEnded`` for each track."""
 
     at_mono_us: int
 
 
-class Mute(Message, tag="mute"):
+class Mute(Message, frozen=True, kw_only=True, tag="mute"):
     """Drop (or take again) all that the device gives, before encoder, bus and meters; wipes every buffer. Answered by ``Muted``."""
 
     on: bool
 
 
-class ArmPreroll(Message, tag="arm_preroll"):
+class ArmPreroll(Message, frozen=True, kw_only=True, tag="arm_preroll"):
     """Keep the last ``seconds`` encrypted in memory; 0 wipes and disarms."""
 
     seconds: int
 
 
-class RequestKeyframe(Message, tag="request_keyframe"):
+class RequestKeyframe(Message, frozen=True, kw_only=True, tag="request_keyframe"):
     """Begin a new GOP soon, where the child encodes."""
 
     track: str
 
 
-class WatchPart(Message, tag="watch_part"):
+class WatchPart(Message, frozen=True, kw_only=True, tag="watch_part"):
     """To the watch child: a part was begun in this file; ``key`` opens it."""
 
     track: str
@@ -82,7 +84,7 @@ class WatchPart(Message, tag="watch_part"):
     key: bytes | None
 
 
-class WatchCommitted(Message, tag="watch_committed"):
+class WatchCommitted(Message, frozen=True, kw_only=True, tag="watch_committed"):
     """To the watch child: these bytes of a segment are on the disk; ``t0`` and ``dur`` in the part's timescale."""
 
     track: str
@@ -94,7 +96,7 @@ class WatchCommitted(Message, tag="watch_committed"):
     dur: int
 
 
-class Seats(Message, tag="seats"):
+class Seats(Message, frozen=True, kw_only=True, tag="seats"):
     """To the watch child: which tracks are expected to be silent now (muted seats)."""
 
     muted: list[str]
@@ -103,7 +105,7 @@ class Seats(Message, tag="seats"):
 # child -> core
 
 
-class Opened(Message, tag="opened"):
+class Opened(Message, frozen=True, kw_only=True, tag="opened"):
     """The device is open and delivers. ``continuous`` is False for sources that may rightly be quiet (room-out, participants)."""
 
     driver: str
@@ -114,7 +116,7 @@ class Opened(Message, tag="opened"):
     continuous: bool = True
 
 
-class Init(Message, tag="init"):
+class Init(Message, frozen=True, kw_only=True, tag="init"):
     """A part's CMAF header; the body holds its bytes."""
 
     track: str
@@ -129,7 +131,7 @@ class Init(Message, tag="init"):
     label: str = ""
 
 
-class Fragment(Message, tag="fragment"):
+class Fragment(Message, frozen=True, kw_only=True, tag="fragment"):
     """A finished CMAF fragment; the body holds its bytes, already encrypted, with ``tfdt`` on the session clock.
 
     ``new_segment`` asks that a new segment file begin with it (it starts with a random access point and 60 s have passed).
@@ -144,7 +146,7 @@ class Fragment(Message, tag="fragment"):
     new_segment: bool
 
 
-class PartEnded(Message, tag="part_ended"):
+class PartEnded(Message, frozen=True, kw_only=True, tag="part_ended"):
     """All fragments of the part were sent; its media ends at session time ``end_us`` (None: it never had any)."""
 
     track: str
@@ -152,7 +154,7 @@ class PartEnded(Message, tag="part_ended"):
     end_us: int | None
 
 
-class Muted(Message, tag="muted"):
+class Muted(Message, frozen=True, kw_only=True, tag="muted"):
     """``Mute`` took effect at this time."""
 
     on: bool
@@ -168,7 +170,7 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     clipped: int
 
 
-class Levels(Message, tag="levels"):
+class Levels(Message, frozen=True, kw_only=True, tag="levels"):
     """Meters of the device's channels, at least 5 a second."""
 
     channels: list[Level]
@@ -187,13 +189,13 @@ class TrackStats(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
-class Stats(Message, tag="stats"):
+class Stats(Message, frozen=True, kw_only=True, tag="stats"):
     """Sent at least 4 a second while the device delivers: the core's proof that the child lives."""
 
     tracks: list[TrackStats]
 
 
-class DriftMeasured(Message, tag="drift_measured"):
+class DriftMeasured(Message, frozen=True, kw_only=True, tag="drift_measured"):
     """Device clock against CLOCK_MONOTONIC, each 10 s: at device time ``media_us``, fitted monotonic time ``mono_us``."""
 
     track: str
@@ -203,7 +205,7 @@ class DriftMeasured(Message, tag="drift_measured"):
     error_us: int
 
 
-class SenderReportSeen(Message, tag="sender_report_seen"):
+class SenderReportSeen(Message, frozen=True, kw_only=True, tag="sender_report_seen"):
     """An RTCP sender report: the device's NTP time (microseconds since 1970) for the capture time ``mono_us``."""
 
     track: str
@@ -211,14 +213,14 @@ class SenderReportSeen(Message, tag="sender_report_seen"):
     ntp_us: int
 
 
-class SourceLost(Message, tag="source_lost"):
-    """The device is gone; the child exits after this. ``cause`` is a code (``unplugged``, ``eof``, ``timeout``, ``error``, ``format``)."""
+class SourceLost(Message, frozen=True, kw_only=True, tag="source_lost"):
+    """The device is gone; the child then exits. ``cause`` is a code (``unplugged``, ``eof``, ``timeout``, ``error``, ``format``)."""
 
     cause: str
     detail: str
 
 
-class TrackOpened(Message, tag="track_opened"):
+class TrackOpened(Message, frozen=True, kw_only=True, tag="track_opened"):
     """From ingest: a participant's track wants to be recorded (the core answers with ``StartPart`` while the session is open)."""
 
     track: str
@@ -226,7 +228,7 @@ class TrackOpened(Message, tag="track_opened"):
     label: str
 
 
-class TrackClosed(Message, tag="track_closed"):
+class TrackClosed(Message, frozen=True, kw_only=True, tag="track_closed"):
     """From ingest: the participant's track ended, with the cause."""
 
     track: str
@@ -234,7 +236,7 @@ class TrackClosed(Message, tag="track_closed"):
     detail: str
 
 
-class QualityEvent(Message, tag="quality_event"):
+class QualityEvent(Message, frozen=True, kw_only=True, tag="quality_event"):
     """From ingest: something about a participant for the journal."""
 
     track: str
@@ -242,14 +244,14 @@ class QualityEvent(Message, tag="quality_event"):
     data: dict[str, str | int]
 
 
-class Refused(Message, tag="refused"):
+class Refused(Message, frozen=True, kw_only=True, tag="refused"):
     """From ingest: a peer asked for what it may not have."""
 
     what: str
     detail: str
 
 
-class Finding(Message, tag="finding"):
+class Finding(Message, frozen=True, kw_only=True, tag="finding"):
     """From the watch: what was read back from the disk raises (``on``) or ends an alarm. ``at_us`` is session time."""
 
     track: str
@@ -259,7 +261,7 @@ class Finding(Message, tag="finding"):
     detail: str
 
 
-class Baseline(Message, tag="baseline"):
+class Baseline(Message, frozen=True, kw_only=True, tag="baseline"):
     """From the watch: measured values of a track on the disk over the last second, for ``status`` and ``courtroom baseline``."""
 
     track: str

@@ -1,5 +1,7 @@
-"""The control socket ``<run>/control.sock``: JSON lines, a request each, answered by one ``Reply``; ``Subscribe`` is answered by a
-``Status`` line at least five times a second for as long as the reader keeps up. Only the agent's user may connect (SO_PEERCRED).
+"""The control socket ``<run>/control.sock``: JSON lines, a request each, answered by one ``Reply``.
+
+``Subscribe`` is answered by a ``Status`` line at least five times a second for as long as the reader keeps up. Only the agent's user may
+connect (SO_PEERCRED).
 """
 
 from typing import Literal
@@ -15,7 +17,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_
     """Base of the requests."""
 
 
-class Start(Request, tag="start"):
+class Start(Request, frozen=True, kw_only=True, tag="start"):
     """Begin a session of a hearing. Refused while one is running."""
 
     hearing: str
@@ -26,7 +28,7 @@ class Start(Request, tag="start"):
     level: Level = "open"
 
 
-class PauseRequest(Request, tag="pause"):
+class PauseRequest(Request, frozen=True, kw_only=True, tag="pause"):
     """Leave the state open: ``off_record`` stops the record alone, the two others drop every sample at the device."""
 
     state: PausedState
@@ -35,13 +37,13 @@ class PauseRequest(Request, tag="pause"):
     order: str = ""
 
 
-class ResumeRequest(Request, tag="resume"):
+class ResumeRequest(Request, frozen=True, kw_only=True, tag="resume"):
     """Record again. Takes a named person."""
 
     actor: str
 
 
-class AddNote(Request, tag="note"):
+class AddNote(Request, frozen=True, kw_only=True, tag="note"):
     """A note; ``at_us`` is session time (default now)."""
 
     author: str
@@ -49,7 +51,7 @@ class AddNote(Request, tag="note"):
     at_us: int | None = None
 
 
-class SetLevel(Request, tag="level"):
+class SetLevel(Request, frozen=True, kw_only=True, tag="level"):
     """What follows is of this level."""
 
     level: Level
@@ -57,7 +59,7 @@ class SetLevel(Request, tag="level"):
     order: str = ""
 
 
-class BindRequest(Request, tag="bind"):
+class BindRequest(Request, frozen=True, kw_only=True, tag="bind"):
     """The session belongs to this hearing."""
 
     hearing: str
@@ -66,37 +68,37 @@ class BindRequest(Request, tag="bind"):
     reason: str = ""
 
 
-class StopRequest(Request, tag="stop"):
+class StopRequest(Request, frozen=True, kw_only=True, tag="stop"):
     """End the session and seal the record; answered when it is sealed."""
 
     actor: str
     reason: str = "ended"
 
 
-class ArmRequest(Request, tag="arm"):
+class ArmRequest(Request, frozen=True, kw_only=True, tag="arm"):
     """Arm or wipe the pre-roll."""
 
     on: bool
     actor: str
 
 
-class KeyframeRequest(Request, tag="keyframe"):
+class KeyframeRequest(Request, frozen=True, kw_only=True, tag="keyframe"):
     """A new GOP on this track."""
 
     track: str
 
 
-class AddReceipt(Request, tag="receipt"):
+class AddReceipt(Request, frozen=True, kw_only=True, tag="receipt"):
     """The centre's receipt for a head (JSON of ``checkpoint.Receipt``), to be stored in ``anchors.jsonl``."""
 
     receipt: str
 
 
-class GetStatus(Request, tag="status"):
+class GetStatus(Request, frozen=True, kw_only=True, tag="status"):
     """One ``Status``."""
 
 
-class Subscribe(Request, tag="subscribe"):
+class Subscribe(Request, frozen=True, kw_only=True, tag="subscribe"):
     """A stream of ``Status``."""
 
 

@@ -14,7 +14,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="m", forbid_u
     """Base of ingest's messages."""
 
 
-class TrackStart(Message, tag="track_start"):
+class TrackStart(Message, frozen=True, kw_only=True, tag="track_start"):
     """A participant's track begins; the recorder names it ``remote-<track>``."""
 
     track: str
@@ -23,7 +23,7 @@ class TrackStart(Message, tag="track_start"):
     label: str
 
 
-class MediaPacket(Message, tag="media"):
+class MediaPacket(Message, frozen=True, kw_only=True, tag="media"):
     """One access unit (Annex B) or Opus packet as received; the body holds it. ``mono_us`` is its time on CLOCK_MONOTONIC."""
 
     track: str
@@ -32,7 +32,7 @@ class MediaPacket(Message, tag="media"):
     key: bool
 
 
-class TrackStop(Message, tag="track_stop"):
+class TrackStop(Message, frozen=True, kw_only=True, tag="track_stop"):
     """The track ended; the cause is a code such as ``left`` or ``disconnected``."""
 
     track: str
@@ -40,7 +40,7 @@ class TrackStop(Message, tag="track_stop"):
     detail: str = ""
 
 
-class Quality(Message, tag="quality"):
+class Quality(Message, frozen=True, kw_only=True, tag="quality"):
     """Loss, jitter, disconnects, who spoke when."""
 
     track: str
@@ -48,20 +48,20 @@ class Quality(Message, tag="quality"):
     data: dict[str, str | int]
 
 
-class KeyframeWanted(Message, tag="keyframe_wanted"):
+class KeyframeWanted(Message, frozen=True, kw_only=True, tag="keyframe_wanted"):
     """To vks: the record needs a keyframe of this track."""
 
     track: str
 
 
-class Refusal(Message, tag="refusal"):
+class Refusal(Message, frozen=True, kw_only=True, tag="refusal"):
     """To vks: that was refused; the connection closes after it."""
 
     what: str
     detail: str
 
 
-class RoomOut(Message, tag="room_out"):
+class RoomOut(Message, frozen=True, kw_only=True, tag="room_out"):
     """Head of a block of samples for the loudspeakers."""
 
     mono_us: int

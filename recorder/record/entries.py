@@ -62,7 +62,7 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     certificate_sha256: str
 
 
-class Genesis(Entry, tag="genesis"):
+class Genesis(Entry, frozen=True, kw_only=True, tag="genesis"):
     """First line: which hearing, where, by which device, with what, and what came before."""
 
     record: str
@@ -87,7 +87,7 @@ class Genesis(Entry, tag="genesis"):
     signature: Literal["ecdsa-p256-sha256"] = "ecdsa-p256-sha256"
 
 
-class Init(Entry, tag="init"):
+class Init(Entry, frozen=True, kw_only=True, tag="init"):
     """A part of a track begins: its CMAF header was written. ``key`` names the CMS file that holds the wrapped media key."""
 
     track: str
@@ -107,7 +107,7 @@ class Init(Entry, tag="init"):
     label: str = ""
 
 
-class Frag(Entry, tag="frag"):
+class Frag(Entry, frozen=True, kw_only=True, tag="frag"):
     """A CMAF fragment (moof and mdat) lies on the disk: bytes ``off`` to ``off+len`` of segment ``seg``.
 
     ``n`` counts a track's fragments from 0 without a hole; ``t0`` and ``dur`` are in the part's timescale, on the session clock.
@@ -124,7 +124,7 @@ class Frag(Entry, tag="frag"):
     dur: int
 
 
-class Segment(Entry, tag="segment"):
+class Segment(Entry, frozen=True, kw_only=True, tag="segment"):
     """A segment file is closed: its whole length and hash. ``file`` is relative to the record."""
 
     track: str
@@ -134,7 +134,7 @@ class Segment(Entry, tag="segment"):
     sha256: str
 
 
-class Key(Entry, tag="key"):
+class Key(Entry, frozen=True, kw_only=True, tag="key"):
     """A wrapped media key was written and synced (before its part's first fragment)."""
 
     track: str
@@ -144,8 +144,8 @@ class Key(Entry, tag="key"):
     sha256: str
 
 
-class Checkpoint(Entry, tag="ckpt"):
-    """The device's signature over the head of the chain at line ``at`` (``signing_text`` in ``checkpoint.py``). ``sig`` is base64 of DER."""
+class Checkpoint(Entry, frozen=True, kw_only=True, tag="ckpt"):
+    """The device's signature over the chain's head at line ``at`` (``signing_text`` in ``checkpoint.py``). ``sig`` is base64 of DER."""
 
     at: int
     head: str
@@ -153,14 +153,14 @@ class Checkpoint(Entry, tag="ckpt"):
     key_id: str
 
 
-class Receipt(Entry, tag="receipt"):
+class Receipt(Entry, frozen=True, kw_only=True, tag="receipt"):
     """The centre's receipt for the head at line ``at`` has been stored in ``anchors.jsonl``; the hash is that of its raw line."""
 
     at: int
     receipt_sha256: str
 
 
-class Pause(Entry, tag="pause"):
+class Pause(Entry, frozen=True, kw_only=True, tag="pause"):
     """From ``from_us`` on nothing is recorded, by order of ``actor``."""
 
     state: PausedState
@@ -170,7 +170,7 @@ class Pause(Entry, tag="pause"):
     from_us: int
 
 
-class Resume(Entry, tag="resume"):
+class Resume(Entry, frozen=True, kw_only=True, tag="resume"):
     """Recording goes on at ``to_us``."""
 
     state: PausedState
@@ -179,25 +179,25 @@ class Resume(Entry, tag="resume"):
     to_us: int
 
 
-class Alive(Entry, tag="alive"):
+class Alive(Entry, frozen=True, kw_only=True, tag="alive"):
     """The recorder was there, in this state, while nothing was recorded (at most 10 s apart)."""
 
     state: PausedState
 
 
-class Clock(Entry, tag="clock"):
+class Clock(Entry, frozen=True, kw_only=True, tag="clock"):
     """The map from session time to UTC at this line."""
 
     clock: ClockState
 
 
-class ClockStep(Entry, tag="clock_step"):
+class ClockStep(Entry, frozen=True, kw_only=True, tag="clock_step"):
     """The PC's wall clock moved against its monotonic clock by ``delta_us``."""
 
     delta_us: int
 
 
-class Drift(Entry, tag="drift"):
+class Drift(Entry, frozen=True, kw_only=True, tag="drift"):
     """A device's clock against CLOCK_MONOTONIC: ``drift_ppb`` > 0 where the device runs fast; ``error_us`` is the fit's residual."""
 
     track: str
@@ -207,7 +207,7 @@ class Drift(Entry, tag="drift"):
     error_us: int
 
 
-class SenderReport(Entry, tag="sender_report"):
+class SenderReport(Entry, frozen=True, kw_only=True, tag="sender_report"):
     """An RTCP sender report of a network device: its own wall clock (``ntp_us`` since 1970) at session time ``media_us``."""
 
     track: str
@@ -215,14 +215,14 @@ class SenderReport(Entry, tag="sender_report"):
     ntp_us: int
 
 
-class SourceChange(Entry, tag="source_change"):
+class SourceChange(Entry, frozen=True, kw_only=True, tag="source_change"):
     """A device came back, or changed its format; ``detail`` says how."""
 
     track: str
     detail: str
 
 
-class Gap(Entry, tag="gap"):
+class Gap(Entry, frozen=True, kw_only=True, tag="gap"):
     """A track stopped: no media from session time ``from_us`` on. ``cause`` is a code, ``detail`` is plain words."""
 
     track: str
@@ -231,7 +231,7 @@ class Gap(Entry, tag="gap"):
     from_us: int
 
 
-class GapEnd(Entry, tag="gap_end"):
+class GapEnd(Entry, frozen=True, kw_only=True, tag="gap_end"):
     """The track's media goes on at ``to_us``."""
 
     track: str
@@ -239,7 +239,7 @@ class GapEnd(Entry, tag="gap_end"):
     to_us: int
 
 
-class Overflow(Entry, tag="overflow"):
+class Overflow(Entry, frozen=True, kw_only=True, tag="overflow"):
     """The disk took nothing for so long that finished fragments had to be given up."""
 
     track: str
@@ -249,7 +249,7 @@ class Overflow(Entry, tag="overflow"):
     to_us: int
 
 
-class DiskState(Entry, tag="disk_state"):
+class DiskState(Entry, frozen=True, kw_only=True, tag="disk_state"):
     """A disk changed: failed, full, left, came back, was caught up, took the lead."""
 
     disk: Literal["primary", "mirror"]
@@ -257,7 +257,7 @@ class DiskState(Entry, tag="disk_state"):
     detail: str
 
 
-class Alarm(Entry, tag="alarm"):
+class Alarm(Entry, frozen=True, kw_only=True, tag="alarm"):
     """An alarm was raised (``on``) or ended: source, disk, signing, proof of sound or picture."""
 
     code: str
@@ -266,7 +266,7 @@ class Alarm(Entry, tag="alarm"):
     detail: str
 
 
-class Note(Entry, tag="note"):
+class Note(Entry, frozen=True, kw_only=True, tag="note"):
     """A person's note at session time ``at_us``."""
 
     author: str
@@ -274,7 +274,7 @@ class Note(Entry, tag="note"):
     at_us: int
 
 
-class LevelChange(Entry, tag="level"):
+class LevelChange(Entry, frozen=True, kw_only=True, tag="level"):
     """What follows ``from_us`` is of this level, by order of ``actor``."""
 
     level: Level
@@ -283,7 +283,7 @@ class LevelChange(Entry, tag="level"):
     from_us: int
 
 
-class Bind(Entry, tag="bind"):
+class Bind(Entry, frozen=True, kw_only=True, tag="bind"):
     """The session belongs to another hearing than was thought."""
 
     hearing: str
@@ -292,7 +292,7 @@ class Bind(Entry, tag="bind"):
     reason: str
 
 
-class Event(Entry, tag="event"):
+class Event(Entry, frozen=True, kw_only=True, tag="event"):
     """Something that another process tells for the record (a participant's link quality, who spoke); ``data`` holds codes and integers."""
 
     source: str
@@ -310,7 +310,7 @@ class ByteRange(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-class Recovered(Entry, tag="recovered"):
+class Recovered(Entry, frozen=True, kw_only=True, tag="recovered"):
     """The recorder came back after a crash or power cut. The file is never truncated: what lies behind the last valid line is named here.
 
     ``last`` is the last valid line's number; ``torn`` are unjournaled bytes (of the journal: a torn line); ``damaged`` are journaled
@@ -338,7 +338,7 @@ class TrackTotal(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-class Seal(Entry, tag="seal"):
+class Seal(Entry, frozen=True, kw_only=True, tag="seal"):
     """Nothing follows but the last checkpoint."""
 
     reason: str
