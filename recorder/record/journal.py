@@ -1,0 +1,95 @@
+"""The journal's chain: each line carries the hash of the line before it.
+
+``Chain`` makes lines, ``read_line`` checks one against the head before it. Neither touches a file. A torn last line (power cut) is no
+line; what may stand behind it, and how a reader goes on, is told at ``entries.Recovered``.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import msgspec
+
+from recorder.record import canonical
+from recorder.record.entries import FIRST_PREV, FORMAT_VERSION, AnyEntry, Entry, Line
+
+LINE_FIELDS = frozenset({"v", "seq", "prev", "mono_us", "utc_us", "t_us"})
+MAX_LINE_BYTES = 1024 * 1024
+
+
+class JournalError(ValueError):
+    """A line that is no valid continuation of the chain; ``kind`` is a code, the message says what is wrong."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the chain stands: the last line's number and the SHA-256 (hex) of its raw bytes."""
+
+    at: int
+    sha256: str
+
+
+BEFORE_FIRST = Head(-1, FIRST_PREV)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The clocks when a line was made."""
+
+    mono_us: int
+    utc_us: int
+    t_us: int
+
+
+class Chain:
+    """Makes the next line. Holds nothing but the head, so that a recovered chain goes on from where it was cut."""
+
+    def __init__(self, head: Head = BEFORE_FIRST) -> None:
+        self.head = head
+
+    def line(self, entry: Entry, times: Times) -> bytes:
+        """Return the raw line with its line end, and move the head on to it."""
+        fields = msgspec.to_builtins(entry)
+        fields |= {
+            "v": FORMAT_VERSION,
+            "seq": self.head.at + 1,
+            "prev": self.head.sha256,
+            "mono_us": times.mono_us,
+            "utc_us": times.utc_us,
+            "t_us": times.t_us,
+        }
+        raw = canonical.encode(fields)
+        self.head = Head(self.head.at + 1, hashlib.sha256(raw).hexdigest())
+        return raw + b"\n"
+
+
+def read_line(raw: bytes, head: Head) -> tuple[Line, AnyEntry, Head]:
+    """Check one raw line (without its line end) against the head before it.
+
+    Returns:
+        The line's common fields, its entry, and the new head.
+
+    Raises:
+        JournalError: kinds ``not_canonical``, ``fields``, ``version``, ``sequence`` and ``chain``.
+    """
+    if len(raw) > MAX_LINE_BYTES:
+        raise JournalError("not_canonical", "line is longer than 1 MiB")
+    try:
+        fields = canonical.decode(raw)
+    except canonical.NotCanonicalError as error:
+        raise JournalError("not_canonical", str(error)) from error
+    try:
+        line = msgspec.convert(fields, Line)
+        entry = msgspec.convert({key: value for key, value in fields.items() if key not in LINE_FIELDS}, AnyEntry)
+    except (msgspec.ValidationError, AttributeError) as error:
+        raise JournalError("fields", str(error)) from error
+    if line.v != FORMAT_VERSION:
+        raise JournalError("version", f"format version {line.v}, this verifier knows {FORMAT_VERSION}")
+    if line.seq != head.at + 1:
+        raise JournalError("sequence", f"line number {line.seq} where {head.at + 1} must stand")
+    if line.prev != head.sha256:
+        raise JournalError("chain", f"line {line.seq} does not follow the line before it")
+    return line, entry, Head(line.seq, hashlib.sha256(raw).hexdigest())
