@@ -273,7 +273,7 @@ ToChild = (
     Configure | StartPart | StopPart | Mute | ArmPreroll | RequestKeyframe | WatchPart | WatchCommitted | Seats
 )  # fmt: skip
 FromChild = (
-    Opened | Init | Fragment | PartEnded | Muted | Levels | Stats | DriftMeasured | SenderReportSeen | SourceLost | TrackOpened | TrackClosed
+    """The device is gone; the child then exits. ``cause``: ``unplugged``, ``eof``, ``timeout``, ``error``, ``format``, ``missing``."""
     | QualityEvent | Refused | Finding | Baseline
 )  # fmt: skip
 
