@@ -273,8 +273,8 @@ ToChild = (
     Configure | StartPart | StopPart | Mute | ArmPreroll | RequestKeyframe | WatchPart | WatchCommitted | Seats
 )  # fmt: skip
 FromChild = (
-    """The device is gone; the child then exits. ``cause``: ``unplugged``, ``eof``, ``timeout``, ``error``, ``format``, ``missing``."""
-    | QualityEvent | Refused | Finding | Baseline
+    Opened | Init | Fragment | PartEnded | Muted | Levels | Stats | DriftMeasured | SenderReportSeen | SourceLost | TrackOpened
+    | TrackClosed | QualityEvent | Refused | Finding | Baseline
 )  # fmt: skip
 
 encoder = msgspec.msgpack.Encoder()
