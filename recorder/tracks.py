@@ -1,0 +1,107 @@
+"""What the core knows of each track while a session runs: its part, where its media ends, and whether it is missing. Pure.
+
+A *gap* begins where a track's media ended although it should go on, and ends with the first media after it. Both are entries of the
+journal; between two fragments that do not meet there is a gap as well, even where the device never said so.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from recorder.record.entries import Entry, Gap, GapEnd
+
+SEAM_US = 150_000
+"""How far two fragments may lie apart before that is a gap: three FLAC blocks, or four frames at 25 fps, plus the clock's re-basing."""
+
+
+@dataclass(slots=True)
+class Track:
+    """One track of the running session. Times are session time."""
+
+    name: str
+    kind: Literal["video", "audio"]
+    device: str
+    continuous: bool
+    part: int = -1
+    next_part: int = 0
+    awaiting_from_us: int | None = None
+    """Since when media is due (the part's start), while none has come."""
+    end_us: int | None = None
+    """Where the media that has come ends."""
+    gap_from_us: int | None = None
+    gap_cause: str = ""
+    running: bool = False
+    bytes: int = 0
+    total_us: int = 0
+
+    def start(self, from_us: int) -> int:
+        """A new part begins at ``from_us``; returns its number."""
+        self.part = self.next_part
+        self.next_part += 1
+        self.running = True
+        self.awaiting_from_us = from_us
+        return self.part
+
+    def lost(self, cause: str, detail: str, now_us: int) -> list[Entry]:
+        """The device is gone while media was due; a gap opens where its media ended (once, whatever causes follow)."""
+        was_running, self.running = self.running, False
+        if not self.continuous or not was_running or self.gap_from_us is not None:
+            return []
+        from_us = self._due_us(now_us)
+        self.gap_from_us, self.gap_cause = from_us, cause
+        return [Gap(track=self.name, cause=cause, detail=detail, from_us=from_us)]
+
+    def missing(self, cause: str, detail: str, from_us: int) -> list[Entry]:
+        """The track is due from ``from_us`` on and its device is not there."""
+        if not self.continuous or self.gap_from_us is not None:
+            return []
+        self.gap_from_us, self.gap_cause = from_us, cause
+        return [Gap(track=self.name, cause=cause, detail=detail, from_us=from_us)]
+
+    def fragment(self, start_us: int, end_us: int, size_bytes: int) -> list[Entry]:
+        """Media from ``start_us`` to ``end_us`` has come; returns the gap entries that it closes or shows."""
+        entries: list[Entry] = []
+        if self.gap_from_us is not None:
+            entries.append(GapEnd(track=self.name, from_us=self.gap_from_us, to_us=max(start_us, self.gap_from_us)))
+            self.gap_from_us = None
+        elif self.continuous:
+            due_us = self._due_us(start_us)
+            if start_us - due_us > SEAM_US:
+                first = self.awaiting_from_us is not None
+                cause, detail = (
+                    ("awaiting_keyframe", "the camera's next keyframe") if first else ("device_lost_media", "by its own timestamps")
+                )
+                entries += [
+                    Gap(track=self.name, cause=cause, detail=detail, from_us=due_us),
+                    GapEnd(track=self.name, from_us=due_us, to_us=start_us),
+                ]
+        self.awaiting_from_us = None
+        self.end_us = max(end_us, self.end_us or 0)
+        self.bytes += size_bytes
+        self.total_us += end_us - start_us
+        return entries
+
+    def paused(self, at_us: int) -> list[Entry]:
+        """The session stops recording at ``at_us``: a gap that is open ends there, for from there on nothing is due."""
+        self.running = False
+        self.awaiting_from_us = None
+        if self.gap_from_us is None:
+            return []
+        entry = GapEnd(track=self.name, from_us=self.gap_from_us, to_us=max(at_us, self.gap_from_us))
+        self.gap_from_us = None
+        return [entry]
+
+    def _due_us(self, otherwise_us: int) -> int:
+        if self.awaiting_from_us is not None:
+            return self.awaiting_from_us
+        return self.end_us if self.end_us is not None else otherwise_us
+
+
+@dataclass(slots=True)
+class PausedTime:
+    """How long the session was in each paused state."""
+
+    sums_us: dict[str, int] = field(default_factory=dict)
+
+    def add(self, state: str, from_us: int, to_us: int) -> None:
+        """Add an interval."""
+        self.sums_us[state] = self.sums_us.get(state, 0) + max(0, to_us - from_us)
