@@ -105,7 +105,6 @@ class ChildProcess:
     async def _keep_running(self) -> None:
         delay_s = RETRY_FIRST_S
         while not self._closing.is_set():
-            self.opened, self._lost = None, None
             status = await self._run_once()
             if self.opened is not None:
                 delay_s = RETRY_FIRST_S
@@ -118,6 +117,7 @@ class ChildProcess:
 
     async def _run_once(self) -> int:
         """Start the child, hand over all that it says until its link closes, and return its wait status."""
+        self.opened, self._lost = None, None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.pid = os.posix_spawn(  # noqa: ASYNC221 - takes about a millisecond, and must be this thread: it is the parent (PDEATHSIG)

@@ -67,9 +67,8 @@ class Track:
             due_us = self._due_us(start_us)
             if start_us - due_us > SEAM_US:
                 first = self.awaiting_from_us is not None
-                cause, detail = (
-                    ("awaiting_keyframe", "the camera's next keyframe") if first else ("device_lost_media", "by its own timestamps")
-                )
+                cause = "awaiting_keyframe" if first else "device_lost_media"
+                detail = "until the device's next keyframe" if first else "by the device's own timestamps"
                 entries += [
                     Gap(track=self.name, cause=cause, detail=detail, from_us=due_us),
                     GapEnd(track=self.name, from_us=due_us, to_us=start_us),

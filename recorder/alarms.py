@@ -1,0 +1,33 @@
+"""Which alarms are on. Pure. An alarm is raised once and ended once, however often its cause is seen in between."""
+
+from recorder.contract.control import Alarm
+from recorder.record import entries
+
+
+class Alarms:
+    """The alarms of the room, each known by its code and track (empty: the room's)."""
+
+    def __init__(self) -> None:
+        self._on: dict[tuple[str, str], Alarm] = {}
+
+    def set(self, code: str, track: str, *, on: bool, detail: str, now_us: int) -> entries.Alarm | None:
+        """Raise or end an alarm; returns the entry where that changed anything."""
+        key = (code, track)
+        if on == (key in self._on):
+            return None
+        if on:
+            self._on[key] = Alarm(code=code, track=track, detail=detail, since_us=now_us)
+        else:
+            del self._on[key]
+        return entries.Alarm(code=code, track=track, on=on, detail=detail)
+
+    def clear_track(self, track: str, codes: frozenset[str]) -> list[entries.Alarm]:
+        """End the track's alarms of these codes; returns the entries."""
+        ended = [key for key in self._on if key[1] == track and key[0] in codes]
+        for key in ended:
+            del self._on[key]
+        return [entries.Alarm(code=code, track=name, on=False, detail="") for code, name in ended]
+
+    def all(self) -> list[Alarm]:
+        """The alarms that are on, the oldest first."""
+        return sorted(self._on.values(), key=lambda alarm: alarm.since_us)

@@ -1,0 +1,47 @@
+"""Which children a room needs: room.toml's devices turned into the configurations of processes. Pure."""
+
+from typing import Any
+
+from provisioning.room import RoomConfig
+from recorder.child_process import ChildPlan
+
+CAPTURE = "recorder.children.capture"
+MIXER = "recorder.children.mixer"
+SPEAKER = "recorder.children.speaker"
+INGEST = "recorder.children.ingest"
+WATCH = "recorder.children.watch"
+
+
+def plans(config: RoomConfig, bus_uids: list[int]) -> list[ChildPlan]:
+    """One plan a child, cameras first. The watch comes last: it has no device and no track."""
+    shared: dict[str, Any] = {"encoding": config.encoding.model_dump(mode="json"), "bus_uids": bus_uids}
+    children = [
+        ChildPlan(name=device.id, module=CAPTURE, device=device.model_dump(mode="json"), options=shared)
+        for device in (*config.camera, *config.microphone)
+    ]
+    mixed = [
+        {"track": channel.id, "gain_db": channel.mix_gain_db}
+        for microphone in config.microphone
+        for channel in microphone.channels
+        if channel.in_mix
+    ]
+    if config.mix.enabled and mixed:
+        children.append(
+            ChildPlan(
+                name="room-mix",
+                module=MIXER,
+                device={"id": "room-mix", "channels": mixed, "bitrate_bps": config.mix.bitrate_bps},
+                options=shared,
+            )
+        )
+    if config.speaker is not None:
+        children.append(
+            ChildPlan(name="room-out", module=SPEAKER, device={"id": "room-out", **config.speaker.model_dump(mode="json")}, options=shared)
+        )
+    if config.ingest.enabled:
+        children.append(
+            ChildPlan(name="ingest", module=INGEST, device={"id": "ingest", **config.ingest.model_dump(mode="json")}, options=shared)
+        )
+    if config.watch.enabled:
+        children.append(ChildPlan(name="watch", module=WATCH, device={"id": "watch", **config.watch.model_dump(mode="json")}))
+    return children
