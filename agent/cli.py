@@ -26,3 +26,7 @@ def application() -> typer.Typer:
 def main() -> None:
     """Entry point of the ``courtroom`` script."""
     application()()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""``courtroom recorder``: run the recorder, and speak to one that runs."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from recorder.contract import control
+from recorder.contract.client import ControlClient, ControlError
+from recorder.live_view import status_view
+from recorder.record.entries import Level, PausedState
+
+app = typer.Typer(no_args_is_help=True, help="Run the recorder, and start, pause, annotate and stop a session of the one that runs.")
+
+RunDir = Annotated[Path, typer.Option("--run", help="Directory of the recorder's sockets.", envvar="COURTROOM_RUN")]
+Actor = Annotated[str, typer.Option("--by", help="Name of the person who asks for it; it stands in the record.")]
+DEFAULT_RUN = Path("/run/courtroom")
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The room's configuration (room.toml).")] = Path(
+        "/etc/courtroom/room.toml"
+    ),
+    run_dir: RunDir = DEFAULT_RUN,
+) -> None:
+    """Run the recorder of a room until it is told to end (SIGTERM, Ctrl-C).
+
+    A session that a crash or power cut broke off is recovered, and taken up again if it was open. Ending the recorder does not end a
+    session: it is taken up at the next start. Only `courtroom recorder stop` ends and seals it.
+    """
+    from provisioning.room_file import ConfigError, load  # noqa: PLC0415 - a client command needs neither configuration nor core
+    from recorder.core import serve  # noqa: PLC0415
+
+    try:
+        room = load(config)
+    except ConfigError as error:
+        Console(stderr=True).print(str(error), style="red", highlight=False)
+        raise typer.Exit(1) from None
+    raise typer.Exit(asyncio.run(serve(room, config, run_dir)))
+
+
+@app.command()
+def start(
+    hearing: Annotated[str, typer.Argument(help="The hearing's id in the case system, or any text where there is none.")],
+    by: Actor,
+    case: Annotated[str, typer.Option(help="Number of the case.")] = "",
+    title: Annotated[str, typer.Option(help="What people call the hearing.")] = "",
+    level: Annotated[str, typer.Option(help="Who may get copies: open, closed, secret or identity.")] = "open",
+    run_dir: RunDir = DEFAULT_RUN,
+) -> None:
+    """Begin to record a session."""
+    reply = _do(run_dir, control.Start(hearing=hearing, actor=by, case=case, title=title, level=_level(level)))
+    typer.echo(reply.record)
+
+
+@app.command()
+def pause(
+    state: Annotated[
+        str, typer.Argument(help="off_record (the conference goes on), privileged or deliberation (nothing is heard at all).")
+    ],
+    by: Actor,
+    reason: Annotated[str, typer.Option(help="Why; it stands in the record.")] = "",
+    order: Annotated[str, typer.Option(help="Reference of the court's order.")] = "",
+    run_dir: RunDir = DEFAULT_RUN,
+) -> None:
+    """Stop recording for a while, by a person's order."""
+    known: tuple[PausedState, ...] = get_args(PausedState)
+    if state not in known:
+        raise typer.BadParameter(f"'{state}' is none of {', '.join(known)}")
+    chosen: PausedState = known[known.index(state)]
+    _do(run_dir, control.PauseRequest(state=chosen, actor=by, reason=reason, order=order))
+
+
+@app.command()
+def resume(by: Actor, run_dir: RunDir = DEFAULT_RUN) -> None:
+    """Record again."""
+    _do(run_dir, control.ResumeRequest(actor=by))
+
+
+@app.command()
+def note(text: Annotated[str, typer.Argument(help="The note.")], by: Actor, run_dir: RunDir = DEFAULT_RUN) -> None:
+    """Write a note at this moment of the session."""
+    _do(run_dir, control.AddNote(author=by, text=text))
+
+
+@app.command()
+def level(
+    to: Annotated[str, typer.Argument(help="open, closed, secret or identity.")],
+    by: Actor,
+    order: Annotated[str, typer.Option(help="Reference of the court's order.")] = "",
+    run_dir: RunDir = DEFAULT_RUN,
+) -> None:
+    """Set who may get copies of what follows."""
+    _do(run_dir, control.SetLevel(level=_level(to), actor=by, order=order))
+
+
+@app.command()
+def stop(by: Actor, reason: Annotated[str, typer.Option(help="Why.")] = "ended", run_dir: RunDir = DEFAULT_RUN) -> None:
+    """End the session and seal its record; prints where it lies."""
+    typer.echo(_do(run_dir, control.StopRequest(actor=by, reason=reason)).record)
+
+
+@app.command()
+def arm(
+    switch: Annotated[str, typer.Argument(help="on: keep the last 10 s encrypted in memory for the next start; off: wipe them.")],
+    by: Actor,
+    run_dir: RunDir = DEFAULT_RUN,
+) -> None:
+    """Arm the pre-roll, or wipe it."""
+    if switch not in {"on", "off"}:
+        raise typer.BadParameter("on or off")
+    _do(run_dir, control.ArmRequest(on=switch == "on", actor=by))
+
+
+@app.command()
+def keyframe(track: Annotated[str, typer.Argument(help="The track.")], run_dir: RunDir = DEFAULT_RUN) -> None:
+    """Ask an encoder for a new group of pictures."""
+    _do(run_dir, control.KeyframeRequest(track=track))
+
+
+@app.command()
+def status(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it, with live levels.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    run_dir: RunDir = DEFAULT_RUN,
+) -> None:
+    """Show what the recorder does now."""
+    console = Console()
+    try:
+        with ControlClient(run_dir) as client:
+            if not watch:
+                _show(console, client.status(), as_json=as_json)
+                return
+            states = client.statuses()
+            if as_json:
+                for state in states:
+                    _show(console, state, as_json=True)
+                return
+            with Live(console=console, refresh_per_second=5, screen=console.is_terminal) as live:
+                for state in states:
+                    live.update(status_view(state))
+    except ControlError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        return
+
+
+def _show(console: Console, state: control.Status, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(state).decode() + "\n")
+        sys.stdout.flush()
+    else:
+        console.print(status_view(state))
+
+
+def _do(run_dir: Path, request: control.Request) -> control.Reply:
+    try:
+        with ControlClient(run_dir) as client:
+            return client.do(request)
+    except ControlError as error:
+        _fail(error)
+        raise  # not reached: _fail exits
+
+
+def _fail(error: ControlError) -> None:
+    Console(stderr=True).print(str(error), style="red", highlight=False)
+    raise typer.Exit(1)
+
+
+def _level(text: str) -> Level:
+    known: tuple[Literal["open", "closed", "secret", "identity"], ...] = get_args(Level)
+    for one in known:
+        if one == text:
+            return one
+    raise typer.BadParameter(f"'{text}' is none of {', '.join(known)}")

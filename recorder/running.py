@@ -1,0 +1,271 @@
+"""One running session: its tracks, parts, keys, pauses and level, and what of it goes to the committer.
+
+No I/O but through the committer it is given and ``send``, the way to the children; the clock is passed in. The core owns one while a
+session runs, hands it what the children say and what people ask for, and seals it at the end.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import structlog
+
+from recorder.clock import SessionClock
+from recorder.contract import child, control
+from recorder.contract.control import State
+from recorder.record import entries, layout
+from recorder.record.entries import Entry, Level, PausedState
+from recorder.record.journal import Times
+from recorder.session import DROPPING
+from recorder.tracks import PausedTime, Track
+
+log = structlog.get_logger()
+
+CLOSED_TOLERANCE_US = 100_000
+"""How far behind a pause a fragment may begin and still be taken: its last frame began before. What begins later is refused."""
+
+
+class Sink(Protocol):
+    """Where the session's bytes and entries go: ``commit.Committer``."""
+
+    def put_entry(self, entry: Entry, times: Times, *, urgent: bool = False) -> None:
+        """Journal an entry."""
+        ...
+
+    def put_key(self, track: str, part: int, data: bytes, times: Times) -> None:
+        """Store a wrapped media key."""
+        ...
+
+    def put_init(self, init: entries.Init, data: bytes, times: Times) -> None:
+        """Store a part's header (``len`` and ``sha256`` of the entry are filled in from the bytes)."""
+        ...
+
+    def put_fragment(self, message: child.Fragment, data: bytes, times: Times) -> None:
+        """Store a fragment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A part's content key and what is stored of it."""
+
+    key: child.MediaKey
+    wrapped: bytes
+
+
+KeyMaker = Callable[[str, int, Level], NewKey | None]
+"""Makes and wraps the key of (track, part, level); None where the room has no recipients."""
+
+
+@dataclass(slots=True)
+class Part:
+    """A part that a child was told to record."""
+
+    track: str
+    number: int
+    level: Level
+    key_file: str | None = None
+    timescale: int = 0
+    stop_us: int | None = None
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class RunningSession:
+    """The session. ``state`` is the recorder's state while it runs."""
+
+    record: str
+    path: str
+    hearing: str
+    clock: SessionClock
+    sink: Sink
+    make_key: KeyMaker
+    send: Callable[[str, child.Message], bool]
+    """Sends a message to the child of a device; False where it is not there."""
+    level: Level = "open"
+    state: State = "open"
+    paused_from_us: int = 0
+    tracks: dict[str, Track] = field(default_factory=dict)
+    parts: dict[tuple[str, int], Part] = field(default_factory=dict)
+    paused: PausedTime = field(default_factory=PausedTime)
+    kinds: dict[str, child.Init] = field(default_factory=dict)
+
+    def journal(self, *new: Entry, urgent: bool = False) -> None:
+        """Write entries of this moment."""
+        times = self.clock.times()
+        for entry in new:
+            self.sink.put_entry(entry, times, urgent=urgent)
+
+    def add_tracks(self, device: str, kinds: Mapping[str, Literal["video", "audio"]], *, continuous: bool) -> None:
+        """A device is there with these tracks; those that the session knows keep their part numbers."""
+        for name, kind in kinds.items():
+            if name not in self.tracks:
+                self.tracks[name] = Track(name=name, kind=kind, device=device, continuous=continuous)
+            self.tracks[name].device = device
+
+    def start_device(self, device: str, from_mono_us: int, only: str | None = None) -> None:
+        """Let a device record its tracks (or one of them) from this moment on; keys are stored before their first fragment."""
+        numbers: dict[str, int] = {}
+        keys: dict[str, child.MediaKey] = {}
+        wrapped: list[tuple[str, int, bytes]] = []
+        for track in self.tracks.values():
+            if track.device != device or (only is not None and track.name != only):
+                continue
+            number = track.start(self.clock.t_us(from_mono_us))
+            numbers[track.name] = number
+            made = self.make_key(track.name, number, self.level)
+            key_file = None if made is None else layout.key_file(track.name, number)
+            self.parts[track.name, number] = Part(track=track.name, number=number, level=self.level, key_file=key_file)
+            if made is not None:
+                keys[track.name] = made.key
+                wrapped.append((track.name, number, made.wrapped))
+        if not numbers:
+            return
+        self.send(
+            device, child.StartPart(from_mono_us=from_mono_us, origin_mono_us=self.clock.origin_mono_us, tracks=numbers, keys=keys)
+        )
+        times = self.clock.times()
+        for name, number, data in wrapped:
+            self.sink.put_key(name, number, data, times)
+
+    def stop_device(self, device: str, at_mono_us: int) -> None:
+        """Let a device close its parts at this moment."""
+        self.send(device, child.StopPart(at_mono_us=at_mono_us))
+
+    def devices(self) -> set[str]:
+        """The devices whose tracks the session knows."""
+        return {track.device for track in self.tracks.values()}
+
+    def take_init(self, message: child.Init, data: bytes) -> None:
+        """Store a part's header. One that was never asked for is refused."""
+        part = self.parts.get((message.track, message.part))
+        if part is None:
+            log.warning("header of an unknown part refused", track=message.track, part=message.part)
+            return
+        part.timescale = message.timescale
+        self.kinds[message.track] = message
+        entry = entries.Init(
+            track=message.track,
+            part=message.part,
+            file=layout.init_file(message.track, message.part),
+            len=len(data),
+            sha256="",
+            kind=message.kind,
+            codec=message.codec,
+            timescale=message.timescale,
+            width=message.width,
+            height=message.height,
+            rate_hz=message.rate_hz,
+            channels=message.channels,
+            key=part.key_file,
+            level=part.level,
+            label=message.label,
+        )
+        self.sink.put_init(entry, data, self.clock.times())
+
+    def take_fragment(self, message: child.Fragment, data: bytes) -> bool:
+        """Store a fragment and the gap entries around it; False where it belongs to no running part and was refused."""
+        part = self.parts.get((message.track, message.part))
+        track = self.tracks.get(message.track)
+        if part is None or track is None or part.ended or part.timescale != message.timescale:
+            log.warning("fragment of no running part refused", track=message.track, part=message.part)
+            return False
+        start_us = message.t0 * 1_000_000 // message.timescale
+        end_us = (message.t0 + message.dur) * 1_000_000 // message.timescale
+        if part.stop_us is not None and start_us > part.stop_us + CLOSED_TOLERANCE_US:
+            log.error("fragment of a closed interval refused", track=message.track, t0_us=start_us, closed_us=part.stop_us)
+            return False
+        times = self.clock.times()
+        for entry in track.fragment(start_us, end_us, len(data)):
+            self.sink.put_entry(entry, times)
+        self.sink.put_fragment(message, data, times)
+        return True
+
+    def part_ended(self, message: child.PartEnded) -> None:
+        """A child has sent all of a part."""
+        part = self.parts.get((message.track, message.part))
+        if part is not None:
+            part.ended = True
+
+    def all_ended(self) -> bool:
+        """Whether every part that was told to stop has ended."""
+        return all(part.ended for part in self.parts.values() if part.stop_us is not None)
+
+    def device_lost(self, device: str, cause: str, detail: str) -> list[str]:
+        """A device is gone; its tracks have a gap from where their media ended. Returns the continuous tracks concerned."""
+        now_us = self.clock.times().t_us
+        concerned = []
+        for track in self.tracks.values():
+            if track.device != device:
+                continue
+            part = self.parts.get((track.name, track.part))
+            if part is not None:
+                part.ended = True
+            if self.state == "open":
+                self.journal(*track.lost(cause, detail, now_us))
+            if track.continuous:
+                concerned.append(track.name)
+        return concerned
+
+    def close_parts(self, at_mono_us: int) -> None:
+        """Tell every device to close its parts at this moment."""
+        at_us = self.clock.t_us(at_mono_us)
+        for part in self.parts.values():
+            if not part.ended and part.stop_us is None:
+                part.stop_us = at_us
+        for device in self.devices():
+            self.stop_device(device, at_mono_us)
+
+    def pause(self, request: control.PauseRequest, at_mono_us: int) -> None:
+        """Leave the open state, or go from one paused state into another, at this moment."""
+        at_us = self.clock.t_us(at_mono_us)
+        if self.state == "open":
+            self.close_parts(at_mono_us)
+            for track in self.tracks.values():
+                self.journal(*track.paused(at_us))
+        else:
+            self._end_pause(request.actor, at_us)
+        if request.state in DROPPING:
+            for device in self.devices():
+                self.send(device, child.Mute(on=True))
+        self.state, self.paused_from_us = request.state, at_us
+        self.journal(
+            entries.Pause(state=request.state, actor=request.actor, reason=request.reason, order=request.order, from_us=at_us), urgent=True
+        )
+
+    def resume(self, actor: str, at_mono_us: int) -> None:
+        """Record again from this moment on."""
+        was = self.state
+        self._end_pause(actor, self.clock.t_us(at_mono_us))
+        self.state = "open"
+        for device in sorted(self.devices()):
+            if was in DROPPING:
+                self.send(device, child.Mute(on=False))
+            self.start_device(device, at_mono_us)
+
+    def set_level(self, request: control.SetLevel, at_mono_us: int) -> None:
+        """What follows is of another level: new parts with new keys begin."""
+        self.level = request.level
+        self.journal(
+            entries.LevelChange(level=request.level, actor=request.actor, order=request.order, from_us=self.clock.t_us(at_mono_us)),
+            urgent=True,
+        )
+        if self.state == "open":
+            for device in sorted(self.devices()):
+                self.start_device(device, at_mono_us)
+
+    def alive(self) -> None:
+        """Write that the recorder is there while nothing is recorded."""
+        state = self.paused_state()
+        if state is not None:
+            self.journal(entries.Alive(state=state))
+
+    def paused_state(self) -> PausedState | None:
+        """The paused state that the session is in, or None."""
+        return self.state if self.state not in {"idle", "open", "closing"} else None  # type: ignore[return-value]
+
+    def _end_pause(self, actor: str, to_us: int) -> None:
+        state = self.paused_state()
+        if state is not None:
+            self.paused.add(state, self.paused_from_us, to_us)
+            self.journal(entries.Resume(state=state, actor=actor, from_us=self.paused_from_us, to_us=to_us), urgent=True)
