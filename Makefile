@@ -1,0 +1,57 @@
+# The courtroom agent's commands for people who work on it. `make` alone lists them.
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+.DEFAULT_GOAL := help
+
+# SETUP_DEBIAN=no: leave Debian's packages alone (another distribution, or an administrator who installed them).
+SETUP_DEBIAN ?= yes
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install what the agent needs: Debian packages, .venv, Python packages by hash
+	@[ "$(SETUP_DEBIAN)" = no ] || scripts/setup-debian run
+	@scripts/setup-python
+
+.PHONY: setup-test
+setup-test: ## The same, and what the tests need
+	@[ "$(SETUP_DEBIAN)" = no ] || scripts/setup-debian test
+	@scripts/setup-python
+
+.PHONY: demo
+demo: setup ## Record a short hearing, seal it, verify it, tamper a copy and see it caught
+	@$(BIN)/courtroom demo $(ARGS)
+
+.PHONY: test
+test: setup-test ## All tests but the long ones (ARGS="-k name" to choose)
+	@$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+.PHONY: test-long
+test-long: setup-test ## The tests that take minutes: 100 kills, 20 power cuts, faults, an hour's memory
+	@$(BIN)/python -m pytest -m long $(ARGS)
+
+.PHONY: lint
+lint: setup-test ## Format, rules, types and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: bench
+bench: setup-test ## Measure against peers and write bench/results.json
+	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: lock
+lock: setup ## Resolve the dependencies of pyproject.toml anew into requirements.lock
+	@[ -x build/uv/bin/uv ] || { python3 -m venv build/uv && build/uv/bin/pip install --quiet uv; }
+	@build/uv/bin/uv pip compile --quiet --all-extras --generate-hashes --no-header --no-emit-index-url \
+		--python-version 3.11 --output-file requirements.lock pyproject.toml
+
+.PHONY: clean
+clean: ## Remove everything that these commands made
+	@rm -rf .venv build demo-out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
