@@ -1,0 +1,1 @@
+"""The virtual courtroom: real peers for tests, written without the code under test."""
