@@ -1,0 +1,38 @@
+"""``courtroom keys``: make keys for a demonstration, tests or a first installation."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from provisioning import keys
+
+app = typer.Typer(no_args_is_help=True, help="Make the keys and certificates of a room.")
+
+
+@app.callback()
+def group() -> None:
+    """Make the keys and certificates of a room."""
+
+
+@app.command()
+def make(
+    directory: Annotated[Path, typer.Argument(help="Where to put them; made if it does not exist. Nothing in it is overwritten.")],
+    room: Annotated[str, typer.Option(help="The room's id, as in room.toml; it stands in the device's certificate.")],
+) -> None:
+    """Make a root authority, the room's signing key, the centre's receipt signer, the court's decryption key and a timestamp signer.
+
+    The room needs device.key, device-chain.pem, court.pem and ca.pem. Move ca.key, issuing.key, centre.key, court.key and tsa.key off the
+    room's PC at once: court.key reads every recording, ca.key can vouch for any device.
+    """
+    try:
+        files = keys.make(directory, room)
+    except keys.KeysError as error:
+        Console(stderr=True).print(str(error), style="red", highlight=False)
+        raise typer.Exit(1) from None
+    typer.echo(f"# Made in {files.ca.parent}. Lines for room.toml (centre_roots stands before the first [table]):\n")
+    typer.echo(keys.stanzas(files))
+    Console(stderr=True).print(
+        "Move ca.key, issuing.key, centre.key, court.key and tsa.key off this PC: the room needs none of them.", style="yellow"
+    )
