@@ -1,6 +1,6 @@
 """Keys and certificates for a demonstration, tests or a first installation: one small hierarchy, made whole.
 
-``ca`` signs ``issuing`` (which signs the room's ``device``), the centre's receipt signer ``centre``, a ``tsa`` and the recipient ``court``.
+``root`` signs ``issuing`` (which signs the room's ``device``), the centre's receipt signer ``centre``, a ``tsa`` and the recipient ``court``.
 Signing keys are P-256: Ed25519 in CMS fails in OpenSSL 3.0. The device's certificate carries digitalSignature, emailProtection (wanted by
 ``openssl cms -verify`` and C2PA) and documentSigning (RFC 9336), and names its room as ``urn:courtroom:room:<id>``. The recipient is
 RSA-3072, because CMS key transport (RFC 5652, section 6.2.1) wraps media keys to it. A court with its own authority replaces all of these.
@@ -75,7 +75,7 @@ class Hierarchy:
     """All identities of one installation."""
 
     room: str
-    ca: Identity
+    root: Identity
     issuing: Identity
     device: Identity
     centre: Identity
@@ -87,8 +87,8 @@ class Hierarchy:
 class KeyFiles:
     """Where ``write`` put everything; ``chain`` is the device's certificate followed by ``issuing``."""
 
-    ca: Path
-    ca_key: Path
+    root: Path
+    root_key: Path
     issuing_key: Path
     device_key: Path
     chain: Path
@@ -114,17 +114,17 @@ def build(room: str, now: dt.datetime, *, days: int = LEAF_DAYS) -> Hierarchy:
     """
     if not is_id(room):
         raise KeysError(f"'{room}' cannot name a room: at most 48 of a-z, 0-9, dot and dash, beginning and ending with a letter or digit")
-    ca_key = _p256()
-    ca = Identity(ca_key, _authority(ca_key, f"Courtroom root ({room})", None, now, path_length=1))
+    root_key = _p256()
+    root = Identity(root_key, _authority(root_key, f"Courtroom root ({room})", None, now, path_length=1))
     issuing_key = _p256()
-    issuing = Identity(issuing_key, _authority(issuing_key, f"Courtroom devices ({room})", ca, now, path_length=0))
+    issuing = Identity(issuing_key, _authority(issuing_key, f"Courtroom devices ({room})", root, now, path_length=0))
     signing = [ExtendedKeyUsageOID.EMAIL_PROTECTION, DOCUMENT_SIGNING]
     uri = [x509.UniformResourceIdentifier(ROOM_URN + room)]
     device = _leaf(_p256(), room, issuing, now, days, usage=signing, names=uri)
-    centre = _leaf(_p256(), "Centre receipts", ca, now, days, usage=signing)
-    court = _leaf(rsa.generate_private_key(65537, 3072), "Court archive", ca, now, days, usage=[], encipher=True)
-    tsa = _leaf(_p256(), "Timestamps", ca, now, days, usage=[ExtendedKeyUsageOID.TIME_STAMPING])
-    return Hierarchy(room=room, ca=ca, issuing=issuing, device=device, centre=centre, court=court, tsa=tsa)
+    centre = _leaf(_p256(), "Centre receipts", root, now, days, usage=signing)
+    court = _leaf(rsa.generate_private_key(65537, 3072), "Court archive", root, now, days, usage=[], encipher=True)
+    tsa = _leaf(_p256(), "Timestamps", root, now, days, usage=[ExtendedKeyUsageOID.TIME_STAMPING])
+    return Hierarchy(room=room, root=root, issuing=issuing, device=device, centre=centre, court=court, tsa=tsa)
 
 
 def write(hierarchy: Hierarchy, directory: Path) -> KeyFiles:
@@ -135,18 +135,18 @@ def write(hierarchy: Hierarchy, directory: Path) -> KeyFiles:
     """
     at = directory.resolve()
     files = KeyFiles(
-        ca=at / "ca.pem", ca_key=at / "ca.key", issuing_key=at / "issuing.key", device_key=at / "device.key", chain=at / "device-chain.pem",
+        root=at / "root.pem", root_key=at / "root.key", issuing_key=at / "issuing.key", device_key=at / "device.key", chain=at / "device-chain.pem",
         centre_key=at / "centre.key", centre=at / "centre.pem", court_key=at / "court.key", court=at / "court.pem",
         tsa_key=at / "tsa.key", tsa=at / "tsa.pem", tsa_config=at / "tsa.cnf",
     )  # fmt: skip
     contents: list[tuple[Path, bytes, int]] = [
-        (files.ca_key, hierarchy.ca.key_pem, 0o600),
+        (files.root_key, hierarchy.root.key_pem, 0o600),
         (files.issuing_key, hierarchy.issuing.key_pem, 0o600),
         (files.device_key, hierarchy.device.key_pem, 0o600),
         (files.centre_key, hierarchy.centre.key_pem, 0o600),
         (files.court_key, hierarchy.court.key_pem, 0o600),
         (files.tsa_key, hierarchy.tsa.key_pem, 0o600),
-        (files.ca, hierarchy.ca.pem, 0o644),
+        (files.root, hierarchy.root.pem, 0o644),
         (files.chain, hierarchy.device.pem + hierarchy.issuing.pem, 0o644),
         (files.centre, hierarchy.centre.pem, 0o644),
         (files.court, hierarchy.court.pem, 0o644),
@@ -183,7 +183,7 @@ def make(directory: Path, room: str) -> KeyFiles:
 def stanzas(files: KeyFiles) -> str:
     """The lines of ``room.toml`` that use these files."""
     return (
-        f'centre_roots = "{files.ca}"\n\n'
+        f'centre_roots = "{files.root}"\n\n'
         f'[signing]\nkind = "file"\nkey = "{files.device_key}"\nchain = "{files.chain}"\n\n'
         f'[[recipient]]\nname = "Court archive"\ncertificate = "{files.court}"\n'
     )

@@ -23,16 +23,16 @@ def make(
 ) -> None:
     """Make a root authority, the room's signing key, the centre's receipt signer, the court's decryption key and a timestamp signer.
 
-    The room needs device.key, device-chain.pem, court.pem and ca.pem. Move ca.key, issuing.key, centre.key, court.key and tsa.key off the
-    room's PC at once: court.key reads every recording, ca.key can vouch for any device.
+    The room needs device.key, device-chain.pem, court.pem and root.pem. Move root.key, issuing.key, centre.key, court.key and tsa.key off the
+    room's PC at once: court.key reads every recording, root.key can vouch for any device.
     """
     try:
         files = keys.make(directory, room)
     except keys.KeysError as error:
         Console(stderr=True).print(str(error), style="red", highlight=False)
         raise typer.Exit(1) from None
-    typer.echo(f"# Made in {files.ca.parent}. Lines for room.toml (centre_roots stands before the first [table]):\n")
+    typer.echo(f"# Made in {files.root.parent}. Lines for room.toml (centre_roots stands before the first [table]):\n")
     typer.echo(keys.stanzas(files))
     Console(stderr=True).print(
-        "Move ca.key, issuing.key, centre.key, court.key and tsa.key off this PC: the room needs none of them.", style="yellow"
+        "Move root.key, issuing.key, centre.key, court.key and tsa.key off this PC: the room needs none of them.", style="yellow"
     )

@@ -35,7 +35,7 @@ def openssl(*arguments: str | Path, cwd: Path | None = None) -> str:
 
 
 def test_only_the_owner_can_read_private_keys_whatever_the_umask(files: keys.KeyFiles) -> None:
-    private = [path for path in files.ca.parent.iterdir() if path.suffix == ".key"]
+    private = [path for path in files.root.parent.iterdir() if path.suffix == ".key"]
     assert len(private) == 6
     for path in private:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -44,7 +44,7 @@ def test_only_the_owner_can_read_private_keys_whatever_the_umask(files: keys.Key
 def test_existing_keys_are_never_overwritten(hierarchy: keys.Hierarchy, files: keys.KeyFiles) -> None:
     before = files.device_key.read_bytes()
     with pytest.raises(keys.KeysError, match="never overwritten"):
-        keys.write(hierarchy, files.ca.parent)
+        keys.write(hierarchy, files.root.parent)
     assert files.device_key.read_bytes() == before
 
 
@@ -67,7 +67,7 @@ def test_device_certificate_names_its_room_and_its_purposes(hierarchy: keys.Hier
 
 
 def test_kinds_and_sizes_of_keys_are_what_the_record_needs(hierarchy: keys.Hierarchy) -> None:
-    for identity in (hierarchy.ca, hierarchy.issuing, hierarchy.device, hierarchy.centre):
+    for identity in (hierarchy.root, hierarchy.issuing, hierarchy.device, hierarchy.centre):
         assert isinstance(identity.key, ec.EllipticCurvePrivateKey)
         assert identity.key.curve.name == "secp256r1"
     assert isinstance(hierarchy.court.key, rsa.RSAPrivateKey)
@@ -76,8 +76,8 @@ def test_kinds_and_sizes_of_keys_are_what_the_record_needs(hierarchy: keys.Hiera
 
 def test_openssl_accepts_every_chain(files: keys.KeyFiles) -> None:
     for leaf in (files.centre, files.court, files.tsa):
-        openssl("verify", "-CAfile", files.ca, leaf)
-    openssl("verify", "-CAfile", files.ca, "-untrusted", files.chain, files.chain)
+        openssl("verify", "-CAfile", files.root, leaf)
+    openssl("verify", "-CAfile", files.root, "-untrusted", files.chain, files.chain)
 
 
 def test_openssl_verifies_a_detached_cms_signature_of_the_device(files: keys.KeyFiles, hierarchy: keys.Hierarchy, tmp_path: Path) -> None:
@@ -93,7 +93,19 @@ def test_openssl_verifies_a_detached_cms_signature_of_the_device(files: keys.Key
     )
     signature = tmp_path / "SHA256SUMS.p7s"
     signature.write_bytes(signed)
-    command = ["cms", "-verify", "-binary", "-inform", "DER", "-in", signature, "-content", content, "-CAfile", files.ca]
+    command: list[str | Path] = [
+        "cms",
+        "-verify",
+        "-binary",
+        "-inform",
+        "DER",
+        "-in",
+        signature,
+        "-content",
+        content,
+        "-CAfile",
+        files.root,
+    ]
     openssl(*command, "-out", "/dev/null")
     content.write_bytes(b"1" * 64 + b"  journal.jsonl\n")
     with pytest.raises(AssertionError):
@@ -112,11 +124,13 @@ def test_openssl_answers_timestamp_requests_with_the_configuration(files: keys.K
     data = tmp_path / "data"
     data.write_bytes(b"SHA256SUMS.p7s")
     openssl("ts", "-query", "-data", data, "-sha256", "-cert", "-out", tmp_path / "q.tsq")
-    openssl("ts", "-reply", "-config", files.tsa_config, "-queryfile", tmp_path / "q.tsq", "-out", tmp_path / "a.tsr", cwd=files.ca.parent)
-    openssl("ts", "-verify", "-in", tmp_path / "a.tsr", "-data", data, "-CAfile", files.ca)
+    openssl(
+        "ts", "-reply", "-config", files.tsa_config, "-queryfile", tmp_path / "q.tsq", "-out", tmp_path / "a.tsr", cwd=files.root.parent
+    )
+    openssl("ts", "-verify", "-in", tmp_path / "a.tsr", "-data", data, "-CAfile", files.root)
     data.write_bytes(b"another")
     with pytest.raises(AssertionError):
-        openssl("ts", "-verify", "-in", tmp_path / "a.tsr", "-data", data, "-CAfile", files.ca)
+        openssl("ts", "-verify", "-in", tmp_path / "a.tsr", "-data", data, "-CAfile", files.root)
 
 
 @pytest.mark.parametrize("room", ["", "Almaty 3", "../etc", "a" * 49, "-a", "a/b"])
@@ -133,7 +147,7 @@ def test_command_prints_lines_that_a_room_file_takes(tmp_path: Path) -> None:
     text = done.stdout + '\n[room]\nid = "almaty-3"\ncourt = "c"\n[storage]\nprimary = "/srv"\n'
     text += '[[microphone]]\ndriver = "test-tone"\nid = "m"\nchannels = [{id = "judge", number = 1}]\n'
     room = RoomConfig.model_validate(tomllib.loads(text))
-    assert room.centre_roots == str(tmp_path / "k" / "ca.pem")
+    assert room.centre_roots == str(tmp_path / "k" / "root.pem")
     assert Path(room.recipient[0].certificate).exists()
 
 
