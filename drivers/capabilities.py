@@ -63,7 +63,7 @@ class Encoded:
     """One packet as the device encoded it (its pts and dts in ``packet.time_base``); ``device_us`` is its pts in microseconds."""
 
     stream: str
-    packet: av.Packet[Any]
+    packet: "av.Packet[Any]"
     device_us: int
     arrival_us: int
     ntp_us: int | None = None
