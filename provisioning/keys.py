@@ -1,6 +1,6 @@
 """Keys and certificates for a demonstration, tests or a first installation: one small hierarchy, made whole.
 
-``root`` signs ``issuing`` (which signs the room's ``device``), the centre's receipt signer ``centre``, a ``tsa`` and the recipient ``court``.
+``root`` signs ``issuing`` (which signs the room's ``device``), the centre's receipt signer, a ``tsa`` and the recipient ``court``.
 Signing keys are P-256: Ed25519 in CMS fails in OpenSSL 3.0. The device's certificate carries digitalSignature, emailProtection (wanted by
 ``openssl cms -verify`` and C2PA) and documentSigning (RFC 9336), and names its room as ``urn:courtroom:room:<id>``. The recipient is
 RSA-3072, because CMS key transport (RFC 5652, section 6.2.1) wraps media keys to it. A court with its own authority replaces all of these.
@@ -135,10 +135,19 @@ def write(hierarchy: Hierarchy, directory: Path) -> KeyFiles:
     """
     at = directory.resolve()
     files = KeyFiles(
-        root=at / "root.pem", root_key=at / "root.key", issuing_key=at / "issuing.key", device_key=at / "device.key", chain=at / "device-chain.pem",
-        centre_key=at / "centre.key", centre=at / "centre.pem", court_key=at / "court.key", court=at / "court.pem",
-        tsa_key=at / "tsa.key", tsa=at / "tsa.pem", tsa_config=at / "tsa.cnf",
-    )  # fmt: skip
+        root=at / "root.pem",
+        root_key=at / "root.key",
+        issuing_key=at / "issuing.key",
+        device_key=at / "device.key",
+        chain=at / "device-chain.pem",
+        centre_key=at / "centre.key",
+        centre=at / "centre.pem",
+        court_key=at / "court.key",
+        court=at / "court.pem",
+        tsa_key=at / "tsa.key",
+        tsa=at / "tsa.pem",
+        tsa_config=at / "tsa.cnf",
+    )
     contents: list[tuple[Path, bytes, int]] = [
         (files.root_key, hierarchy.root.key_pem, 0o600),
         (files.issuing_key, hierarchy.issuing.key_pem, 0o600),
