@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,7 +75,7 @@ class SoundLab:
         self._log = (directory / "log").open("wb")
         self._started: list[subprocess.Popen[bytes]] = []
         self._server = self._start("pipewire", "-c", str(directory / "pipewire.conf"))
-        self._wait(lambda: (runtime / "pipewire-0").exists(), "PipeWire did not start")
+        self._wait((runtime / "pipewire-0").exists, "PipeWire did not start")
         self._start("dbus-run-session", "--", "wireplumber")
         self._wait(self._has_default, "WirePlumber did not start")
 
@@ -120,8 +120,7 @@ class SoundLab:
         )
         return PCM in answer.stdout
 
-    def _wait(self, ready: object, failure: str) -> None:
-        assert callable(ready)
+    def _wait(self, ready: Callable[[], bool], failure: str) -> None:
         deadline = time.monotonic() + _READY_S
         while not ready():
             if time.monotonic() > deadline:

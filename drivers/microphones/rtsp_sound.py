@@ -1,0 +1,104 @@
+"""Sound of an RTSP stream: as the device encoded it where MP4 holds the codec, else decoded to samples."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import av
+
+from drivers.capabilities import AudioFormat, Encoded, Sound, SourceLostError
+from drivers.microphones.decoded import DecodedSound, lost
+
+OPEN_S = 5.0
+STALL_S = 2.0
+_IN_MP4 = frozenset({"aac", "opus", "mp3", "ac3", "eac3"})
+
+
+def without_secrets(url: str) -> str:
+    """The URL as it may be shown: without user and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def with_password(url: str, user: str, password_file: str) -> str:
+    """The URL with the user and the password that the file holds.
+
+    Raises:
+        SourceLostError: ``missing``: the file cannot be read.
+
+    """
+    if not user:
+        return url
+    password = ""
+    if password_file:
+        try:
+            password = Path(password_file).read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise SourceLostError("missing", f"password file {password_file}: {error.strerror}") from error
+    parts = urlsplit(without_secrets(url))
+    return urlunsplit(parts._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{parts.netloc}"))
+
+
+def open(stanza: Mapping[str, Any]) -> "RtspSoundSource":  # noqa: A001 - the drivers' convention
+    """Open the sound of the stanza's ``url`` by TCP, with ``user`` and ``password_file`` where given.
+
+    Raises:
+        SourceLostError: ``missing`` when nobody answers, ``error`` when the password is refused, ``format`` when there is no sound.
+
+    """
+    address = without_secrets(stanza["url"])
+    url = with_password(stanza["url"], stanza.get("user", ""), stanza.get("password_file", ""))
+    try:
+        container = av.open(
+            url,
+            format="rtsp",
+            options={"rtsp_transport": "tcp", "allowed_media_types": "audio"},
+            timeout=(OPEN_S, STALL_S),
+        )
+    except av.FFmpegError as error:
+        raise lost(address, error) from None
+    if not container.streams.audio:
+        container.close()
+        raise SourceLostError("format", f"{address}: has no sound")
+    return RtspSoundSource(container, container.streams.audio[0], address, stanza.get("serial", ""))
+
+
+class RtspSoundSource:
+    """An open stream: gives ``Encoded`` packets, or ``Sound`` where its codec cannot be in MP4 (G.711, L16)."""
+
+    def __init__(self, container: av.container.InputContainer, stream: av.AudioStream, address: str, serial: str) -> None:
+        codec = stream.codec_context
+        self._encoded = codec.name in _IN_MP4
+        self.formats = {
+            "audio": AudioFormat(
+                codec=codec.name if self._encoded else "pcm",
+                rate_hz=codec.sample_rate,
+                channels=codec.channels,
+                template=stream if self._encoded else None,
+            )
+        }
+        self.address = address
+        self.serial = serial
+        self.exact_clock = False
+        self._container = container
+        self._packets = container.demux(stream)
+        self._decoded = None if self._encoded else DecodedSound(container, stream, address)
+
+    def read(self) -> Encoded | Sound:
+        """Block for the next packet or block."""
+        if self._decoded is not None:
+            return self._decoded.read()
+        try:
+            packet = next(self._packets, None)
+        except av.FFmpegError as error:
+            raise lost(self.address, error) from None
+        if packet is None or packet.size == 0 or packet.pts is None or packet.time_base is None:
+            raise SourceLostError("eof", f"{self.address}: the sender ended the stream")
+        device_us = round(packet.pts * packet.time_base * 1_000_000)
+        return Encoded(stream="audio", packet=packet, device_us=device_us, arrival_us=time.monotonic_ns() // 1000)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._container.close()
