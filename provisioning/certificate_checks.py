@@ -1,0 +1,139 @@
+"""Whether the keys and certificates that ``room.toml`` names fit together, and are valid now."""
+
+import datetime as dt
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from provisioning.keys import ROOM_URN
+from provisioning.problems import Finding
+from provisioning.room import CredentialKey, FileKey, RecipientCertificate, RoomConfig
+from provisioning.toml_places import Place
+
+SOON = dt.timedelta(days=30)
+MIN_RSA_BITS = 2048
+
+
+def check_signing(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:
+    """The signing key and its chain: readable, P-256, a pair, in order, valid at ``now``, and of this room."""
+    if isinstance(config.signing, CredentialKey):
+        return
+    place: Place = ("signing", "chain")
+    chain = _certificates(config.signing.chain, place)
+    if isinstance(chain, Finding):
+        yield chain
+        return
+    device = chain[0]
+    public = device.public_key()
+    if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
+        yield Finding(place=place, what="the device's certificate is not of a P-256 key", remedy="make one of prime256v1")
+    elif isinstance(config.signing, FileKey):
+        yield from _pair(config.signing, public)
+    for certificate in chain:
+        yield from _validity(certificate, place, now, f"the certificate '{_name(certificate)}'")
+    for lower, upper in pairwise(chain):
+        if not _issued(lower, upper):
+            what = f"'{_name(lower)}' is not issued by '{_name(upper)}', which follows it"
+            yield Finding(place=place, what=what, remedy="the device's certificate stands first, then each one's issuer")
+    if config.centre_roots:
+        yield from _to_roots(config.centre_roots, chain[-1], place)
+    rooms = _rooms(device)
+    if config.room.id not in rooms:
+        what = f"the certificate is of room {', '.join(sorted(rooms)) or '(none)'}, and this file is of '{config.room.id}'"
+        yield Finding(place=place, what=what, remedy="a verifier will refuse the record; take this room's certificate")
+
+
+def check_recipient(place: Place, recipient: RecipientCertificate, now: dt.datetime) -> Iterator[Finding]:
+    """A recipient's certificate: readable, RSA of at least 2,048 bits, valid at ``now``."""
+    at: Place = (*place, "certificate")
+    chain = _certificates(recipient.certificate, at)
+    if isinstance(chain, Finding):
+        yield chain
+        return
+    public = chain[0].public_key()
+    if not isinstance(public, rsa.RSAPublicKey):
+        yield Finding(place=at, what="is not of an RSA key, which media keys are wrapped to", remedy=f"RSA of at least {MIN_RSA_BITS} bits")
+    elif public.key_size < MIN_RSA_BITS:
+        yield Finding(place=at, what=f"is of {public.key_size} bits, which can be broken", remedy=f"RSA of at least {MIN_RSA_BITS} bits")
+    yield from _validity(chain[0], at, now, "it")
+    if not recipient.levels:
+        what = "is an empty list: nothing would be readable by this recipient"
+        yield Finding(place=(*place, "levels"), what=what, remedy="leave it out for all levels, or drop the recipient", severity="warning")
+
+
+def _certificates(path: str, place: Place) -> list[x509.Certificate] | Finding:
+    try:
+        return x509.load_pem_x509_certificates(Path(path).read_bytes())
+    except OSError as error:
+        return Finding(place=place, what=f"{path} cannot be read: {error.strerror}")
+    except ValueError:
+        return Finding(place=place, what=f"{path} holds no certificate in PEM form", remedy="openssl x509 -in FILE -out FILE.pem")
+
+
+def _pair(signing: FileKey, public: ec.EllipticCurvePublicKey) -> Iterator[Finding]:
+    place: Place = ("signing", "key")
+    try:
+        key = load_pem_private_key(Path(signing.key).read_bytes(), password=None)
+    except OSError:
+        return  # said with the other private files
+    except TypeError:
+        yield Finding(place=place, what="is protected by a password", remedy='use kind = "credential" or "pkcs11" to protect a key at rest')
+        return
+    except ValueError:
+        yield Finding(place=place, what=f"{signing.key} holds no private key in PEM form")
+        return
+    if key.public_key() != public:
+        what = "does not belong to the first certificate of the chain"
+        yield Finding(place=place, what=what, remedy="the chain begins with the device's own certificate")
+
+
+def _validity(certificate: x509.Certificate, place: Place, now: dt.datetime, what: str) -> Iterator[Finding]:
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now > ends:
+        yield Finding(place=place, what=f"{what} expired on {ends:%Y-%m-%d}", remedy="ask its authority for a new one")
+    elif now < begins:
+        remedy = f"check the clock, which says {now:%Y-%m-%d %H:%M} UTC"
+        yield Finding(place=place, what=f"{what} is valid only from {begins:%Y-%m-%d %H:%M} UTC", remedy=remedy)
+    elif now > ends - SOON:
+        what = f"{what} expires on {ends:%Y-%m-%d}"
+        yield Finding(place=place, what=what, remedy="ask its authority for a new one now", severity="warning")
+
+
+def _to_roots(path: str, last: x509.Certificate, place: Place) -> Iterator[Finding]:
+    roots = _certificates(path, ("centre_roots",))
+    if isinstance(roots, Finding):
+        if Path(path).exists():  # a file that cannot be opened is said with the other files
+            yield roots
+        return
+    if not any(last == root or _issued(last, root) for root in roots):
+        what = f"'{_name(last)}' is issued by none of the authorities in {path}"
+        yield Finding(place=place, what=what, remedy="add the certificates between, or the right root to centre_roots")
+
+
+def _issued(lower: x509.Certificate, upper: x509.Certificate) -> bool:
+    try:
+        lower.verify_directly_issued_by(upper)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _rooms(certificate: x509.Certificate) -> set[str]:
+    names = {str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)}
+    try:
+        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return names
+    uris = alternative.get_values_for_type(x509.UniformResourceIdentifier)
+    rooms = {uri.removeprefix(ROOM_URN) for uri in uris if uri.startswith(ROOM_URN)}
+    return rooms or names
+
+
+def _name(certificate: x509.Certificate) -> str:
+    attributes = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(attributes[0].value) if attributes else certificate.subject.rfc4514_string()

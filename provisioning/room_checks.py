@@ -1,0 +1,227 @@
+"""What the schema cannot know of a ``room.toml``: whether the files exist, the keys fit, and the machine can carry the load."""
+
+import datetime as dt
+import difflib
+import os
+import zoneinfo
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from provisioning.certificate_checks import check_recipient, check_signing
+from provisioning.problems import Finding
+from provisioning.room import (
+    Aes67Microphone,
+    AlsaMicrophone,
+    FileKey,
+    PatternCamera,
+    RoomConfig,
+    RtspCamera,
+    RtspMicrophone,
+    TokenKey,
+    V4l2Camera,
+)
+from provisioning.toml_places import Place
+
+FULL_HD_PIXELS_PER_S = 1920 * 1080 * 25
+"""One raw 1080p25 camera: 0.34 of a core by libx264 superfast, 0.54 with both rungs for viewers; two cores carry one beside the rest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What the judgement needs to know of a PC."""
+
+    cores: int
+    hardware_encoder: bool
+
+    @staticmethod
+    def here() -> "Machine":
+        """This PC. A render node or an encoder device promises hardware; only the recorder's trial encode proves it."""
+        promising = ("/dev/dri/renderD128", "/dev/dri/renderD129", "/dev/nvidia0", "/dev/video11")
+        return Machine(cores=os.cpu_count() or 1, hardware_encoder=any(Path(path).exists() for path in promising))
+
+
+def check_config(config: RoomConfig, now: dt.datetime, machine: Machine) -> list[Finding]:
+    """All findings about a configuration whose form is right."""
+    return [
+        *_room(config),
+        *_storage(config),
+        *check_signing(config, now),
+        *_key_files(config),
+        *_recipients(config, now),
+        *_other_files(config),
+        *_cameras(config, machine),
+        *_microphones(config),
+    ]
+
+
+def unreadable(path: str) -> str | None:
+    """Why a file cannot be read, or None."""
+    try:
+        with Path(path).open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    return None
+
+
+def _room(config: RoomConfig) -> Iterator[Finding]:
+    known = zoneinfo.available_timezones()
+    zone = config.room.timezone
+    if known and zone not in known:
+        close = difflib.get_close_matches(zone, sorted(known), n=1)
+        remedy = f"did you mean '{close[0]}'?" if close else "names are as in /usr/share/zoneinfo, such as Asia/Almaty"
+        yield Finding(place=("room", "timezone"), what=f"'{zone}' is no time zone", remedy=remedy)
+
+
+def _storage(config: RoomConfig) -> Iterator[Finding]:
+    devices: dict[str, int] = {}
+    for key, path in (("primary", config.storage.primary), ("mirror", config.storage.mirror)):
+        if path is None:
+            continue
+        place: Place = ("storage", key)
+        existing = next(parent for parent in (Path(path), *Path(path).parents) if parent.exists())
+        if not existing.is_dir():
+            yield Finding(place=place, what=f"{existing} is no directory")
+            continue
+        if not os.access(existing, os.W_OK | os.X_OK):
+            yield Finding(place=place, what=f"{existing} cannot be written by this user", remedy="the recorder's user must own it")
+        elif existing != Path(path):
+            remedy = "the recorder makes it; if a disk belongs there, mount it first, or records go to the disk below"
+            yield Finding(place=place, what=f"{path} does not exist", remedy=remedy, severity="warning")
+        devices[key] = existing.stat().st_dev
+    if len(devices) == 2 and devices["primary"] == devices["mirror"]:
+        yield Finding(
+            place=("storage", "mirror"),
+            what="is on the same device as primary: when that disk fails, both copies are lost",
+            remedy="mount a second disk there",
+            severity="warning",
+        )
+
+
+def _key_files(config: RoomConfig) -> Iterator[Finding]:
+    private: list[tuple[Place, str]] = []
+    if isinstance(config.signing, FileKey):
+        private.append((("signing", "key"), config.signing.key))
+    if isinstance(config.signing, TokenKey):
+        private.append((("signing", "pin_file"), config.signing.pin_file))
+        reason = unreadable(config.signing.module) if "/" in config.signing.module else None
+        if reason:
+            yield Finding(place=("signing", "module"), what=reason, remedy="the token's maker ships this library")
+    for index, camera in enumerate(config.camera):
+        if isinstance(camera, RtspCamera) and camera.password_file:
+            private.append((("camera", index, "password_file"), camera.password_file))
+    for index, microphone in enumerate(config.microphone):
+        if isinstance(microphone, RtspMicrophone) and microphone.password_file:
+            private.append((("microphone", index, "password_file"), microphone.password_file))
+    for place, path in private:
+        reason = unreadable(path)
+        if reason:
+            yield Finding(place=place, what=reason)
+        elif Path(path).stat().st_mode & 0o077:
+            what = f"{path} can be read by other users of this PC"
+            yield Finding(place=place, what=what, remedy=f"chmod 600 {path}", severity="warning")
+
+
+def _recipients(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:
+    if not config.recipient:
+        yield Finding(
+            place=(),
+            what="no [[recipient]]: the record will be readable by anyone who holds the disk, and says 'clear'",
+            remedy="add a [[recipient]] with the certificate of the court or its archive",
+            severity="warning",
+        )
+    for index, recipient in enumerate(config.recipient):
+        yield from check_recipient(("recipient", index), recipient, now)
+
+
+def _other_files(config: RoomConfig) -> Iterator[Finding]:
+    files: list[tuple[Place, str]] = []
+    if config.timestamp:
+        files.append((("timestamp", "roots"), config.timestamp.roots))
+        if urlsplit(config.timestamp.url).scheme not in {"http", "https"}:
+            yield Finding(place=("timestamp", "url"), what=f"'{config.timestamp.url}' is no http or https address")
+    if config.centre_roots:
+        files.append((("centre_roots",), config.centre_roots))
+    for index, microphone in enumerate(config.microphone):
+        if isinstance(microphone, Aes67Microphone):
+            files.append((("microphone", index, "sdp"), microphone.sdp))
+    for place, path in files:
+        reason = unreadable(path)
+        if reason:
+            yield Finding(place=place, what=reason)
+    if config.watch.baseline:
+        reason = unreadable(config.watch.baseline)
+        if reason:
+            yield Finding(place=("watch", "baseline"), what=reason, remedy="`courtroom baseline` writes it", severity="warning")
+
+
+def _cameras(config: RoomConfig, machine: Machine) -> Iterator[Finding]:
+    raw: list[tuple[int, int]] = []
+    for index, camera in enumerate(config.camera):
+        place: Place = ("camera", index)
+        if isinstance(camera, RtspCamera):
+            yield from _network(place, camera.url, camera.user, camera.password_file)
+            if camera.sub_url and urlsplit(camera.sub_url).password is not None:
+                yield _secret_in_url((*place, "sub_url"))
+            continue
+        if isinstance(camera, PatternCamera) or camera.format != "h264":
+            raw.append((index, camera.width * camera.height * camera.fps))
+        if isinstance(camera, V4l2Camera):
+            yield from _v4l2(place, camera.path)
+    load = sum(pixels for _, pixels in raw) / FULL_HD_PIXELS_PER_S
+    hardware = machine.hardware_encoder if config.encoding.h264 == "auto" else config.encoding.h264 != "libx264"
+    if len(raw) > 1 and load > max(1.0, machine.cores / 2) and not hardware:
+        yield Finding(
+            place=("camera", raw[-1][0]),
+            what=f"{len(raw)} cameras to be encoded here are as much work as {load:.1f} at 1080p25; "
+            f"{machine.cores} cores without a hardware encoder carry {max(1.0, machine.cores / 2):.0f}",
+            remedy="take smaller pictures, fewer a second, cameras that deliver H.264, or a PC with a hardware encoder",
+            severity="warning",
+        )
+
+
+def _v4l2(place: Place, path: str) -> Iterator[Finding]:
+    if not path.startswith(("/dev/v4l/by-path/", "/dev/v4l/by-id/")):
+        what = f"{path} may be another camera after the next start or replug"
+        remedy = "take its name under /dev/v4l/by-path; `courtroom devices` prints it"
+        yield Finding(place=(*place, "path"), what=what, remedy=remedy, severity="warning")
+    if not Path(path).exists():
+        what = f"{path} is not there now"
+        yield Finding(place=(*place, "path"), what=what, remedy="`courtroom devices` lists what this PC has", severity="warning")
+
+
+def _network(place: Place, url: str, user: str, password_file: str) -> Iterator[Finding]:
+    if urlsplit(url).password is not None:
+        yield _secret_in_url((*place, "url"))
+    if bool(user) != bool(password_file):
+        missing, there = ("password_file", "user") if user else ("user", "password_file")
+        yield Finding(place=(*place, there), what=f"'{there}' stands without '{missing}'", remedy=f"add {missing}")
+
+
+def _secret_in_url(place: Place) -> Finding:
+    what = "a password stands in the address, where every reader of this file and of the log sees it"
+    return Finding(place=place, what=what, remedy="take it out, and name user and password_file")
+
+
+def _microphones(config: RoomConfig) -> Iterator[Finding]:
+    for index, microphone in enumerate(config.microphone):
+        place: Place = ("microphone", index)
+        if isinstance(microphone, RtspMicrophone):
+            yield from _network(place, microphone.url, microphone.user, microphone.password_file)
+        if isinstance(microphone, AlsaMicrophone):
+            if microphone.device.startswith(("hw:", "plughw:")) and microphone.device.split(":", 1)[1][:1].isdigit():
+                what = f"{microphone.device} may be another card after the next start"
+                remedy = "take its name, as in hw:CARD=…,DEV=0; `courtroom devices` prints it"
+                yield Finding(place=(*place, "device"), what=what, remedy=remedy, severity="warning")
+            highest = max(channel.number for channel in microphone.channels)
+            if microphone.open_channels is not None and microphone.open_channels < highest:
+                what = f"opens {microphone.open_channels} channels, but channel {highest} is to be recorded"
+                yield Finding(place=(*place, "open_channels"), what=what, remedy=f"at least {highest}, or leave it out")
+        counts = Counter(channel.number for channel in microphone.channels)
+        for position, channel in enumerate(microphone.channels):
+            if counts[channel.number] > 1:
+                what = f"channel {channel.number} of this device is named {counts[channel.number]} times"
+                yield Finding(place=(*place, "channels", position, "number"), what=what, remedy="each channel is one microphone")
