@@ -1,5 +1,6 @@
 """Puts the schema's complaints about ``room.toml`` into a technician's words, and finds every clash of names. Pure."""
 
+import difflib
 import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -69,7 +70,9 @@ def explain(error: ErrorDetails, data: dict[str, Any]) -> Finding:
         return Finding(place=place, what=f"is {_shown(value)}, which is not known", remedy=meant(str(value), words))
     if kind == "union_tag_not_found":
         tag = str(context["discriminator"]).strip("'")
-        return Finding(place=(*place, tag), what=f"'{tag}' is missing", remedy=f"one of: {', '.join(_tags(place))}")
+        alike = difflib.get_close_matches(tag, [str(written) for written in value], n=1) if isinstance(value, dict) else []
+        hint = f"is '{alike[0]}' meant to be it? " if alike else ""
+        return Finding(place=(*place, tag), what=f"'{tag}' is missing", remedy=f"{hint}one of: {', '.join(_tags(place))}")
     if kind == "string_pattern_mismatch":
         return Finding(place=place, what=f"is {_shown(value)}", remedy=_pattern_remedy(key))
     if kind in _BOUNDS:

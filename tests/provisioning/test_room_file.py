@@ -1,0 +1,199 @@
+"""A technician's mistakes in room.toml: all of them at once, each with its line and its remedy."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from provisioning.problems import Problem
+from provisioning.room_file import ConfigError, load
+
+GOOD = """\
+[room]
+id = "almaty-3"
+court = "Almaty city court"
+
+[storage]
+primary = "records"
+
+[signing]
+kind = "file"
+key = "keys/device.key"
+chain = "/etc/courtroom/device-chain.pem"
+
+[[camera]]
+id = "bench"
+driver = "rtsp"
+url = "rtsp://192.0.2.10/1"
+user = "recorder"
+password_file = "bench.password"
+
+[[microphone]]
+id = "table"
+driver = "alsa"
+device = "hw:CARD=X18,DEV=0"
+channels = [
+  { id = "judge", number = 1 },
+  { id = "witness", number = 2 },
+]
+"""
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(text: str) -> Path:
+        path = tmp_path / "room.toml"
+        path.write_bytes(text.encode())
+        return path
+
+    return write
+
+
+def mistakes(path: Path) -> list[Problem]:
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    return caught.value.problems
+
+
+def only(path: Path) -> Problem:
+    (problem,) = mistakes(path)
+    return problem
+
+
+def test_relative_paths_count_from_the_file_not_from_where_the_command_runs(write: Write, tmp_path: Path) -> None:
+    room = load(write(GOOD))
+    assert room.storage.primary == str(tmp_path / "records")
+    assert room.signing.kind == "file"
+    assert room.signing.key == str(tmp_path / "keys/device.key")
+    assert room.signing.chain == "/etc/courtroom/device-chain.pem"
+    assert room.camera[0].driver == "rtsp"
+    assert room.camera[0].password_file == str(tmp_path / "bench.password")
+
+
+def test_names_of_systemd_credentials_are_no_paths(write: Write) -> None:
+    text = GOOD.replace('kind = "file"\nkey = "keys/device.key"\nchain = "/etc/courtroom/device-chain.pem"', 'kind = "credential"')
+    room = load(write(text))
+    assert room.signing.kind == "credential"
+    assert room.signing.key == "device-key"
+
+
+def test_load_does_not_look_at_what_the_file_points_to(write: Write) -> None:
+    load(write(GOOD))  # neither keys nor disks of it exist: a room must still start and raise its alarms
+
+
+@pytest.mark.parametrize("ending", ["\r\n", "\n"])
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+def test_files_of_windows_editors_are_read(write: Write, mark: str, ending: str) -> None:
+    text = mark + GOOD.replace("\n", ending)
+    assert load(write(text)).room.id == "almaty-3"
+    problem = only(write(text.replace('driver = "rtsp"', 'driver = "rtps"')))
+    assert problem.line == 15
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "where", "says"),
+    [
+        ('driver = "rtsp"', 'driver = "rtps"', 15, "camera[1] 'bench'.driver", r"'rtps'.*did you mean 'rtsp'\?.*v4l2, rtsp, test-pattern"),
+        ('driver = "alsa"\n', "", 20, "microphone[1] 'table'.driver", r"missing.*one of: alsa, portaudio"),
+        ("user =", "usr =", 17, "camera[1] 'bench'.usr", r"not known.*did you mean 'user'"),
+        ('url = "rtsp:', 'url = "http:', 16, "camera[1] 'bench'.url", r"http://192.*must begin with rtsp://"),
+        ('url = "rtsp://192.0.2.10/1"\n', "", 13, "camera[1] 'bench'.url", r"'url' is missing.*rtsp://192"),
+        ("user =", "width = 640\nuser =", 17, "camera[1] 'bench'.width", r'belongs to driver = "v4l2".*driver = "rtsp"'),
+        ("number = 2", "number = 0", 26, "microphone[1] 'table'.channels[2] 'witness'.number", r"is 0; it must be at least 1"),
+        ("number = 2", "number = 99", 26, "microphone[1] 'table'.channels[2] 'witness'.number", r"at most 64"),
+        ("number = 2", 'number = "two"', 26, "microphone[1] 'table'.channels[2] 'witness'.number", r"whole number.*without quotes"),
+        ("number = 2", "number = 2, gain = 1", 26, "microphone[1] 'table'.channels[2] 'witness'.gain", r"did you mean 'mix_gain_db'"),
+        ('id = "almaty-3"', 'id = "Almaty 3"', 2, "room.id", r"a-z, 0-9, dot and dash"),
+        ('id = "almaty-3"', "id = 3", 2, "room.id", r"must be text"),
+        ('court = "Almaty city court"\n', "", 1, "room.court", r"'court' is missing"),
+        ('[storage]\nprimary = "records"', "", None, "storage", r"'storage' is missing"),
+        ('kind = "file"', 'kind = "tpm"', 9, "signing.kind", r"'tpm'.*file, credential, pkcs11"),
+        ('kind = "file"', 'kind = "pkcs11"', 8, "signing.module", r"missing"),
+        ('id = "witness"', 'id = "bench"', 26, "microphone[1] 'table'.channels[2] 'bench'.id", r"already that of a camera"),
+        ('id = "witness"', 'id = "remote-1"', 26, "microphone[1] 'table'.channels[2] 'remote-1'.id", r"participants"),
+        ('id = "witness"', 'id = "room-mix"', 26, "microphone[1] 'table'.channels[2] 'room-mix'.id", r"room mix"),
+        ('id = "table"', 'id = "bench"', 21, "microphone[1] 'bench'.id", r"a camera is already called 'bench'"),
+        ("user =", "audio = 1.5\nuser =", 17, "camera[1] 'bench'.audio", r"true or false"),
+        ("[[camera]]", "[camera]", 13, "camera", r"must be a list.*\[\[…\]\]"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line_and_its_remedy(write: Write, old: str, new: str, line: int | None, where: str, says: str) -> None:
+    assert old in GOOD
+    problems = mistakes(write(GOOD.replace(old, new, 1)))
+    told = [p for p in problems if p.where == where and re.search(says, f"{p.what} {p.remedy}")]
+    assert len(told) == 1, [p.text(Path("room.toml")) for p in problems]
+    assert told[0].line == line
+
+
+def test_all_mistakes_come_in_one_go_and_in_the_order_of_the_file(write: Write) -> None:
+    text = GOOD.replace('id = "almaty-3"', 'id = "A"').replace('"rtsp"', '"rtps"').replace("number = 2", "number = 0")
+    text = text.replace('id = "witness"', 'id = "bench"') + "\n[mix]\nbitrate_bps = 1\nvolume = 3\n"
+    problems = mistakes(write(text))
+    assert [p.line for p in problems] == [2, 15, 26, 26, 30, 31]
+
+
+def test_every_clash_of_names_is_told_not_the_first_alone(write: Write) -> None:
+    text = GOOD.replace('id = "witness"', 'id = "bench"').replace('id = "judge"', 'id = "room-out"')
+    assert [p.line for p in mistakes(write(text))] == [25, 26]
+
+
+def test_the_sound_of_a_camera_may_not_take_a_microphones_name(write: Write) -> None:
+    text = GOOD.replace("user =", "audio = true\nuser =").replace('id = "witness"', 'id = "bench-sound"')
+    assert "camera's sound" in only(write(text)).what
+
+
+def test_a_room_without_devices_is_told_where_stanzas_come_from(write: Write) -> None:
+    problem = only(write(GOOD[: GOOD.index("[[camera]]")]))
+    assert "courtroom devices" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("[room]\nid = judge\n", 2, "quotes"),
+        ('[room]\nid = "a"\nid = "b"\n', 3, "only once"),
+        ('[room]\nid = "a"\n[room]\n', 3, "only once"),
+        ("[room\n", 1, r"\[room"),
+        ('id = "a', 1, ""),
+    ],
+)
+def test_what_is_no_toml_is_told_with_its_line(write: Write, text: str, line: int, says: str) -> None:
+    problem = only(write(text))
+    assert problem.line == line
+    assert re.search(says, problem.remedy)
+
+
+def test_a_file_in_another_encoding_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "room.toml"
+    path.write_bytes('[room]\nid = "a"\ncourt = "Алматы"\n'.encode("cp1251"))
+    problem = only(path)
+    assert problem.line == 3
+    assert "UTF-8" in problem.remedy
+
+
+def test_a_missing_file_is_told_as_such(tmp_path: Path) -> None:
+    assert "No such file" in only(tmp_path / "room.toml").what
+
+
+def test_the_error_as_text_names_file_line_and_remedy(write: Write) -> None:
+    path = write(GOOD.replace('driver = "rtsp"', 'driver = "rtps"'))
+    with pytest.raises(ConfigError, match=rf"{re.escape(str(path))}:15: camera\[1\] 'bench'\.driver: .*\n.*did you mean 'rtsp'"):
+        load(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(data=st.data())
+def test_no_damage_to_a_file_makes_the_reader_fail_itself(write: Write, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(GOOD)))
+    end = data.draw(st.integers(start, min(len(GOOD), start + 20)))
+    junk = data.draw(st.text('[]{}="\n#,.x1é', max_size=6))
+    path = write(GOOD[:start] + junk + GOOD[end:])
+    try:
+        load(path)
+    except ConfigError as error:
+        assert error.problems  # noqa: PT017 - either outcome is right, any other exception is not
