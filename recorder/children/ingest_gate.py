@@ -1,0 +1,172 @@
+"""Decides what a peer of the ingest socket may do. Pure: messages and the time come in, names come out or a refusal.
+
+Nothing that arrives is trusted. The verbs are those of ``contract/ingest.py``; every track is a peer's own, its name is an id, its bytes
+are counted, its times lie near now and go forward, and the number of tracks, starts and quality events is bounded.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from recorder.contract import ingest
+from recorder.record.layout import is_id
+
+MAX_PACKET_BYTES = 4 * 1024 * 1024
+"""No access unit of a participant is larger."""
+PAST_US = 10_000_000
+AHEAD_US = 500_000
+MAX_DUR_US = 1_000_000
+BURST_S = 4
+"""A track's quota may be used up for so many seconds at once (a keyframe, a stall of the network)."""
+LABEL_CHARS = 200
+QUALITY_PER_S = 20
+QUALITY_ITEMS = 32
+STARTS_PER_S = 5
+MAX_INTEGER = 2**53
+
+
+class RefusedError(Exception):
+    """The peer asked for what it may not have. ``what`` is a code for the record, ``detail`` says more."""
+
+    def __init__(self, what: str, detail: str) -> None:
+        super().__init__(f"{what}: {detail}")
+        self.what = what
+        self.detail = detail
+
+
+class Bucket:
+    """A token bucket: ``per_s`` a second, at most ``burst`` at once."""
+
+    def __init__(self, per_s: float, burst: float, now_us: int) -> None:
+        self._per_us = per_s / 1e6
+        self._burst = burst
+        self._left = burst
+        self._at_us = now_us
+
+    def take(self, amount: float, now_us: int) -> bool:
+        """Whether the amount was there; it is taken."""
+        self._left = min(self._burst, self._left + (now_us - self._at_us) * self._per_us)
+        self._at_us = now_us
+        if amount > self._left:
+            return False
+        self._left -= amount
+        return True
+
+
+@dataclass(slots=True)
+class _Track:
+    peer: int
+    kind: str
+    bytes_left: Bucket
+    last_us: int = 0
+
+
+@dataclass(slots=True)
+class _Peer:
+    starts: Bucket
+    quality: Bucket
+
+
+def decode(head: bytes) -> ingest.Message:
+    """Parse a message.
+
+    Raises:
+        RefusedError: it is none of the verbs, or not in their form.
+
+    """
+    try:
+        message: ingest.Message = ingest.from_vks.decode(head)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RefusedError("verb", f"not a message of this socket: {error}"[:300]) from error
+    return message
+
+
+class Gate:
+    """The rules, for all peers of the socket.
+
+    Args:
+        max_tracks: tracks open at once.
+        track_bytes_per_s: what one track may bring.
+
+    """
+
+    def __init__(self, max_tracks: int, track_bytes_per_s: int) -> None:
+        self._max_tracks = max_tracks
+        self._track_bytes_per_s = track_bytes_per_s
+        self._peers: dict[int, _Peer] = {}
+        self._tracks: dict[str, _Track] = {}
+
+    def connected(self, peer: int, now_us: int) -> None:
+        """A peer is there."""
+        self._peers[peer] = _Peer(Bucket(STARTS_PER_S, self._max_tracks, now_us), Bucket(QUALITY_PER_S, QUALITY_PER_S * BURST_S, now_us))
+
+    def disconnected(self, peer: int) -> list[str]:
+        """A peer is gone; the names of the tracks that end with it."""
+        del self._peers[peer]
+        ended = [name for name, track in self._tracks.items() if track.peer == peer]
+        for name in ended:
+            del self._tracks[name]
+        return ended
+
+    def start(self, peer: int, message: ingest.TrackStart, now_us: int) -> str:
+        """A track begins; its name in the record."""
+        name = _name(message.track)
+        if name in self._tracks:
+            raise RefusedError("track", f"'{name}' is open already")
+        if len(self._tracks) >= self._max_tracks:
+            raise RefusedError("tracks", f"{self._max_tracks} tracks are open; there may be no more")
+        if not self._peers[peer].starts.take(1, now_us):
+            raise RefusedError("tracks", "tracks are started too often")
+        if {"h264": "video", "opus": "audio"}[message.codec] != message.kind:
+            raise RefusedError("track", f"{message.codec} is no {message.kind}")
+        if len(message.label) > LABEL_CHARS or not message.label.isprintable():
+            raise RefusedError("label", f"a label is at most {LABEL_CHARS} printable characters")
+        self._tracks[name] = _Track(peer, message.kind, Bucket(self._track_bytes_per_s, self._track_bytes_per_s * BURST_S, now_us))
+        return name
+
+    def media(self, peer: int, message: ingest.MediaPacket, size_bytes: int, now_us: int) -> str:
+        """A packet of a track; its name."""
+        name, track = self._own(peer, message.track)
+        if size_bytes == 0 or not 0 <= message.dur_us <= MAX_DUR_US:
+            raise RefusedError("packet", f"{size_bytes} bytes for {message.dur_us} us on '{name}'")
+        if not track.bytes_left.take(size_bytes, now_us):
+            raise RefusedError("quota", f"'{name}' brings more than {self._track_bytes_per_s} bytes a second")
+        if not now_us - PAST_US <= message.mono_us <= now_us + AHEAD_US or message.mono_us <= track.last_us:
+            raise RefusedError("time", f"a packet of '{name}' lies {message.mono_us - now_us} us from now, or not after the one before")
+        track.last_us = message.mono_us
+        return name
+
+    def stop(self, peer: int, message: ingest.TrackStop) -> str:
+        """A track ends; its name."""
+        name, _ = self._own(peer, message.track)
+        if not is_id(message.cause) or len(message.detail) > LABEL_CHARS or not message.detail.isprintable():
+            raise RefusedError("cause", "a cause is a short code")
+        del self._tracks[name]
+        return name
+
+    def quality(self, peer: int, message: ingest.Quality, now_us: int) -> str:
+        """Something for the journal; the track's name."""
+        name, _ = self._own(peer, message.track)
+        if not self._peers[peer].quality.take(1, now_us):
+            raise RefusedError("quality", "quality events come too often")
+        sane = is_id(message.name) and len(message.data) <= QUALITY_ITEMS
+        for key, value in message.data.items():
+            sane = sane and len(key) <= 48 and key.isprintable()
+            sane = sane and (len(value) <= LABEL_CHARS and value.isprintable() if isinstance(value, str) else abs(value) < MAX_INTEGER)
+        if not sane:
+            raise RefusedError("quality", "names are ids, texts short, numbers below 2^53")
+        return name
+
+    def _own(self, peer: int, track: str) -> tuple[str, _Track]:
+        name = _name(track)
+        found = self._tracks.get(name)
+        if found is None or found.peer != peer:
+            raise RefusedError("track", f"'{name}' is not open here")
+        return name, found
+
+
+def _name(track: str) -> str:
+    name = f"remote-{track}"
+    if not is_id(track) or not is_id(name):
+        raise RefusedError("name", f"no track may be called {track[:60]!r}")
+    return name

@@ -1,0 +1,136 @@
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recorder.children.ingest_gate import BURST_S, QUALITY_PER_S, Gate, RefusedError, decode
+from recorder.contract import control, ingest
+from recorder.record.layout import is_id
+
+NOW_US = 10**12
+
+
+def start(track: str, label: str = "Witness") -> ingest.TrackStart:
+    return ingest.TrackStart(track=track, kind="audio", codec="opus", label=label)
+
+
+def media(track: str, at_us: int = NOW_US) -> ingest.MediaPacket:
+    return ingest.MediaPacket(track=track, mono_us=at_us, dur_us=20_000, key=True)
+
+
+@pytest.fixture
+def gate() -> Gate:
+    gate = Gate(max_tracks=40, track_bytes_per_s=10_000)
+    gate.connected(1, NOW_US)
+    gate.connected(2, NOW_US)
+    return gate
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [control.StopRequest(actor="x"), control.PauseRequest(state="off_record", actor="x"), control.AddNote(author="x", text="y")],
+)
+def test_the_control_socket_s_verbs_do_not_exist_here(request_: control.Request) -> None:
+    for head in (msgspec.msgpack.encode(request_), control.json_encoder.encode(request_), b"\x81\xa1m\xa4stop", b"\x81\xa1m\xa5pause"):
+        with pytest.raises(RefusedError, match="verb"):
+            decode(head)
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_refused_and_nothing_else_happens(head: bytes) -> None:
+    try:
+        decode(head)
+    except RefusedError as refused:
+        assert refused.what == "verb"  # noqa: PT017 - anything that is no refusal must fail the test
+
+
+@given(st.text(max_size=60))
+def test_no_name_that_could_be_a_path_becomes_a_track(track: str) -> None:
+    gate = Gate(max_tracks=2, track_bytes_per_s=1_000)
+    gate.connected(1, NOW_US)
+    try:
+        name = gate.start(1, start(track), NOW_US)
+    except RefusedError:
+        return
+    assert is_id(name)
+    assert name == f"remote-{track}"
+
+
+@pytest.mark.parametrize("track", ["../../etc/passwd", "/etc/passwd", "a/../b", "..", "", "A", "x" * 60, "a\x00b", "a..b"])
+def test_traversal_is_refused(gate: Gate, track: str) -> None:
+    with pytest.raises(RefusedError, match="name"):
+        gate.start(1, start(track), NOW_US)
+
+
+def test_the_forty_first_track_is_refused(gate: Gate) -> None:
+    for number in range(40):
+        gate.start(1 + number % 2, start(f"p{number}"), NOW_US)
+    with pytest.raises(RefusedError, match="tracks"):
+        gate.start(1, start("one-more"), NOW_US)
+
+
+def test_tracks_that_come_and_go_cannot_fill_the_journal(gate: Gate) -> None:
+    count = 0
+    with pytest.raises(RefusedError, match="too often"):  # noqa: PT012 - the loop is the attack
+        for count in range(10_000):
+            gate.start(1, start("p"), NOW_US + count * 1_000)
+            gate.stop(1, ingest.TrackStop(track="p", cause="left"))
+    assert count < 100
+
+
+def test_a_track_within_its_quota_goes_on_for_hours_and_one_above_it_ends(gate: Gate) -> None:
+    gate.start(1, start("p"), NOW_US)
+    for n in range(50 * 3600):
+        at_us = NOW_US + n * 20_000
+        gate.media(1, media("p", at_us), 200, at_us)
+    taken = 0
+    with pytest.raises(RefusedError, match="quota"):  # noqa: PT012 - the loop is the attack
+        for n in range(100_000):
+            at_us += 20_000 if n % 2 else 1
+            gate.media(1, media("p", at_us), 1_000, at_us)
+            taken += 1
+    assert taken * 1_000 < 10_000 * (BURST_S + 1) * 4
+
+
+def test_nobody_speaks_for_another_peer_s_track(gate: Gate) -> None:
+    gate.start(1, start("p"), NOW_US)
+    attacks: list[Callable[[], object]] = [
+        lambda: gate.media(2, media("p"), 100, NOW_US),
+        lambda: gate.stop(2, ingest.TrackStop(track="p", cause="left")),
+        lambda: gate.start(2, start("p"), NOW_US),
+    ]
+    for act in attacks:
+        with pytest.raises(RefusedError, match="track"):
+            act()
+
+
+@pytest.mark.parametrize("at_us", [NOW_US - 60_000_000, NOW_US + 60_000_000, -1, 2**62])
+def test_a_packet_far_from_now_is_refused(gate: Gate, at_us: int) -> None:
+    gate.start(1, start("p"), NOW_US)
+    with pytest.raises(RefusedError, match="time"):
+        gate.media(1, media("p", at_us), 100, NOW_US)
+
+
+def test_time_does_not_go_back(gate: Gate) -> None:
+    gate.start(1, start("p"), NOW_US)
+    gate.media(1, media("p", NOW_US), 100, NOW_US)
+    with pytest.raises(RefusedError, match="time"):
+        gate.media(1, media("p", NOW_US), 100, NOW_US)
+
+
+def test_quality_events_cannot_flood_or_carry_what_the_journal_cannot_hold(gate: Gate) -> None:
+    gate.start(1, start("p"), NOW_US)
+    with pytest.raises(RefusedError, match="quality"):
+        gate.quality(1, ingest.Quality(track="p", name="loss", data={"n": 2**60}), NOW_US)
+    with pytest.raises(RefusedError, match="too often"):  # noqa: PT012 - the loop is the attack
+        for _ in range(QUALITY_PER_S * BURST_S + 1):
+            gate.quality(1, ingest.Quality(track="p", name="loss", data={"percent": 3}), NOW_US)
+
+
+def test_a_peer_that_goes_ends_its_own_tracks_only(gate: Gate) -> None:
+    gate.start(1, start("a"), NOW_US)
+    gate.start(2, start("b"), NOW_US)
+    assert gate.disconnected(1) == ["remote-a"]
+    gate.media(2, media("b"), 10, NOW_US)
