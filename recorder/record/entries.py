@@ -310,6 +310,17 @@ class ByteRange(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
+class Abandoned(Entry, frozen=True, kw_only=True, tag="abandoned"):
+    """Bytes at the end of a segment that no fragment covers: the disk failed while they were written; a new segment follows."""
+
+    track: str
+    file: str
+    off: int
+    len: int
+    sha256: str
+    reason: str
+
+
 class Recovered(Entry, frozen=True, kw_only=True, tag="recovered"):
     """The recorder came back after a crash or power cut. The file is never truncated: what lies behind the last valid line is named here.
 
@@ -351,5 +362,5 @@ class Seal(Entry, frozen=True, kw_only=True, tag="seal"):
 
 AnyEntry = (
     Genesis | Init | Frag | Segment | Key | Checkpoint | Receipt | Pause | Resume | Alive | Clock | ClockStep | Drift | SenderReport
-    | SourceChange | Gap | GapEnd | Overflow | DiskState | Alarm | Note | LevelChange | Bind | Event | Recovered | Seal
+    | SourceChange | Gap | GapEnd | Overflow | DiskState | Alarm | Note | LevelChange | Bind | Event | Abandoned | Recovered | Seal
 )  # fmt: skip
