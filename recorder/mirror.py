@@ -116,9 +116,12 @@ class Mirror:
                 self._changed.notify_all()
 
     def _apply(self, done: Round) -> None:
+        first: dict[str, int] = {}
         for write in (*done.keys, *done.media, done.journal):
-            if self.disk.size(write.path) < write.off:
-                raise OSError(f"{write.path} is shorter than it was; the disk lost bytes")
+            first.setdefault(write.path, write.off)
+        for path, off in first.items():
+            if self.disk.size(path) < off:
+                raise OSError(f"{path} is shorter than it was; the disk lost bytes")
         for write in (*done.keys, *done.media):
             self.disk.write(write)
         self.disk.sync({write.path for write in (*done.keys, *done.media)})

@@ -121,9 +121,7 @@ class RunningSession:
                 wrapped.append((track.name, number, made.wrapped))
         if not numbers:
             return
-        self.send(
-            device, child.StartPart(from_mono_us=from_mono_us, origin_mono_us=self.clock.origin_mono_us, tracks=numbers, keys=keys)
-        )
+        self.send(device, child.StartPart(from_mono_us=from_mono_us, origin_mono_us=self.clock.origin_mono_us, tracks=numbers, keys=keys))
         times = self.clock.times()
         for name, number, data in wrapped:
             self.sink.put_key(name, number, data, times)

@@ -1,0 +1,472 @@
+"""The recorder's core: one event loop between the people's requests, the children and the disk.
+
+It holds the disk and the signing key, listens on local sockets only, and parses no media: what a child calls a fragment is hashed and
+written as it came. A child that lies can spoil its own tracks, nothing else.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from provisioning.room import RoomConfig
+from recorder import session as rules
+from recorder.alarms import Alarms
+from recorder.child_process import ChildOwner, ChildProcess
+from recorder.children_plan import INGEST, WATCH, plans
+from recorder.clock import StepDetector, clock_state, mono_us, utc_us
+from recorder.commit import CommitReport
+from recorder.contract import child, control
+from recorder.record import entries
+from recorder.record.entries import Entry
+from recorder.running import RunningSession
+from recorder.session_store import OpenSession, SessionStore
+
+log = structlog.get_logger()
+
+SILENT_CHILD_S = 1.5
+"""A device that delivers nothing for so long is frozen: its child is killed, and the alarm is on within 2 s."""
+OPENING_S = 15.0
+"""How long a device may take to open before its child is started again."""
+MUTE_ACKNOWLEDGED_S = 0.5
+PARTS_CLOSED_S = 1.2
+PREROLL_S = 10
+_CHECKPOINT_S = 1.0
+_ALIVE_S = 9.0
+_CLOCK_S = 60.0
+
+
+@dataclass(slots=True)
+class TrackView:
+    """What the room sees of a track, with or without a session."""
+
+    kind: str
+    device: str
+    units: int = 0
+    dropped: int = 0
+    level: child.Level | None = None
+    drift_ppb: int | None = None
+    written_bytes: int = 0
+    written_us: int = 0
+
+
+class Recorder(ChildOwner):
+    """The recorder of one room."""
+
+    def __init__(self, config: RoomConfig, run_dir: Path, store: SessionStore, bus_uids: list[int]) -> None:
+        self._config = config
+        self._store = store
+        self._alarms = Alarms()
+        self._views: dict[str, TrackView] = {}
+        self._session: RunningSession | None = None
+        self._open: OpenSession | None = None
+        self._closing = False
+        self._preroll = False
+        self._muting: dict[str, float] = {}
+        self._steps = StepDetector()
+        self._commits_us: deque[int] = deque(maxlen=240)
+        self._lock = asyncio.Lock()
+        self.children = {plan.name: ChildProcess(plan, str(run_dir), self) for plan in plans(config, bus_uids)}
+
+    # the life of the recorder
+
+    async def start(self) -> None:
+        """Take up what a crash left open, and start the children."""
+        recovered = await self._store.recover(self._on_commit, self._on_trouble)
+        if recovered is not None:
+            self._take_up(recovered)
+        for process in self.children.values():
+            process.start()
+
+    async def close(self) -> None:
+        """End the children and the committer. A running session stays unsealed; it is taken up at the next start."""
+        if self._session is not None and self._session.state == "open":
+            self._session.close_parts(mono_us())
+            await self._until(self._session.all_ended, PARTS_CLOSED_S)
+        await asyncio.gather(*(process.close() for process in self.children.values()))
+        if self._open is not None:
+            await self._open.abandon()
+
+    async def run_timers(self) -> None:
+        """Do what is due by the clock: watch the children, sign heads, say alive, look at the clock. Runs until cancelled."""
+        due_s = {"checkpoint": 0.0, "alive": 0.0, "clock": 0.0, "disk": 0.0}
+        loop = asyncio.get_running_loop()
+
+        def is_due(name: str, period_s: float) -> bool:
+            now_s = loop.time()
+            if now_s < due_s[name]:
+                return False
+            due_s[name] = now_s + period_s
+            return True
+
+        while True:
+            await asyncio.sleep(0.1)
+            self._watch_children(loop.time())
+            if self._open is None or self._session is None:
+                continue
+            if is_due("checkpoint", _CHECKPOINT_S):
+                self._open.checkpoint()
+                self._alarm("signing_stalled", "", on=self._open.signing_us() > 3_000_000, detail="the key does not sign; checkpoints wait")
+            if is_due("alive", _ALIVE_S):
+                self._session.alive()
+            if is_due("clock", _CLOCK_S):
+                self._session.journal(entries.Clock(clock=clock_state()))
+            step_us = self._steps.step_us(mono_us(), utc_us())
+            if step_us is not None:
+                self._session.journal(entries.ClockStep(delta_us=step_us), urgent=True)
+            if is_due("disk", 1.0):
+                self._watch_disk()
+
+    # what people ask for
+
+    async def handle(self, request: control.AnyRequest) -> control.Reply:
+        """Do what a request asks; one at a time."""
+        async with self._lock:
+            refused = rules.refusal(self.state, request)
+            if refused is not None:
+                return control.Reply(ok=False, error=refused)
+            if isinstance(request, control.Start):
+                return await self._start(request)
+            if isinstance(request, control.StopRequest):
+                return await self._stop(request)
+            if isinstance(request, control.ArmRequest):
+                return self._arm(on=request.on)
+            if isinstance(request, control.AddReceipt):
+                return await self._receipt(request)
+            session = self._session
+            if session is None:
+                return control.Reply(ok=False, error="no session is running")
+            now_us = mono_us()
+            if isinstance(request, control.PauseRequest):
+                session.pause(request, now_us)
+                if request.state in rules.DROPPING:
+                    self._mute(on=True)
+            elif isinstance(request, control.ResumeRequest):
+                self._mute(on=False)
+                session.resume(request.actor, now_us)
+            elif isinstance(request, control.AddNote):
+                at_us = session.clock.t_us(now_us) if request.at_us is None else request.at_us
+                session.journal(entries.Note(author=request.author, text=request.text, at_us=at_us))
+            elif isinstance(request, control.SetLevel):
+                session.set_level(request, now_us)
+            elif isinstance(request, control.BindRequest):
+                session.hearing = request.hearing
+                session.journal(entries.Bind(hearing=request.hearing, case=request.case, actor=request.actor, reason=request.reason))
+            elif isinstance(request, control.KeyframeRequest):
+                return self._keyframe(request.track)
+            return self._reply()
+
+    @property
+    def state(self) -> control.State:
+        """The recorder's state."""
+        if self._closing:
+            return "closing"
+        return "idle" if self._session is None else self._session.state
+
+    def status(self) -> control.Status:
+        """The recorder as it is now."""
+        session, opened = self._session, self._open
+        commits = sorted(self._commits_us)
+        return control.Status(
+            state=self.state,
+            record=session.path if session else "",
+            hearing=session.hearing if session else "",
+            t_us=session.clock.times().t_us if session else 0,
+            entries=opened.head.at + 1 if opened else 0,
+            head=opened.head.sha256 if opened else "",
+            head_at=opened.head.at if opened else -1,
+            signed_at=opened.signed_at if opened else -1,
+            commit_p99_us=commits[len(commits) * 99 // 100] if commits else 0,
+            preroll_armed=self._preroll,
+            channels=[self._channel(name, view) for name, view in sorted(self._views.items())],
+            disks=self._store.disks(opened),
+            alarms=self._alarms.all(),
+        )
+
+    async def _start(self, request: control.Start) -> control.Reply:
+        now_us = mono_us()
+        from_us = now_us - PREROLL_S * 1_000_000 if self._preroll else now_us
+        try:
+            opened = await self._store.begin(request, from_us, self._sources(), self._on_commit, self._on_trouble)
+        except OSError as error:
+            return control.Reply(ok=False, error=f"cannot write to {self._config.storage.primary}: {error.strerror}; check the disk")
+        session = opened.session(self._send)
+        self._session, self._open, self._preroll = session, opened, False
+        for view in self._views.values():
+            view.written_bytes = view.written_us = 0
+        for process in self.children.values():
+            if process.opened is not None and process.plan.module != INGEST:
+                session.add_tracks(process.plan.name, process.opened.tracks, continuous=process.opened.continuous)
+                session.start_device(process.plan.name, from_us)
+            elif process.opened is None:
+                self._announce_missing(process, from_us)
+        for alarm in self._alarms.all():
+            session.journal(entries.Alarm(code=alarm.code, track=alarm.track, on=True, detail=alarm.detail))
+        await opened.committed()
+        return self._reply()
+
+    async def _stop(self, request: control.StopRequest) -> control.Reply:
+        session, opened = self._session, self._open
+        if session is None or opened is None:
+            return control.Reply(ok=False, error="no session is running")
+        now_us = mono_us()
+        if session.state == "open":
+            session.close_parts(now_us)
+            for track in session.tracks.values():
+                session.journal(*track.paused(session.clock.t_us(now_us)))
+        elif session.state in rules.DROPPING:
+            self._mute(on=False)
+        session.end_pause(request.actor, now_us)
+        self._closing = True
+        try:
+            await self._until(session.all_ended, PARTS_CLOSED_S)
+            problem = await opened.seal(session, request, session.clock.t_us(now_us))
+        finally:
+            self._closing = False
+            self._session = self._open = None
+        return control.Reply(ok=problem is None, error=problem or "", record=session.path, t_us=session.clock.t_us(now_us))
+
+    def _take_up(self, recovered: OpenSession) -> None:
+        """Go on with a session that a crash broke off; the children record again as soon as they are there."""
+        self._open = recovered
+        self._session = recovered.session(self._send)
+        if self._session.state in rules.DROPPING:
+            log.warning("the session goes on as it was left", state=self._session.state)
+
+    def _arm(self, *, on: bool) -> control.Reply:
+        self._preroll = on
+        for process in self.children.values():
+            process.send(child.ArmPreroll(seconds=PREROLL_S if on else 0))
+        return self._reply()
+
+    async def _receipt(self, request: control.AddReceipt) -> control.Reply:
+        problem = await self._store.add_receipt(request.receipt, self._open)
+        return control.Reply(ok=problem is None, error=problem or "")
+
+    def _keyframe(self, track: str) -> control.Reply:
+        view = self._views.get(track)
+        if view is None or not self._send(view.device, child.RequestKeyframe(track=track)):
+            return control.Reply(ok=False, error=f"no track '{track}' is there; see `courtroom recorder status`")
+        return self._reply()
+
+    def _reply(self) -> control.Reply:
+        session = self._session
+        return control.Reply(ok=True, record=session.path if session else "", t_us=session.clock.times().t_us if session else 0)
+
+    # what children say
+
+    def on_started(self, process: ChildProcess) -> None:
+        """Tell a new child at once what it may not do: in a dropping state it is muted before its device is open."""
+        if self.state in rules.DROPPING:
+            process.send(child.Mute(on=True))
+        if self._preroll:
+            process.send(child.ArmPreroll(seconds=PREROLL_S))
+
+    def on_message(self, process: ChildProcess, message: child.Message, body: bytes) -> None:
+        """Take what a child says."""
+        session = self._session
+        if isinstance(message, child.Fragment):
+            if session is not None:
+                session.take_fragment(message, body)
+        elif isinstance(message, child.Levels):
+            for level in message.channels:
+                self._view(level.track, "audio", process).level = level
+        elif isinstance(message, child.Stats):
+            for stats in message.tracks:
+                view = self._view(stats.track, "video", process)
+                view.units, view.dropped = stats.units, stats.dropped
+        elif isinstance(message, child.Init):
+            if session is not None:
+                session.take_init(message, body)
+                self._tell_watch_part(session, message)
+        elif isinstance(message, child.PartEnded):
+            if session is not None:
+                session.part_ended(message)
+        elif isinstance(message, child.Opened):
+            self._device_opened(process, message)
+        elif isinstance(message, child.Muted):
+            if message.on:
+                self._muting.pop(process.plan.name, None)
+        elif isinstance(message, child.Finding):
+            self._alarm(message.code, message.track, on=message.on, detail=message.detail)
+        elif isinstance(message, child.TrackOpened | child.TrackClosed):
+            self._participant(process, message)
+        else:
+            self._journal_of(process, message)
+
+    def on_ended(self, process: ChildProcess, cause: str, detail: str) -> None:
+        """Note a dead child: a gap and an alarm for each of its tracks, while all others go on."""
+        self._muting.pop(process.plan.name, None)
+        log.warning("child ended", child=process.plan.name, cause=cause, detail=detail)
+        tracks = [name for name, view in self._views.items() if view.device == process.plan.name]
+        if self._session is not None:
+            self._session.device_lost(process.plan.name, cause, detail)
+        for track in tracks or [process.plan.name]:
+            self._alarm("source_lost", track, on=True, detail=f"{cause}: {detail}")
+
+    def _device_opened(self, process: ChildProcess, message: child.Opened) -> None:
+        name = process.plan.name
+        for track, kind in message.tracks.items():
+            self._view(track, kind, process)
+            self._alarm("source_lost", track, on=False, detail="")
+        self._alarm("source_lost", name, on=False, detail="")
+        log.info("device open", device=name, driver=message.driver, address=message.address, detail=message.detail)
+        session = self._session
+        if session is None or process.plan.module == INGEST:
+            return
+        known = name in session.devices()
+        session.add_tracks(name, message.tracks, continuous=message.continuous)
+        if known:
+            for track in message.tracks:
+                session.journal(entries.SourceChange(track=track, detail=f"opened again: {message.detail or message.driver}"))
+        if session.state == "open":
+            session.start_device(name, mono_us())
+
+    def _participant(self, process: ChildProcess, message: child.TrackOpened | child.TrackClosed) -> None:
+        session = self._session
+        if session is None:
+            return
+        if isinstance(message, child.TrackOpened):
+            self._view(message.track, message.kind, process)
+            session.add_tracks(process.plan.name, {message.track: message.kind}, continuous=False)
+            session.journal(
+                entries.Event(
+                    source="ingest", name="track_opened", track=message.track, data={"kind": message.kind, "label": message.label}
+                )
+            )
+            if session.state == "open":
+                session.start_device(process.plan.name, mono_us(), only=message.track)
+        else:
+            session.journal(
+                entries.Event(
+                    source="ingest", name="track_closed", track=message.track, data={"cause": message.cause, "detail": message.detail}
+                )
+            )
+            session.forget_track(message.track)
+            self._views.pop(message.track, None)
+
+    def _journal_of(self, process: ChildProcess, message: child.Message) -> None:
+        """Entries that a child's message becomes while a session runs."""
+        entry: Entry | None = None
+        if isinstance(message, child.DriftMeasured):
+            self._view(message.track, "audio", process).drift_ppb = message.drift_ppb
+            entry = entries.Drift(
+                track=message.track,
+                media_us=message.media_us,
+                mono=message.mono_us,
+                drift_ppb=message.drift_ppb,
+                error_us=message.error_us,
+            )
+        elif isinstance(message, child.SenderReportSeen) and self._session is not None:
+            at_us = self._session.clock.t_us(message.mono_us)
+            entry = entries.SenderReport(track=message.track, media_us=at_us, ntp_us=message.ntp_us)
+        elif isinstance(message, child.QualityEvent):
+            entry = entries.Event(source="ingest", name=message.name, track=message.track, data=dict(message.data))
+        elif isinstance(message, child.Refused):
+            log.warning("refused at ingest", what=message.what, detail=message.detail)
+            entry = entries.Event(
+                source="ingest", name="refused", track="", data={"what": message.what[:80], "detail": message.detail[:200]}
+            )
+        if entry is not None and self._session is not None:
+            self._session.journal(entry)
+
+    # what the clock asks for
+
+    def _watch_children(self, now_s: float) -> None:
+        for name, process in self.children.items():
+            limit_s = OPENING_S if process.opened is None else SILENT_CHILD_S
+            quiet = process.opened is not None and (not process.opened.continuous or process.plan.module == WATCH)
+            muted = self.state in rules.DROPPING
+            if process.pid is not None and not quiet and not muted and now_s - process.last_word_s > limit_s:
+                process.last_word_s = now_s
+                process.kill("frozen", f"nothing came for {limit_s:g} s; the device or its driver hangs")
+            if name in self._muting and now_s > self._muting[name]:
+                del self._muting[name]
+                process.kill("not_muted", "did not confirm in time that it drops what it hears; it was stopped by force")
+
+    def _mute(self, *, on: bool) -> None:
+        deadline_s = asyncio.get_running_loop().time() + MUTE_ACKNOWLEDGED_S
+        for name, process in self.children.items():
+            if process.plan.module == WATCH:
+                continue
+            if process.send(child.Mute(on=on)) and on:
+                self._muting[name] = deadline_s
+            process.last_word_s = asyncio.get_running_loop().time()
+
+    def _watch_disk(self) -> None:
+        if self._open is None:
+            return
+        for disk in self._store.disks(self._open):
+            short = disk.hours_left is not None and disk.hours_left < self._config.storage.warn_hours
+            detail = "" if disk.hours_left is None else f"{disk.path} is full in {disk.hours_left:.1f} h at the present rate; make room"
+            self._alarm(f"disk_short_{disk.disk}", "", on=short, detail=detail)
+
+    # what the disk says (from the committer's thread by way of the loop)
+
+    def _on_commit(self, report: CommitReport) -> None:
+        self._commits_us.append(report.duration_us)
+        watch = self.children.get("watch")
+        for done in report.committed:
+            view = self._views.get(done.track)
+            if view is not None:
+                view.written_bytes += done.len
+                view.written_us += done.dur_us
+            if watch is not None:
+                watch.send(
+                    child.WatchCommitted(
+                        track=done.track, part=done.part, path=done.path, off=done.off, len=done.len, t0=done.t0, dur=done.dur
+                    ),
+                    droppable=True,
+                )
+
+    def _on_trouble(self, code: str, detail: str, on: bool) -> None:
+        self._alarm(code, "", on=on, detail=detail)
+
+    # small things
+
+    def _alarm(self, code: str, track: str, *, on: bool, detail: str) -> None:
+        entry = self._alarms.set(code, track, on=on, detail=detail, now_us=mono_us())
+        if entry is None:
+            return
+        log.warning("alarm", code=code, track=track, on=on, detail=detail)
+        if self._session is not None:
+            self._session.journal(entry)
+
+    def _send(self, device: str, message: child.Message) -> bool:
+        process = self.children.get(device)
+        return process is not None and process.send(message)
+
+    def _view(self, track: str, kind: str, process: ChildProcess) -> TrackView:
+        if track not in self._views:
+            self._views[track] = TrackView(kind=kind, device=process.plan.name)
+        return self._views[track]
+
+    def _channel(self, name: str, view: TrackView) -> control.ChannelStatus:
+        process = self.children.get(view.device)
+        track = self._session.tracks.get(name) if self._session else None
+        level = view.level
+        return control.ChannelStatus(
+            track=name,
+            kind="video" if view.kind == "video" else "audio",
+            device=view.device,
+            live=process is not None and process.opened is not None,
+            units=view.units,
+            dropped=view.dropped,
+            rms_dbfs=level.rms_dbfs if level else None,
+            peak_dbfs=level.peak_dbfs if level else None,
+            clipped=level.clipped if level else 0,
+            drift_ppb=view.drift_ppb,
+            bytes_written=view.written_bytes,
+            written_us=view.written_us,
+            gap=track.gap_cause if track is not None and track.gap_from_us is not None else "",
+        )
+
+    async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until a condition holds that the loop itself brings about, at most so long."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
+        while not condition() and loop.time() < deadline_s:  # noqa: ASYNC110 - the condition is plain state, brought about by messages
+            await asyncio.sleep(0.01)
