@@ -1,0 +1,133 @@
+"""The seal: what is written beside a finished journal, so that anyone can check a record with openssl and sha256sum.
+
+In this order, each file complete under its name or not there at all: device-chain.pem, manifest.json, SHA256SUMS, SHA256SUMS.p7s, and the
+timestamp where an authority is configured. A crash in between is no harm: sealing again writes what is missing.
+"""
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.serialization import pkcs7
+from rfc3161_client import TimestampRequestBuilder, decode_timestamp_response
+
+from provisioning.room import Timestamp
+from recorder.disk import sync_directory
+from recorder.manifest import manifest
+from recorder.record import canonical, entries, layout
+from recorder.record.entries import AnyEntry, Line
+from recorder.record.journal import BEFORE_FIRST, JournalError, read_line
+from recorder.signing import Signer
+
+log = structlog.get_logger()
+
+_READ_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """How sealing went: whether a timestamp was got, and in words why not."""
+
+    timestamped: bool
+    detail: str
+
+
+def seal(record: Path, signer: Signer, timestamp: Timestamp | None) -> Sealed:
+    """Seal a record whose journal ends with its Seal entry and the last checkpoint. Blocks; media whose hash is journaled is not read."""
+    known: dict[str, str] = {}
+    journal = []
+    for line, entry in read_journal(record):
+        if isinstance(entry, entries.Init | entries.Segment | entries.Key):
+            known[entry.file] = entry.sha256
+        if not isinstance(entry, entries.Frag | entries.Checkpoint | entries.Alive):
+            journal.append((line, entry))
+    chain = b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in signer.chain)
+    _put(record / layout.DEVICE_CHAIN, chain)
+    _put(record / layout.MANIFEST, canonical.encode(manifest(journal)) + b"\n")
+    sums = "".join(f"{known.get(path) or file_sha256(record / path)}  {path}\n" for path in listed_files(record))
+    _put(record / layout.SUMS, sums.encode())
+    signature = cms_signature((record / layout.SUMS).read_bytes(), signer)
+    _put(record / layout.SUMS_SIGNATURE, signature)
+    if timestamp is None:
+        return Sealed(timestamped=False, detail="no timestamp authority is configured")
+    try:
+        token = request_timestamp(signature, timestamp)
+    except (OSError, ValueError, urllib.error.URLError) as error:
+        log.warning("sealed without a timestamp", authority=timestamp.url, error=str(error))
+        return Sealed(timestamped=False, detail=f"the timestamp authority did not answer: {error}")
+    _put(record / layout.SUMS_TIMESTAMP, token)
+    return Sealed(timestamped=True, detail=timestamp.url)
+
+
+def read_journal(record: Path) -> Iterator[tuple[Line, AnyEntry]]:
+    """The valid lines of a record's journal in order, over all its files; what is torn or repeated is passed over (``verify`` judges)."""
+    head, number = BEFORE_FIRST, 1
+    while (record / layout.journal_file(number)).exists():
+        with (record / layout.journal_file(number)).open("rb") as file:
+            for raw in file:
+                try:
+                    line, entry, head = read_line(raw.rstrip(b"\n"), head)
+                except JournalError:
+                    continue
+                yield line, entry
+        number += 1
+
+
+def listed_files(record: Path) -> list[str]:
+    """The files that SHA256SUMS lists, in its order."""
+    paths = (path.relative_to(record).as_posix() for path in record.rglob("*") if path.is_file())
+    return sorted(path for path in paths if path not in layout.UNHASHED and not path.endswith(".part"))
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cms_signature(data: bytes, signer: Signer) -> bytes:
+    """A detached CMS signature (RFC 5652, DER) with the device's chain."""
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(data).add_signer(signer.chain[0], signer.private_key, hashes.SHA256())
+    for certificate in signer.chain[1:]:
+        builder = builder.add_certificate(certificate)
+    return builder.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.DetachedSignature, pkcs7.PKCS7Options.Binary])
+
+
+def request_timestamp(data: bytes, timestamp: Timestamp) -> bytes:
+    """Ask the authority for an RFC 3161 response over ``data``.
+
+    Raises:
+        OSError: it cannot be reached in time.
+        ValueError: it answered with something else, or refused.
+    """
+    request = TimestampRequestBuilder().data(data).build()
+    post = urllib.request.Request(  # noqa: S310 - the URL is the administrator's
+        timestamp.url, data=request.as_bytes(), headers={"Content-Type": "application/timestamp-query"}, method="POST"
+    )
+    with urllib.request.urlopen(post, timeout=timestamp.timeout_s) as answer:  # noqa: S310 - likewise
+        response: bytes = answer.read(64 * 1024)
+    decoded = decode_timestamp_response(response)
+    if decoded.status not in {0, 1}:
+        raise ValueError(f"refused with status {decoded.status}")
+    if decoded.tst_info.message_imprint.message != hashlib.sha512(data).digest() and (
+        decoded.tst_info.message_imprint.message != hashlib.sha256(data).digest()
+    ):
+        raise ValueError("answered for other bytes")
+    return response
+
+
+def _put(path: Path, data: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    sync_directory(path.parent)
