@@ -1,8 +1,8 @@
 """Disks that fail on order: ext4 file systems on loop devices. Needs root.
 
 A power cut is FS_IOC_SHUTDOWN (Linux, ``fs/ext4/ioctl.c``) with ``NOLOGFLUSH``: from that moment nothing reaches the device, and what was
-not synced is gone after ``remount``, as after a pulled plug. A stall is FIFREEZE: writers block in the kernel until FITHAW. A pulled disk is
-a shutdown too: every access fails with EIO until it is put back.
+not synced is gone after ``remount``, as after a pulled plug. A stall is FIFREEZE: writers block in the kernel until FITHAW. A pulled disk
+is a shutdown too: every access fails with EIO until it is put back.
 """
 
 import fcntl
