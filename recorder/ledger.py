@@ -128,16 +128,25 @@ class TrackFiles:
 
 
 @dataclass(slots=True)
-class _State:
+class LedgerState:
+    """Where a record stands: its chain, its journal file, its tracks and the length of every file."""
+
     head: Head = BEFORE_FIRST
     journal_number: int = 1
     journal_off: int = 0
+    journal_prefix: bytes = b""
     tracks: dict[str, TrackFiles] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
 
-    def copied(self) -> "_State":
-        return _State(
-            self.head, self.journal_number, self.journal_off, {name: t.copied() for name, t in self.tracks.items()}, dict(self.sizes)
+    def copied(self) -> "LedgerState":
+        """A copy that further writing does not touch."""
+        return LedgerState(
+            self.head,
+            self.journal_number,
+            self.journal_off,
+            self.journal_prefix,
+            {name: t.copied() for name, t in self.tracks.items()},
+            dict(self.sizes),
         )
 
 
@@ -145,15 +154,15 @@ class Ledger:
     """Numbers, offsets and hashes of one record."""
 
     def __init__(self) -> None:
-        self._state = _State()
+        self._state = LedgerState()
         self._before = self._state.copied()
 
     @classmethod
-    def resumed(cls, head: Head, journal_number: int, journal_off: int, tracks: dict[str, TrackFiles], sizes: dict[str, int]) -> "Ledger":
-        """Go on with a record that recovery read: new segments are opened for every track."""
+    def resumed(cls, left: "LedgerState") -> "Ledger":
+        """Go on with a record as recovery found it; the first line end it writes ends a torn line."""
         ledger = cls()
-        ledger._state = _State(head, journal_number, journal_off, tracks, sizes)
-        ledger._before = ledger._state.copied()
+        ledger._state = left
+        ledger._before = left.copied()
         return ledger
 
     @property
@@ -195,7 +204,8 @@ class Ledger:
             else:
                 for track in state.tracks.values():
                     lines += [chain.line(entry, item.times) for entry in self._close(track, done)]
-        data = b"".join(lines)
+        data = state.journal_prefix + b"".join(lines) if lines else b""
+        state.journal_prefix = b"" if lines else state.journal_prefix
         done.journal = Write(layout.journal_file(state.journal_number), state.journal_off, data)
         state.head = chain.head
         state.journal_off += len(data)
