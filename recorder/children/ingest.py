@@ -1,0 +1,263 @@
+"""The ingest child: takes participants' media from ``<run>/ingest.sock`` and makes fragments of it.
+
+It faces what the internet sent, so it has no key but those of its own tracks, gives up files, new sockets and processes before it listens,
+uses no demuxer and no decoder, and knows only the verbs of ``contract/ingest.py``. Whoever asks for more is refused, named to the core, and
+disconnected; all that he had open ends with him.
+"""
+
+import os
+import pwd
+import socket
+import struct
+from pathlib import Path
+
+from recorder.children import h264
+from recorder.children.ingest_gate import MAX_PACKET_BYTES, Bucket, Gate, RefusedError, decode
+from recorder.children.packet_track import Out, PacketTrack
+from recorder.children.sandbox import drop_powers
+from recorder.children.socket_loop import SocketLoop, now_us
+from recorder.contract import child, ingest
+from recorder.contract.framing import FrameError, FrameReader, pack
+
+MAX_PEERS = 8
+KEYFRAME_EVERY_US = 10_000_000
+STATS_EVERY_US = 200_000
+LATE_US = 300_000
+"""After ``StopPart``, packets from before its time are still taken for so long."""
+MEMORY_BYTES = 768 * 1024 * 1024
+_FILES = 64
+_READ_BYTES = 256 * 1024
+_REFUSALS_PER_S = 5
+_OPUS_CHANNELS = 2
+
+
+class _Peer:
+    """One connection."""
+
+    def __init__(self, number: int, sock: socket.socket) -> None:
+        self.number = number
+        self.sock = sock
+        self.frames = FrameReader(MAX_PACKET_BYTES)
+
+
+class _Remote:
+    """One participant's track."""
+
+    def __init__(self, peer: _Peer, short: str, kind: str, recorded: PacketTrack) -> None:
+        self.peer = peer
+        self.short = short
+        self.kind = kind
+        self.recorded = recorded
+        self.stop_at_us: int | None = None
+        self.keyframe_asked_us = 0
+        self.units = 0
+        self.bytes = 0
+        self.last_us = 0
+
+
+class Ingest:
+    """The child's state; driven by its loop."""
+
+    def __init__(self) -> None:
+        self.loop = SocketLoop(self._on_message, self._on_tick)
+        self._muted = False
+        self._peers: dict[int, _Peer] = {}
+        self._remotes: dict[str, _Remote] = {}
+        self._next_peer = 0
+        self._refusals = Bucket(_REFUSALS_PER_S, _REFUSALS_PER_S * 4, now_us())
+        self._stats_us = 0
+        self._configured = False
+
+    def _on_message(self, message: child.Message) -> None:
+        match message:
+            case child.Configure():
+                self._configure(message)
+            case child.StartPart():
+                self._start_part(message)
+            case child.StopPart():
+                for remote in self._remotes.values():
+                    if remote.recorded.recording and remote.stop_at_us is None:
+                        remote.stop_at_us = message.at_mono_us
+            case child.Mute():
+                self._mute(on=message.on)
+            case child.RequestKeyframe():
+                wanted = self._remotes.get(message.track)
+                if wanted is not None and wanted.kind == "video":
+                    self._ask_keyframe(wanted)
+            case _:
+                pass  # the pre-roll is the room's own devices' matter
+
+    def _configure(self, message: child.Configure) -> None:
+        device = message.device
+        self._fragment_us, self._segment_us = message.fragment_us, message.segment_s * 1_000_000
+        self._gate = Gate(device["max_tracks"], device["track_bytes_per_s"])
+        self._uid = pwd.getpwnam(device["user"]).pw_uid if device.get("user") else os.getuid()
+        path = Path(message.run_dir) / "ingest.sock"
+        path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        path.chmod(0o666)
+        self._listener.listen(MAX_PEERS)
+        self._listener.setblocking(False)
+        self._configured = True
+        detail = drop_powers(MEMORY_BYTES, _FILES)
+        self.loop.watch(self._listener, self._accept)
+        self.loop.send(child.Opened(driver="ingest", address=str(path), serial="", tracks={}, detail=detail, continuous=False))
+
+    def _start_part(self, message: child.StartPart) -> None:
+        for name, part in message.tracks.items():
+            remote = self._remotes.get(name)
+            if remote is None:
+                self.loop.send(child.PartEnded(track=name, part=part, end_us=None))
+                continue
+            self._finish(remote)
+            remote.recorded.start(part, message.from_mono_us, message.origin_mono_us, message.keys.get(name))
+            if remote.kind == "video":
+                self._ask_keyframe(remote)
+
+    def _mute(self, *, on: bool) -> None:
+        self._muted = on
+        if on:
+            for remote in self._remotes.values():
+                if remote.stop_at_us is not None:
+                    self._finish(remote)
+                else:
+                    self._send_all(remote.recorded.wipe())
+        self.loop.send(child.Muted(on=on, at_mono_us=now_us()))
+
+    def _on_tick(self) -> None:
+        if not self._configured:
+            return
+        now = now_us()
+        for remote in self._remotes.values():
+            if remote.stop_at_us is not None and now > remote.stop_at_us + LATE_US:
+                self._finish(remote)
+            self._send_all(remote.recorded.tick(now))
+            if remote.kind == "video" and remote.recorded.recording and now - remote.keyframe_asked_us > KEYFRAME_EVERY_US:
+                self._ask_keyframe(remote)
+        if now - self._stats_us > STATS_EVERY_US:
+            self._stats_us = now
+            stats = [
+                child.TrackStats(track=name, units=remote.units, dropped=0, last_mono_us=remote.last_us, bytes=remote.bytes)
+                for name, remote in self._remotes.items()
+            ]
+            self.loop.send(child.Stats(tracks=stats))
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        sock.setblocking(False)
+        self._next_peer += 1
+        peer = _Peer(self._next_peer, sock)
+        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        self._peers[peer.number] = peer
+        self._gate.connected(peer.number, now_us())
+        self.loop.watch(sock, lambda: self._readable(peer))
+        if uid != self._uid:
+            self._refuse(peer, RefusedError("user", f"user {uid} may not connect"))
+        elif len(self._peers) > MAX_PEERS:
+            self._refuse(peer, RefusedError("connections", f"more than {MAX_PEERS} connections"))
+
+    def _readable(self, peer: _Peer) -> None:
+        try:
+            data = peer.sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._drop(peer, "disconnected", "the connection ended")
+            return
+        try:
+            for head, body in peer.frames.feed(data):
+                self._take(peer, decode(head), body)
+        except FrameError as error:
+            self._refuse(peer, RefusedError("frame", str(error)))
+        except RefusedError as refused:
+            self._refuse(peer, refused)
+
+    def _take(self, peer: _Peer, message: ingest.Message, body: bytes) -> None:
+        now = now_us()
+        if body and not isinstance(message, ingest.MediaPacket):
+            raise RefusedError("frame", "only media has a body")
+        match message:
+            case ingest.TrackStart():
+                name = self._gate.start(peer.number, message, now)
+                recorded = PacketTrack(
+                    name, label=message.label, channels=_OPUS_CHANNELS, fragment_us=self._fragment_us, segment_us=self._segment_us
+                )
+                self._remotes[name] = _Remote(peer, message.track, message.kind, recorded)
+                self.loop.send(child.TrackOpened(track=name, kind=message.kind, label=message.label))
+            case ingest.MediaPacket():
+                self._media(self._remotes[self._gate.media(peer.number, message, len(body), now)], message, body)
+            case ingest.TrackStop():
+                name = self._gate.stop(peer.number, message)
+                self._close(name, message.cause, message.detail)
+            case ingest.Quality():
+                name = self._gate.quality(peer.number, message, now)
+                self.loop.send(child.QualityEvent(track=name, name=message.name, data=message.data))
+            case _:
+                raise RefusedError("verb", type(message).__name__)
+
+    def _media(self, remote: _Remote, message: ingest.MediaPacket, body: bytes) -> None:
+        if self._muted:
+            return
+        remote.units += 1
+        remote.bytes += len(body)
+        remote.last_us = message.mono_us
+        if remote.stop_at_us is not None and message.mono_us >= remote.stop_at_us:
+            return
+        try:
+            if remote.kind == "video":
+                out = remote.recorded.add_picture(h264.nal_units(body), message.mono_us, message.dur_us)
+            else:
+                out = remote.recorded.add_sound(body, message.mono_us)
+        except ValueError as error:
+            raise RefusedError("packet", str(error)) from error
+        self._send_all(out)
+
+    def _refuse(self, peer: _Peer, refused: RefusedError) -> None:
+        if self._refusals.take(1, now_us()):
+            self.loop.send(child.Refused(what=refused.what, detail=refused.detail))
+        self._say(peer, ingest.Refusal(what=refused.what, detail=refused.detail))
+        self._drop(peer, "refused", f"{refused.what}: {refused.detail}"[:200])
+
+    def _drop(self, peer: _Peer, cause: str, detail: str) -> None:
+        for name in self._gate.disconnected(peer.number):
+            self._close(name, cause, detail)
+        self.loop.unwatch(peer.sock)
+        peer.sock.close()
+        del self._peers[peer.number]
+
+    def _close(self, name: str, cause: str, detail: str) -> None:
+        self._finish(self._remotes.pop(name))
+        self.loop.send(child.TrackClosed(track=name, cause=cause, detail=detail))
+
+    def _finish(self, remote: _Remote) -> None:
+        stop_at_us, remote.stop_at_us = remote.stop_at_us, None
+        self._send_all(remote.recorded.stop(stop_at_us))
+
+    def _ask_keyframe(self, remote: _Remote) -> None:
+        remote.keyframe_asked_us = now_us()
+        self._say(remote.peer, ingest.KeyframeWanted(track=remote.short))
+
+    def _say(self, peer: _Peer, message: ingest.Message) -> None:
+        try:
+            peer.sock.send(pack(ingest.encoder.encode(message)))
+        except (BlockingIOError, ConnectionError):
+            return  # a peer that does not read, or has gone, misses what is for its own good
+
+    def _send_all(self, out: list[Out]) -> None:
+        for message, body in out:
+            self.loop.send(message, body)
+
+
+def main() -> None:
+    """Run until the core closes the link."""
+    Ingest().loop.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Runs a child as the core does, with a link of its own, and collects what it says."""
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from recorder.contract import child
+from recorder.contract.framing import FrameReader, pack
+
+Said = tuple[child.Message, bytes]
+T = TypeVar("T")
+
+
+def wait_for(condition: Callable[[], T], what: str, deadline_s: float = 10) -> T:
+    """Poll until the condition gives something true."""
+    end = time.monotonic() + deadline_s
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {deadline_s} s for {what}")
+        time.sleep(0.005)
+    return value
+
+
+class Linked:
+    """A running child."""
+
+    def __init__(self, module: str) -> None:
+        self._link, theirs = socket.socketpair()
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", module],
+            dict(os.environ),
+            file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), child.LINK_FD)],
+        )
+        theirs.close()
+        self.pid = pid
+        self.said: list[Said] = []
+        self.ended = threading.Event()
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+
+    def tell(self, message: child.Message) -> None:
+        self._link.sendall(pack(child.encoder.encode(message)))
+
+    def all(self, kind: type[T]) -> list[T]:
+        return [message for message, _ in list(self.said) if isinstance(message, kind)]
+
+    def first(self, kind: type[T], deadline_s: float = 10) -> T:
+        return wait_for(lambda: self.all(kind), kind.__name__, deadline_s)[0]
+
+    def media(self, track: str, part: int = 1) -> bytes:
+        """Header and fragments of a part, as a file."""
+        return b"".join(
+            body for m, body in list(self.said) if isinstance(m, child.Init | child.Fragment) and m.track == track and m.part == part
+        )
+
+    def close(self) -> int:
+        """Close the link, as a core that ends does; the child's exit code."""
+        self._link.shutdown(socket.SHUT_RDWR)
+        end = time.monotonic() + 5
+        while True:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                break
+            if time.monotonic() > end:
+                os.kill(self.pid, 9)
+                os.waitpid(self.pid, 0)
+                raise AssertionError("the child outlived its link")
+            time.sleep(0.01)
+        self._thread.join()
+        self._link.close()
+        return os.waitstatus_to_exitcode(status)
+
+    def _listen(self) -> None:
+        frames = FrameReader()
+        while data := self._link.recv(1 << 18):
+            for head, body in frames.feed(data):
+                self.said.append((child.from_child.decode(head), body))
+        self.ended.set()
+
+
+@contextmanager
+def linked(module: str, device: dict[str, Any], run_dir: Path, **configuration: Any) -> Iterator[Linked]:
+    """A child that is configured; it must end by itself with its link."""
+    running = Linked(module)
+    try:
+        running.tell(child.Configure(device=device, run_dir=str(run_dir), **configuration))
+        yield running
+    finally:
+        code = running.close()
+    assert code == 0, f"the child ended with {code}"
+
+
+def peer(path: Path) -> socket.socket:
+    """A connection to a child's socket, once it is there."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(10)
+    wait_for(path.exists, str(path))
+    sock.connect(str(path))
+    return sock

@@ -1,0 +1,263 @@
+import io
+import itertools
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from recorder.children import h264
+from recorder.contract import child, control, ingest
+from recorder.contract.framing import LENGTHS, FrameReader, pack
+from tests.children.linked import Linked, linked, peer, wait_for
+
+DEVICE = {"id": "ingest", "enabled": True, "max_tracks": 40, "track_bytes_per_s": 1_500_000, "user": ""}
+KEY = child.MediaKey(key=bytes(range(16)), kid=bytes(range(16, 32)))
+
+
+def now_us() -> int:
+    return time.monotonic_ns() // 1000
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Linked]:
+    with linked("recorder.children.ingest", DEVICE, tmp_path) as child_:
+        child_.first(child.Opened)
+        yield child_
+
+
+def say(sock: socket.socket, message: ingest.Message, body: bytes = b"") -> None:
+    sock.sendall(pack(ingest.encoder.encode(message), body))
+
+
+def hear(sock: socket.socket) -> list[ingest.Message]:
+    """All that the child says until it closes."""
+    frames, heard = FrameReader(), []
+    try:
+        while data := sock.recv(65536):
+            heard += [ingest.from_ingest.decode(head) for head, _ in frames.feed(data)]
+    except ConnectionResetError:
+        pass
+    return heard
+
+
+def encode(size: tuple[int, int], count: int) -> list[bytes]:
+    codec = av.CodecContext.create("libx264", "w")
+    assert isinstance(codec, av.VideoCodecContext)
+    codec.width, codec.height = size
+    codec.pix_fmt, codec.time_base, codec.framerate = "yuv420p", Fraction(1, 25), Fraction(25)
+    codec.options = {"tune": "zerolatency", "profile": "baseline", "preset": "ultrafast", "g": "20"}
+    rng = np.random.default_rng(0)
+    units = []
+    for n in range(count):
+        frame = av.VideoFrame.from_ndarray(rng.integers(0, 255, (*reversed(size), 3)).astype(np.uint8), "rgb24")
+        frame.pts = n
+        units += [bytes(packet) for packet in codec.encode(frame)]
+    return units
+
+
+def opus(count: int) -> list[bytes]:
+    codec = av.CodecContext.create("libopus", "w")
+    assert isinstance(codec, av.AudioCodecContext)
+    codec.sample_rate, codec.layout, codec.format = 48_000, "stereo", "s16"
+    packets = []
+    for n in range(count):
+        wave = (8000 * np.sin(2 * np.pi * 440 * np.arange(n * 960, (n + 1) * 960) / 48_000)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(np.repeat(wave, 2)[None], "s16", "stereo")
+        frame.sample_rate, frame.pts = 48_000, n * 960
+        packets += [bytes(packet) for packet in codec.encode(frame)]
+    return packets
+
+
+def pictures_of(units: list[bytes]) -> list[npt.NDArray[Any]]:
+    decoder = av.CodecContext.create("h264", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    frames = [frame for unit in units for frame in decoder.decode(av.Packet(unit))] + decoder.decode(None)
+    return [frame.to_ndarray() for frame in frames]
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_a_participant_s_picture_and_sound_are_recorded_packet_by_packet(
+    running: Linked, tmp_path: Path, key: child.MediaKey | None
+) -> None:
+    pictures = encode((320, 180), 50) + encode((160, 90), 25)
+    sounds = opus(150)
+    with peer(tmp_path / "ingest.sock") as sock:
+        say(sock, ingest.TrackStart(track="p1-video", kind="video", codec="h264", label="Witness"))
+        say(sock, ingest.TrackStart(track="p1-audio", kind="audio", codec="opus", label="Witness"))
+        wait_for(lambda: len(running.all(child.TrackOpened)) == 2, "both tracks")
+        start_us = now_us() - 5_000_000
+        tracks = {"remote-p1-video": 1, "remote-p1-audio": 1}
+        keys = dict.fromkeys(tracks, key) if key else {}
+        running.tell(child.StartPart(from_mono_us=start_us, origin_mono_us=start_us - 1_000_000, tracks=tracks, keys=keys))
+        frames = FrameReader()
+        wanted = [ingest.from_ingest.decode(head) for head, _ in frames.feed(sock.recv(65536))]
+        assert wanted == [ingest.KeyframeWanted(track="p1-video")]
+        for n, unit in enumerate(pictures):
+            at_us = start_us + n * 40_000
+            head = ingest.MediaPacket(track="p1-video", mono_us=at_us, dur_us=40_000, key=n % 20 == 0)
+            say(sock, head, unit)
+        for n, packet in enumerate(sounds):
+            late_us = 1_000_000 if n >= 100 else 0
+            head = ingest.MediaPacket(track="p1-audio", mono_us=start_us + n * 20_000 + late_us, dur_us=20_000, key=True)
+            say(sock, head, packet)
+        say(sock, ingest.TrackStop(track="p1-audio", cause="left"))
+        wait_for(lambda: running.all(child.TrackClosed), "the track's end")
+    wait_for(lambda: len(running.all(child.PartEnded)) == 2, "both parts' ends")
+    options = {"decryption_key": key.key.hex()} if key else {}
+    with av.open(io.BytesIO(running.media("remote-p1-audio")), "r", options=options) as file:
+        assert [bytes(packet) for packet in file.demux(audio=0) if packet.size] == sounds
+    with av.open(io.BytesIO(running.media("remote-p1-video")), "r", options=options) as file:
+        decoded = [frame.to_ndarray() for frame in file.decode(video=0)]
+    reference = pictures_of(pictures)
+    assert len(decoded) == len(reference) == 75
+    assert all((a == b).all() for a, b in zip(decoded, reference, strict=True))
+    sound = [m for m in running.all(child.Fragment) if m.track == "remote-p1-audio"]
+    assert sound[0].t0 == 48_000
+    assert sum(m.dur for m in sound) == 150 * 960
+    holes = [b.t0 - a.t0 - a.dur for a, b in itertools.pairwise(sound)]
+    assert max(holes) == 48_000, "the second without packets is a second without media"
+    assert sum(holes) == 48_000
+    picture = [m for m in running.all(child.Fragment) if m.track == "remote-p1-video"]
+    assert picture[0].key
+    assert picture[0].new_segment
+    assert picture[0].t0 == 90_000
+    assert sum(m.dur for m in picture) == 75 * 3600
+    for track, packets in (("remote-p1-audio", sounds), ("remote-p1-video", pictures)):
+        readable = sum(packet[-16:] in running.media(track) for packet in packets)
+        assert readable == (0 if key else len(packets)), "without the key no packet can be read, without encryption all"
+
+
+def refused(running: Linked, sock: socket.socket) -> tuple[str, str]:
+    heard = [message for message in hear(sock) if isinstance(message, ingest.Refusal)]
+    told = wait_for(lambda: running.all(child.Refused), "the core to be told")
+    assert [message.what for message in heard] == [told[-1].what]
+    return told[-1].what, told[-1].detail
+
+
+def test_control_verbs_are_refused_and_the_connection_ends(running: Linked, tmp_path: Path) -> None:
+    for number, request in enumerate((control.StopRequest(actor="x"), control.PauseRequest(state="off_record", actor="x")), start=1):
+        with peer(tmp_path / "ingest.sock") as sock:
+            sock.sendall(pack(msgspec.msgpack.encode(request)))
+            assert refused(running, sock)[0] == "verb"
+            wait_for(lambda: len(running.all(child.Refused)) == number, "the refusal")  # noqa: B023 - called at once
+
+
+@pytest.mark.parametrize("bytes_", [b"\xff" * 64, b"GET / HTTP/1.1\r\n\r\n", LENGTHS.pack(2, 0) + b"\xc1\xc1", LENGTHS.pack(40, 2**31)])
+def test_garbage_ends_that_connection_only(running: Linked, tmp_path: Path, bytes_: bytes) -> None:
+    with peer(tmp_path / "ingest.sock") as good, peer(tmp_path / "ingest.sock") as bad:
+        say(good, ingest.TrackStart(track="p1", kind="audio", codec="opus", label=""))
+        running.first(child.TrackOpened)
+        bad.sendall(bytes_)
+        refused(running, bad)
+        say(good, ingest.TrackStop(track="p1", cause="left"))
+        assert running.first(child.TrackClosed).cause == "left"
+
+
+def test_a_name_that_is_a_path_is_refused(running: Linked, tmp_path: Path) -> None:
+    with peer(tmp_path / "ingest.sock") as sock:
+        say(sock, ingest.TrackStart(track="../../../etc/cron.d/x", kind="audio", codec="opus", label=""))
+        assert refused(running, sock)[0] == "name"
+    assert not running.all(child.TrackOpened)
+
+
+def test_ten_thousand_tracks_stop_at_the_limit(running: Linked, tmp_path: Path) -> None:
+    with peer(tmp_path / "ingest.sock") as sock:
+        try:
+            for number in range(10_000):
+                say(sock, ingest.TrackStart(track=f"t{number}", kind="audio", codec="opus", label=""))
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+    wait_for(lambda: len(running.all(child.TrackClosed)) == 40, "all tracks of the peer to end")
+    assert len(running.all(child.TrackOpened)) == 40
+    assert running.first(child.Refused).what == "tracks"
+
+
+def test_an_endless_track_is_cut_at_its_quota(running: Linked, tmp_path: Path) -> None:
+    sent = 0
+    with peer(tmp_path / "ingest.sock") as sock:
+        say(sock, ingest.TrackStart(track="t", kind="audio", codec="opus", label=""))
+        packet = bytes([0xF8]) + os.urandom(60_000)
+        try:
+            for n in range(100_000):
+                say(sock, ingest.MediaPacket(track="t", mono_us=now_us() - 5_000_000 + n, dur_us=20_000, key=True), packet)
+                sent += len(packet)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+    assert wait_for(lambda: running.all(child.Refused), "the refusal")[0].what == "quota"
+    assert running.first(child.TrackClosed).cause == "refused"
+    assert sent < 20_000_000
+
+
+def test_a_picture_that_is_no_picture_is_refused(running: Linked, tmp_path: Path) -> None:
+    with peer(tmp_path / "ingest.sock") as sock:
+        say(sock, ingest.TrackStart(track="v", kind="video", codec="h264", label=""))
+        say(sock, ingest.MediaPacket(track="v", mono_us=now_us(), dur_us=40_000, key=True), b"\x00\x00\x01" * 5_000)
+        assert refused(running, sock)[0] == "packet"
+
+
+def test_while_muted_nothing_of_a_participant_is_kept(running: Linked, tmp_path: Path) -> None:
+    with peer(tmp_path / "ingest.sock") as sock:
+        say(sock, ingest.TrackStart(track="a", kind="audio", codec="opus", label=""))
+        running.first(child.TrackOpened)
+        start_us = now_us() - 5_000_000
+        running.tell(child.StartPart(from_mono_us=start_us, origin_mono_us=start_us, tracks={"remote-a": 1}))
+        running.tell(child.Mute(on=True))
+        assert running.first(child.Muted).on
+        for n, packet in enumerate(opus(50)):
+            say(sock, ingest.MediaPacket(track="a", mono_us=start_us + n * 20_000, dur_us=20_000, key=True), packet)
+        say(sock, ingest.TrackStop(track="a", cause="left"))
+        running.first(child.TrackClosed)
+    assert running.all(child.PartEnded)[0].end_us is None
+    assert not running.all(child.Fragment)
+
+
+def test_the_child_cannot_open_a_file_make_a_socket_or_start_a_process(tmp_path: Path) -> None:
+    code = """
+import os, socket, sys
+from recorder.children.sandbox import drop_powers
+drop_powers(1 << 30, 64)
+done = []
+for what, act in {
+    "read": lambda: open("/etc/passwd"), "write": lambda: open(sys.argv[1], "w"), "socket": lambda: socket.socket(),
+    "fork": os.fork, "exec": lambda: os.execv("/bin/true", ["true"]), "unlink": lambda: os.unlink(sys.argv[2]),
+    "kill": lambda: os.kill(os.getppid(), 0),
+}.items():
+    try:
+        act()
+        done.append(what)
+    except OSError:
+        pass
+os.write(1, (",".join(done) or "nothing").encode())
+"""
+    victim = tmp_path / "victim"
+    victim.touch()
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "new"), str(victim)], capture_output=True, text=True, check=True)
+    assert done.stdout == "nothing"
+
+
+def test_a_stranger_s_user_may_not_connect(tmp_path: Path) -> None:
+    with linked("recorder.children.ingest", {**DEVICE, "user": "nobody"}, tmp_path) as running, peer(tmp_path / "ingest.sock") as sock:
+        assert refused(running, sock)[0] == "user"
+
+
+def test_the_picture_size_is_read_from_real_parameter_sets() -> None:
+    for size in ((320, 180), (1280, 720), (638, 358)):
+        units = h264.nal_units(encode(size, 1)[0])
+        sps = next(unit for unit in units if h264.kind(unit) == h264.SPS)
+        assert h264.picture_size(sps) == h264.Size(*size)
+        for cut in range(len(sps)):
+            try:
+                h264.picture_size(sps[:cut])
+            except h264.H264Error:
+                continue
