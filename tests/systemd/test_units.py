@@ -1,0 +1,57 @@
+"""The units are what systemd accepts, and as closed as they claim."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from agent.cli import application
+
+SYSTEMD = Path(__file__).parents[2] / "systemd"
+UNITS = sorted(SYSTEMD.glob("*.service"))
+pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(params=UNITS, ids=lambda path: path.name)
+def unit(request: pytest.FixtureRequest) -> Path:
+    assert isinstance(request.param, Path)
+    return request.param
+
+
+def test_systemd_knows_every_line_of_the_unit(unit: Path, tmp_path: Path) -> None:
+    # The command is installed elsewhere; its place is the only thing exchanged.
+    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE)
+    copy = tmp_path / unit.name
+    copy.write_text(text)
+    said = run("systemd-analyze", "verify", "--man=no", copy)
+    assert [line for line in said.splitlines() if unit.name in line] == []
+
+
+def test_the_unit_leaves_little_to_attack(unit: Path) -> None:
+    run("systemd-analyze", "security", "--offline=true", "--threshold=25", "--no-pager", unit)
+
+
+def test_the_unit_calls_a_command_that_exists(unit: Path) -> None:
+    match = re.search(r"^ExecStart=\S+/courtroom (.+)$", unit.read_text(), flags=re.MULTILINE)
+    assert match
+    words = match[1].split()
+    command = words[: next(index for index, word in enumerate(words) if word.startswith("--"))]
+    done = CliRunner().invoke(application(), [*command, "--help"])
+    assert done.exit_code == 0, done.output
+
+
+def test_users_and_directories_are_what_systemd_accepts(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    run("systemd-sysusers", f"--root={tmp_path}", SYSTEMD / "courtroom.sysusers.conf")
+    made = (tmp_path / "etc" / "passwd").read_text()
+    for user in ("courtroom-recorder", "courtroom-agent", "courtroom-vks"):
+        assert f"\n{user}:" in f"\n{made}"
