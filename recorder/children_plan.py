@@ -1,6 +1,6 @@
 """Which children a room needs: room.toml's devices turned into the configurations of processes. Pure."""
 
-from typing import Any
+from typing import Any, Literal
 
 from provisioning.room import RoomConfig
 from recorder.child_process import ChildPlan
@@ -10,6 +10,18 @@ MIXER = "recorder.children.mixer"
 SPEAKER = "recorder.children.speaker"
 INGEST = "recorder.children.ingest"
 WATCH = "recorder.children.watch"
+
+
+def expected_tracks(plan: ChildPlan) -> dict[str, Literal["video", "audio"]]:
+    """The tracks that a device must give, known before it is open; empty for the mixer, the speaker and participants."""
+    if plan.module != CAPTURE:
+        return {}
+    if "channels" in plan.device:
+        return {channel["id"]: "audio" for channel in plan.device["channels"]}
+    tracks: dict[str, Literal["video", "audio"]] = {plan.name: "video"}
+    if plan.device.get("audio"):
+        tracks[f"{plan.name}-sound"] = "audio"
+    return tracks
 
 
 def plans(config: RoomConfig, bus_uids: list[int]) -> list[ChildPlan]:

@@ -5,6 +5,9 @@ written as it came. A child that lies can spoil its own tracks, nothing else.
 """
 
 import asyncio
+import hashlib
+import os
+import signal
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,14 +19,16 @@ from provisioning.room import RoomConfig
 from recorder import session as rules
 from recorder.alarms import Alarms
 from recorder.child_process import ChildOwner, ChildProcess
-from recorder.children_plan import INGEST, WATCH, plans
+from recorder.children_plan import INGEST, WATCH, expected_tracks, plans
 from recorder.clock import StepDetector, clock_state, mono_us, utc_us
 from recorder.commit import CommitReport
 from recorder.contract import child, control
-from recorder.record import entries
+from recorder.control_server import ControlServer
+from recorder.record import entries, layout
 from recorder.record.entries import Entry
 from recorder.running import RunningSession
 from recorder.session_store import OpenSession, SessionStore
+from recorder.signing import SigningError, open_signer
 
 log = structlog.get_logger()
 
@@ -69,6 +74,7 @@ class Recorder(ChildOwner):
         self._steps = StepDetector()
         self._commits_us: deque[int] = deque(maxlen=240)
         self._lock = asyncio.Lock()
+        self._latency_us = {device.id: device.latency_us for device in (*config.camera, *config.microphone)}
         self.children = {plan.name: ChildProcess(plan, str(run_dir), self) for plan in plans(config, bus_uids)}
 
     # the life of the recorder
@@ -202,7 +208,10 @@ class Recorder(ChildOwner):
                 session.add_tracks(process.plan.name, process.opened.tracks, continuous=process.opened.continuous)
                 session.start_device(process.plan.name, from_us)
             elif process.opened is None:
-                self._announce_missing(process, from_us)
+                missing = expected_tracks(process.plan)
+                session.add_tracks(process.plan.name, missing, continuous=True)
+                for name in missing:
+                    session.journal(*session.tracks[name].missing("missing", "the device is not open", session.clock.t_us(from_us)))
         for alarm in self._alarms.all():
             session.journal(entries.Alarm(code=alarm.code, track=alarm.track, on=True, detail=alarm.detail))
         await opened.committed()
@@ -409,6 +418,7 @@ class Recorder(ChildOwner):
     def _on_commit(self, report: CommitReport) -> None:
         self._commits_us.append(report.duration_us)
         watch = self.children.get("watch")
+        root = self._open.committer.disk.root if self._open is not None else ""
         for done in report.committed:
             view = self._views.get(done.track)
             if view is not None:
@@ -417,7 +427,7 @@ class Recorder(ChildOwner):
             if watch is not None:
                 watch.send(
                     child.WatchCommitted(
-                        track=done.track, part=done.part, path=done.path, off=done.off, len=done.len, t0=done.t0, dur=done.dur
+                        track=done.track, part=done.part, path=f"{root}/{done.path}", off=done.off, len=done.len, t0=done.t0, dur=done.dur
                     ),
                     droppable=True,
                 )
@@ -434,6 +444,26 @@ class Recorder(ChildOwner):
         log.warning("alarm", code=code, track=track, on=on, detail=detail)
         if self._session is not None:
             self._session.journal(entry)
+
+    def _sources(self) -> list[entries.Source]:
+        return [
+            entries.Source(
+                id=name,
+                driver=process.opened.driver,
+                address=process.opened.address,
+                serial=process.opened.serial,
+                latency_us=self._latency_us.get(name, 0),
+            )
+            for name, process in self.children.items()
+            if process.opened is not None and process.plan.module != WATCH
+        ]
+
+    def _tell_watch_part(self, session: RunningSession, message: child.Init) -> None:
+        watch, part = self.children.get("watch"), session.parts.get((message.track, message.part))
+        if watch is None or part is None:
+            return
+        path = f"{session.path}/{layout.init_file(message.track, message.part)}"
+        watch.send(child.WatchPart(track=message.track, kind=message.kind, part=message.part, init_path=path, key=part.key))
 
     def _send(self, device: str, message: child.Message) -> bool:
         process = self.children.get(device)
@@ -470,3 +500,34 @@ class Recorder(ChildOwner):
         deadline_s = loop.time() + timeout_s
         while not condition() and loop.time() < deadline_s:  # noqa: ASYNC110 - the condition is plain state, brought about by messages
             await asyncio.sleep(0.01)
+
+
+async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
+    """Run a room's recorder until SIGTERM or SIGINT; returns the exit status."""
+    try:
+        signer = open_signer(config.signing)
+        config_bytes = await asyncio.to_thread(config_path.read_bytes)
+        store = SessionStore(config, signer, hashlib.sha256(config_bytes).hexdigest())
+    except SigningError as error:
+        log.error("cannot sign", error=str(error))
+        return 1
+    os.makedirs(run_dir / "bus", mode=0o750, exist_ok=True)  # noqa: PTH103 - once, before anything runs
+    recorder = Recorder(config, run_dir, store, [os.geteuid()])
+    control_server = ControlServer(run_dir, recorder.handle, recorder.status, frozenset())
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    await recorder.start()
+    await control_server.start()
+    timers = asyncio.create_task(recorder.run_timers())
+    waiting = asyncio.create_task(ended.wait())
+    await asyncio.wait({timers, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    timers.cancel()
+    waiting.cancel()
+    await control_server.close()
+    await recorder.close()
+    if timers.done() and not timers.cancelled() and timers.exception() is not None:
+        log.error("the recorder's timers failed", error=repr(timers.exception()))
+        return 1
+    return 0

@@ -65,6 +65,7 @@ class Part:
     number: int
     level: Level
     key_file: str | None = None
+    key: bytes | None = None
     timescale: int = 0
     stop_us: int | None = None
     ended: bool = False
@@ -115,7 +116,13 @@ class RunningSession:
             numbers[track.name] = number
             made = self.make_key(track.name, number, self.level)
             key_file = None if made is None else layout.key_file(track.name, number)
-            self.parts[track.name, number] = Part(track=track.name, number=number, level=self.level, key_file=key_file)
+            self.parts[track.name, number] = Part(
+                track=track.name,
+                number=number,
+                level=self.level,
+                key_file=key_file,
+                key=None if made is None else made.key.key,
+            )
             if made is not None:
                 keys[track.name] = made.key
                 wrapped.append((track.name, number, made.wrapped))
@@ -261,6 +268,15 @@ class RunningSession:
     def paused_state(self) -> PausedState | None:
         """The paused state that the session is in, or None."""
         return self.state if self.state not in {"idle", "open", "closing"} else None  # type: ignore[return-value]
+
+    def end_pause(self, actor: str, at_mono_us: int) -> None:
+        """The session ends in a paused state: that interval ends with it."""
+        self._end_pause(actor, self.clock.t_us(at_mono_us))
+
+    def forget_track(self, track: str) -> None:
+        """A participant's track is over; its numbers stay, for it may come back."""
+        if track in self.tracks:
+            self.tracks[track].running = False
 
     def _end_pause(self, actor: str, to_us: int) -> None:
         state = self.paused_state()

@@ -1,0 +1,442 @@
+"""Sessions on the disk: begun, taken up after a crash, sealed.
+
+What blocks runs in threads; the core's event loop never waits for a disk.
+"""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import uuid
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from provisioning.room import RoomConfig
+from recorder import media_keys
+from recorder.checkpointer import Checkpointer, checkpoint
+from recorder.clock import SessionClock, boot_id, clock_state, mono_us, utc_us
+from recorder.commit import CommitReport, Committer, Trouble
+from recorder.contract import child, control
+from recorder.disk import Disk
+from recorder.ledger import Ledger
+from recorder.mirror import Mirror, MirrorState
+from recorder.record import entries, layout
+from recorder.record.checkpoint import Receipt
+from recorder.record.entries import FIRST_PREV, Level
+from recorder.record.journal import Head, Times
+from recorder.recovery import Left, chain_of, is_sealed, read_left, recovered
+from recorder.running import NewKey, RunningSession
+from recorder.seal import seal
+from recorder.signing import Signer
+from recorder.storage import Ballast, Forecast, record_name
+from recorder.tracks import Track
+
+log = structlog.get_logger()
+
+TAKE_UP_WITHIN_US = 12 * 3600 * 1_000_000
+"""A session that a crash broke off is taken up again at the next start, unless that comes later than this: then it is sealed as it is."""
+LAST_HEAD = ".last-head"
+OnCommit = Callable[[CommitReport], None]
+
+
+class OpenSession:
+    """One session's committer, checkpoints and keys."""
+
+    def __init__(self, store: "SessionStore", record: str, clock: SessionClock, committer: Committer, genesis: entries.Genesis) -> None:
+        self.record = record
+        self.clock = clock
+        self.committer = committer
+        self.genesis = genesis
+        self.signed_at = -1
+        self.left: Left | None = None
+        self.forecast = Forecast()
+        self.head = Head(-1, FIRST_PREV)
+        """The head that is durable."""
+        self._store = store
+        self._checkpointer = Checkpointer(store.signer, self._signed, self._signing_failed)
+
+    def session(self, send: Callable[[str, child.Message], bool]) -> RunningSession:
+        """The session's state in memory, as begun or as a crash left it."""
+        session = RunningSession(
+            record=self.record,
+            path=str(self.committer.disk.root),
+            hearing=self.genesis.hearing,
+            clock=self.clock,
+            sink=self.committer,
+            make_key=self._make_key,
+            send=send,
+        )
+        left = self.left
+        if left is not None:
+            session.hearing, session.level, session.state = left.hearing, left.level, left.state
+            session.paused_from_us, session.paused.sums_us = left.paused_from_us, left.paused_us
+            for name, track in left.tracks.items():
+                session.tracks[name] = Track(
+                    name=name,
+                    kind="video" if track.kind == "video" else "audio",
+                    device="",
+                    continuous=not name.startswith("remote-") and name != "room-out",
+                    next_part=track.next_part,
+                    end_us=track.end_us or None,
+                    gap_from_us=track.gap_from_us,
+                    gap_cause=track.gap_cause,
+                )
+        return session
+
+    def checkpoint(self) -> None:
+        """Have the durable head signed, if it moved since the last signature."""
+        if self.head.at > self.signed_at:
+            self._checkpointer.offer(self.record, self.head)
+
+    def signing_us(self) -> int:
+        """For how long the key has been at one signature."""
+        return self._checkpointer.busy_us(mono_us())
+
+    async def committed(self) -> None:
+        """Wait until all that was put is durable."""
+        await asyncio.wrap_future(self.committer.flush())
+
+    async def seal(self, session: RunningSession, request: control.StopRequest, duration_us: int) -> str | None:
+        """Close the segments, write the seal and what stands beside it; returns in words what went wrong, or None."""
+        self._checkpointer.close()
+        self.committer.close_segments(self.clock.times())
+        await self.committed()
+        mirror = "none" if self.committer.mirror is None else self.committer.mirror.state
+        self.committer.put_entry(
+            entries.Seal(
+                reason=request.reason,
+                actor=request.actor,
+                duration_us=duration_us,
+                tracks=self.committer.totals(),
+                paused_us=session.paused.sums_us,
+                mirror=mirror,
+            ),
+            self.clock.times(),
+        )
+        await self.committed()
+        try:
+            last = await asyncio.to_thread(checkpoint, self._store.signer, self.record, self.head)
+        except Exception as error:  # noqa: BLE001 - a token's library raises anything; the session must end all the same
+            log.error("the last checkpoint failed", error=str(error))
+            await self.abandon()
+            return f"the record is complete but not sealed: the signing key failed ({error}); repair it and start the recorder again"
+        self.committer.put_entry(last, self.clock.times())
+        await self.committed()
+        await asyncio.to_thread(self.committer.close)
+        return await asyncio.to_thread(self._store.finish, self.committer.disk.root, self.head)
+
+    async def abandon(self) -> None:
+        """End the committer; the record stays as it is, to be taken up at the next start."""
+        self._checkpointer.close()
+        await asyncio.to_thread(self.committer.close)
+
+    def on_report(self, report: CommitReport) -> None:
+        """Note what became durable (in the event loop)."""
+        self.head = report.head
+        self.forecast.wrote(report.written_bytes, mono_us())
+
+    def _signed(self, made: entries.Checkpoint) -> None:
+        self.signed_at = max(self.signed_at, made.at)
+        self.committer.put_entry(made, self.clock.times())
+
+    def _signing_failed(self, detail: str) -> None:
+        self._store.trouble("signing_failed", detail, True)
+
+    def _make_key(self, track: str, part: int, level: Level) -> NewKey | None:
+        if not self._store.recipients:
+            return None
+        made = media_keys.new_key(self.record, track, part)
+        wrapped = media_keys.wrap(made, self._store.recipients, level)
+        return NewKey(child.MediaKey(key=bytes.fromhex(made.key), kid=bytes.fromhex(made.kid)), wrapped)
+
+
+class SessionStore:
+    """The room's disks and key."""
+
+    def __init__(self, config: RoomConfig, signer: Signer, config_sha256: str) -> None:
+        self.signer = signer
+        self.recipients = [
+            media_keys.RecipientKey(
+                name=recipient.name,
+                certificate=x509.load_pem_x509_certificate(Path(recipient.certificate).read_bytes()),
+                levels=frozenset(recipient.levels),
+            )
+            for recipient in config.recipient
+        ]
+        self.trouble: Trouble = lambda code, detail, on: log.warning("trouble", code=code, detail=detail, on=on)
+        self._config = config
+        self._config_sha256 = config_sha256
+        self._primary = Path(config.storage.primary)
+        self._mirror = Path(config.storage.mirror) if config.storage.mirror else None
+        self._ballast = Ballast(self._primary, config.storage.ballast_mib * 1024 * 1024)
+
+    async def begin(
+        self, request: control.Start, origin_mono_us: int, sources: list[entries.Source], on_commit: OnCommit, on_trouble: Trouble
+    ) -> OpenSession:
+        """Begin a record: its directory, its first line.
+
+        Raises:
+            OSError: the primary disk takes nothing.
+        """
+        record = uuid.uuid4()
+        clock = SessionClock(origin_mono_us)
+        root = self._primary / record_name(self._config.room.id, record, utc_us())
+        disk = Disk(root)
+        await asyncio.to_thread(self._prepare, disk)
+        genesis = entries.Genesis(
+            record=str(record),
+            hearing=request.hearing,
+            case=request.case,
+            title=request.title,
+            court=self._config.room.court,
+            room=self._config.room.id,
+            actor=request.actor,
+            start_token=request.start_token,
+            previous_head=self._last_head(),
+            device_certificate_sha256=self.signer.key_id,
+            boot=boot_id(),
+            agent_version=version("courtroom-agent"),
+            config_sha256=self._config_sha256,
+            origin_mono_us=origin_mono_us,
+            clock=clock_state(),
+            sources=sources,
+            recipients=[
+                entries.Recipient(name=r.name, certificate_sha256=r.certificate.fingerprint(hashes.SHA256()).hex()) for r in self.recipients
+            ],
+            media="cenc-aes-ctr" if self.recipients else "clear",
+        )
+        opened = self._open(str(record), clock, disk, Ledger(), genesis, on_commit, on_trouble)
+        opened.committer.put_entry(genesis, clock.times(), urgent=True)
+        if request.level != "open":
+            opened.committer.put_entry(
+                entries.LevelChange(level=request.level, actor=request.actor, order="", from_us=0), clock.times(), urgent=True
+            )
+        return opened
+
+    async def recover(self, on_commit: OnCommit, on_trouble: Trouble) -> OpenSession | None:
+        """Look at what earlier runs left: seal what only lacks its seal, and return the newest session that was still open."""
+        self._primary.mkdir(mode=0o700, parents=True, exist_ok=True)
+        open_ones: list[Left] = []
+        for root in await asyncio.to_thread(self._unsealed):
+            left = await asyncio.to_thread(read_left, root)
+            if left is None:
+                log.warning("a record without a durable first line is left as it is", record=str(root))
+            elif left.sealed:
+                problem = await asyncio.to_thread(self.finish, root, left.ledger.head)
+                log.warning("sealed what a crash had left unsealed", record=str(root), problem=problem)
+            else:
+                open_ones.append(left)
+        open_ones.sort(key=lambda left: left.last.utc_us if left.last else 0)
+        newest = None
+        for left in open_ones:
+            opened = self._take_up(left, on_commit, on_trouble)
+            too_late = left.last is not None and utc_us() - left.last.utc_us > TAKE_UP_WITHIN_US
+            if left is open_ones[-1] and not too_late:
+                newest = opened
+            else:
+                session = opened.session(lambda _device, _message: False)
+                request = control.StopRequest(actor="recorder", reason="interrupted: not taken up again in time")
+                problem = await opened.seal(session, request, left.last.t_us if left.last else 0)
+                log.warning("sealed an interrupted session", record=str(left.record), problem=problem)
+        return newest
+
+    def disks(self, opened: OpenSession | None) -> list[control.DiskStatus]:
+        """The disks as they are now."""
+        found = []
+        leads_mirror = opened is not None and opened.committer.lead == "mirror"
+        for name, path in (("primary", self._primary), ("mirror", self._mirror)):
+            if path is None:
+                continue
+            try:
+                free = Disk(path).free_bytes()
+                state = "ready"
+            except OSError as error:
+                free, state = 0, error.strerror or "gone"
+            lag = 0
+            if opened is not None:
+                if name == "mirror" and not leads_mirror:
+                    mirror = opened.committer.mirror
+                    state = mirror.state if mirror is not None else "left"
+                    lag = mirror.lag_bytes if mirror is not None else 0
+                elif name == "primary":
+                    state = "left" if leads_mirror else "recording"
+                else:
+                    state = "recording"
+            hours = opened.forecast.hours_left(free) if opened is not None else None
+            found.append(
+                control.DiskStatus(
+                    disk="primary" if name == "primary" else "mirror",
+                    path=str(path),
+                    state=state,
+                    free_bytes=free,
+                    hours_left=hours,
+                    lag_bytes=lag,
+                )
+            )
+        return found
+
+    async def add_receipt(self, text: str, opened: OpenSession | None) -> str | None:
+        """Store a receipt of the centre in its record's anchors; returns in words why not, or None."""
+        try:
+            receipt = msgspec.json.decode(text, type=Receipt)
+            base64.b64decode(receipt.sig, validate=True)
+        except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
+            return f"not a receipt: {error}"
+        root = await asyncio.to_thread(self._find, receipt.record)
+        if root is None:
+            return f"no record {receipt.record} is here"
+        line = msgspec.json.encode(receipt, order="sorted")
+        await asyncio.to_thread(_append, root / layout.ANCHORS, line + b"\n")
+        if opened is not None and opened.record == receipt.record:
+            opened.committer.put_entry(
+                entries.Receipt(at=receipt.at, receipt_sha256=hashlib.sha256(line).hexdigest()), opened.clock.times()
+            )
+        return None
+
+    def finish(self, root: Path, head: Head) -> str | None:
+        """Write the seal's files beside a finished journal, and bring the mirror's copy to the same."""
+        try:
+            sealed = seal(root, self.signer, self._config.timestamp)
+            (self._primary / LAST_HEAD).write_text(head.sha256 + "\n", encoding="ascii")
+        except (OSError, ValueError) as error:
+            log.error("sealing failed", record=str(root), error=str(error))
+            return f"the record is complete but not sealed: {error}; make room and start the recorder again"
+        if self._config.timestamp is not None and not sealed.timestamped:
+            log.warning("no timestamp", detail=sealed.detail)
+        self._copy_seal(root)
+        return None
+
+    def _copy_seal(self, root: Path) -> None:
+        if self._mirror is None or root.parent == self._mirror:
+            return
+        copy = self._mirror / root.name
+        if not copy.is_dir():
+            return
+        for name in (layout.DEVICE_CHAIN, layout.MANIFEST, layout.SUMS, layout.SUMS_SIGNATURE, layout.SUMS_TIMESTAMP):
+            with contextlib.suppress(FileNotFoundError):
+                data = (root / name).read_bytes()
+                try:
+                    (copy / name).write_bytes(data)
+                except OSError as error:
+                    log.warning("the mirror's copy has no seal", error=str(error))
+                    return
+
+    def _prepare(self, disk: Disk) -> None:
+        disk.make()
+        if not self._ballast.lay():
+            log.warning("no room for the ballast", disk=str(self._primary))
+
+    def _open(
+        self,
+        record: str,
+        clock: SessionClock,
+        disk: Disk,
+        ledger: Ledger,
+        genesis: entries.Genesis,
+        on_commit: OnCommit,
+        on_trouble: Trouble,
+    ) -> OpenSession:
+        loop = asyncio.get_running_loop()
+        storage = self._config.storage
+        memory_bytes = storage.memory_mib * 1024 * 1024
+        mirror = None
+        other = self._mirror if disk.root.parent == self._primary else None
+        opened: OpenSession
+
+        def committed(report: CommitReport) -> None:
+            loop.call_soon_threadsafe(opened.on_report, report)
+            loop.call_soon_threadsafe(on_commit, report)
+
+        def trouble(code: str, detail: str, on: bool) -> None:
+            loop.call_soon_threadsafe(on_trouble, code, detail, on)
+
+        def mirror_told(state: MirrorState, detail: str) -> None:
+            loop.call_soon_threadsafe(self._on_mirror, opened, state, detail, on_trouble)
+
+        if other is not None:
+            with contextlib.suppress(OSError):
+                other.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mirror = Mirror(other / disk.root.name, memory_bytes, mirror_told)
+        committer = Committer(
+            disk,
+            ledger,
+            mirror=mirror,
+            ballast=self._ballast,
+            memory_bytes=memory_bytes,
+            now=clock.times,
+            on_commit=committed,
+            on_trouble=trouble,
+        )
+        self.trouble = trouble
+        opened = OpenSession(self, record, clock, committer, genesis)
+        committer.start()
+        if mirror is not None:
+            mirror.start(disk.root, ledger.sizes)
+        return opened
+
+    def _on_mirror(self, opened: OpenSession, state: MirrorState, detail: str, on_trouble: Trouble) -> None:
+        opened.committer.put_entry(entries.DiskState(disk="mirror", state=state, detail=detail), opened.clock.times())
+        on_trouble("mirror_left", detail, state == "left")
+
+    def _take_up(self, left: Left, on_commit: OnCommit, on_trouble: Trouble) -> OpenSession:
+        boot = boot_id()
+        now = Times(mono_us(), utc_us(), 0)
+        entry, clock = recovered(left, now, boot, utc_trusted=clock_state().source == "kernel")
+        disk = Disk(left.record)
+        opened = self._open(left.genesis.record, clock, disk, Ledger.resumed(left.ledger), left.genesis, on_commit, on_trouble)
+        opened.left = left
+        times = clock.times()
+        opened.committer.put_entry(entry, times)
+        opened.committer.close_segments(times)
+        return opened
+
+    def _unsealed(self) -> list[Path]:
+        """Records without a seal, each on the disk that holds the longer chain of it."""
+        found: dict[str, Path] = {}
+        for base in (self._primary, self._mirror):
+            if base is None or not base.is_dir():
+                continue
+            for root in sorted(base.iterdir()):
+                if not (root / layout.JOURNAL).exists() or is_sealed(root):
+                    continue
+                other = found.get(root.name)
+                if other is None:
+                    if base == self._mirror and is_sealed(self._primary / root.name):
+                        continue
+                    found[root.name] = root
+                    continue
+                found[root.name] = self._longer(other, root)
+        return list(found.values())
+
+    def _longer(self, primary: Path, mirror: Path) -> Path:
+        one, other = chain_of(primary), chain_of(mirror)
+        shorter = min(len(one), len(other))
+        if one[:shorter] != other[:shorter]:
+            log.error("the two copies of a record differ in what both hold; the primary's is taken", record=primary.name)
+            return primary
+        return mirror if len(other) > len(one) else primary
+
+    def _find(self, record: str) -> Path | None:
+        for base in (self._primary, self._mirror):
+            if base is not None and base.is_dir():
+                for root in base.glob(f"*_{record}"):
+                    return root
+        return None
+
+    def _last_head(self) -> str:
+        try:
+            return (self._primary / LAST_HEAD).read_text(encoding="ascii").strip()
+        except OSError:
+            return FIRST_PREV
+
+
+def _append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+        file.flush()
