@@ -88,14 +88,14 @@ class PacketTrack:
         """Record packets from this time on; pictures from the next keyframe."""
         self._part = _Part(part, from_mono_us, origin_mono_us, key)
 
-    def add_sound(self, packet: bytes, mono_us: int) -> list[Out]:
-        """Take an Opus packet whose first sample was captured at ``mono_us``.
+    def add_sound(self, packet: bytes, mono_us: int, samples: int | None = None) -> list[Out]:
+        """Take an Opus packet whose first sample was captured at ``mono_us``; of the last one of a part only ``samples`` may count.
 
         Raises:
             ValueError: it is no Opus packet.
 
         """
-        dur = opus_dur_us(packet) * 48 // 1000
+        dur = opus_dur_us(packet) * 48 // 1000 if samples is None else samples
         part = self._part
         if part is None or mono_us < part.from_us:
             return []

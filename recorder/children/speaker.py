@@ -1,0 +1,209 @@
+"""The speaker child: plays what the conference says into the courtroom, and records what was played as the track ``room-out``.
+
+It listens on ``<run>/room-out.sock`` (``RoomOut`` frames, 48 kHz, one channel, signed 16 bit). Sound that comes faster than it is played is
+dropped, the oldest first, so that the room never hears the past. While muted nothing is played and nothing recorded.
+"""
+
+import os
+import queue
+import socket
+import struct
+import threading
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import sounddevice
+
+from recorder.children.opus_track import OpusTrack
+from recorder.children.packet_track import Out
+from recorder.children.playout import BLOCK, RATE_HZ, Playout
+from recorder.children.socket_loop import SocketLoop, now_us
+from recorder.contract import child, ingest
+from recorder.contract.framing import FrameError, FrameReader
+
+TRACK = "room-out"
+MOST_BODY_BYTES = RATE_HZ * 2
+"""A second of sound in one frame is more than anyone needs to send."""
+STALL_US = 1_000_000
+STATS_EVERY_US = 200_000
+_BLOCK_US = 20_000
+_WAIT_US = 100_000
+"""So late may a block come and still follow the one before it, where no device sets the pace."""
+_READ_BYTES = 64 * 1024
+_MOST_PEERS = 4
+
+
+class Speaker:
+    """The child's state; driven by its loop."""
+
+    def __init__(self) -> None:
+        self.loop = SocketLoop(self._on_message, self._on_tick)
+        self._playout = Playout()
+        self._lock = threading.Lock()
+        self._played: queue.SimpleQueue[tuple[npt.NDArray[np.int16], int]] = queue.SimpleQueue()
+        self._muted = False
+        self._peers = 0
+        self._stream: sounddevice.OutputStream | None = None
+        self._track: OpusTrack | None = None
+        self._next_us = 0
+        self._called_us = 0
+        self._stats_us = 0
+        self._samples = 0
+        self._last_us = 0
+
+    def _on_message(self, message: child.Message) -> None:
+        match message:
+            case child.Configure():
+                self._configure(message)
+            case child.StartPart() if self._track is not None and TRACK in message.tracks:
+                out = self._track.start(message.tracks[TRACK], message.from_mono_us, message.origin_mono_us, message.keys.get(TRACK))
+                self._send_all(out)
+            case child.StopPart() if self._track is not None:
+                self._track.request_stop(message.at_mono_us)
+            case child.Mute() if self._track is not None:
+                self._mute(self._track, on=message.on)
+            case _:
+                pass  # there is no picture and no pre-roll here
+
+    def _configure(self, message: child.Configure) -> None:
+        device = message.device["device"]
+        self._track = OpusTrack(TRACK, "loudspeakers", message.device["bitrate_bps"], message.fragment_us, message.segment_s * 1_000_000)
+        if device != "none":
+            try:
+                self._stream = sounddevice.OutputStream(
+                    device=device, channels=1, samplerate=RATE_HZ, dtype="int16", blocksize=BLOCK, callback=self._on_block
+                )
+                self._stream.start()
+            except (sounddevice.PortAudioError, ValueError) as error:
+                self.loop.send(child.SourceLost(cause="missing", detail=f"{device}: {error}; `courtroom devices` lists the names"))
+                self.loop.end()
+                return
+        path = Path(message.run_dir) / "room-out.sock"
+        path.unlink(missing_ok=True)
+        self._uids = {os.getuid(), *message.options.get("bus_uids", [])}
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        path.chmod(0o666)
+        self._listener.listen(_MOST_PEERS)
+        self._listener.setblocking(False)
+        self.loop.watch(self._listener, self._accept)
+        self._called_us = now_us()
+        self.loop.send(child.Opened(driver="portaudio", address=device, serial="", tracks={TRACK: "audio"}, continuous=False))
+
+    def _mute(self, track: OpusTrack, *, on: bool) -> None:
+        with self._lock:
+            self._muted = on
+            self._playout.clear()
+        self._record_played(track)
+        if on:
+            self._send_all(track.mute())
+        self.loop.send(child.Muted(on=on, at_mono_us=now_us()))
+
+    def _on_tick(self) -> None:
+        track = self._track
+        if track is None:
+            return
+        now = now_us()
+        if self._stream is None:
+            self._play_nowhere(now)
+        elif now - self._called_us > STALL_US:
+            self.loop.send(child.SourceLost(cause="timeout", detail="the loudspeakers' device takes no sound any more"))
+            self.loop.end()
+        self._record_played(track)
+        self._send_all(track.tick(now))
+        if now - self._stats_us > STATS_EVERY_US:
+            self._stats_us = now
+            stats = child.TrackStats(track=TRACK, units=self._samples, dropped=self._playout.dropped_samples, last_mono_us=self._last_us)
+            self.loop.send(child.Stats(tracks=[stats]))
+
+    def _play_nowhere(self, now: int) -> None:
+        """Take blocks as a device would, at the pace of the clock."""
+        self._next_us = max(self._next_us, now - _WAIT_US)
+        while self._next_us <= now:
+            block = self._playout.pull()
+            if block is None:
+                return
+            self._played.put((block, self._next_us))
+            self._next_us += _BLOCK_US
+
+    def _on_block(self, out: npt.NDArray[np.int16], _frames: int, timing: "_Timing", _status: sounddevice.CallbackFlags) -> None:
+        """Called by PortAudio's thread: fill a block."""
+        self._called_us = now_us()
+        with self._lock:
+            block = None if self._muted else self._playout.pull()
+        if block is None:
+            out[:] = 0
+            return
+        out[:, 0] = block
+        ahead_us = round((timing.outputBufferDacTime - timing.currentTime) * 1_000_000)
+        self._played.put((block, self._called_us + max(0, min(ahead_us, 1_000_000))))
+
+    def _record_played(self, track: OpusTrack) -> None:
+        while not self._played.empty():
+            block, mono_us = self._played.get()
+            if self._muted:
+                continue
+            self._samples += len(block)
+            self._last_us = mono_us
+            self._send_all(track.add(block, mono_us))
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if uid not in self._uids or self._peers >= _MOST_PEERS:
+            self.loop.send(child.Refused(what="user", detail=f"user {uid} may not play into the courtroom"))
+            sock.close()
+            return
+        sock.setblocking(False)
+        self._peers += 1
+        frames = FrameReader(MOST_BODY_BYTES)
+        self.loop.watch(sock, lambda: self._readable(sock, frames))
+
+    def _readable(self, sock: socket.socket, frames: FrameReader) -> None:
+        try:
+            data = sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        try:
+            for head, body in frames.feed(data):
+                ingest.from_room_out.decode(head)
+                self._push(np.frombuffer(body[: len(body) // 2 * 2], "<i2").astype(np.int16, copy=False))
+        except (FrameError, msgspec.DecodeError) as error:
+            self.loop.send(child.Refused(what="frame", detail=str(error)[:200]))
+            data = b""
+        if not data:
+            self.loop.unwatch(sock)
+            sock.close()
+            self._peers -= 1
+
+    def _push(self, samples: npt.NDArray[np.int16]) -> None:
+        with self._lock:
+            if not self._muted:
+                self._playout.push(samples)
+
+    def _send_all(self, out: list[Out]) -> None:
+        for message, body in out:
+            self.loop.send(message, body)
+
+
+class _Timing:
+    """PortAudio's ``PaStreamCallbackTimeInfo``, seconds of its own clock."""
+
+    currentTime: float  # noqa: N815 - PortAudio's name
+    outputBufferDacTime: float  # noqa: N815 - likewise
+
+
+def main() -> None:
+    """Run until the core closes the link."""
+    Speaker().loop.run()
+
+
+if __name__ == "__main__":
+    main()
