@@ -1,0 +1,235 @@
+"""A child's side of the media bus: serves its streams to readers that may be slow, or dead, without ever waiting for one."""
+
+import contextlib
+import os
+import selectors
+import socket
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from recorder.contract import bus
+from recorder.contract.framing import FrameError, FrameReader, pack
+
+QUEUE_PACKETS = 128
+QUEUE_BYTES = 4 * 1024 * 1024
+GOP_BYTES = 8 * 1024 * 1024
+"""A group of pictures over this size is not kept for joiners."""
+_CREDENTIALS = struct.Struct("3i")
+
+
+class _Reader:
+    def __init__(self, sock: socket.socket, stream: "BusStream") -> None:
+        self.sock = sock
+        self.stream = stream
+        self.queue: deque[tuple[bool, bytes]] = deque()
+        self.queued_bytes = 0
+        self.sending: memoryview | None = None
+        self.await_key = False
+        self.frames = FrameReader(max_body_bytes=0)
+
+    def offer(self, frame: bytes, *, key: bool) -> None:
+        """Queue a frame; where the reader is too slow all that waits is dropped, and it goes on at the next keyframe."""
+        if self.await_key and not key:
+            return
+        self.await_key = False
+        if len(self.queue) >= QUEUE_PACKETS or self.queued_bytes + len(frame) > QUEUE_BYTES:
+            self.wipe()
+            if not key:
+                self.await_key = True
+                return
+        self.queue.append((key, frame))
+        self.queued_bytes += len(frame)
+
+    def wipe(self) -> None:
+        """Forget what waits; a frame that is half sent is finished."""
+        self.queue.clear()
+        self.queued_bytes = 0
+
+
+class BusStream:
+    """One stream; made by ``BusServer.stream``."""
+
+    def __init__(self, server: "BusServer", hello: bus.Hello, on_keyframe: Callable[[], None] | None) -> None:
+        self.hello = hello
+        self.on_keyframe = on_keyframe
+        self._server = server
+        self._sequence = 0
+        self._gop: list[bytes] = []
+        self._gop_bytes = 0
+        self.readers: list[_Reader] = []
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody reads."""
+        return bool(self.readers)
+
+    def publish(self, mono_us: int, dur_us: int, *, key: bool, data: bytes) -> None:
+        """Hand a packet to all readers; returns at once."""
+        head = bus.Packet(sequence=self._sequence, mono_us=mono_us, dur_us=dur_us, key=key)
+        self._sequence += 1
+        if not self.readers and self.hello.kind == "audio":
+            return
+        frame = pack(bus.encoder.encode(head), data)
+        with self._server.lock:
+            if self.hello.kind == "video":
+                if key:
+                    self._gop, self._gop_bytes = [], 0
+                if (self._gop or key) and self._gop_bytes + len(frame) <= GOP_BYTES:
+                    self._gop.append(frame)
+                    self._gop_bytes += len(frame)
+                elif not key:
+                    self._gop, self._gop_bytes = [], 0
+            for reader in self.readers:
+                reader.offer(frame, key=key)
+        if self.readers:
+            self._server.wake()
+
+    def describe(self, hello: bus.Hello) -> None:
+        """Set what new readers are told (a codec's parameters that were not known before)."""
+        self.hello = hello
+
+    def join(self, reader: _Reader) -> None:
+        """A reader comes: the description, then the group of pictures that is under way."""
+        reader.queue.append((True, pack(bus.encoder.encode(self.hello))))
+        for index, frame in enumerate(self._gop):
+            reader.offer(frame, key=index == 0)
+        reader.await_key = self.hello.kind == "video" and not self._gop
+        self.readers.append(reader)
+
+    def wipe(self) -> None:
+        """Forget all media that waits or is kept."""
+        self._gop, self._gop_bytes = [], 0
+        for reader in self.readers:
+            reader.wipe()
+            reader.await_key = self.hello.kind == "video"
+
+
+class BusServer:
+    """Serves any number of streams from one thread."""
+
+    def __init__(self, run_dir: str, uids: list[int]) -> None:
+        self.lock = threading.Lock()
+        self._run_dir = run_dir
+        self._uids = {0, os.geteuid(), *uids}
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._wake_read.setblocking(False)
+        self._wake_write.setblocking(False)
+        self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+        self._streams: list[BusStream] = []
+        threading.Thread(target=self._run, name="bus", daemon=True).start()
+
+    def stream(self, hello: bus.Hello, on_keyframe: Callable[[], None] | None = None) -> BusStream:
+        """Serve a stream; ``on_keyframe`` is called (in the bus's thread) when a reader asks for a keyframe."""
+        made = BusStream(self, hello, on_keyframe)
+        path = Path(bus.socket_path(self._run_dir, hello.stream))
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(path))
+        path.chmod(0o660)
+        listener.listen(16)
+        listener.setblocking(False)
+        with self.lock:
+            self._streams.append(made)
+            self._selector.register(listener, selectors.EVENT_READ, (listener, made))
+        self.wake()
+        return made
+
+    def wipe(self) -> None:
+        """Forget all media of all streams."""
+        with self.lock:
+            for stream in self._streams:
+                stream.wipe()
+
+    def wake(self) -> None:
+        """Let the thread look at its queues."""
+        with contextlib.suppress(BlockingIOError):
+            self._wake_write.send(b"\0")
+
+    def _run(self) -> None:
+        while True:
+            for key, events in self._selector.select():
+                if key.data is None:
+                    with contextlib.suppress(BlockingIOError):
+                        self._wake_read.recv(4096)
+                    with self.lock:
+                        for stream in self._streams:
+                            for reader in list(stream.readers):
+                                self._write(reader)
+                elif isinstance(key.data, _Reader):
+                    self._serve(key.data, events)
+                else:
+                    self._accept(*key.data)
+
+    def _accept(self, listener: socket.socket, stream: BusStream) -> None:
+        try:
+            sock, _ = listener.accept()
+        except OSError:
+            return
+        _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+        if uid not in self._uids:
+            sock.close()
+            return
+        sock.setblocking(False)
+        reader = _Reader(sock, stream)
+        with self.lock:
+            stream.join(reader)
+            self._selector.register(sock, selectors.EVENT_READ, reader)
+            self._write(reader)
+        if stream.on_keyframe is not None:
+            stream.on_keyframe()
+
+    def _serve(self, reader: _Reader, events: int) -> None:
+        if events & selectors.EVENT_READ:
+            try:
+                data = reader.sock.recv(4096)
+                asked = [bus.from_reader.decode(head) for head, _ in reader.frames.feed(data)]
+            except BlockingIOError:
+                asked = []
+                data = b"."
+            except (ConnectionError, FrameError, msgspec.DecodeError):
+                data, asked = b"", []
+            if not data:
+                with self.lock:
+                    self._drop(reader)
+                return
+            if asked and reader.stream.on_keyframe is not None:
+                reader.stream.on_keyframe()
+        if events & selectors.EVENT_WRITE:
+            with self.lock:
+                self._write(reader)
+
+    def _write(self, reader: _Reader) -> None:
+        """Send what can be sent without waiting (holding the lock)."""
+        try:
+            while True:
+                if reader.sending is None:
+                    if not reader.queue:
+                        self._want(reader, selectors.EVENT_READ)
+                        return
+                    _, frame = reader.queue.popleft()
+                    reader.queued_bytes = max(0, reader.queued_bytes - len(frame))
+                    reader.sending = memoryview(frame)
+                sent = reader.sock.send(reader.sending)
+                reader.sending = reader.sending[sent:] if sent < len(reader.sending) else None
+        except BlockingIOError:
+            self._want(reader, selectors.EVENT_READ | selectors.EVENT_WRITE)
+        except ConnectionError:
+            self._drop(reader)
+
+    def _want(self, reader: _Reader, events: int) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.modify(reader.sock, events, reader)
+
+    def _drop(self, reader: _Reader) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(reader.sock)
+        if reader in reader.stream.readers:
+            reader.stream.readers.remove(reader)
+        reader.sock.close()
