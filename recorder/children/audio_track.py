@@ -1,0 +1,196 @@
+"""One channel of samples: its meter, its stream on the bus, its pre-roll, and its parts as FLAC, cut to the sample."""
+
+from typing import Any
+
+import numpy as np
+
+from drivers.capabilities import Samples
+from recorder.children.bus_server import BusServer
+from recorder.children.encoder import SoundEncoder
+from recorder.children.fragmenter import Emit, Fragmenter, PartPlan
+from recorder.children.part import Planned, Schedule
+from recorder.children.preroll import Preroll
+from recorder.contract import bus, child
+
+METER_FLOOR_DBFS = -120.0
+BUS_HZ = 48_000
+
+
+class Meter:
+    """Level of a channel since it was last read."""
+
+    def __init__(self, bits: int) -> None:
+        self._full = float(2**15 if bits == 16 else 2**31)
+        self._clip = self._full * (1 - 2**-15)
+        self._squares, self._samples, self._peak, self._clipped = 0.0, 0, 0.0, 0
+
+    def add(self, samples: Samples) -> None:
+        """Measure samples."""
+        levels = samples.astype(np.float64)
+        self._squares += float(levels @ levels)
+        self._samples += len(levels)
+        absolute = np.abs(levels)
+        self._peak = max(self._peak, float(absolute.max(initial=0.0)))
+        self._clipped += int(np.count_nonzero(absolute >= self._clip))
+
+    def read(self, track: str) -> child.Level:
+        """The level since the last call."""
+        rms = (self._squares / self._samples) ** 0.5 if self._samples else 0.0
+        level = child.Level(track=track, rms_dbfs=self._dbfs(rms), peak_dbfs=self._dbfs(self._peak), clipped=self._clipped)
+        self._squares, self._samples, self._peak, self._clipped = 0.0, 0, 0.0, 0
+        return level
+
+    def _dbfs(self, value: float) -> float:
+        return METER_FLOOR_DBFS if value <= 0 else max(METER_FLOOR_DBFS, 20 * float(np.log10(value / self._full)))
+
+
+class AudioTrack:
+    """One channel."""
+
+    def __init__(
+        self, name: str, label: str, rate_hz: int, bits: int, server: BusServer, emit: Emit, segment_us: int, fragment_us: int
+    ) -> None:
+        self.name = name
+        self.meter = Meter(bits)
+        self.units = 0
+        self.dropped = 0
+        self.last_us = 0
+        self.schedule = Schedule(name)
+        self.preroll = Preroll()
+        self._label = label
+        self._rate_hz = rate_hz
+        self._bits = bits
+        self._emit = emit
+        self._segment_us = segment_us
+        self._fragment_us = fragment_us
+        self._encoder: SoundEncoder | None = None
+        self._fragmenter: Fragmenter | None = None
+        self._stamps: list[tuple[int, int]] = []
+        """For samples given to the encoder: their number in the encoder's count, and their session time."""
+        self._given = 0
+        self._origin_us = 0
+        self._last_end_us: int | None = None
+        self._pcm = server.stream(bus.Hello(stream=f"{name}.pcm", kind="audio", codec="pcm_s16le", rate_hz=rate_hz, channels=1))
+
+    def start(self, message: child.StartPart) -> None:
+        """Plan a part; what the pre-roll holds of it is recorded at once."""
+        planned = self.schedule.start(message)
+        if planned is None:
+            return
+        for item in self.preroll.take(planned.from_us):
+            held: Samples = np.frombuffer(item.data, np.int16) if self._bits == 16 else np.frombuffer(item.data, np.int32)
+            self._record(held, item.mono_us)
+
+    def add(self, samples: Samples, mono_us: int, lost: int) -> None:
+        """Take the samples captured from ``mono_us`` on; ``lost`` samples before them were lost at the device."""
+        self.units += len(samples)
+        self.dropped += lost
+        self.last_us = mono_us + len(samples) * 1_000_000 // self._rate_hz
+        self.meter.add(samples)
+        if self._pcm.watched:
+            data = samples if self._bits == 16 else (samples >> 16).astype(np.int16)
+            self._pcm.publish(mono_us, len(samples) * 1_000_000 // self._rate_hz, key=True, data=np.ascontiguousarray(data).tobytes())
+        self.preroll.put(mono_us, key=True, data=np.ascontiguousarray(samples).tobytes(), meta=None)
+        if lost and self._fragmenter is not None:
+            self._restart()
+        self._record(samples, mono_us)
+
+    def expire(self, mono_us: int) -> None:
+        """Close what should have ended before now although the device gave nothing."""
+        if self.schedule.ends_before(mono_us):
+            self._finish()
+        self._forget_abandoned(mono_us)
+
+    def wipe(self) -> None:
+        """Forget all that is held back and not recorded."""
+        self.preroll.arm(0)
+        self._pcm.wipe()
+
+    def _record(self, samples: Samples, mono_us: int) -> None:
+        """Give samples to the running part; parts begin and end at the sample."""
+        while len(samples):
+            if self.schedule.ends_before(mono_us):
+                self._finish()
+            self._forget_abandoned(mono_us)
+            if self.schedule.begins_with(mono_us):
+                self._begin(self.schedule.begin())
+            cut = self._next_edge(mono_us, len(samples))
+            if self.schedule.running is not None:
+                self._encode(samples[:cut], mono_us)
+            samples = samples[cut:]
+            mono_us += -(-cut * 1_000_000 // self._rate_hz)
+
+    def _edges(self) -> list[int]:
+        edges = [] if self.schedule.stop_us is None else [self.schedule.stop_us]
+        if self.schedule.next is not None:
+            edges.append(self.schedule.next.from_us)
+        return edges
+
+    def _next_edge(self, mono_us: int, count: int) -> int:
+        """How many samples lie before the next beginning or end (all, where there is none among them)."""
+        within = [
+            -(-(edge - mono_us) * self._rate_hz // 1_000_000)
+            for edge in self._edges()
+            if mono_us < edge < mono_us + count * 1_000_000 // self._rate_hz
+        ]
+        return max(1, min([count, *within]))
+
+    def _begin(self, planned: Planned) -> None:
+        self._origin_us = planned.origin_us
+        self._encoder = SoundEncoder(self._rate_hz, self._bits)
+        plan = PartPlan(
+            track=self.name,
+            part=planned.number,
+            key=planned.key,
+            label=self._label,
+            segment_us=self._segment_us,
+            fragment_us=self._fragment_us,
+        )
+        self._fragmenter = Fragmenter(plan, self._encoder.stream, self._rate_hz, self._emit)
+        self._stamps, self._given = [], 0
+
+    def _encode(self, samples: Samples, mono_us: int) -> None:
+        if self._encoder is None:
+            return
+        self._stamps.append((self._given, mono_us - self._origin_us))
+        self._given += len(samples)
+        self._mux(self._encoder.encode(samples))
+
+    def _mux(self, packets: list[Any]) -> None:
+        if self._fragmenter is None:
+            return
+        for packet in packets:
+            if packet.pts is None or not packet.size:
+                continue
+            while len(self._stamps) > 1 and self._stamps[1][0] <= packet.pts:
+                self._stamps.pop(0)
+            at, session_us = self._stamps[0]
+            packet.is_keyframe = True
+            self._fragmenter.mux(packet, session_us + (packet.pts - at) * 1_000_000 // self._rate_hz)
+
+    def _restart(self) -> None:
+        """The device lost samples: what came before is closed, and a new segment begins at its own time."""
+        if self._encoder is None or self._fragmenter is None:
+            return
+        self._mux(self._encoder.flush())
+        self._fragmenter.cut()
+        self._encoder = SoundEncoder(self._rate_hz, self._bits)
+        self._stamps, self._given = [], 0
+
+    def _finish(self) -> None:
+        running = self.schedule.running
+        if running is None:
+            return
+        end_us = None
+        if self._encoder is not None and self._fragmenter is not None:
+            self._mux(self._encoder.flush())
+            self._fragmenter.close()
+            end_us = self._fragmenter.end_us
+        self._encoder = self._fragmenter = None
+        self.schedule.ended()
+        self._emit(child.PartEnded(track=self.name, part=running.number, end_us=end_us), b"")
+
+    def _forget_abandoned(self, mono_us: int) -> None:
+        gone = self.schedule.abandoned(mono_us)
+        if gone is not None:
+            self._emit(child.PartEnded(track=self.name, part=gone.number, end_us=None), b"")

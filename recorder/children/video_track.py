@@ -1,0 +1,214 @@
+"""One camera: its streams on the bus, its pre-roll, and its parts; pictures are encoded once, what comes encoded is passed on untouched."""
+
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from drivers.capabilities import Encoded, Picture, VideoFormat
+from recorder.children.bus_server import BusServer
+from recorder.children.encoder import VIDEO_HZ, PictureEncoder, choose_h264
+from recorder.children.fragmenter import Emit, Fragmenter, PartPlan
+from recorder.children.part import Planned, Schedule
+from recorder.children.preroll import Preroll
+from recorder.contract import bus, child
+
+LOW_WIDTH = 1280
+
+
+class VideoTrack:
+    """One camera's picture."""
+
+    def __init__(
+        self,
+        name: str,
+        label: str,
+        form: VideoFormat,
+        encoding: dict[str, Any],
+        server: BusServer,
+        emit: Emit,
+        segment_us: int,
+        fragment_us: int,
+    ) -> None:
+        self.name = name
+        self.units = 0
+        self.dropped = 0
+        self.last_us = 0
+        self.schedule = Schedule(name)
+        self.preroll = Preroll()
+        self.detail = f"{form.codec} as delivered"
+        self._label = label
+        self._form = form
+        self._encoding = encoding
+        self._emit = emit
+        self._segment_us = segment_us
+        self._fragment_us = fragment_us
+        self._fragmenter: Fragmenter | None = None
+        self._origin_us = 0
+        self._encoder: PictureEncoder | None = None
+        self._low: PictureEncoder | None = None
+        self._codec = "libx264"
+        self._expected_us: int | None = None
+        self._interval_us = round(1_000_000 / form.rate) if form.rate else 40_000
+        if form.codec == "raw":
+            self._codec, self.detail = choose_h264(str(encoding.get("h264", "auto")))
+        self._main = server.stream(self._hello(name, form.width, form.height), self.request_key)
+        self._low_stream = (
+            server.stream(self._hello(f"{name}.low", *self._low_size()), self._request_low_key) if form.codec == "raw" else None
+        )
+        self._key_wanted = False
+
+    def start(self, message: child.StartPart) -> None:
+        """Plan a part; what the pre-roll holds of it is recorded at once."""
+        planned = self.schedule.start(message)
+        if planned is None:
+            return
+        self.request_key()
+        for item in self.preroll.take(planned.from_us):
+            packet: av.Packet[Any] = av.Packet(item.data)
+            packet.pts, packet.dts, packet.time_base, packet.duration = item.meta
+            packet.is_keyframe = item.key
+            self._record(packet, item.mono_us)
+
+    def request_key(self) -> None:
+        """Begin a new group of pictures, where the pictures are encoded here."""
+        self._key_wanted = True
+
+    def add_picture(self, picture: Picture, mono_us: int) -> None:
+        """Take a raw picture."""
+        self._count(mono_us)
+        self.expire(mono_us)
+        needed = self.schedule.running is not None or self.schedule.begins_with(mono_us) or self._main.watched or self.preroll.armed
+        if not needed:
+            self._encoder = None
+        else:
+            if self._encoder is None:
+                self._encoder = PictureEncoder(
+                    self._form.width, self._form.height, self._form.rate, codec=self._codec, options=self._encoding
+                )
+                self._main.describe(self._hello(self.name, self._form.width, self._form.height))
+            if self._key_wanted or self.schedule.begins_with(mono_us):
+                self._key_wanted = False
+                self._encoder.request_key()
+            for packet in self._encoder.encode(picture.frame, mono_us):
+                if packet.pts is not None:
+                    self._take(packet, packet.pts * 100 // 9)
+        self._feed_low(picture, mono_us)
+
+    def add_encoded(self, encoded: Encoded, mono_us: int) -> None:
+        """Take a packet of a camera that encodes itself."""
+        self._count(mono_us)
+        self._take(encoded.packet, mono_us)
+
+    def expire(self, mono_us: int) -> None:
+        """Close what should have ended before now."""
+        if self.schedule.ends_before(mono_us, can_begin=self._form.codec == "raw"):
+            self._finish()
+        gone = self.schedule.abandoned(mono_us)
+        if gone is not None:
+            self._emit(child.PartEnded(track=self.name, part=gone.number, end_us=None), b"")
+
+    def wipe(self) -> None:
+        """Forget all that is held back and not recorded, and what the encoder remembers."""
+        self.preroll.arm(0)
+        self._encoder = self._low = None
+        self._main.wipe()
+        if self._low_stream is not None:
+            self._low_stream.wipe()
+
+    def _take(self, packet: "av.Packet[Any]", mono_us: int) -> None:
+        data = bytes(packet) if self._main.watched or self.preroll.armed else b""
+        if data or packet.is_keyframe:
+            self._main.publish(mono_us, self._interval_us, key=packet.is_keyframe, data=data or bytes(packet))
+        if self.preroll.armed:
+            meta = (packet.pts, packet.dts, packet.time_base, packet.duration)
+            self.preroll.put(mono_us, key=packet.is_keyframe, data=data, meta=meta)
+        self._record(packet, mono_us)
+
+    def _record(self, packet: "av.Packet[Any]", mono_us: int) -> None:
+        key = packet.is_keyframe
+        if self.schedule.ends_before(mono_us, can_begin=key):
+            self._finish()
+        self.expire(mono_us)
+        if self.schedule.begins_with(mono_us, can_begin=key):
+            self._begin(self.schedule.begin())
+        if self._fragmenter is not None and (packet.pts is not None):
+            packet.duration = packet.duration or self._packet_duration(packet)
+            self._fragmenter.mux(packet, mono_us - self._origin_us)
+
+    def _packet_duration(self, packet: "av.Packet[Any]") -> int:
+        return round(self._interval_us / 1_000_000 / packet.time_base) if packet.time_base else 0
+
+    def _begin(self, planned: Planned) -> None:
+        self._origin_us = planned.origin_us
+        plan = PartPlan(
+            track=self.name,
+            part=planned.number,
+            key=planned.key,
+            label=self._label,
+            segment_us=self._segment_us,
+            fragment_us=self._fragment_us,
+        )
+        template = self._encoder.stream if self._encoder is not None else self._form.template
+        if template is not None:
+            self._fragmenter = Fragmenter(plan, template, VIDEO_HZ, self._emit)
+
+    def _finish(self) -> None:
+        running, end_us = self.schedule.running, None
+        if running is None:
+            return
+        if self._fragmenter is not None:
+            self._flush_encoder()
+            self._fragmenter.close()
+            end_us = self._fragmenter.end_us
+        self._fragmenter = None
+        self.schedule.ended()
+        self._emit(child.PartEnded(track=self.name, part=running.number, end_us=end_us), b"")
+
+    def _flush_encoder(self) -> None:
+        """Take the picture that is still inside the encoder; it was captured before the part's end."""
+        if self._encoder is None or self._fragmenter is None:
+            return
+        for packet in self._encoder.flush():
+            if packet.pts is not None:
+                packet.duration = packet.duration or self._packet_duration(packet)
+                self._fragmenter.mux(packet, packet.pts * 100 // 9 - self._origin_us)
+        self._encoder = None
+
+    def _count(self, mono_us: int) -> None:
+        """Count a frame, and those that the times say are missing before it."""
+        self.units += 1
+        if self._expected_us is not None and mono_us - self._expected_us > self._interval_us // 2:
+            self.dropped += round((mono_us - self._expected_us) / self._interval_us)
+        self._expected_us = mono_us + self._interval_us
+        self.last_us = mono_us
+
+    def _feed_low(self, picture: Picture, mono_us: int) -> None:
+        """Make the low rung while somebody watches it."""
+        if self._low_stream is None or not self._low_stream.watched:
+            self._low = None
+            return
+        width, height = self._low_size()
+        if self._low is None:
+            self._low = PictureEncoder(width, height, self._form.rate, codec="libx264", options=self._encoding, low=True)
+            self._low_stream.describe(self._hello(f"{self.name}.low", width, height))
+        for packet in self._low.encode(picture.frame, mono_us):
+            if packet.pts is not None:
+                self._low_stream.publish(packet.pts * 100 // 9, self._interval_us, key=packet.is_keyframe, data=bytes(packet))
+
+    def _request_low_key(self) -> None:
+        if self._low is not None:
+            self._low.request_key()
+
+    def _low_size(self) -> tuple[int, int]:
+        """At most 1,280 wide, even, of the same shape."""
+        share = min(Fraction(1), Fraction(LOW_WIDTH, self._form.width))
+        return int(self._form.width * share) // 2 * 2, int(self._form.height * share) // 2 * 2
+
+    def _hello(self, stream: str, width: int, height: int) -> bus.Hello:
+        context = self._low if stream.endswith(".low") else self._encoder
+        extradata = context.stream.codec_context.extradata if context is not None else None
+        if extradata is None and self._form.template is not None:
+            extradata = self._form.template.codec_context.extradata
+        codec = "h264" if self._form.codec == "raw" else self._form.codec
+        return bus.Hello(stream=stream, kind="video", codec=codec, extradata=extradata or b"", width=width, height=height)
