@@ -123,6 +123,7 @@ class Capture:
     def _wipe(self) -> None:
         """Nothing that was heard or seen stays behind, in memory or on its way to a reader."""
         self._bus.wipe()
+        self._positions.clear()
         for track in self._tracks_all():
             track.wipe()
 

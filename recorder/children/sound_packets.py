@@ -63,6 +63,7 @@ class SoundPacketTrack:
     def wipe(self) -> None:
         """Forget all that waits for a reader."""
         self.preroll.arm(0)
+        self._end_device_us = None
         self._stream.wipe()
 
     def _record(self, packet: Any, mono_us: int, dur_us: int) -> None:  # noqa: ANN401 - av.Packet

@@ -111,6 +111,7 @@ class VideoTrack:
     def wipe(self) -> None:
         """Forget all that is held back and not recorded, and what the encoder remembers."""
         self.preroll.arm(0)
+        self._expected_us = None
         self._encoder = self._low = None
         self._main.wipe()
         if self._low_stream is not None:
