@@ -156,7 +156,9 @@ class _Reader:
         for name in (*left.tracks, *self._unknown_tracks(left)):
             track = left.tracks.setdefault(name, LeftTrack(TrackFiles(name)))
             self._look_at_track(left, track)
-        known = {layout.journal_file(number) for number in range(1, left.ledger.journal_number + 1)}
+        known = {layout.DEVICE_CHAIN, layout.MANIFEST} | {
+            layout.journal_file(number) for number in range(1, left.ledger.journal_number + 1)
+        }
         for path in listed_files(self._record):
             if path not in left.ledger.sizes and path not in known:
                 left.torn.append(_range(self._record, path, 0, (self._record / path).stat().st_size))

@@ -47,13 +47,12 @@ def seal(record: Path, signer: Signer, timestamp: Timestamp | None) -> Sealed:
             known[entry.file] = entry.sha256
         if not isinstance(entry, entries.Frag | entries.Checkpoint | entries.Alive):
             journal.append((line, entry))
-    chain = b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in signer.chain)
-    _put(record / layout.DEVICE_CHAIN, chain)
-    _put(record / layout.MANIFEST, canonical.encode(manifest(journal)) + b"\n")
+    put_file(record / layout.DEVICE_CHAIN, chain_pem(signer))
+    put_file(record / layout.MANIFEST, canonical.encode(manifest(journal)) + b"\n")
     sums = "".join(f"{known.get(path) or file_sha256(record / path)}  {path}\n" for path in listed_files(record))
-    _put(record / layout.SUMS, sums.encode())
+    put_file(record / layout.SUMS, sums.encode())
     signature = cms_signature((record / layout.SUMS).read_bytes(), signer)
-    _put(record / layout.SUMS_SIGNATURE, signature)
+    put_file(record / layout.SUMS_SIGNATURE, signature)
     if timestamp is None:
         return Sealed(timestamped=False, detail="no timestamp authority is configured")
     try:
@@ -61,7 +60,7 @@ def seal(record: Path, signer: Signer, timestamp: Timestamp | None) -> Sealed:
     except (OSError, ValueError, urllib.error.URLError) as error:
         log.warning("sealed without a timestamp", authority=timestamp.url, error=str(error))
         return Sealed(timestamped=False, detail=f"the timestamp authority did not answer: {error}")
-    _put(record / layout.SUMS_TIMESTAMP, token)
+    put_file(record / layout.SUMS_TIMESTAMP, token)
     return Sealed(timestamped=True, detail=timestamp.url)
 
 
@@ -77,6 +76,11 @@ def read_journal(record: Path) -> Iterator[tuple[Line, AnyEntry]]:
                     continue
                 yield line, entry
         number += 1
+
+
+def chain_pem(signer: Signer) -> bytes:
+    """The device's certificate and those that issued it, as PEM."""
+    return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in signer.chain)
 
 
 def listed_files(record: Path) -> list[str]:
@@ -122,7 +126,8 @@ def request_timestamp(data: bytes, timestamp: Timestamp) -> bytes:
     return response
 
 
-def _put(path: Path, data: bytes) -> None:
+def put_file(path: Path, data: bytes) -> None:
+    """Write a file that is complete under its name or not there at all."""
     part = path.with_name(path.name + ".part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -32,7 +32,7 @@ from recorder.record.entries import FIRST_PREV, Level
 from recorder.record.journal import Head, Times
 from recorder.recovery import Left, chain_of, is_sealed, read_left, recovered
 from recorder.running import NewKey, RunningSession
-from recorder.seal import seal
+from recorder.seal import chain_pem, put_file, seal
 from recorder.signing import Signer
 from recorder.storage import Ballast, Forecast, record_name
 from recorder.tracks import Track
@@ -329,6 +329,8 @@ class SessionStore:
 
     def _prepare(self, disk: Disk) -> None:
         disk.make()
+        # From the first moment on, so that a record that is never sealed can be verified too.
+        put_file(disk.root / layout.DEVICE_CHAIN, chain_pem(self.signer))
         if not self._ballast.lay():
             log.warning("no room for the ballast", disk=str(self._primary))
 
@@ -345,6 +347,7 @@ class SessionStore:
         loop = asyncio.get_running_loop()
         storage = self._config.storage
         memory_bytes = storage.memory_mib * 1024 * 1024
+        ledger.sizes[layout.DEVICE_CHAIN] = len(chain_pem(self.signer))
         mirror = None
         other = self._mirror if disk.root.parent == self._primary else None
         opened: OpenSession
