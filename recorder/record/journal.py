@@ -5,7 +5,10 @@ line; what may stand behind it, and how a reader goes on, is told at ``entries.R
 """
 
 import hashlib
+import re
+import unicodedata
 from dataclasses import dataclass
+from typing import Any, Union, cast, get_args
 
 import msgspec
 
@@ -93,3 +96,50 @@ def read_line(raw: bytes, head: Head) -> tuple[Line, AnyEntry, Head]:
     if line.prev != head.sha256:
         raise JournalError("chain", f"line {line.seq} does not follow the line before it")
     return line, entry, Head(line.seq, hashlib.sha256(raw).hexdigest())
+
+
+_long_number = re.compile(rb"[0-9]{17}|9[0-9]{15}")  # what may reach 2^53; rarely a stretch of a hash, which costs no more than time
+_line_fields: list[tuple[str, Any]] = [(name, str if name == "prev" else int) for name in sorted(LINE_FIELDS)]
+_flat_types = tuple(
+    msgspec.defstruct(
+        f"{entry.__name__}Line",
+        _line_fields,
+        bases=(entry,),
+        tag_field="type",
+        tag=entry.__struct_config__.tag,
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+    for entry in cast(tuple[type[Entry], ...], get_args(AnyEntry))
+)
+_flat_decoder: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder(Union[_flat_types])  # noqa: UP007 - the types are made at run time
+_flat_encoder = msgspec.json.Encoder(order="sorted")
+
+
+def read_line_fast(raw: bytes, head: Head) -> tuple[Line, AnyEntry, Head]:
+    """``read_line`` for millions of lines: the same answers at a third of the cost.
+
+    Line and entry are one object here that has the fields of both; it is no instance of ``Line``, only shaped like one.
+
+    Raises:
+        JournalError: as ``read_line``.
+    """
+    try:
+        flat = _flat_decoder.decode(raw)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
+        return read_line(raw, head)
+    digest = hashlib.sha256(raw).hexdigest()
+    # Typed decoding has refused floats; what it cannot see (order, spaces, repeated keys, defaults left out) shows in the re-encoding.
+    exact = (
+        flat.seq == head.at + 1
+        and flat.prev == head.sha256
+        and flat.v == FORMAT_VERSION
+        and len(raw) <= MAX_LINE_BYTES
+        and _long_number.search(raw) is None
+        and _flat_encoder.encode(flat) == raw
+        and (raw.isascii() or unicodedata.is_normalized("NFC", raw.decode()))
+    )
+    if not exact:
+        return read_line(raw, head)
+    return flat, flat, Head(head.at + 1, digest)

@@ -1,0 +1,218 @@
+"""Who is vouched for by the authorities that the verifier was given: paths (RFC 5280), revocation, and which room a certificate names."""
+
+import contextlib
+import datetime as dt
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.x509.oid import NameOID
+from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
+
+ROOM_URN = "urn:courtroom:room:"
+_UNUSABLE = (
+    ValueError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+    CryptographyDeprecationWarning,
+)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+class TrustError(ValueError):
+    """A file of certificates or revocation lists cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A certificate was withdrawn at this time."""
+
+    utc_us: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Authorities:
+    """The roots that the verifier trusts, and what they withdrew."""
+
+    roots: list[x509.Certificate]
+    revocation_lists: list[x509.CertificateRevocationList] = field(default_factory=list)
+
+    def refusal(self, leaf: x509.Certificate, others: Sequence[x509.Certificate], at_us: int) -> str | None:
+        """Why ``leaf`` is not vouched for at this time (microseconds since 1970), or None if it is.
+
+        ``others`` may stand between it and a root; they need no trust of their own.
+        """
+        try:
+            verifier = (
+                PolicyBuilder()
+                .store(Store(self.roots))
+                .time(_datetime(at_us).replace(microsecond=0))
+                .extension_policies(ca_policy=_AUTHORITY, ee_policy=_SIGNER)
+                .build_client_verifier()
+            )
+            verifier.verify(leaf, list(others))
+        except (VerificationError, ValueError) as error:
+            if not (_datetime(at_us) >= leaf.not_valid_before_utc and _datetime(at_us) <= leaf.not_valid_after_utc):
+                return f"the certificate of {name(leaf)} was not valid on {_datetime(at_us):%Y-%m-%d %H:%M} UTC"
+            return f"no given authority vouches for {name(leaf)} ({error})"
+        return None
+
+    def revoked(self, leaf: x509.Certificate, others: Sequence[x509.Certificate]) -> Revoked | None:
+        """Whether one of the lists that its issuer signed withdraws ``leaf`` or one of ``others``."""
+        candidates = [*others, *self.roots]
+        for certificate in (leaf, *others):
+            issuers = [other for other in candidates if other.subject == certificate.issuer]
+            for listed in self.revocation_lists:
+                if not any(_is_signed_by(listed, issuer) for issuer in issuers):
+                    continue
+                entry = listed.get_revoked_certificate_by_serial_number(certificate.serial_number)
+                if entry is not None:
+                    return Revoked(_us(entry.revocation_date_utc), _reason(entry))
+        return None
+
+
+def load_certificates(path: Path) -> list[x509.Certificate]:
+    """The certificates of a PEM file.
+
+    Raises:
+        TrustError: none is in it.
+        OSError: it cannot be read.
+    """
+    return parse_chain(path.read_bytes(), str(path))
+
+
+def parse_chain(pem: bytes, place: str) -> list[x509.Certificate]:
+    """The certificates of a PEM text.
+
+    Raises:
+        TrustError: none is in it, or one is damaged.
+    """
+    try:
+        with _strict():
+            certificates = x509.load_pem_x509_certificates(pem)
+    except _UNUSABLE as error:
+        raise TrustError(f"{place} holds no PEM certificate: {error}") from error
+    for certificate in certificates:
+        _read_whole(certificate)
+    return certificates
+
+
+def parse_certificate(der: bytes) -> x509.Certificate:
+    """A certificate, every part of which can be read.
+
+    Raises:
+        TrustError: it is damaged.
+    """
+    try:
+        with _strict():
+            certificate = x509.load_der_x509_certificate(der)
+    except _UNUSABLE as error:
+        raise TrustError(f"a damaged certificate: {error}") from error
+    _read_whole(certificate)
+    return certificate
+
+
+def load_revocation_list(path: Path) -> x509.CertificateRevocationList:
+    """A revocation list, PEM or DER.
+
+    Raises:
+        TrustError: it is none.
+        OSError: it cannot be read.
+    """
+    data = path.read_bytes()
+    try:
+        return x509.load_pem_x509_crl(data) if data.startswith(b"-----") else x509.load_der_x509_crl(data)
+    except ValueError as error:
+        raise TrustError(f"{path} holds no revocation list: {error}") from error
+
+
+def name(certificate: x509.Certificate) -> str:
+    """What a certificate calls its owner."""
+    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else certificate.subject.rfc4514_string()
+
+
+def rooms(certificate: x509.Certificate) -> list[str]:
+    """The rooms that a certificate names as ``urn:courtroom:room:<id>``; a receipt's or timestamp's signer names none."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return []
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return [uri.removeprefix(ROOM_URN) for uri in uris if uri.startswith(ROOM_URN)]
+
+
+@contextlib.contextmanager
+def _strict() -> Iterator[None]:
+    """What the library tolerates with a warning (a negative serial number) is damage here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CryptographyDeprecationWarning)
+        yield
+
+
+def _read_whole(certificate: x509.Certificate) -> None:
+    """What the library reads late fails here, in one place."""
+    try:
+        with _strict():
+            _ = (certificate.subject, certificate.issuer, certificate.serial_number, certificate.public_key(), list(certificate.extensions))
+            _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.signature_hash_algorithm)
+    except _UNUSABLE as error:
+        raise TrustError(f"a damaged certificate: {error}") from error
+
+
+def _require_authority(_policy: Policy, _certificate: x509.Certificate, extension: x509.BasicConstraints) -> None:
+    if not extension.ca:
+        raise ValueError("an issuer that is no authority")
+
+
+def _require_issuing(_policy: Policy, _certificate: x509.Certificate, extension: x509.KeyUsage | None) -> None:
+    if extension is not None and not extension.key_cert_sign:
+        raise ValueError("an issuer that may not issue")
+
+
+def _require_signing(_policy: Policy, certificate: x509.Certificate, extension: x509.KeyUsage | None) -> None:
+    if extension is not None and not extension.digital_signature:
+        raise ValueError("a certificate that is not for signing")
+    if not isinstance(certificate.public_key(), ec.EllipticCurvePublicKey):
+        raise ValueError("a certificate without an elliptic curve key")
+
+
+# The web's defaults want a host name of every end entity; a device has none. What RFC 5280 wants of issuers stays.
+_AUTHORITY = (
+    ExtensionPolicy.permit_all()
+    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _require_authority)
+    .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _require_issuing)
+)
+_SIGNER = ExtensionPolicy.permit_all().may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _require_signing)
+
+
+def _is_signed_by(listed: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+    if listed.issuer != issuer.subject:
+        return False
+    try:
+        return listed.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
+    except (InvalidSignature, TypeError, ValueError):
+        return False
+
+
+def _reason(entry: x509.RevokedCertificate) -> str:
+    try:
+        return entry.extensions.get_extension_for_class(x509.CRLReason).value.reason.value
+    except (x509.ExtensionNotFound, ValueError):
+        return "no reason given"
+
+
+def _datetime(utc_us: int) -> dt.datetime:
+    return _EPOCH + dt.timedelta(microseconds=utc_us)
+
+
+def _us(at: dt.datetime) -> int:
+    return int((at - _EPOCH) / dt.timedelta(microseconds=1))

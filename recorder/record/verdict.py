@@ -1,0 +1,162 @@
+"""What a verification found: the level of proof, the findings with their places, and every interval that was not recorded."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+ProofLevel = Literal["sealed", "anchored", "signed_only", "unsealed", "broken", "not_a_record"]
+"""From ``docs/record-format.md``: ``anchored`` is sealed with heads that somebody outside the room holds; ``signed_only`` is intact by a
+signer nobody vouched for."""
+
+Severity = Literal["error", "doubt", "note"]
+"""An ``error`` makes the record broken. A ``doubt`` is for a person to judge. A ``note`` explains."""
+
+EXIT_STATUS: dict[ProofLevel, int] = {"sealed": 0, "anchored": 0, "broken": 1, "not_a_record": 2, "signed_only": 3, "unsealed": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found: a code for programs, where (file, line or bytes), and plain words."""
+
+    code: str
+    severity: Severity
+    place: str
+    text: str
+
+
+@dataclass(slots=True)
+class Interval:
+    """Nothing was recorded from ``from_us`` to ``to_us`` of session time (None: it did not end, or nobody knows when).
+
+    ``track`` is empty where it concerns all. ``declared`` is false where no entry says so and only the media's times show it.
+    """
+
+    track: str
+    cause: str
+    from_us: int
+    to_us: int | None
+    by: str = ""
+    detail: str = ""
+    declared: bool = True
+
+
+@dataclass(slots=True)
+class TrackSum:
+    """What a track holds. Times are session time in microseconds."""
+
+    track: str
+    kind: str
+    label: str
+    codec: str
+    fragments: int = 0
+    bytes: int = 0
+    from_us: int | None = None
+    to_us: int | None = None
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The whole answer."""
+
+    level: ProofLevel = "broken"
+    record: str = ""
+    hearing: str = ""
+    case: str = ""
+    title: str = ""
+    court: str = ""
+    room: str = ""
+    started_utc_us: int | None = None
+    ended_utc_us: int | None = None
+    duration_us: int | None = None
+    timestamp_utc_us: int | None = None
+    signer: str = ""
+    signer_trusted: bool = False
+    entries: int = 0
+    intact_to: int = -1
+    """Number of the last entry up to which everything is proven intact; -1 where not even the first is."""
+    anchored_to: int | None = None
+    anchored_utc_us: int | None = None
+    findings: list[Finding] = field(default_factory=list)
+    not_recorded: list[Interval] = field(default_factory=list)
+    tracks: list[TrackSum] = field(default_factory=list)
+    files: int = 0
+    bytes_read: int = 0
+
+    @property
+    def exit_status(self) -> int:
+        """0 sealed or anchored; 3 intact, but unsealed or its signer not vouched for; 1 broken; 2 not a record."""
+        return EXIT_STATUS[self.level]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings that break the record."""
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    def sentence(self) -> str:
+        """What is proven, in one or two plain sentences."""
+        if self.level == "anchored":
+            return (
+                f"Sealed, and anchored to entry {self.anchored_to}: somebody outside the room held the chain's head at that entry, so nothing "
+                "up to it was changed since, not even by whoever holds the room's key."
+            )
+        if self.level == "sealed":
+            return (
+                "Sealed: nothing was changed since by anyone without the room's key. Nobody outside the room holds a head of this chain "
+                "(no receipts), so this proves nothing against whoever holds the room's key."
+            )
+        if self.level == "signed_only":
+            return (
+                "Intact and signed, but nobody vouched for the signer: without the authority's certificate (--ca) anyone could have made this "
+                "record."
+            )
+        if self.level == "unsealed":
+            anchored = f" and anchored to entry {self.anchored_to}" if self.anchored_to is not None else ""
+            return f"Not sealed; intact to entry {self.intact_to}{anchored}. What may have followed is not proven either way."
+        if self.level == "not_a_record":
+            return "This is not a record."
+        return f"BROKEN: {len(self.errors)} thing(s) contradict the record. Intact to entry {self.intact_to}."
+
+
+class Findings:
+    """Collects findings; of each code and severity only the first ``limit`` are kept, then a count."""
+
+    def __init__(self, limit: int = 10) -> None:
+        self._limit = limit
+        self._found: list[Finding] = []
+        self._count: dict[tuple[str, Severity], int] = {}
+
+    def error(self, code: str, place: str, text: str) -> None:
+        """Add what breaks the record."""
+        self._add(Finding(code, "error", place, text))
+
+    def doubt(self, code: str, place: str, text: str) -> None:
+        """Add what a person must judge."""
+        self._add(Finding(code, "doubt", place, text))
+
+    def note(self, code: str, place: str, text: str) -> None:
+        """Add an explanation."""
+        self._add(Finding(code, "note", place, text))
+
+    @property
+    def broken(self) -> bool:
+        """Whether there is an error."""
+        return any(severity == "error" for _, severity in self._count)
+
+    def has(self, code: str) -> bool:
+        """Whether something of this code was found."""
+        return any(known == code for known, _ in self._count)
+
+    def all(self) -> list[Finding]:
+        """The findings, errors first; what was left out is counted."""
+        order = {"error": 0, "doubt": 1, "note": 2}
+        more = [
+            Finding(code, severity, "", f"{count - self._limit} more of the kind '{code}'")
+            for (code, severity), count in self._count.items()
+            if count > self._limit
+        ]
+        return sorted(self._found + more, key=lambda finding: order[finding.severity])
+
+    def _add(self, finding: Finding) -> None:
+        key = (finding.code, finding.severity)
+        self._count[key] = self._count.get(key, 0) + 1
+        if self._count[key] <= self._limit:
+            self._found.append(finding)
