@@ -69,6 +69,7 @@ class Recorder(ChildOwner):
         self._session: RunningSession | None = None
         self._open: OpenSession | None = None
         self._closing = False
+        self._ending = False
         self._preroll = False
         self._muting: dict[str, float] = {}
         self._steps = StepDetector()
@@ -89,6 +90,7 @@ class Recorder(ChildOwner):
 
     async def close(self) -> None:
         """End the children and the committer. A running session stays unsealed; it is taken up at the next start."""
+        self._ending = True
         if self._session is not None and self._session.state == "open":
             self._session.close_parts(mono_us())
             await self._until(self._session.all_ended, PARTS_CLOSED_S)
@@ -309,6 +311,8 @@ class Recorder(ChildOwner):
     def on_ended(self, process: ChildProcess, cause: str, detail: str) -> None:
         """Note a dead child: a gap and an alarm for each of its tracks, while all others go on."""
         self._muting.pop(process.plan.name, None)
+        if self._ending:
+            return
         log.warning("child ended", child=process.plan.name, cause=cause, detail=detail)
         tracks = [name for name, view in self._views.items() if view.device == process.plan.name]
         if self._session is not None:

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from recorder.contract import control
 
@@ -26,7 +27,7 @@ class ControlClient:
             raise ControlError(f"no recorder answers at {path} ({error.strerror}); is `courtroom recorder run` running there?") from error
         self._lines = self._socket.makefile("rb")
 
-    def __enter__(self) -> "ControlClient":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
