@@ -40,6 +40,7 @@ class Room:
         mirror: Path | None = None,
         extra: str = "",
         recipients: bool = True,
+        watch: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.base = base
@@ -50,7 +51,7 @@ class Room:
         self.keys = make(base / "keys", "lab")
         self._environment = dict(os.environ) | dict(environment or {})
         self.config = base / "room.toml"
-        self.config.write_text(self._toml(devices, extra, recipients=recipients), encoding="utf-8")
+        self.config.write_text(self._toml(devices, extra, recipients=recipients, watch=watch), encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -146,7 +147,7 @@ class Room:
         live = {channel.track for channel in status.channels if channel.live and channel.units}
         return bool(live) and (live >= set(tracks) if tracks else len(live) == len(status.channels))
 
-    def _toml(self, devices: str, extra: str, *, recipients: bool) -> str:
+    def _toml(self, devices: str, extra: str, *, recipients: bool, watch: bool) -> str:
         mirror = f'mirror = "{self.mirror}"' if self.mirror else ""
         recipient = f'[[recipient]]\nname = "court"\ncertificate = "{self.keys.court}"' if recipients else ""
         return f"""
@@ -163,6 +164,8 @@ kind = "file"
 key = "{self.keys.device_key}"
 chain = "{self.keys.chain}"
 {recipient}
+[watch]
+enabled = {str(watch).lower()}
 {extra}
 {devices}
 """
