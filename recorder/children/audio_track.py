@@ -69,13 +69,12 @@ class AudioTrack:
         """For samples given to the encoder: their number in the encoder's count, and their session time."""
         self._given = 0
         self._origin_us = 0
-        self._last_end_us: int | None = None
         self._pcm = server.stream(bus.Hello(stream=f"{name}.pcm", kind="audio", codec="pcm_s16le", rate_hz=rate_hz, channels=1))
 
     def start(self, message: child.StartPart) -> None:
         """Plan a part; what the pre-roll holds of it is recorded at once."""
         planned = self.schedule.start(message)
-        if planned is None:
+        if planned is None or self.schedule.running is not None:
             return
         for item in self.preroll.take(planned.from_us):
             held: Samples = np.frombuffer(item.data, np.int16) if self._bits == 16 else np.frombuffer(item.data, np.int32)
@@ -90,7 +89,8 @@ class AudioTrack:
         if self._pcm.watched:
             data = samples if self._bits == 16 else (samples >> 16).astype(np.int16)
             self._pcm.publish(mono_us, len(samples) * 1_000_000 // self._rate_hz, key=True, data=np.ascontiguousarray(data).tobytes())
-        self.preroll.put(mono_us, key=True, data=np.ascontiguousarray(samples).tobytes(), meta=None)
+        if self.preroll.armed and self.schedule.running is None:
+            self.preroll.put(mono_us, key=True, data=np.ascontiguousarray(samples).tobytes(), meta=None)
         if lost and self._fragmenter is not None:
             self._restart()
         self._record(samples, mono_us)
@@ -98,19 +98,19 @@ class AudioTrack:
     def expire(self, mono_us: int) -> None:
         """Close what should have ended before now although the device gave nothing."""
         if self.schedule.ends_before(mono_us):
-            self._finish()
+            self.finish()
         self._forget_abandoned(mono_us)
 
     def wipe(self) -> None:
-        """Forget all that is held back and not recorded."""
+        """Forget all that is held back; what was recorded until now is closed."""
         self.preroll.arm(0)
-        self._pcm.wipe()
+        self.finish()
 
     def _record(self, samples: Samples, mono_us: int) -> None:
         """Give samples to the running part; parts begin and end at the sample."""
         while len(samples):
             if self.schedule.ends_before(mono_us):
-                self._finish()
+                self.finish()
             self._forget_abandoned(mono_us)
             if self.schedule.begins_with(mono_us):
                 self._begin(self.schedule.begin())
@@ -120,17 +120,11 @@ class AudioTrack:
             samples = samples[cut:]
             mono_us += -(-cut * 1_000_000 // self._rate_hz)
 
-    def _edges(self) -> list[int]:
-        edges = [] if self.schedule.stop_us is None else [self.schedule.stop_us]
-        if self.schedule.next is not None:
-            edges.append(self.schedule.next.from_us)
-        return edges
-
     def _next_edge(self, mono_us: int, count: int) -> int:
         """How many samples lie before the next beginning or end (all, where there is none among them)."""
         within = [
             -(-(edge - mono_us) * self._rate_hz // 1_000_000)
-            for edge in self._edges()
+            for edge in self.schedule.edges_us()
             if mono_us < edge < mono_us + count * 1_000_000 // self._rate_hz
         ]
         return max(1, min([count, *within]))
@@ -177,7 +171,8 @@ class AudioTrack:
         self._encoder = SoundEncoder(self._rate_hz, self._bits)
         self._stamps, self._given = [], 0
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Close the running part with what was captured for it."""
         running = self.schedule.running
         if running is None:
             return

@@ -15,9 +15,9 @@ import msgspec
 from recorder.contract import bus
 from recorder.contract.framing import FrameError, FrameReader, pack
 
-QUEUE_PACKETS = 128
+QUEUE_PACKETS = 512
 QUEUE_BYTES = 4 * 1024 * 1024
-GOP_BYTES = 8 * 1024 * 1024
+GOP_BYTES = QUEUE_BYTES
 """A group of pictures over this size is not kept for joiners."""
 _CREDENTIALS = struct.Struct("3i")
 
@@ -26,27 +26,33 @@ class _Reader:
     def __init__(self, sock: socket.socket, stream: "BusStream") -> None:
         self.sock = sock
         self.stream = stream
-        self.queue: deque[tuple[bool, bytes]] = deque()
+        self.queue: deque[bytes] = deque()
         self.queued_bytes = 0
         self.sending: memoryview | None = None
         self.await_key = False
+        self.told: bus.Hello | None = None
         self.frames = FrameReader(max_body_bytes=0)
 
     def offer(self, frame: bytes, *, key: bool) -> None:
         """Queue a frame; where the reader is too slow all that waits is dropped, and it goes on at the next keyframe."""
-        if self.await_key and not key:
+        if self.told is None or (self.await_key and not key):
             return
         self.await_key = False
         if len(self.queue) >= QUEUE_PACKETS or self.queued_bytes + len(frame) > QUEUE_BYTES:
-            self.wipe()
+            self.skip()
             if not key:
                 self.await_key = True
                 return
-        self.queue.append((key, frame))
+        self.queue.append(frame)
         self.queued_bytes += len(frame)
 
-    def wipe(self) -> None:
-        """Forget what waits; a frame that is half sent is finished."""
+    def tell(self, hello: bus.Hello) -> None:
+        """Send the stream's description, before anything else."""
+        self.told = hello
+        self.sending = memoryview(pack(bus.encoder.encode(hello)))
+
+    def skip(self) -> None:
+        """Forget the packets that wait."""
         self.queue.clear()
         self.queued_bytes = 0
 
@@ -54,8 +60,9 @@ class _Reader:
 class BusStream:
     """One stream; made by ``BusServer.stream``."""
 
-    def __init__(self, server: "BusServer", hello: bus.Hello, on_keyframe: Callable[[], None] | None) -> None:
+    def __init__(self, server: "BusServer", hello: bus.Hello, on_keyframe: Callable[[], None] | None, *, described: bool) -> None:
         self.hello = hello
+        self.described = described
         self.on_keyframe = on_keyframe
         self._server = server
         self._sequence = 0
@@ -73,7 +80,7 @@ class BusStream:
         head = bus.Packet(sequence=self._sequence, mono_us=mono_us, dur_us=dur_us, key=key)
         self._sequence += 1
         if not self.readers and self.hello.kind == "audio":
-            return
+            return  # only pictures are kept for joiners
         frame = pack(bus.encoder.encode(head), data)
         with self._server.lock:
             if self.hello.kind == "video":
@@ -90,22 +97,46 @@ class BusStream:
             self._server.wake()
 
     def describe(self, hello: bus.Hello) -> None:
-        """Set what new readers are told (a codec's parameters that were not known before)."""
-        self.hello = hello
+        """Set what readers are told first, once the codec's parameters are known; one that was told otherwise must come again."""
+        with self._server.lock:
+            self.hello, self.described = hello, True
+            for reader in list(self.readers):
+                if reader.told is None:
+                    reader.tell(hello)
+                elif reader.told != hello:
+                    self._server.drop(reader)
+        self._server.wake()
 
     def join(self, reader: _Reader) -> None:
-        """A reader comes: the description, then the group of pictures that is under way."""
-        reader.queue.append((True, pack(bus.encoder.encode(self.hello))))
-        for index, frame in enumerate(self._gop):
-            reader.offer(frame, key=index == 0)
+        """A reader comes: the description, then the group of pictures that is under way (holding the server's lock)."""
+        if self.described:
+            reader.tell(self.hello)
+            reader.queue.extend(self._gop)
+            reader.queued_bytes = self._gop_bytes
         reader.await_key = self.hello.kind == "video" and not self._gop
         self.readers.append(reader)
 
+    def forget(self) -> None:
+        """Forget the group of pictures that is kept for joiners: none of its pictures will follow."""
+        with self._server.lock:
+            self._gop, self._gop_bytes = [], 0
+            for reader in self.readers:
+                reader.await_key = self.hello.kind == "video"
+
+    def disconnect(self) -> None:
+        """Send all readers away: the stream's source is gone."""
+        with self._server.lock:
+            self._gop, self._gop_bytes = [], 0
+            for reader in list(self.readers):
+                self._server.drop(reader)
+
     def wipe(self) -> None:
-        """Forget all media that waits or is kept."""
+        """Forget all media that waits or is kept (holding the server's lock); who has half a packet is sent away, as the rest is gone."""
         self._gop, self._gop_bytes = [], 0
-        for reader in self.readers:
-            reader.wipe()
+        for reader in list(self.readers):
+            reader.skip()
+            if reader.sending is not None:
+                self._server.drop(reader)
             reader.await_key = self.hello.kind == "video"
 
 
@@ -124,9 +155,15 @@ class BusServer:
         self._streams: list[BusStream] = []
         threading.Thread(target=self._run, name="bus", daemon=True).start()
 
-    def stream(self, hello: bus.Hello, on_keyframe: Callable[[], None] | None = None) -> BusStream:
-        """Serve a stream; ``on_keyframe`` is called (in the bus's thread) when a reader asks for a keyframe."""
-        made = BusStream(self, hello, on_keyframe)
+    def stream(self, hello: bus.Hello, on_keyframe: Callable[[], None] | None = None, *, described: bool = True) -> BusStream:
+        """Serve a stream.
+
+        Args:
+            hello: its description.
+            on_keyframe: called (in the bus's thread) when a reader comes or asks for a keyframe.
+            described: False where the description lacks the codec's parameters until ``describe`` gives them; readers wait for it.
+        """
+        made = BusStream(self, hello, on_keyframe, described=described)
         path = Path(bus.socket_path(self._run_dir, hello.stream))
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
@@ -146,6 +183,14 @@ class BusServer:
         with self.lock:
             for stream in self._streams:
                 stream.wipe()
+
+    def drop(self, reader: _Reader) -> None:
+        """Close a reader's connection (holding the lock)."""
+        if reader not in reader.stream.readers:
+            return
+        reader.stream.readers.remove(reader)
+        self._selector.unregister(reader.sock)
+        reader.sock.close()
 
     def wake(self) -> None:
         """Let the thread look at its queues."""
@@ -186,24 +231,23 @@ class BusServer:
             stream.on_keyframe()
 
     def _serve(self, reader: _Reader, events: int) -> None:
-        if events & selectors.EVENT_READ:
-            try:
-                data = reader.sock.recv(4096)
-                asked = [bus.from_reader.decode(head) for head, _ in reader.frames.feed(data)]
-            except BlockingIOError:
-                asked = []
-                data = b"."
-            except (ConnectionError, FrameError, msgspec.DecodeError):
-                data, asked = b"", []
-            if not data:
-                with self.lock:
-                    self._drop(reader)
-                return
-            if asked and reader.stream.on_keyframe is not None:
-                reader.stream.on_keyframe()
-        if events & selectors.EVENT_WRITE:
-            with self.lock:
+        asked = False
+        with self.lock:
+            if reader not in reader.stream.readers:
+                return  # it was dropped after the selector had named it
+            if events & selectors.EVENT_READ:
+                try:
+                    data = reader.sock.recv(4096)
+                    asked = bool([bus.from_reader.decode(head) for head, _ in reader.frames.feed(data)])
+                except (ConnectionError, FrameError, msgspec.DecodeError):
+                    data = b""
+                if not data:
+                    self.drop(reader)
+                    return
+            if events & selectors.EVENT_WRITE:
                 self._write(reader)
+        if asked and reader.stream.on_keyframe is not None:
+            reader.stream.on_keyframe()
 
     def _write(self, reader: _Reader) -> None:
         """Send what can be sent without waiting (holding the lock)."""
@@ -213,23 +257,15 @@ class BusServer:
                     if not reader.queue:
                         self._want(reader, selectors.EVENT_READ)
                         return
-                    _, frame = reader.queue.popleft()
-                    reader.queued_bytes = max(0, reader.queued_bytes - len(frame))
+                    frame = reader.queue.popleft()
+                    reader.queued_bytes -= len(frame)
                     reader.sending = memoryview(frame)
                 sent = reader.sock.send(reader.sending)
                 reader.sending = reader.sending[sent:] if sent < len(reader.sending) else None
         except BlockingIOError:
             self._want(reader, selectors.EVENT_READ | selectors.EVENT_WRITE)
         except ConnectionError:
-            self._drop(reader)
+            self.drop(reader)
 
     def _want(self, reader: _Reader, events: int) -> None:
-        with contextlib.suppress(KeyError):
-            self._selector.modify(reader.sock, events, reader)
-
-    def _drop(self, reader: _Reader) -> None:
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(reader.sock)
-        if reader in reader.stream.readers:
-            reader.stream.readers.remove(reader)
-        reader.sock.close()
+        self._selector.modify(reader.sock, events, reader)

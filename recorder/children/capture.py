@@ -1,12 +1,18 @@
 """The capture child: one device, from its driver to finished fragments.
 
-``python -m recorder.children.capture``, started by the core with the link as descriptor 3. It reads the device in its main thread and never
-outlives the device: when the driver says that it is lost, or hangs, the process ends or is killed, and a new one opens the device again.
+``python -m recorder.children.capture``, started by the core with the link as descriptor 3. Its main thread reads the device and never
+outlives it: when the driver says that the device is lost, or hangs, the process ends or is killed, and a new one opens the device again.
+A second thread obeys the core, also while the device is being opened or gives nothing. What a thread does to tracks it does under one
+lock (the gate), so that ``Muted`` is said only when nothing of before is on its way any more.
 """
 
 import os
 import sys
+import threading
+from collections.abc import Callable
 from typing import Any
+
+import av
 
 from drivers.capabilities import AudioFormat, Captured, Encoded, Picture, Sound, Source, SourceLostError, VideoFormat
 from drivers.registry import open_source
@@ -15,92 +21,93 @@ from recorder.children.bus_server import BusServer
 from recorder.children.drift import DriftFit
 from recorder.children.link import Link, now_us
 from recorder.children.sound_packets import SoundPacketTrack
+from recorder.children.sub_stream import SubStream
 from recorder.children.video_track import VideoTrack
 from recorder.contract import child
 
 METER_EVERY_US = 150_000
 STATS_EVERY_US = 200_000
 DRIFT_EVERY_US = 10_000_000
+INSIDE_US = 400_000
+"""How long what was captured before a part's end may stay inside the device; the part is closed without it then."""
+_LOOK_S = 0.1
 
 Track = AudioTrack | VideoTrack | SoundPacketTrack
 
 
 class Capture:
-    """The child's state."""
+    """The child's state. ``obey`` may be called from its making on, ``open`` once, then ``run``."""
 
-    def __init__(self, link: Link, configure: child.Configure, source: Source) -> None:
+    def __init__(self, link: Link, configure: child.Configure) -> None:
         self._link = link
-        self._source = source
+        self._configure = configure
+        self._gate = threading.RLock()
+        self._muted = False
+        self._early: list[child.ToChild] = []
+        self._opened = False
         self._bus = BusServer(configure.run_dir, configure.options.get("bus_uids", []))
-        self._fits: dict[str, DriftFit] = {stream: DriftFit() for stream in source.formats}
+        self._formats: dict[str, VideoFormat | AudioFormat] = {}
+        self._exact_clock = False
+        self._fits: dict[str, DriftFit] = {}
         self._positions: dict[str, int] = {}
         self._by_stream: dict[str, list[tuple[int, Track]]] = {}
+        self._bytes: dict[str, int] = {}
         self._meter_us = self._stats_us = 0
         self._drift_us = now_us() + DRIFT_EVERY_US
-        self._muted = False
-        device = configure.device
-        for stream, form in source.formats.items():
-            self._by_stream[stream] = self._tracks(device, form, configure)
-        tracks = self._tracks_all()
-        link.send(
-            child.Opened(
-                driver=device["driver"],
-                address=source.address,
-                serial=source.serial or device.get("serial", ""),
-                tracks={track.name: "video" if isinstance(track, VideoTrack) else "audio" for track in tracks},
-                detail="; ".join(track.detail for track in tracks if isinstance(track, VideoTrack)),
-            )
-        )
 
-    def run(self) -> None:
+    def open(self) -> Source:
+        """Open the device, and make its tracks.
+
+        Raises:
+            SourceLostError: it is not there, or not as configured.
+        """
+        configure, device = self._configure, self._configure.device
+        source = open_source(device)
+        with self._gate:
+            self._formats, self._exact_clock = source.formats, source.exact_clock
+            self._fits = {stream: DriftFit() for stream in source.formats}
+            for stream, form in source.formats.items():
+                self._by_stream[stream] = self._tracks(device, form, configure)
+            if device.get("sub_url") and device.get("low_rung", True):
+                SubStream(device, self._bus, self._guarded)
+            tracks = self._tracks_all()
+            self._link.send(
+                child.Opened(
+                    driver=device["driver"],
+                    address=source.address,
+                    serial=source.serial or device.get("serial", ""),
+                    tracks={track.name: "video" if isinstance(track, VideoTrack) else "audio" for track in tracks},
+                    detail="; ".join(track.detail for track in tracks if isinstance(track, VideoTrack)),
+                )
+            )
+            self._opened = True
+            for message in self._early:
+                self.obey(message)
+            self._early.clear()
+        return source
+
+    def run(self, source: Source) -> None:
         """Read the device until it is lost.
 
         Raises:
             SourceLostError: it is.
         """
         while True:
-            item = self._source.read()
-            self._obey()
-            muted = self._link.muted.is_set()
-            if muted and not self._muted:
-                self._wipe()
-            self._muted = muted
-            mono_us = self._mono_us(item)
-            if muted:
-                for track in self._tracks_all():
-                    track.expire(mono_us)
-            else:
-                self._take(item, mono_us)
-            self._report()
+            item = source.read()
+            with self._gate:
+                if not self._muted:
+                    self._take(item, self._mono_us(item))
+                self._report()
 
-    def _tracks(self, device: dict[str, Any], form: VideoFormat | AudioFormat, configure: child.Configure) -> list[tuple[int, Track]]:
-        segment_us, fragment_us = configure.segment_s * 1_000_000, configure.fragment_us
-        if isinstance(form, VideoFormat):
-            encoding = configure.options.get("encoding", {})
-            name, label = device["id"], device.get("label", "")
-            return [(0, VideoTrack(name, label, form, encoding, self._bus, self._link.send, segment_us, fragment_us))]
-        channels = device.get("channels") or [{"id": f"{device['id']}-sound", "label": device.get("label", ""), "number": 1}]
-        made: list[tuple[int, Track]] = []
-        for channel in channels:
-            if channel["number"] > form.channels:
-                raise SourceLostError(
-                    "format",
-                    f"channel '{channel['id']}' is number {channel['number']}, but the device has {form.channels}; correct room.toml",
-                )
-            if form.codec == "pcm":
-                track: Track = AudioTrack(
-                    channel["id"], channel.get("label", ""), form.rate_hz, form.bits, self._bus, self._link.send, segment_us, fragment_us
-                )
-            else:
-                track = SoundPacketTrack(channel["id"], channel.get("label", ""), form, self._bus, self._link.send, segment_us, fragment_us)
-            made.append((channel["number"] - 1, track))
-        return made
-
-    def _tracks_all(self) -> list[Track]:
-        return [track for tracks in self._by_stream.values() for _, track in tracks]
-
-    def _obey(self) -> None:
-        for message in self._link.take():
+    def obey(self, message: child.ToChild) -> None:
+        """Do what the core says."""
+        with self._gate:
+            if isinstance(message, child.Mute):
+                self._mute(on=message.on)
+                return
+            if not self._opened:
+                self._early.append(message)
+                return
             match message:
                 case child.StartPart():
                     for track in self._tracks_all():
@@ -108,8 +115,6 @@ class Capture:
                 case child.StopPart():
                     for track in self._tracks_all():
                         track.schedule.stop(message.at_mono_us)
-                case child.Mute(on=True):
-                    self._wipe()
                 case child.ArmPreroll():
                     for track in self._tracks_all():
                         track.preroll.arm(message.seconds)
@@ -120,12 +125,69 @@ class Capture:
                 case _:
                     pass  # the rest is other children's matter
 
-    def _wipe(self) -> None:
-        """Nothing that was heard or seen stays behind, in memory or on its way to a reader."""
-        self._bus.wipe()
-        self._positions.clear()
-        for track in self._tracks_all():
-            track.wipe()
+    def look(self, now: int) -> None:
+        """Close parts whose end has passed although the device gave nothing that shows it."""
+        with self._gate:
+            for track in self._tracks_all():
+                track.expire(now - INSIDE_US)
+
+    def finish(self) -> None:
+        """The device is lost: what it gave until now is written."""
+        with self._gate:
+            for track in self._tracks_all():
+                track.finish()
+
+    def _mute(self, *, on: bool) -> None:
+        """Drop, or take again. Nothing that was heard or seen stays behind, in memory or on its way to a reader."""
+        if on:
+            for track in self._tracks_all():
+                track.wipe()
+            self._bus.wipe()
+        if on != self._muted:
+            # Samples dropped on purpose are not lost ones.
+            self._positions.clear()
+        self._muted = on
+        self._link.send(child.Muted(on=on, at_mono_us=now_us()))
+
+    def _guarded(self, act: Callable[[], None]) -> bool:
+        with self._gate:
+            if self._muted:
+                return False
+            act()
+            return True
+
+    def _emit(self, message: child.Message, body: bytes) -> None:
+        if isinstance(message, child.Fragment):
+            self._bytes[message.track] = self._bytes.get(message.track, 0) + len(body)
+        self._link.send(message, body)
+
+    def _tracks(self, device: dict[str, Any], form: VideoFormat | AudioFormat, configure: child.Configure) -> list[tuple[int, Track]]:
+        segment_us, fragment_us = configure.segment_s * 1_000_000, configure.fragment_us
+        if isinstance(form, VideoFormat):
+            encoding = configure.options.get("encoding", {})
+            name, label = device["id"], device.get("label", "")
+            low_rung = bool(device.get("low_rung", True))
+            track_of = VideoTrack(name, label, form, encoding, self._bus, self._emit, segment_us, fragment_us, low_rung=low_rung)
+            return [(0, track_of)]
+        channels = device.get("channels") or [{"id": f"{device['id']}-sound", "label": device.get("label", ""), "number": 1}]
+        made: list[tuple[int, Track]] = []
+        for channel in channels:
+            if channel["number"] > form.channels:
+                raise SourceLostError(
+                    "format",
+                    f"channel '{channel['id']}' is number {channel['number']}, but the device has {form.channels}; correct room.toml",
+                )
+            if form.codec == "pcm":
+                track: Track = AudioTrack(
+                    channel["id"], channel.get("label", ""), form.rate_hz, form.bits, self._bus, self._emit, segment_us, fragment_us
+                )
+            else:
+                track = SoundPacketTrack(channel["id"], channel.get("label", ""), form, self._bus, self._emit, segment_us, fragment_us)
+            made.append((channel["number"] - 1, track))
+        return made
+
+    def _tracks_all(self) -> list[Track]:
+        return [track for tracks in self._by_stream.values() for _, track in tracks]
 
     def _mono_us(self, item: Captured) -> int:
         """When the item's first sample or its picture was captured, on CLOCK_MONOTONIC."""
@@ -135,7 +197,7 @@ class Capture:
             end_us = (item.position + len(item.samples)) * 1_000_000 // rate_hz
         else:
             begin_us = end_us = item.device_us
-        if self._source.exact_clock:
+        if self._exact_clock:
             return begin_us
         fitting = self._fits[item.stream]
         fitting.add(end_us, item.arrival_us)
@@ -143,7 +205,7 @@ class Capture:
         return begin_us if fit is None else fit.mono_us(begin_us)
 
     def _rate_hz(self, stream: str) -> int:
-        form = self._source.formats[stream]
+        form = self._formats[stream]
         return form.rate_hz if isinstance(form, AudioFormat) else 1_000_000
 
     def _take(self, item: Captured, mono_us: int) -> None:
@@ -180,7 +242,14 @@ class Capture:
             self._link.send(
                 child.Stats(
                     tracks=[
-                        child.TrackStats(track=track.name, units=track.units, dropped=track.dropped, last_mono_us=track.last_us)
+                        child.TrackStats(
+                            track=track.name,
+                            units=track.units,
+                            dropped=track.dropped,
+                            last_mono_us=track.last_us,
+                            bytes=self._bytes.get(track.name, 0),
+                            detail=track.detail if isinstance(track, VideoTrack) else "",
+                        )
                         for track in self._tracks_all()
                     ]
                 )
@@ -206,21 +275,34 @@ class Capture:
                 )
 
 
+def obey_all(link: Link, capture: Capture) -> None:
+    """The second thread: take the core's messages, and look after what is overdue."""
+    while True:
+        message = link.wait(_LOOK_S)
+        if message is not None:
+            capture.obey(message)
+        capture.look(now_us())
+
+
 def main() -> int:
     """Run the child."""
     link = Link()
     configure = link.wait()
     if not isinstance(configure, child.Configure):
         return 2
+    capture = Capture(link, configure)
+    threading.Thread(target=obey_all, args=(link, capture), name="commands", daemon=True).start()
     try:
-        source = open_source(configure.device)
+        source = capture.open()
         try:
-            Capture(link, configure, source).run()
+            capture.run(source)
         finally:
+            capture.finish()
             source.close()
     except SourceLostError as error:
         link.send(child.SourceLost(cause=error.cause, detail=error.detail))
-        return 0
+    except av.FFmpegError as error:
+        link.send(child.SourceLost(cause="error", detail=f"{configure.device.get('id', '')}: {error.strerror}"))
     return 0
 
 

@@ -62,10 +62,13 @@ class DriftFit:
         return self._fit
 
     def _solve(self) -> Fit:
-        points = [*self._points, self._best] if self._best is not None else list(self._points)
+        points = list(self._points)
+        if self._best is not None and (not points or points[-1][0] - points[0][0] < _LEAST_SPAN_US):
+            points.append(self._best)
         last_us = points[-1][0]
-        if points[-1][0] - points[0][0] < _LEAST_SPAN_US:
+        if last_us - points[0][0] < _LEAST_SPAN_US:
             return Fit(last_us, min(offset for _, offset in points), 0.0, 0)
+        # The second under way is left out: its earliest arrival has not come yet, and it would pull hardest.
         count = len(points)
         x_mean = sum(x for x, _ in points) / count
         y_mean = sum(y for _, y in points) / count

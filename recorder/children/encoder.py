@@ -19,6 +19,10 @@ _TRIAL_SIZE = (320, 192)
 _GLOBAL_HEADER = 0x00400000
 
 
+Encoded = tuple["av.Packet[Any]", int]
+"""A packet, and when its picture was captured (microseconds of CLOCK_MONOTONIC; the packet's own time is the same in 1/90,000 s)."""
+
+
 class _Nowhere:
     def write(self, data: bytes) -> int:
         """Take and forget."""
@@ -47,24 +51,29 @@ class PictureEncoder:
         self._key_wanted = True
         self._size = (width, height)
         self._format = "yuv420p"
+        self._inside: dict[int, int] = {}
 
     def request_key(self) -> None:
         """Make the next picture an IDR picture."""
         self._key_wanted = True
 
-    def encode(self, frame: av.VideoFrame, mono_us: int) -> list["av.Packet[Any]"]:
-        """Encode a picture captured at ``mono_us``; its packets carry that time in 1/90,000 s."""
+    def encode(self, frame: av.VideoFrame, mono_us: int) -> list["Encoded"]:
+        """Encode a picture captured at ``mono_us``; returns what comes out, packets with their capture times."""
         if (frame.width, frame.height) != self._size or frame.format.name != self._format:
             frame = frame.reformat(self._size[0], self._size[1], self._format)
         frame.pts = mono_us * 9 // 100
+        self._inside[frame.pts] = mono_us
         frame.time_base = Fraction(1, VIDEO_HZ)
         wanted, self._key_wanted = self._key_wanted, False
         frame.pict_type = av.video.frame.PictureType.I if wanted else av.video.frame.PictureType.NONE
-        return list(self.stream.encode(frame))
+        return self._timed(self.stream.encode(frame))
 
-    def flush(self) -> list["av.Packet[Any]"]:
+    def flush(self) -> list["Encoded"]:
         """What is left inside; the encoder is used up."""
-        return list(self.stream.encode(None))
+        return self._timed(self.stream.encode(None))
+
+    def _timed(self, packets: "list[av.Packet[Any]]") -> list["Encoded"]:
+        return [(packet, self._inside.pop(packet.pts)) for packet in packets if packet.pts is not None]
 
 
 class SoundEncoder:
@@ -143,7 +152,7 @@ def _trial(name: str) -> str | None:
             sent.append(int(luma[0, 0]))
             packets += encoder.encode(av.VideoFrame.from_ndarray(picture, format="yuv420p"), index * 40_000)
         packets += encoder.flush()
-        for packet in [*packets, None]:
+        for packet in [*(packet for packet, _ in packets), None]:
             got += [int(frame.to_ndarray(format="gray").mean()) for frame in decoder.decode(packet)]
     except (av.FFmpegError, OSError, ValueError) as error:
         return str(error)

@@ -1,11 +1,12 @@
 """A child's end of the link to the core, for children whose main thread waits for a device.
 
-A thread of its own reads the core's messages into a queue; it also answers ``Mute`` at once, so that a device that gives nothing cannot
-delay the answer: the flag it sets is looked at before each thing that the device gives. When the core is gone the child ends.
+A thread of its own reads the core's messages into a queue. When the core is gone the child ends; nothing else ends it, least of all the
+signals that a terminal or a service manager sends to the whole group: the core stops its children when it has what they hold.
 """
 
 import os
 import queue
+import signal
 import socket
 import threading
 import time
@@ -27,11 +28,11 @@ class Link:
 
     def __init__(self, sock: socket.socket | None = None) -> None:
         die_with_parent()
+        for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(ignored, signal.SIG_IGN)
         self._socket = sock or socket.socket(fileno=child.LINK_FD)
         self._sending = threading.Lock()
         self._queue: queue.SimpleQueue[child.ToChild] = queue.SimpleQueue()
-        self.muted = threading.Event()
-        """While this is set nothing that the device gives may go anywhere."""
         threading.Thread(target=self._read, name="link", daemon=True).start()
 
     def send(self, message: child.Message, body: bytes = b"") -> None:
@@ -42,16 +43,12 @@ class Link:
         except ConnectionError:
             os._exit(0)
 
-    def wait(self) -> child.ToChild:
-        """The next message."""
-        return self._queue.get()
-
-    def take(self) -> list[child.ToChild]:
-        """The messages that have come."""
-        taken: list[child.ToChild] = []
-        while not self._queue.empty():
-            taken.append(self._queue.get())
-        return taken
+    def wait(self, timeout_s: float | None = None) -> child.ToChild | None:
+        """The next message; None when none came in time."""
+        try:
+            return self._queue.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
 
     def _read(self) -> None:
         frames = FrameReader()
@@ -63,13 +60,4 @@ class Link:
             if not data:
                 os._exit(0)
             for head, _ in frames.feed(data):
-                message = child.to_child.decode(head)
-                if isinstance(message, child.Mute):
-                    if message.on:
-                        self.muted.set()
-                    else:
-                        self.muted.clear()
-                    self._queue.put(message)
-                    self.send(child.Muted(on=message.on, at_mono_us=now_us()))
-                else:
-                    self._queue.put(message)
+                self._queue.put(child.to_child.decode(head))

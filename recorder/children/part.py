@@ -5,24 +5,24 @@ from dataclasses import dataclass
 from recorder.contract.child import MediaKey, StartPart
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Planned:
-    """A part to be recorded from ``from_us`` (CLOCK_MONOTONIC) on."""
+    """A part to be recorded from ``from_us`` (CLOCK_MONOTONIC) until ``stop_us``, where that is known."""
 
     number: int
     from_us: int
     origin_us: int
     key: MediaKey | None
+    stop_us: int | None = None
 
 
 class Schedule:
-    """The part that runs, the one that follows, and where the running one ends."""
+    """The part that runs, and the one that follows it."""
 
     def __init__(self, track: str) -> None:
         self._track = track
         self.running: Planned | None = None
         self.next: Planned | None = None
-        self.stop_us: int | None = None
 
     def start(self, message: StartPart) -> Planned | None:
         """Take a ``StartPart``; returns the part that it plans, or None where the track is not meant."""
@@ -33,30 +33,31 @@ class Schedule:
         return self.next
 
     def stop(self, at_us: int) -> None:
-        """Take a ``StopPart``: the running part ends, and one that was planned to begin earlier than that begins and ends."""
-        self.stop_us = at_us
-        if self.running is None and self.next is None:
-            self.stop_us = None
+        """Take a ``StopPart``: it ends the part that was asked for last."""
+        for part in (self.next, self.running):
+            if part is not None:
+                part.stop_us = at_us if part.stop_us is None else min(part.stop_us, at_us)
+                return
+
+    def stopped_by(self, mono_us: int) -> bool:
+        """Whether what was captured at ``mono_us`` lies behind the running part's end."""
+        return self.running is not None and self.running.stop_us is not None and mono_us >= self.running.stop_us
 
     def ends_before(self, mono_us: int, *, can_begin: bool = True) -> bool:
-        """Whether the running part ends before what was captured at ``mono_us``."""
+        """Whether the running part ends before what was captured at ``mono_us``; ``can_begin``: that could be the next part's first."""
         if self.running is None:
             return False
-        if self.stop_us is not None and mono_us >= self.stop_us:
-            return True
-        return self.next is not None and mono_us >= self.next.from_us and can_begin
+        return self.stopped_by(mono_us) or (self.next is not None and mono_us >= self.next.from_us and can_begin)
 
     def ended(self) -> None:
         """The running part was closed."""
         self.running = None
-        if self.next is None or (self.stop_us is not None and self.next.from_us >= self.stop_us):
-            self.stop_us = None
 
     def begins_with(self, mono_us: int, *, can_begin: bool = True) -> bool:
         """Whether the planned part begins with what was captured at ``mono_us``."""
         if self.running is not None or self.next is None or not can_begin or mono_us < self.next.from_us:
             return False
-        return self.stop_us is None or mono_us < self.stop_us
+        return self.next.stop_us is None or mono_us < self.next.stop_us
 
     def begin(self) -> Planned:
         """The planned part runs now."""
@@ -66,7 +67,18 @@ class Schedule:
 
     def abandoned(self, mono_us: int) -> Planned | None:
         """A planned part whose end was passed before it could begin (no keyframe came in time); it is forgotten."""
-        if self.running is None and self.next is not None and self.stop_us is not None and mono_us >= self.stop_us:
-            gone, self.next, self.stop_us = self.next, None, None
+        if self.running is None and self.next is not None and self.next.stop_us is not None and mono_us >= self.next.stop_us:
+            gone, self.next = self.next, None
             return gone
         return None
+
+    def edges_us(self) -> list[int]:
+        """The times at which parts begin or end."""
+        edges: list[int] = []
+        if self.running is not None and self.running.stop_us is not None:
+            edges.append(self.running.stop_us)
+        if self.next is not None:
+            edges.append(self.next.from_us)
+            if self.next.stop_us is not None:
+                edges.append(self.next.stop_us)
+        return edges

@@ -55,20 +55,21 @@ class SoundPacketTrack:
     def expire(self, mono_us: int) -> None:
         """Close what should have ended before now."""
         if self.schedule.ends_before(mono_us):
-            self._finish()
+            self.finish()
         gone = self.schedule.abandoned(mono_us)
         if gone is not None:
             self._emit(child.PartEnded(track=self.name, part=gone.number, end_us=None), b"")
 
     def wipe(self) -> None:
-        """Forget all that waits for a reader."""
-        self.preroll.arm(0)
+        """Nothing is held back here; what was recorded until now is closed."""
         self._end_device_us = None
-        self._stream.wipe()
+        self.finish()
 
     def _record(self, packet: Any, mono_us: int, dur_us: int) -> None:  # noqa: ANN401 - av.Packet
         # A packet that reaches behind the end holds sound from after it: it is not recorded.
-        self.expire(mono_us + dur_us - 1)
+        if self.schedule.stopped_by(mono_us + dur_us - 1):
+            self.finish()
+        self.expire(mono_us)
         if self.schedule.begins_with(mono_us):
             planned = self.schedule.begin()
             self._origin_us = planned.origin_us
@@ -86,7 +87,8 @@ class SoundPacketTrack:
             packet.is_keyframe = True
             self._fragmenter.mux(packet, mono_us - self._origin_us)
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Close the running part with what was captured for it."""
         running, end_us = self.schedule.running, None
         if running is None:
             return

@@ -9,11 +9,14 @@ from drivers.capabilities import Encoded, Picture, VideoFormat
 from recorder.children.bus_server import BusServer
 from recorder.children.encoder import VIDEO_HZ, PictureEncoder, choose_h264
 from recorder.children.fragmenter import Emit, Fragmenter, PartPlan
+from recorder.children.pace import Pace
 from recorder.children.part import Planned, Schedule
 from recorder.children.preroll import Preroll
 from recorder.contract import bus, child
 
-LOW_WIDTH = 1280
+LOW_WIDTH, LOW_HEIGHT = 1280, 720
+ARMED_GOP_US = 1_000_000
+"""While the pre-roll is armed groups of pictures are this short: a part can only begin with one."""
 
 
 class VideoTrack:
@@ -29,6 +32,8 @@ class VideoTrack:
         emit: Emit,
         segment_us: int,
         fragment_us: int,
+        *,
+        low_rung: bool = True,
     ) -> None:
         self.name = name
         self.units = 0
@@ -48,20 +53,24 @@ class VideoTrack:
         self._encoder: PictureEncoder | None = None
         self._low: PictureEncoder | None = None
         self._codec = "libx264"
-        self._expected_us: int | None = None
         self._interval_us = round(1_000_000 / form.rate) if form.rate else 40_000
+        self._pace = Pace(self._interval_us if form.codec == "raw" else None)
+        self._key_us = 0
         if form.codec == "raw":
             self._codec, self.detail = choose_h264(str(encoding.get("h264", "auto")))
-        self._main = server.stream(self._hello(name, form.width, form.height), self.request_key)
+        raw = form.codec == "raw"
+        self._main = server.stream(self._hello(name, form.width, form.height), self.request_key, described=not raw)
         self._low_stream = (
-            server.stream(self._hello(f"{name}.low", *self._low_size()), self._request_low_key) if form.codec == "raw" else None
+            server.stream(self._hello(f"{name}.low", *self._low_size()), self._request_low_key, described=False)
+            if raw and low_rung
+            else None
         )
         self._key_wanted = False
 
     def start(self, message: child.StartPart) -> None:
         """Plan a part; what the pre-roll holds of it is recorded at once."""
         planned = self.schedule.start(message)
-        if planned is None:
+        if planned is None or self.schedule.running is not None:
             return
         self.request_key()
         for item in self.preroll.take(planned.from_us):
@@ -76,52 +85,56 @@ class VideoTrack:
 
     def add_picture(self, picture: Picture, mono_us: int) -> None:
         """Take a raw picture."""
-        self._count(mono_us)
+        self._count(mono_us, mono_us)
         self.expire(mono_us)
-        needed = self.schedule.running is not None or self.schedule.begins_with(mono_us) or self._main.watched or self.preroll.armed
-        if not needed:
-            self._encoder = None
+        begins = self.schedule.begins_with(mono_us)
+        if self.schedule.running is None and not (begins or self._main.watched or self.preroll.armed):
+            self._close_encoder()
         else:
             if self._encoder is None:
                 self._encoder = PictureEncoder(
                     self._form.width, self._form.height, self._form.rate, codec=self._codec, options=self._encoding
                 )
                 self._main.describe(self._hello(self.name, self._form.width, self._form.height))
-            if self._key_wanted or self.schedule.begins_with(mono_us):
+            short = self.preroll.armed and mono_us - self._key_us >= ARMED_GOP_US
+            if self._key_wanted or begins or short:
                 self._key_wanted = False
                 self._encoder.request_key()
-            for packet in self._encoder.encode(picture.frame, mono_us):
-                if packet.pts is not None:
-                    self._take(packet, packet.pts * 100 // 9)
+            for packet, packet_us in self._encoder.encode(picture.frame, mono_us):
+                self._take(packet, packet_us)
         self._feed_low(picture, mono_us)
 
     def add_encoded(self, encoded: Encoded, mono_us: int) -> None:
         """Take a packet of a camera that encodes itself."""
-        self._count(mono_us)
-        self._take(encoded.packet, mono_us)
+        packet = encoded.packet
+        decode_us = encoded.device_us
+        if packet.dts is not None and packet.time_base is not None:
+            decode_us = round(packet.dts * packet.time_base * 1_000_000)
+        self._count(decode_us, mono_us)
+        self._take(packet, mono_us)
 
     def expire(self, mono_us: int) -> None:
         """Close what should have ended before now."""
         if self.schedule.ends_before(mono_us, can_begin=self._form.codec == "raw"):
-            self._finish()
+            self.finish()
         gone = self.schedule.abandoned(mono_us)
         if gone is not None:
             self._emit(child.PartEnded(track=self.name, part=gone.number, end_us=None), b"")
 
     def wipe(self) -> None:
-        """Forget all that is held back and not recorded, and what the encoder remembers."""
+        """Forget all that is held back, and what the encoders remember; what was recorded until now is closed."""
         self.preroll.arm(0)
-        self._expected_us = None
-        self._encoder = self._low = None
-        self._main.wipe()
-        if self._low_stream is not None:
-            self._low_stream.wipe()
+        self.finish()
+        self._pace.restart()
+        self._close_encoder()
+        self._low = None
 
     def _take(self, packet: "av.Packet[Any]", mono_us: int) -> None:
-        data = bytes(packet) if self._main.watched or self.preroll.armed else b""
-        if data or packet.is_keyframe:
-            self._main.publish(mono_us, self._interval_us, key=packet.is_keyframe, data=data or bytes(packet))
-        if self.preroll.armed:
+        data = bytes(packet)
+        self._main.publish(mono_us, self._interval_us, key=packet.is_keyframe, data=data)
+        if packet.is_keyframe:
+            self._key_us = mono_us
+        if self.preroll.armed and self.schedule.running is None:
             meta = (packet.pts, packet.dts, packet.time_base, packet.duration)
             self.preroll.put(mono_us, key=packet.is_keyframe, data=data, meta=meta)
         self._record(packet, mono_us)
@@ -129,11 +142,14 @@ class VideoTrack:
     def _record(self, packet: "av.Packet[Any]", mono_us: int) -> None:
         key = packet.is_keyframe
         if self.schedule.ends_before(mono_us, can_begin=key):
-            self._finish()
+            self.finish()
         self.expire(mono_us)
         if self.schedule.begins_with(mono_us, can_begin=key):
             self._begin(self.schedule.begin())
-        if self._fragmenter is not None and (packet.pts is not None):
+        self._mux(packet, mono_us)
+
+    def _mux(self, packet: "av.Packet[Any]", mono_us: int) -> None:
+        if self._fragmenter is not None and packet.pts is not None:
             packet.duration = packet.duration or self._packet_duration(packet)
             self._fragmenter.mux(packet, mono_us - self._origin_us)
 
@@ -154,56 +170,55 @@ class VideoTrack:
         if template is not None:
             self._fragmenter = Fragmenter(plan, template, VIDEO_HZ, self._emit)
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Close the running part with what was captured for it."""
         running, end_us = self.schedule.running, None
         if running is None:
             return
         if self._fragmenter is not None:
-            self._flush_encoder()
+            self._close_encoder()
             self._fragmenter.close()
             end_us = self._fragmenter.end_us
         self._fragmenter = None
         self.schedule.ended()
         self._emit(child.PartEnded(track=self.name, part=running.number, end_us=end_us), b"")
 
-    def _flush_encoder(self) -> None:
-        """Take the picture that is still inside the encoder; it was captured before the part's end."""
-        if self._encoder is None or self._fragmenter is None:
+    def _close_encoder(self) -> None:
+        """Take the pictures that are still inside the encoder: they were captured before the part's end."""
+        if self._encoder is None:
             return
-        for packet in self._encoder.flush():
-            if packet.pts is not None:
-                packet.duration = packet.duration or self._packet_duration(packet)
-                self._fragmenter.mux(packet, packet.pts * 100 // 9 - self._origin_us)
+        for packet, packet_us in self._encoder.flush():
+            self._mux(packet, packet_us)
         self._encoder = None
+        self._main.forget()
 
-    def _count(self, mono_us: int) -> None:
-        """Count a frame, and those that the times say are missing before it."""
+    def _count(self, stream_us: int, mono_us: int) -> None:
+        """Count a picture, and those that the stream's times say are missing before it."""
         self.units += 1
-        if self._expected_us is not None and mono_us - self._expected_us > self._interval_us // 2:
-            self.dropped += round((mono_us - self._expected_us) / self._interval_us)
-        self._expected_us = mono_us + self._interval_us
+        self.dropped += self._pace.missing(stream_us)
         self.last_us = mono_us
 
     def _feed_low(self, picture: Picture, mono_us: int) -> None:
         """Make the low rung while somebody watches it."""
         if self._low_stream is None or not self._low_stream.watched:
-            self._low = None
+            if self._low is not None and self._low_stream is not None:
+                self._low = None
+                self._low_stream.forget()
             return
         width, height = self._low_size()
         if self._low is None:
             self._low = PictureEncoder(width, height, self._form.rate, codec="libx264", options=self._encoding, low=True)
             self._low_stream.describe(self._hello(f"{self.name}.low", width, height))
-        for packet in self._low.encode(picture.frame, mono_us):
-            if packet.pts is not None:
-                self._low_stream.publish(packet.pts * 100 // 9, self._interval_us, key=packet.is_keyframe, data=bytes(packet))
+        for packet, packet_us in self._low.encode(picture.frame, mono_us):
+            self._low_stream.publish(packet_us, self._interval_us, key=packet.is_keyframe, data=bytes(packet))
 
     def _request_low_key(self) -> None:
         if self._low is not None:
             self._low.request_key()
 
     def _low_size(self) -> tuple[int, int]:
-        """At most 1,280 wide, even, of the same shape."""
-        share = min(Fraction(1), Fraction(LOW_WIDTH, self._form.width))
+        """At most 1,280 x 720, even, of the same shape."""
+        share = min(Fraction(1), Fraction(LOW_WIDTH, self._form.width), Fraction(LOW_HEIGHT, self._form.height))
         return int(self._form.width * share) // 2 * 2, int(self._form.height * share) // 2 * 2
 
     def _hello(self, stream: str, width: int, height: int) -> bus.Hello:
