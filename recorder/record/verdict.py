@@ -73,6 +73,8 @@ class Verdict:
     entries: int = 0
     intact_to: int = -1
     """Number of the last entry up to which everything is proven intact; -1 where not even the first is."""
+    signed_to: int = -1
+    """Number of the last entry that a checkpoint of the device covers."""
     anchored_to: int | None = None
     anchored_utc_us: int | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -95,8 +97,8 @@ class Verdict:
         """What is proven, in one or two plain sentences."""
         if self.level == "anchored":
             return (
-                f"Sealed, and anchored to entry {self.anchored_to}: somebody outside the room held the chain's head at that entry, so nothing "
-                "up to it was changed since, not even by whoever holds the room's key."
+                f"Sealed, and anchored to entry {self.anchored_to}: somebody outside the room held the chain's head at that entry, so "
+                "nothing up to it was changed since, not even by whoever holds the room's key."
             )
         if self.level == "sealed":
             return (
@@ -105,8 +107,8 @@ class Verdict:
             )
         if self.level == "signed_only":
             return (
-                "Intact and signed, but nobody vouched for the signer: without the authority's certificate (--ca) anyone could have made this "
-                "record."
+                "Intact and signed, but nobody vouched for the signer: without the authority's certificate (--ca) anyone could have made "
+                "this record."
             )
         if self.level == "unsealed":
             anchored = f" and anchored to entry {self.anchored_to}" if self.anchored_to is not None else ""

@@ -1,0 +1,169 @@
+"""Checks what the seal wrote beside the journal: the signature, the chain of certificates, the timestamp, the manifest."""
+
+import base64
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
+
+from recorder.record import canonical, layout
+from recorder.record.anchors import Anchored
+from recorder.record.checkpoint import signing_text
+from recorder.record.cms import CmsError, check_detached
+from recorder.record.replay import Replay
+from recorder.record.trust import Authorities, TrustError, name, parse_chain, rooms
+from recorder.record.verdict import Findings
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(slots=True)
+class Signed:
+    """What the checkpoints prove: the device's chain of certificates, and the last entry that one of them covers (-1: none)."""
+
+    chain: list[x509.Certificate]
+    to: int
+
+
+def check_checkpoints(root: Path, replay: Replay, findings: Findings) -> Signed:
+    """Check all checkpoints by the certificate that the record's first line names."""
+    genesis = replay.genesis
+    try:
+        chain = parse_chain((root / layout.DEVICE_CHAIN).read_bytes(), layout.DEVICE_CHAIN)
+    except FileNotFoundError:
+        findings.error("certificate_missing", layout.DEVICE_CHAIN, "the device's certificate is not there, so no signature can be checked")
+        return Signed([], -1)
+    except (OSError, TrustError) as error:
+        findings.error("certificate_damaged", layout.DEVICE_CHAIN, str(error))
+        return Signed([], -1)
+    key = chain[0].public_key()
+    fingerprint = chain[0].fingerprint(hashes.SHA256()).hex()
+    if genesis is None or fingerprint != genesis.device_certificate_sha256 or not isinstance(key, ec.EllipticCurvePublicKey):
+        findings.error("other_device", layout.DEVICE_CHAIN, "is not the certificate of the device that the journal's first line names")
+        return Signed(chain, -1)
+    to = -1
+    for seq, entry in replay.checkpoints:
+        if entry.key_id != fingerprint:
+            findings.error("checkpoint_signature", f"entry {seq}", "the checkpoint was made by another device")
+            continue
+        try:
+            key.verify(canonical_base64(entry.sig), signing_text(genesis.record, entry.at, entry.head), ec.ECDSA(hashes.SHA256()))
+        except (InvalidSignature, ValueError) as error:
+            findings.error("checkpoint_signature", f"entry {seq}", f"the device's signature does not hold: {error or 'other bytes'}")
+        else:
+            to = max(to, entry.at)
+    return Signed(chain, to)
+
+
+def check_signer(
+    chain: list[x509.Certificate],
+    replay: Replay,
+    authorities: Authorities | None,
+    at_us: int,
+    proven_us: int | None,
+    findings: Findings,
+) -> bool:
+    """Whether an authority vouches for the device, for this room, at the time of signing; ``proven_us`` is when others saw the end."""
+    genesis = replay.genesis
+    if not chain or genesis is None:
+        return False
+    named = rooms(chain[0])
+    if named and genesis.room not in named:
+        text = f"the device belongs to room {', '.join(named)}; the record says it is of room {genesis.room}"
+        findings.error("other_room", layout.DEVICE_CHAIN, text)
+    elif not named and name(chain[0]) != genesis.room:
+        findings.doubt("no_room", layout.DEVICE_CHAIN, "the device's certificate does not say which room it belongs to")
+    if authorities is None:
+        return False
+    refusal = authorities.refusal(chain[0], chain[1:], at_us)
+    if refusal is not None:
+        findings.error("signer_unknown", layout.DEVICE_CHAIN, refusal)
+        return False
+    revoked = authorities.revoked(chain[0], chain[1:])
+    if revoked is None:
+        return True
+    when = f"{_EPOCH + dt.timedelta(microseconds=revoked.utc_us):%Y-%m-%d %H:%M} UTC"
+    if proven_us is not None and proven_us < revoked.utc_us:
+        findings.note(
+            "revoked_later", layout.DEVICE_CHAIN, f"revoked on {when} ({revoked.reason}), after others had seen this record's end"
+        )
+        return True
+    findings.error("signer_revoked", layout.DEVICE_CHAIN, f"the device's certificate was revoked on {when} ({revoked.reason})")
+    return False
+
+
+def check_signature(root: Path, sums: bytes, chain: Sequence[x509.Certificate], findings: Findings) -> bytes | None:
+    """Check the signature over SHA256SUMS; returns its bytes, for the timestamp."""
+    try:
+        signature = (root / layout.SUMS_SIGNATURE).read_bytes()
+        signed = check_detached(signature, sums)
+    except (OSError, CmsError) as error:
+        findings.error("seal_signature", layout.SUMS_SIGNATURE, f"the signature over {layout.SUMS} does not hold: {error}")
+        return None
+    if not chain or signed.certificate != chain[0]:
+        findings.error("seal_signature", layout.SUMS_SIGNATURE, f"signed by {name(signed.certificate)}, not by the device of the journal")
+    elif {c.fingerprint(hashes.SHA256()) for c in signed.certificates} != {c.fingerprint(hashes.SHA256()) for c in chain}:
+        findings.error("seal_signature", layout.SUMS_SIGNATURE, f"carries other certificates than {layout.DEVICE_CHAIN}")
+    return signature
+
+
+def check_timestamp(root: Path, signature: bytes, roots: Sequence[x509.Certificate], findings: Findings) -> int | None:
+    """Check the timestamp over the signature; returns its time (microseconds since 1970) where it holds."""
+    path = root / layout.SUMS_TIMESTAMP
+    if not path.exists():
+        return None
+    if not roots:
+        findings.note("timestamp_unchecked", layout.SUMS_TIMESTAMP, "not checked: no timestamp authority was given (--tsa-ca)")
+        return None
+    try:
+        response = decode_timestamp_response(path.read_bytes())
+        builder = VerifierBuilder(roots=list(roots))
+        builder.build().verify_message(response, signature)
+        at = response.tst_info.gen_time
+    except (OSError, ValueError, VerificationError) as error:
+        text = f"no timestamp over this seal by a trusted authority: {error}"
+        findings.error("timestamp_foreign", layout.SUMS_TIMESTAMP, text)
+        return None
+    return int((at - _EPOCH) / dt.timedelta(microseconds=1))
+
+
+def check_manifest(root: Path, replay: Replay, findings: Findings) -> None:
+    """The manifest must speak of this record; its bytes are held by SHA256SUMS."""
+    genesis = replay.genesis
+    try:
+        manifest = canonical.decode((root / layout.MANIFEST).read_bytes().removesuffix(b"\n"))
+        fits = genesis is not None and (manifest["record"], manifest["room"], manifest["hearing"]["id"]) == (
+            genesis.record,
+            genesis.room,
+            replay.story.hearing,
+        )
+    except (OSError, canonical.NotCanonicalError, KeyError, TypeError):
+        fits = False
+    if not fits:
+        findings.error("manifest", layout.MANIFEST, "does not speak of the record in the journal")
+
+
+def proven_us(replay: Replay, last_seq: int, anchored: Anchored | None, timestamp_us: int | None) -> int | None:
+    """When somebody outside the room had seen the record's end, or None."""
+    seen = [] if timestamp_us is None else [timestamp_us]
+    if anchored is not None and replay.seal is not None and anchored.at >= last_seq - 1:
+        seen.append(anchored.utc_us)
+    return min(seen, default=None)
+
+
+def canonical_base64(text: str) -> bytes:
+    """Decode base64 in its one form.
+
+    Raises:
+        ValueError: it is none.
+    """
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise ValueError("not in base64's one form")
+    return data

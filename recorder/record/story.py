@@ -1,0 +1,121 @@
+"""What a journal tells of the hearing: who paused, what was not recorded and why, and whether the media's own times agree. Pure."""
+
+from dataclasses import dataclass
+
+from recorder.record import entries
+from recorder.record.entries import AnyEntry, Line
+from recorder.record.verdict import Findings, Interval
+
+HOLE_US = 1_000_000
+"""A hole in a track's media that an interval must explain: a fragment is about half a second."""
+MARGIN_US = 1_500_000
+"""By how much media may end before, or begin after, the interval that explains its absence (devices start with a keyframe)."""
+ALIVE_US = 15_000_000
+"""The recorder says at least every 10 s that it is there while nothing is recorded."""
+
+
+@dataclass(slots=True)
+class _Hole:
+    track: str
+    from_us: int
+    to_us: int
+    place: str
+
+
+class Story:
+    """Feed every entry in order by ``take``, and what ``Replay`` knows of the media; then call ``finish``."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.intervals: list[Interval] = []
+        self.hearing = ""
+        self.case = ""
+        self.error_us: list[tuple[int, int | None]] = []
+        """From which entry on, what error bound the PC claimed of its UTC."""
+        self._findings = findings
+        self._pause: Interval | None = None
+        self._gaps: dict[str, Interval] = {}
+        self._holes: list[_Hole] = []
+        self._last_us = 0
+
+    def take(self, line: Line, entry: AnyEntry) -> None:
+        """Look at the next entry."""
+        place = f"entry {line.seq}"
+        if self._pause is not None and line.t_us - self._last_us > ALIVE_US and not isinstance(entry, entries.Recovered):
+            text = f"nothing says that the recorder was there for {(line.t_us - self._last_us) / 1e6:.0f} s of the pause"
+            self._findings.doubt("alive_missing", place, text)
+        self._last_us = line.t_us
+        match entry:
+            case entries.Genesis():
+                self.hearing, self.case = entry.hearing, entry.case
+                self.error_us.append((line.seq, entry.clock.error_us))
+            case entries.Bind():
+                self.hearing, self.case = entry.hearing, entry.case
+            case entries.Clock():
+                self.error_us.append((line.seq, entry.clock.error_us))
+            case entries.Pause():
+                if self._pause is not None:
+                    self._findings.doubt("pause_twice", place, "a pause begins within another")
+                detail = entry.reason + (f" (order {entry.order})" if entry.order else "")
+                self._pause = Interval("", entry.state, entry.from_us, None, entry.actor, detail)
+                self.intervals.append(self._pause)
+            case entries.Resume():
+                if self._pause is None:
+                    self._findings.doubt("resume_alone", place, "recording is resumed that was not paused")
+                else:
+                    self._pause.to_us = entry.to_us
+                self._pause = None
+            case entries.Gap():
+                self._gaps[entry.track] = Interval(entry.track, entry.cause, entry.from_us, None, "", entry.detail)
+                self.intervals.append(self._gaps[entry.track])
+            case entries.GapEnd():
+                if entry.track in self._gaps:
+                    self._gaps.pop(entry.track).to_us = entry.to_us
+            case entries.Recovered():
+                self.intervals.append(Interval("", "recorder_down", entry.from_us, entry.to_us, "", "crash or power cut"))
+            case entries.Overflow():
+                detail = f"the disk took nothing for too long; {entry.fragments} fragment(s) were given up"
+                self.intervals.append(Interval(entry.track, "overflow", entry.from_us, entry.to_us, "", detail))
+            case _:
+                pass
+
+    def media_at(self, track: str, start_us: int, place: str) -> None:
+        """A fragment begins here."""
+        if self._pause is not None and start_us > self._pause.from_us + MARGIN_US:
+            self._findings.doubt("media_in_pause", place, f"track {track} has media from within the interval '{self._pause.cause}'")
+
+    def media_hole(self, track: str, end_us: int, start_us: int, place: str) -> None:
+        """A fragment ended at ``end_us``, the next begins at ``start_us``."""
+        if start_us - end_us > HOLE_US:
+            self._holes.append(_Hole(track, end_us, start_us, place))
+
+    def media_ends(self, track: str, end_us: int, duration_us: int) -> None:
+        """The track's last fragment ended at ``end_us``, the session at ``duration_us``."""
+        if duration_us - end_us > 2 * MARGIN_US:
+            self._holes.append(_Hole(track, end_us, duration_us, f"end of track {track}"))
+
+    def damaged(self, track: str, lost: entries.ByteRange) -> None:
+        """A recovery found journaled bytes damaged."""
+        detail = f"{lost.file}, bytes {lost.off} to {lost.off + lost.len}: lost by the disk in a crash"
+        self.intervals.append(Interval(track, "damaged", self._last_us, None, "", detail))
+
+    def finish(self) -> None:
+        """Judge the holes, now that all intervals are known, and order the intervals."""
+        for hole in self._holes:
+            if self._is_explained(hole):
+                continue
+            self.intervals.append(
+                Interval(
+                    hole.track, "unexplained", hole.from_us, hole.to_us, "", "the media's times show it; no entry says why", declared=False
+                )
+            )
+            text = f"track {hole.track}: {(hole.to_us - hole.from_us) / 1e6:.1f} s of media are missing and no entry says why"
+            self._findings.doubt("hole_unexplained", hole.place, text)
+        self.intervals.sort(key=lambda interval: (interval.from_us, interval.track))
+
+    def _is_explained(self, hole: _Hole) -> bool:
+        at_us = hole.from_us
+        for interval in sorted(self.intervals, key=lambda interval: interval.from_us):
+            if interval.track not in {"", hole.track} or not interval.declared or interval.from_us - MARGIN_US > at_us:
+                continue
+            at_us = max(at_us, hole.to_us if interval.to_us is None else interval.to_us)
+        return at_us + MARGIN_US >= hole.to_us

@@ -1,0 +1,251 @@
+"""Verifies a record: its chain, its files, its seal, its signer, and what others hold of it. Needs no key and changes nothing.
+
+Every file is read once. What the answer means, and what it cannot prove, is told in ``docs/record-format.md``.
+"""
+
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from cryptography import x509
+
+from recorder.record import checksums, layout
+from recorder.record.anchors import Anchored, check_anchors, compare_clock
+from recorder.record.checkpoint import Receipt
+from recorder.record.clock_check import ClockCheck
+from recorder.record.damage import FileJudge
+from recorder.record.file_check import FileState, blocks, check_file, check_files, inventory
+from recorder.record.journal_reader import JournalReader, split_lines
+from recorder.record.replay import Piece, Replay
+from recorder.record.seal_check import check_checkpoints, check_manifest, check_signature, check_signer, check_timestamp, proven_us
+from recorder.record.trust import Authorities
+from recorder.record.verdict import Findings, ProofLevel, Verdict
+
+Progress = Callable[[int, int], None]
+"""Told the bytes done and the bytes in all; from any thread."""
+_NAME = re.compile(r"\d{4}-\d{2}-\d{2}.*_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What the verifier brings along."""
+
+    authorities: Authorities | None = None
+    """Who vouches for devices and receipts; None: the signer is not checked."""
+    ledger: Sequence[Receipt] = ()
+    """Receipts that the centre holds; those of other records are passed over."""
+    timestamp_roots: Sequence[x509.Certificate] = ()
+    hearing: str | None = None
+    """Which hearing it must be of."""
+    start_token: str | None = None
+    """The token that the centre gave out for this start."""
+
+
+def verify(root: Path, outside: Outside | None = None, *, workers: int = 0, progress: Progress | None = None) -> Verdict:
+    """Verify the record in a directory. ``workers`` 0 means all cores."""
+    return _Verification(root, outside or Outside(), workers or len(os.sched_getaffinity(0)), progress).run()
+
+
+class _Frag(msgspec.Struct):
+    """What the search for damage wants of a line."""
+
+    type: str
+    seq: int
+    track: str = ""
+    seg: int = -1
+    n: int = -1
+    off: int = 0
+    len: int = 0
+    sha256: str = ""
+
+
+class _Verification:
+    def __init__(self, root: Path, outside: Outside, workers: int, progress: Progress | None) -> None:
+        self._root = root
+        self._outside = outside
+        self._workers = workers
+        self._progress = progress
+        self._findings = Findings()
+        self._reader = JournalReader(self._findings)
+        self._replay = Replay(self._findings, self._reader.digest)
+        self._verdict = Verdict()
+        self._done_bytes = self._total_bytes = 0
+        self._lock = threading.Lock()
+
+    def run(self) -> Verdict:
+        verdict, findings = self._verdict, self._findings
+        sizes, others = inventory(self._root) if self._root.is_dir() else ({}, [])
+        journals = [name for name in (layout.journal_file(number + 1) for number in range(9999)) if name in sizes]
+        if not journals and layout.SUMS not in sizes:
+            findings.error("no_journal", str(self._root), f"there is no {layout.JOURNAL}")
+            return self._ended("not_a_record")
+        self._total_bytes = sum(sizes.values())
+        for other in others:
+            findings.error("not_a_file", other, "is no regular file; a record holds no links and no devices")
+        states = self._read_journals(journals)
+        replay = self._replay
+        if replay.genesis is None and layout.SUMS not in sizes and not self._reader.broken:
+            findings.error("no_entry", layout.JOURNAL, "the journal holds no entry: nothing became durable")
+            return self._ended("not_a_record")
+        if replay.genesis is None:
+            findings.error("no_genesis", layout.JOURNAL, "the journal's first line is not there: nothing says which hearing this is")
+        signed = check_checkpoints(self._root, replay, findings)
+        sealed = layout.SUMS in sizes and layout.SUMS_SIGNATURE in sizes
+        states |= check_files(self._root, sorted(name for name in sizes if name not in states), replay.files, self._workers, self._tell)
+        self._check_files(states, sealed=sealed, signed_to=signed.to)
+        self._check_identity()
+        anchored = self._check_anchors(signed.chain, sizes)
+        timestamp_us = self._check_seal(sizes, sealed=sealed, chain=signed.chain)
+        self._check_trust(signed.chain, anchored, timestamp_us)
+        self._sum_up(states, signed.to, anchored, timestamp_us)
+        if findings.broken:
+            return self._ended("broken")
+        if not sealed:
+            return self._ended("unsealed")
+        if not verdict.signer_trusted:
+            return self._ended("signed_only")
+        return self._ended("sealed" if anchored is None else "anchored")
+
+    def _read_journals(self, names: list[str]) -> dict[str, FileState]:
+        clock, states = ClockCheck(self._findings), {}
+        for number, name in enumerate(names, 1):
+            if name != layout.journal_file(number):
+                self._findings.error("journal_missing", layout.journal_file(number), "is not there, but later journal files are")
+            digest, state = hashlib.sha256(), FileState(0, "")
+            try:
+                for line, entry in self._reader.read(name, split_lines(self._hashed(name, digest, state))):
+                    clock.take(line, entry)
+                    self._replay.take(line, entry)
+            except OSError as error:
+                state.unreadable = error.strerror or str(error)
+            state.sha256 = digest.hexdigest()
+            states[name] = state
+        self._reader.finish()
+        clock.finish()
+        self._replay.finish()
+        return states
+
+    def _hashed(self, name: str, digest: "hashlib._Hash", state: FileState) -> Iterator[bytes]:
+        for block in blocks(self._root / name, self._tell):
+            digest.update(block)
+            state.len += len(block)
+            yield block
+
+    def _check_files(self, states: dict[str, FileState], *, sealed: bool, signed_to: int) -> None:
+        reader = self._reader
+        intact_to = reader.head.at if reader.suspect is None else reader.suspect - 1
+        judge = FileJudge(self._replay, self._findings, self._locate, sealed, reader.broken, signed_to, intact_to)
+        sums = None
+        if layout.SUMS in states and (sealed or self._replay.seal is not None):
+            try:
+                sums = checksums.parse((self._root / layout.SUMS).read_bytes())
+            except (OSError, checksums.ChecksumsError) as error:
+                self._findings.error("sums_damaged", layout.SUMS, str(error))
+        judge.judge(states, sums)
+        self._verdict.intact_to = judge.intact_to
+
+    def _locate(self, path: str) -> tuple[list[Piece], FileState]:
+        """The fragments of a damaged segment, by a second look at the journal, and which of them are not there."""
+        _, track, leaf = path.split("/")
+        wanted = (track, int(leaf.removeprefix("seg-").removesuffix(".m4s")))
+        decoder, pieces = msgspec.json.Decoder(_Frag), []
+        number = 1
+        while (journal := self._root / layout.journal_file(number)).exists():
+            for raw in split_lines(blocks(journal, lambda _: None)):
+                if b'"frag"' not in raw:
+                    continue
+                try:
+                    found = decoder.decode(raw)
+                except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+                    continue
+                if found.type == "frag" and (found.track, found.seg) == wanted and found.seq <= self._reader.head.at:
+                    pieces.append(Piece(found.off, found.len, found.sha256, "frag", found.n, found.seq))
+            number += 1
+        return pieces, check_file(self._root / path, pieces, lambda _: None)
+
+    def _check_identity(self) -> None:
+        genesis, findings, outside = self._replay.genesis, self._findings, self._outside
+        if genesis is None:
+            return
+        named = _NAME.fullmatch(self._root.resolve().name)
+        if named is not None and named[1] != genesis.record:
+            findings.error("other_record", self._root.name, f"the directory is named after another record; this one is {genesis.record}")
+        hearing = self._replay.story.hearing
+        if outside.hearing is not None and outside.hearing != hearing:
+            findings.error("other_hearing", layout.JOURNAL, f"this is a record of hearing '{hearing}', not of '{outside.hearing}'")
+        if outside.start_token is not None and outside.start_token != genesis.start_token:
+            findings.error("start_token", layout.JOURNAL, "the session was started with another token than the one given out for it")
+
+    def _check_anchors(self, chain: list[x509.Certificate], sizes: dict[str, int]) -> Anchored | None:
+        anchors = (self._root / layout.ANCHORS).read_bytes() if layout.ANCHORS in sizes else b""
+        outside = self._outside
+        return check_anchors(anchors, outside.ledger, self._reader, self._replay, outside.authorities, chain, self._findings)
+
+    def _check_seal(self, sizes: dict[str, int], *, sealed: bool, chain: list[x509.Certificate]) -> int | None:
+        findings, replay = self._findings, self._replay
+        if not sealed:
+            if layout.SUMS_SIGNATURE in sizes:
+                findings.error("sums_missing", layout.SUMS, "its signature is there, but the list is not")
+            elif replay.seal is not None:
+                findings.note(
+                    "seal_unfinished", layout.SUMS_SIGNATURE, "the journal is sealed, but the signature over all files is not there"
+                )
+            return None
+        if replay.seal is None and not self._reader.broken:
+            findings.error(
+                "seal_missing", layout.JOURNAL, "the files are signed as sealed, but the journal has no seal: its end was cut off"
+            )
+        check_manifest(self._root, replay, findings)
+        signature = check_signature(self._root, (self._root / layout.SUMS).read_bytes(), chain, findings)
+        if signature is None:
+            return None
+        roots = self._outside.timestamp_roots or (self._outside.authorities.roots if self._outside.authorities is not None else ())
+        timestamp_us = check_timestamp(self._root, signature, roots, findings)
+        if timestamp_us is not None and replay.genesis is not None and self._reader.head.at >= 0:
+            at = self._reader.head.at
+            compare_clock(self._reader, replay, findings, layout.SUMS_TIMESTAMP, at, timestamp_us, ahead=True)
+        return timestamp_us
+
+    def _check_trust(self, chain: list[x509.Certificate], anchored: Anchored | None, timestamp_us: int | None) -> None:
+        if self._replay.genesis is None:
+            return
+        last = self._reader.head.at
+        seen_us = proven_us(self._replay, last, anchored, timestamp_us)
+        at_us = timestamp_us or self._reader.utc_us[last]
+        self._verdict.signer_trusted = check_signer(chain, self._replay, self._outside.authorities, at_us, seen_us, self._findings)
+        if chain:
+            self._verdict.signer = chain[0].subject.rfc4514_string()
+
+    def _sum_up(self, states: dict[str, FileState], signed_to: int, anchored: Anchored | None, timestamp_us: int | None) -> None:
+        verdict, replay, reader = self._verdict, self._replay, self._reader
+        genesis = replay.genesis
+        if genesis is not None:
+            verdict.record, verdict.title, verdict.court, verdict.room = genesis.record, genesis.title, genesis.court, genesis.room
+            verdict.hearing, verdict.case = replay.story.hearing, replay.story.case
+            verdict.started_utc_us, verdict.ended_utc_us = reader.utc_us[0], reader.utc_us[-1]
+            verdict.duration_us = replay.seal.duration_us if replay.seal is not None else replay.last_us
+        if anchored is not None:
+            verdict.anchored_to, verdict.anchored_utc_us = anchored.at, anchored.utc_us
+        verdict.timestamp_utc_us = timestamp_us
+        verdict.signed_to = signed_to
+        verdict.entries = reader.head.at + 1
+        verdict.not_recorded = replay.story.intervals
+        verdict.tracks = replay.tracks
+        verdict.files = len(states)
+        verdict.bytes_read = sum(state.len for state in states.values())
+
+    def _ended(self, level: ProofLevel) -> Verdict:
+        self._verdict.level = level
+        self._verdict.findings = self._findings.all()
+        return self._verdict
+
+    def _tell(self, size: int) -> None:
+        with self._lock:
+            self._done_bytes += size
+            if self._progress is not None:
+                self._progress(self._done_bytes, self._total_bytes)

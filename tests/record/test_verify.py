@@ -1,0 +1,232 @@
+"""What an honest record is told to be."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from recorder.record import entries, layout
+from recorder.record.checkpoint import Receipt
+from recorder.record.verdict import Verdict
+from recorder.record.verify import Outside, verify
+from tests.record.record_builder import Builder
+
+Begun = Callable[..., Builder]
+
+
+def codes(verdict: Verdict) -> set[str]:
+    return {finding.code for finding in verdict.findings}
+
+
+def test_a_sealed_record_with_receipts_is_anchored_to_the_last_of_them(finished: tuple[Builder, list[Receipt]], outside: Outside) -> None:
+    builder, receipts = finished
+    verdict = verify(builder.root, outside)
+    assert verdict.errors == []
+    assert (verdict.level, verdict.exit_status, verdict.anchored_to) == ("anchored", 0, receipts[-1].at)
+    assert verdict.findings == []
+    assert verdict.hearing == "hearing-1"
+    assert {track.track: track.fragments for track in verdict.tracks} == {"cam-judge": 28, "mic-judge": 28}
+
+
+def test_it_needs_no_more_than_one_worker_and_tells_its_progress(finished: tuple[Builder, list[Receipt]], outside: Outside) -> None:
+    told: list[tuple[int, int]] = []
+    assert verify(finished[0].root, outside, workers=1, progress=lambda done, total: told.append((done, total))).level == "anchored"
+    assert told[-1][0] == told[-1][1]
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_without_receipts_it_says_that_it_proves_nothing_against_who_holds_the_key(begun: Begun, outside: Outside) -> None:
+    builder = begun()
+    builder.record(2)
+    builder.close()
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, verdict.exit_status) == ("sealed", 0)
+    assert "proves nothing against whoever holds the room's key" in verdict.sentence()
+
+
+def test_without_an_authority_it_is_signed_only(finished: tuple[Builder, list[Receipt]]) -> None:
+    verdict = verify(finished[0].root)
+    assert (verdict.level, verdict.exit_status, verdict.anchored_to) == ("signed_only", 3, None)
+
+
+def test_every_interval_that_was_not_recorded_is_listed_with_its_reason(begun: Begun, outside: Outside) -> None:
+    builder = begun()
+    builder.record(2)
+    builder.pause(20, "privileged", "counsel confers")
+    builder.record(2)
+    builder.entry(entries.Gap(track="mic-judge", cause="unplugged", detail="the cable was pulled", from_us=builder.t_us))
+    builder.tracks.pop("mic-judge")
+    builder.record(3)
+    builder.entry(entries.Overflow(track="cam-judge", fragments=4, bytes=36, from_us=builder.t_us, to_us=builder.t_us + 2_000_000))
+    builder.wait(2)
+    builder.record(2)
+    builder.close()
+    verdict = verify(builder.root, outside)
+    assert verdict.level == "sealed"
+    told = [(interval.track, interval.cause, interval.to_us is None) for interval in verdict.not_recorded]
+    assert told == [("", "privileged", False), ("mic-judge", "unplugged", True), ("cam-judge", "overflow", False)]
+    assert verdict.not_recorded[0].by == "clerk"
+    assert "counsel confers" in verdict.not_recorded[0].detail
+    assert not verdict.findings
+
+
+def test_a_hole_that_no_entry_explains_is_listed_and_doubted(begun: Begun, outside: Outside) -> None:
+    builder = begun()
+    builder.record(2)
+    builder.wait(4)
+    builder.record(2)
+    builder.close()
+    verdict = verify(builder.root, outside)
+    assert codes(verdict) == {"hole_unexplained"}
+    assert {interval.track for interval in verdict.not_recorded if not interval.declared} == {"cam-judge", "mic-judge"}
+
+
+def test_a_record_that_still_runs_is_unsealed_and_intact(begun: Begun, outside: Outside) -> None:
+    builder = begun()
+    builder.record(5)
+    builder.receipt()
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, verdict.exit_status, verdict.errors) == ("unsealed", 3, [])
+    assert verdict.intact_to == verdict.entries - 1
+    assert verdict.anchored_to is not None
+
+
+def test_a_crash_before_its_recovery_is_unsealed_not_broken(begun: Begun, outside: Outside) -> None:
+    builder = begun()
+    builder.record(5)
+    last = builder.ledger.head.at
+    builder.crash(torn_journal=b'{"at":17,"head":"5a0c', torn_media=b"\x00\x00half a fragment")
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, verdict.errors, verdict.intact_to) == ("unsealed", [], last)
+    assert {"journal_torn", "tail_unjournaled"} <= codes(verdict)
+
+
+def test_a_recovered_and_sealed_record_is_sealed_and_names_the_time_that_was_lost(begun: Begun, outside: Outside) -> None:
+    for torn in (b"", b'{"at":17,"head":"5a0c', b'{"at":17,"he\n'):
+        for same_boot in (True, False):
+            builder = begun()
+            builder.record(5)
+            builder.crash(torn_journal=torn, torn_media=b"\x00\x00half a fragment")
+            builder.recover(20, same_boot=same_boot)
+            assert verify(builder.root, outside).level == "unsealed"
+            builder.record(3)
+            builder.close()
+            verdict = verify(builder.root, outside)
+            assert verdict.errors == []
+            assert verdict.level == "sealed"
+            assert [interval.cause for interval in verdict.not_recorded] == ["recorder_down"]
+
+
+def test_a_crash_that_left_a_file_no_entry_speaks_of_is_no_tampering(begun: Begun, outside: Outside) -> None:
+    builder = begun()
+    builder.record(3)
+    new_file = builder.root / layout.segment_file("cam-judge", 77)
+    new_file.write_bytes(b"first bytes of a new segment")
+    assert verify(builder.root, outside).level == "unsealed"
+    builder.recover()
+    builder.record(2)
+    builder.close()
+    assert verify(builder.root, outside).level == "sealed"
+    new_file.write_bytes(b"other bytes")
+    assert verify(builder.root, outside).level == "broken"
+
+
+def test_media_that_the_disk_lost_in_a_power_cut_is_damage_not_tampering(begun: Begun, outside: Outside) -> None:
+    builder = begun()
+    builder.record(3)
+    builder.put(*builder.fragments())
+    segment = max((builder.root / layout.TRACKS / "cam-judge").glob("seg-*"))
+    segment.write_bytes(segment.read_bytes()[:-4000])
+    unrecovered = verify(builder.root, outside)
+    assert (unrecovered.level, codes(unrecovered)) == ("unsealed", {"tail_damaged"})
+    builder.recover()
+    builder.record(2)
+    builder.close()
+    verdict = verify(builder.root, outside)
+    assert verdict.errors == []
+    assert [interval.cause for interval in verdict.not_recorded] == ["damaged", "recorder_down"]
+
+
+def test_media_changed_while_the_recorder_was_down_is_found_although_the_recovery_signed_it(begun: Begun, outside: Outside) -> None:
+    builder = begun()
+    builder.record(2)
+    segment = max((builder.root / layout.TRACKS / "cam-judge").glob("seg-*"))
+    data = bytearray(segment.read_bytes())
+    data[100] ^= 1
+    segment.write_bytes(data)
+    builder.recover()
+    builder.record(2)
+    builder.close()
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, codes(verdict)) == ("broken", {"frag_altered"})
+
+
+def test_a_journal_that_goes_on_in_a_second_file_after_a_failed_sync_is_one_chain(begun: Begun, outside: Outside) -> None:
+    for keep in (0, 40, 10_000):
+        builder = begun()
+        builder.record(3)
+        before = (builder.root / layout.JOURNAL).read_bytes()
+        done = builder.put(*builder.fragments())
+        rolled = builder.ledger.next_journal(done)
+        (builder.root / layout.JOURNAL).write_bytes(before + done.journal.data[:keep])
+        (builder.root / rolled.journal.path).write_bytes(rolled.journal.data)
+        builder.wait(0.5)
+        builder.record(2)
+        builder.close()
+        verdict = verify(builder.root, outside)
+        assert verdict.errors == []
+        assert verdict.level == "sealed"
+
+
+def test_bytes_that_a_failing_disk_left_are_accounted_for(begun: Begun, outside: Outside) -> None:
+    builder = begun()
+    builder.record(3)
+    failed = builder.ledger.plan(builder.fragments())
+    path = builder.root / failed.media[0].path
+    path.write_bytes(path.read_bytes() + failed.media[0].data[:700])
+    builder.ledger.restore()
+    sizes = {write.path: (builder.root / write.path).stat().st_size for write in failed.media}
+    builder.put(*builder.ledger.abandon(failed, sizes, "EIO", builder.times), *builder.fragments())
+    builder.wait(1)
+    builder.record(2)
+    builder.close()
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, verdict.errors) == ("sealed", [])
+
+
+def test_a_seal_that_a_crash_broke_off_is_unsealed_and_sealing_again_completes_it(begun: Begun, outside: Outside) -> None:
+    builder = begun()
+    builder.record(2)
+    builder.close()
+    for name in (layout.SUMS_SIGNATURE, layout.SUMS, layout.MANIFEST):
+        (builder.root / name).unlink()
+        assert verify(builder.root, outside).level == "unsealed"
+    from recorder.seal import seal
+
+    seal(builder.root, builder.key, None)
+    assert verify(builder.root, outside).level == "sealed"
+
+
+def test_a_wall_clock_step_that_the_journal_tells_is_no_finding(begun: Begun, outside: Outside) -> None:
+    builder = begun()
+    builder.record(2)
+    builder.utc_us += 3_600_000_000
+    builder.record(1)
+    builder.entry(entries.ClockStep(delta_us=3_600_000_000))
+    builder.record(2)
+    builder.utc_us -= 3_600_000_000
+    builder.entry(entries.ClockStep(delta_us=-3_600_000_000))
+    builder.record(2)
+    builder.close()
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, verdict.findings) == ("sealed", [])
+
+
+def test_what_is_no_record_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Dear court,")
+    for path in (tmp_path, tmp_path / "letter.txt", tmp_path / "nothing"):
+        verdict = verify(path)
+        assert (verdict.level, verdict.exit_status) == ("not_a_record", 2)
+
+
+def test_a_journal_whose_first_line_never_became_durable_is_no_record(tmp_path: Path) -> None:
+    (tmp_path / layout.JOURNAL).write_bytes(b'{"actor":"cl')
+    assert verify(tmp_path).level == "not_a_record"
