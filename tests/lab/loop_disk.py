@@ -5,6 +5,7 @@ not synced is gone after ``remount``, as after a pulled plug. A stall is FIFREEZ
 is a shutdown too: every access fails with EIO until it is put back.
 """
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -65,8 +66,18 @@ class LoopDisk:
         ballast = self.path / "fill"
         free = os.statvfs(self.path)
         length = free.f_bavail * free.f_frsize - leave_bytes
-        with ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(length, 1))
+        with ballast.open("wb", buffering=0) as file:
+            while length > 0:
+                try:
+                    os.posix_fallocate(file.fileno(), 0, length)
+                    break
+                except OSError:
+                    length -= MIB  # others write meanwhile
+            if leave_bytes == 0:
+                file.seek(0, os.SEEK_END)
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(4096)):
+                        pass
         return ballast
 
     def close(self) -> None:

@@ -12,14 +12,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from recorder import media_keys
-from recorder.record import entries
+from recorder.record import entries, layout
 from recorder.seal import read_journal
 from tests.lab import frame_strip
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a track as bytes that FFmpeg reads: header and segments, and the key."""
+    """One part of a track as bytes that FFmpeg reads: header and fragments, and the key."""
 
     init: entries.Init
     data: bytes
@@ -28,7 +28,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """Decoded sound of one segment: session time of its first sample, shape (samples,)."""
+    """Decoded sound of one part: session time of its first sample, shape (samples,)."""
 
     t_us: int
     rate_hz: int
@@ -36,22 +36,22 @@ class Sound:
 
 
 def parts(record: Path, track: str, key: Path, certificate: Path) -> list[Part]:
-    """The parts of a track, one for each segment (each segment begins with a random access point)."""
+    """The parts of a track: all its fragments in order, wherever they lie."""
     private = serialization.load_pem_private_key(key.read_bytes(), None)
     assert isinstance(private, rsa.RSAPrivateKey)
     recipient = x509.load_pem_x509_certificate(certificate.read_bytes())
     inits: dict[int, entries.Init] = {}
-    segments: dict[int, tuple[int, bytearray]] = {}
+    pieces: dict[int, bytearray] = {}
     for _, entry in read_journal(record):
         if isinstance(entry, entries.Init) and entry.track == track:
             inits[entry.part] = entry
         elif isinstance(entry, entries.Frag) and entry.track == track:
-            path = record / f"tracks/{track}/seg-{entry.seg:06d}.m4s"
+            path = record / layout.segment_file(track, entry.seg)
             with path.open("rb") as file:
                 file.seek(entry.off)
-                segments.setdefault(entry.seg, (entry.part, bytearray()))[1].extend(file.read(entry.len))
+                pieces.setdefault(entry.part, bytearray()).extend(file.read(entry.len))
     made = []
-    for _, (part, data) in sorted(segments.items()):
+    for part, data in sorted(pieces.items()):
         init = inits[part]
         content = None
         if init.key is not None:
@@ -78,7 +78,7 @@ def frame_numbers(record: Path, track: str, key: Path, certificate: Path) -> lis
 
 
 def sounds(record: Path, track: str, key: Path, certificate: Path) -> list[Sound]:
-    """The decoded sound of every segment."""
+    """The decoded sound of every part."""
     found = []
     for part in parts(record, track, key, certificate):
         options = {"decryption_key": part.key} if part.key else {}
