@@ -151,7 +151,7 @@ class Findings:
         """The findings, errors first; what was left out is counted."""
         order = {"error": 0, "doubt": 1, "note": 2}
         more = [
-            Finding(code, severity, "", f"{count - self._limit} more of the kind '{code}'")
+            Finding(code, severity, f"{count} places", f"{count - self._limit} more findings of this kind")
             for (code, severity), count in self._count.items()
             if count > self._limit
         ]

@@ -1,3 +1,4 @@
+import copy
 import datetime as dt
 import shutil
 from collections.abc import Callable
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from provisioning.keys import Hierarchy, build
+from recorder.ledger import Ledger
 from recorder.record.checkpoint import Receipt
 from recorder.record.trust import Authorities
 from recorder.record.verify import Outside
@@ -54,9 +56,8 @@ def begun(keys: Hierarchy, tmp_path: Path) -> Callable[..., Builder]:
 
 
 def copied(builder: Builder, base: Path) -> Builder:
-    import copy
-
     twin = copy.copy(builder)
+    twin.ledger = Ledger.resumed(builder.ledger._state.copied())
     twin.root = base / builder.root.name
     shutil.copytree(builder.root, twin.root)
     return twin

@@ -1,0 +1,155 @@
+"""``courtroom verify``: says in plain words what a record proves."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+from recorder.record.anchors import LedgerError, parse_ledger
+from recorder.record.trust import Authorities, TrustError, load_certificates, load_revocation_list
+from recorder.record.verdict import ProofLevel, Severity, Verdict
+from recorder.record.verify import Outside
+from recorder.record.verify import verify as verify_record
+
+DEFAULT_CA = Path("/etc/courtroom/ca.pem")
+USAGE_STATUS = 64
+"""Exit status where a file given by an option cannot be used (EX_USAGE): it must not look like a verdict."""
+_COLOUR: dict[ProofLevel, str] = {
+    "sealed": "green",
+    "anchored": "green",
+    "signed_only": "yellow",
+    "unsealed": "yellow",
+    "broken": "red",
+    "not_a_record": "red",
+}
+_MARK: dict[Severity, str] = {"error": "[bold red]✗[/]", "doubt": "[yellow]?[/]", "note": "[dim]·[/]"}
+_SHOWN = 40
+
+
+def verify(
+    record: Annotated[Path, typer.Argument(help="The record's directory.")],
+    ca: Annotated[Path | None, typer.Option(help=f"PEM file of the authorities that vouch for devices (default: {DEFAULT_CA}).")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="Receipts that the centre holds, one JSON object a line.")] = None,
+    crl: Annotated[list[Path] | None, typer.Option(help="Revocation list, PEM or DER; may be given more than once.")] = None,
+    tsa_ca: Annotated[Path | None, typer.Option(help="PEM file of the timestamp authority's root (default: --ca).")] = None,
+    hearing: Annotated[str | None, typer.Option(help="Insist that the record is of this hearing.")] = None,
+    start_token: Annotated[str | None, typer.Option(help="Insist that the session was started with this token.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="How many cores to use; 0: all.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+) -> None:
+    """Verify a record: is it complete and unchanged, who signed it, what was not recorded, and why.
+
+    Every file is read once; no key is needed and nothing is changed. What each verdict means, and what it cannot prove, is told in
+    docs/record-format.md; docs/verify-by-hand.md does the same with openssl and sha256sum.
+
+    Exit status: 0 sealed, by a device that an authority vouches for; 3 intact, but not sealed, or without an authority to check the signer
+    by; 1 broken; 2 not a record; 64 an option's file cannot be used.
+    """
+    try:
+        outside = _outside(ca, ledger, crl or [], tsa_ca, hearing, start_token)
+    except (OSError, TrustError, LedgerError) as error:
+        Console(stderr=True).print(str(error), style="red", highlight=False, markup=False)
+        raise typer.Exit(USAGE_STATUS) from None
+    verdict = _run(record, outside, workers)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(plain(verdict)).decode() + "\n")
+    else:
+        show(Console(), record, verdict)
+    raise typer.Exit(verdict.exit_status)
+
+
+def show(console: Console, record: Path, verdict: Verdict) -> None:
+    """Print a verdict for people."""
+    colour = _COLOUR[verdict.level]
+    console.print(Panel(escape(verdict.sentence()), title=escape(record.resolve().name), border_style=colour, style=f"bold {colour}"))
+    if verdict.record:
+        _show_facts(console, verdict)
+    for finding in verdict.findings[:_SHOWN]:
+        console.print(
+            f" {_MARK[finding.severity]} {escape(finding.place)}: {escape(finding.text)} [dim]({finding.code})[/]", highlight=False
+        )
+    if len(verdict.findings) > _SHOWN:
+        console.print(f"   … and {len(verdict.findings) - _SHOWN} more; --json lists all", highlight=False)
+    if verdict.record:
+        _show_intervals(console, verdict)
+
+
+def plain(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as plain values, with its sentence and exit status."""
+    fields: dict[str, Any] = msgspec.to_builtins(verdict)
+    return fields | {"sentence": verdict.sentence(), "exit_status": verdict.exit_status}
+
+
+def _outside(
+    ca: Path | None, ledger: Path | None, crl: list[Path], tsa_ca: Path | None, hearing: str | None, start_token: str | None
+) -> Outside:
+    if ca is None and DEFAULT_CA.exists():
+        ca = DEFAULT_CA
+    authorities = None
+    if ca is not None:
+        authorities = Authorities(load_certificates(ca), [load_revocation_list(path) for path in crl])
+    return Outside(
+        authorities=authorities,
+        ledger=parse_ledger(ledger.read_bytes()) if ledger is not None else (),
+        timestamp_roots=load_certificates(tsa_ca) if tsa_ca is not None else (),
+        hearing=hearing,
+        start_token=start_token,
+    )
+
+
+def _run(record: Path, outside: Outside, workers: int) -> Verdict:
+    console = Console(stderr=True)
+    columns = (TextColumn("verifying"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("verify", total=None)
+        return verify_record(record, outside, workers=workers, progress=lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def _show_facts(console: Console, verdict: Verdict) -> None:
+    signer = f"{verdict.signer}{'' if verdict.signer_trusted else '  (nobody here vouches for it)'}"
+    facts = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("hearing", "  ".join(filter(None, (verdict.hearing, verdict.case, verdict.title)))),
+        ("court, room", f"{verdict.court}, {verdict.room}"),
+        ("signed by", signer),
+        ("entries", f"{verdict.entries}; signed to {verdict.signed_to}, intact to {verdict.intact_to}"),
+        ("length", session_time(verdict.duration_us or 0)),
+        ("tracks", ", ".join(f"{track.track} ({track.fragments})" for track in verdict.tracks)),
+        ("read", f"{verdict.files} files, {verdict.bytes_read / 1e6:.1f} MB"),
+    ):
+        facts.add_row(f"[dim]{name}[/]", escape(value))
+    console.print(facts, highlight=False)
+
+
+def _show_intervals(console: Console, verdict: Verdict) -> None:
+    if not verdict.not_recorded:
+        console.print("No interval without recording is declared or found.", highlight=False)
+        return
+    table = Table(title="Not recorded", title_justify="left")
+    for column in ("from", "to", "length", "track", "reason", "by"):
+        table.add_column(column)
+    for interval in verdict.not_recorded:
+        reason = interval.cause.replace("_", " ") + (f": {interval.detail}" if interval.detail else "")
+        table.add_row(
+            session_time(interval.from_us),
+            session_time(interval.to_us) if interval.to_us is not None else "…",
+            f"{(interval.to_us - interval.from_us) / 1e6:.1f} s" if interval.to_us is not None else "unknown",
+            escape(interval.track) or "all",
+            escape(reason),
+            escape(interval.by),
+            style="" if interval.declared else "yellow",
+        )
+    console.print(table)
+
+
+def session_time(t_us: int) -> str:
+    """Session time for people: hours, minutes, seconds, milliseconds."""
+    seconds, milliseconds = divmod(t_us // 1000, 1000)
+    return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{milliseconds:03d}"
