@@ -303,10 +303,10 @@ class SessionStore:
         """Write the seal's files beside a finished journal, and bring the mirror's copy to the same."""
         try:
             sealed = seal(root, self.signer, self._config.timestamp)
-            (self._primary / LAST_HEAD).write_text(head.sha256 + "\n", encoding="ascii")
         except (OSError, ValueError) as error:
             log.error("sealing failed", record=str(root), error=str(error))
             return f"the record is complete but not sealed: {error}; make room and start the recorder again"
+        self._keep_head(head)
         if self._config.timestamp is not None and not sealed.timestamped:
             log.warning("no timestamp", detail=sealed.detail)
         self._copy_seal(root)
@@ -433,10 +433,18 @@ class SessionStore:
         return None
 
     def _last_head(self) -> str:
-        try:
-            return (self._primary / LAST_HEAD).read_text(encoding="ascii").strip()
-        except OSError:
+        """The head of the record before: from the disk that was written last (a full or lost one has an older)."""
+        kept = [base / LAST_HEAD for base in (self._primary, self._mirror) if base is not None]
+        there = [path for path in kept if path.exists()]
+        if not there:
             return FIRST_PREV
+        return max(there, key=lambda path: path.stat().st_mtime_ns).read_text(encoding="ascii").strip() or FIRST_PREV
+
+    def _keep_head(self, head: Head) -> None:
+        for base in (self._primary, self._mirror):
+            if base is not None and base.is_dir():
+                with contextlib.suppress(OSError):  # a full disk; the other one has it
+                    put_file(base / LAST_HEAD, (head.sha256 + "\n").encode())
 
 
 def _append(path: Path, data: bytes) -> None:
