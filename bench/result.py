@@ -1,0 +1,70 @@
+"""A measurement: ours against a peer in the same run, as a ratio."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One figure. ``ratio`` is ours over the peer's; where there is no peer, ``peer`` is the figure to reach."""
+
+    name: str
+    ours: float
+    peer: float
+    unit: str
+    peer_is: str
+    goal: float | None = None
+    """The ratio must not be over this."""
+    source: str = ""
+    """What the input was: figures from the test pattern are labelled so."""
+
+    @property
+    def ratio(self) -> float:
+        """Ours over the peer's."""
+        return self.ours / self.peer if self.peer else float("inf")
+
+    def row(self) -> dict[str, Any]:
+        """The row of ``results.json``."""
+        return {
+            "name": self.name,
+            "ours": round(self.ours, 4),
+            "peer": round(self.peer, 4),
+            "ratio": round(self.ratio, 4),
+            "unit": self.unit,
+            "peer_is": self.peer_is,
+            "goal": self.goal,
+            "source": self.source,
+            "machine": machine(),
+            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        }
+
+
+Measurement = Callable[[Path], list[Result]]
+
+
+def machine() -> str:
+    """Processor, cores and kernel."""
+    model = next(
+        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    cores = Path("/proc/cpuinfo").read_text(encoding="utf-8").count("processor\t")
+    return f"{model}, {cores} cores, Linux {platform.release()}"
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used so far, its dead children not counted."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def rss_mib(pid: int) -> float:
+    """Resident memory of a process that is its own."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
