@@ -55,7 +55,7 @@ class Case:
         path = self.root / layout.ANCHORS
         path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:keep]))
 
-    def fresh(self, **options: Any) -> Builder:  # noqa: ANN401
+    def fresh(self, **options: Any) -> Builder:
         """Another record in place of the first."""
         shutil.rmtree(self.root.parent)
         self.builder = Builder(self.base / "again", **({"keys": self.keys} | options))

@@ -1,0 +1,137 @@
+"""Whatever is changed in a sealed record, wherever: it does not verify as sealed, and the verifier does not stumble."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recorder.record import layout
+from recorder.record.checkpoint import Receipt
+from recorder.record.verify import Outside, verify
+from tests.record.conftest import copied
+from tests.record.record_builder import Builder
+
+FINE = {"sealed", "anchored"}
+
+
+@pytest.fixture(scope="module")
+def spare(finished: tuple[Builder, list[Receipt]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy whose files are changed and put back again."""
+    return copied(finished[0], tmp_path_factory.mktemp("mutated")).root
+
+
+def files(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*") if path.is_file())
+
+
+slow = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+@settings(slow, max_examples=150)
+@given(data=st.data())
+def test_no_changed_byte_goes_unnoticed(spare: Path, outside: Outside, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(files(spare)))
+    before = path.read_bytes()
+    at = data.draw(st.integers(0, len(before) - 1))
+    kind = data.draw(st.sampled_from(["replace", "insert", "delete", "cut"]))
+    byte = data.draw(st.integers(0, 255).filter(lambda value: value != before[at]))
+    changed = {
+        "replace": before[:at] + bytes([byte]) + before[at + 1 :],
+        "insert": before[:at] + bytes([byte]) + before[at:],
+        "delete": before[:at] + before[at + 1 :],
+        "cut": before[:at],
+    }[kind]
+    try:
+        path.write_bytes(changed)
+        verdict = verify(spare, outside)
+        assert verdict.level not in FINE, (path, kind, at)
+        assert verdict.errors or verdict.level == "not_a_record"
+    finally:
+        path.write_bytes(before)
+
+
+@settings(slow, max_examples=60)
+@given(data=st.data())
+def test_no_changed_line_goes_unnoticed(spare: Path, outside: Outside, data: st.DataObject) -> None:
+    path = spare / data.draw(st.sampled_from([layout.JOURNAL, layout.ANCHORS, layout.SUMS, layout.DEVICE_CHAIN]))
+    before = path.read_bytes()
+    lines = before.splitlines(keepends=True)
+    one, other = data.draw(st.integers(0, len(lines) - 1)), data.draw(st.integers(0, len(lines) - 1))
+    kind = data.draw(st.sampled_from(["delete", "double", "swap", "cut"]))
+    if kind == "swap":
+        lines[one], lines[other] = lines[other], lines[one]
+    elif kind == "double":
+        lines.insert(other, lines[one])
+    else:
+        del lines[one : one + 1 if kind == "delete" else None]
+    changed = b"".join(lines)
+    if path.name == layout.ANCHORS and set(lines) == set(before.splitlines(keepends=True)):
+        return  # receipts stand for themselves: their order and repetition mean nothing
+    if changed == before:
+        return
+    try:
+        path.write_bytes(changed)
+        assert verify(spare, outside).level not in FINE, (path, kind, one, other)
+    finally:
+        path.write_bytes(before)
+
+
+@settings(slow, max_examples=60)
+@given(data=st.data())
+def test_no_changed_file_goes_unnoticed(spare: Path, outside: Outside, data: st.DataObject) -> None:
+    there = files(spare)
+    one, other = data.draw(st.sampled_from(there)), data.draw(st.sampled_from(there))
+    kind = data.draw(st.sampled_from(["delete", "copy over", "rename", "swap", "empty"]))
+    kept = {path: path.read_bytes() for path in {one, other}}
+    if kind in {"copy over", "swap"} and kept[one] == kept[other]:
+        return
+    new = one.with_name(one.name + "x")
+    try:
+        if kind == "delete":
+            one.unlink()
+        elif kind == "rename":
+            one.rename(new)
+        elif kind == "empty":
+            one.write_bytes(b"")
+        else:
+            other.write_bytes(kept[one])
+            if kind == "swap":
+                one.write_bytes(kept[other])
+        assert verify(spare, outside).level not in FINE, (one, kind, other)
+    finally:
+        new.unlink(missing_ok=True)
+        for path, content in kept.items():
+            path.write_bytes(content)
+
+
+@settings(slow, max_examples=60)
+@given(data=st.data())
+def test_cutting_a_running_record_anywhere_is_never_called_tampering(begun_root: Path, outside: Outside, data: st.DataObject) -> None:
+    """A power cut keeps any beginning of the journal (its media was durable before)."""
+    path = begun_root / layout.JOURNAL
+    before = path.read_bytes()
+    first = before.index(b"\n") + 1
+    cut = data.draw(st.integers(0, len(before)))
+    try:
+        path.write_bytes(before[:cut])
+        verdict = verify(begun_root, outside)
+        assert verdict.level == ("unsealed" if cut >= first - 1 else "not_a_record")
+    finally:
+        path.write_bytes(before)
+
+
+@pytest.fixture(scope="module")
+def begun_root(finished: tuple[Builder, list[Receipt]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    builder = Builder(tmp_path_factory.mktemp("begun"), finished[0].keys)
+    builder.record(3)
+    builder.pause(10)
+    builder.record(2)
+    return builder.root
+
+
+def test_the_spare_record_is_whole_again(spare: Path, outside: Outside, tmp_path: Path) -> None:
+    """The tests above mean something only if what they start from verifies."""
+    shutil.copytree(spare, tmp_path / spare.name)
+    assert verify(tmp_path / spare.name, outside).level == "anchored"

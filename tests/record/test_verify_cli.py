@@ -1,0 +1,65 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from provisioning import keys as key_files
+from provisioning.keys import Hierarchy
+from recorder.record import canonical, layout
+from recorder.record.checkpoint import Receipt
+from tests.record.record_builder import Builder
+
+
+@pytest.fixture(scope="module")
+def root_pem(keys: Hierarchy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return key_files.write(keys, tmp_path_factory.mktemp("cli") / "keys").root
+
+
+def courtroom_verify(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "agent.cli", "verify", *map(str, arguments)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=os.environ | {"COLUMNS": "200"})
+
+
+def test_it_says_sealed_and_anchored_and_lists_the_pause(finished: tuple[Builder, list[Receipt]], root_pem: Path) -> None:
+    done = courtroom_verify(finished[0].root, "--ca", root_pem)
+    assert done.returncode == 0, done.stderr
+    assert f"anchored to entry {finished[1][-1].at}" in done.stdout
+    assert "witness is sworn in" in done.stdout
+
+
+def test_a_broken_record_is_told_with_place_and_status(sealed: Builder, root_pem: Path) -> None:
+    (sealed.root / "tracks/mic-judge/seg-000000.m4s").write_bytes(b"")
+    done = courtroom_verify(sealed.root, "--ca", root_pem, "--json")
+    assert done.returncode == 1
+    verdict = json.loads(done.stdout)
+    assert (verdict["level"], verdict["exit_status"]) == ("broken", 1)
+    assert {"code", "severity", "place", "text"} == set(verdict["findings"][0])
+    assert "BROKEN" in courtroom_verify(sealed.root, "--ca", root_pem).stdout
+
+
+def test_without_an_authority_or_a_seal_the_status_is_three(
+    finished: tuple[Builder, list[Receipt]], sealed: Builder, root_pem: Path
+) -> None:
+    assert courtroom_verify(finished[0].root).returncode == 3
+    (sealed.root / layout.SUMS_SIGNATURE).unlink()
+    assert courtroom_verify(sealed.root, "--ca", root_pem).returncode == 3
+
+
+def test_what_is_no_record_has_status_two(tmp_path: Path) -> None:
+    assert courtroom_verify(tmp_path).returncode == 2
+
+
+def test_a_ledger_is_read_and_one_that_cannot_be_read_is_no_verdict(
+    finished: tuple[Builder, list[Receipt]], root_pem: Path, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    ledger.write_bytes(b"".join(canonical.encode(receipt) + b"\n" for receipt in finished[1]))
+    assert courtroom_verify(finished[0].root, "--ca", root_pem, "--ledger", ledger).returncode == 0
+    ledger.write_text("no receipts here")
+    done = courtroom_verify(finished[0].root, "--ca", root_pem, "--ledger", ledger)
+    assert done.returncode == 64
+    assert "line 1 of the ledger" in done.stderr
+    assert courtroom_verify(finished[0].root, "--ca", tmp_path / "nowhere").returncode == 64
