@@ -110,14 +110,14 @@ class Committer:
         """Store a part's header."""
         self._put(InitItem(init, data, times), urgent=True)
 
-    def put_fragment(self, message: child.Fragment, data: bytes, times: Times) -> None:
+    def put_fragment(self, message: child.Fragment, data: bytes, times: Times, *, urgent: bool = False) -> None:
         """Store a fragment; where the disk took nothing until memory was used up, it is given up, and the journal says so."""
         with self._wake:
             if self._queued_bytes + len(data) > self._memory_bytes:
                 self._give_up(message, len(data))
                 return
             self._queued_bytes += len(data)
-        self._put(FragmentItem(message, data, times))
+        self._put(FragmentItem(message, data, times), urgent=urgent)
 
     def close_segments(self, times: Times) -> None:
         """End all open segments."""

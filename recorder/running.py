@@ -40,7 +40,7 @@ class Sink(Protocol):
         """Store a part's header (``len`` and ``sha256`` of the entry are filled in from the bytes)."""
         ...
 
-    def put_fragment(self, message: child.Fragment, data: bytes, times: Times) -> None:
+    def put_fragment(self, message: child.Fragment, data: bytes, times: Times, *, urgent: bool = False) -> None:
         """Store a fragment."""
         ...
 
@@ -68,6 +68,8 @@ class Part:
     key: bytes | None = None
     timescale: int = 0
     stop_us: int | None = None
+    has_media: bool = False
+    """The first fragment is committed at once: the sooner something is on the disk, the sooner is it known that recording works."""
     ended: bool = False
 
 
@@ -183,7 +185,8 @@ class RunningSession:
         times = self.clock.times()
         for entry in track.fragment(start_us, end_us, len(data)):
             self.sink.put_entry(entry, times)
-        self.sink.put_fragment(message, data, times)
+        self.sink.put_fragment(message, data, times, urgent=not part.has_media)
+        part.has_media = True
         return True
 
     def part_ended(self, message: child.PartEnded) -> None:

@@ -98,7 +98,8 @@ class VideoTrack:
                 self._main.describe(self._hello(self.name, self._form.width, self._form.height))
             short = self.preroll.armed and mono_us - self._key_us >= ARMED_GOP_US
             if self._key_wanted or begins or short:
-                self._key_wanted = False
+                # A part's second picture is an IDR picture too: it lets the first one go to the disk at once, not half a second later.
+                self._key_wanted = begins
                 self._encoder.request_key()
             for packet, packet_us in self._encoder.encode(picture.frame, mono_us):
                 self._take(packet, packet_us)

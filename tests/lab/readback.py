@@ -65,7 +65,7 @@ def frame_numbers(record: Path, track: str, key: Path, certificate: Path) -> lis
     found = []
     for part in parts(record, track, key, certificate):
         options = {"decryption_key": part.key} if part.key else {}
-        with av.open(io.BytesIO(part.data), format="mp4", options=options) as container:
+        with av.open(io.BytesIO(part.data), "r", format="mp4", options=options) as container:
             stream = container.streams.video[0]
             for frame in container.decode(stream):
                 luma = frame.to_ndarray(format="gray")
@@ -82,7 +82,7 @@ def sounds(record: Path, track: str, key: Path, certificate: Path) -> list[Sound
     found = []
     for part in parts(record, track, key, certificate):
         options = {"decryption_key": part.key} if part.key else {}
-        with av.open(io.BytesIO(part.data), format="mp4", options=options) as container:
+        with av.open(io.BytesIO(part.data), "r", format="mp4", options=options) as container:
             stream = container.streams.audio[0]
             blocks, first_us = [], None
             for frame in container.decode(stream):
