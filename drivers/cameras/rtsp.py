@@ -89,14 +89,20 @@ class RtspCameraSource:
             )
         self._packets = container.demux(*([video] if audio is None else [video, audio]))
         self._sounds: list[Sound] = []
+        self._stalled = False
 
     def read(self) -> Encoded | Sound:
         """Block for the next packet of either stream."""
         while not self._sounds:
+            if self._stalled:
+                raise SourceLostError("timeout", f"{self.address}: the camera sent nothing for {STALL_S} s")
+            began_s = time.monotonic()
             try:
                 packet = next(self._packets, None)
             except av.FFmpegError as error:
                 raise lost(self.address, error) from None
+            # After the timeout FFmpeg's parser gives up the picture that it still held, and the next read would wait as long again.
+            self._stalled = time.monotonic() - began_s >= STALL_S
             if packet is None or packet.size == 0:
                 raise SourceLostError("eof", f"{self.address}: the camera ended the stream")
             if packet.pts is None or packet.time_base is None:

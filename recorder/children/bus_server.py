@@ -75,6 +75,11 @@ class BusStream:
         """Whether anybody reads."""
         return bool(self.readers)
 
+    @property
+    def begun(self) -> bool:
+        """Whether a joiner can begin with pictures that are kept."""
+        return bool(self._gop)
+
     def publish(self, mono_us: int, dur_us: int, *, key: bool, data: bytes) -> None:
         """Hand a packet to all readers; returns at once."""
         head = bus.Packet(sequence=self._sequence, mono_us=mono_us, dur_us=dur_us, key=key)
@@ -160,7 +165,7 @@ class BusServer:
 
         Args:
             hello: its description.
-            on_keyframe: called (in the bus's thread) when a reader comes or asks for a keyframe.
+            on_keyframe: called (in the bus's thread) when a reader asks for a keyframe, or comes and there is none to begin with.
             described: False where the description lacks the codec's parameters until ``describe`` gives them; readers wait for it.
         """
         made = BusStream(self, hello, on_keyframe, described=described)
@@ -227,7 +232,8 @@ class BusServer:
             stream.join(reader)
             self._selector.register(sock, selectors.EVENT_READ, reader)
             self._write(reader)
-        if stream.on_keyframe is not None:
+            begun = stream.begun
+        if stream.on_keyframe is not None and not begun:
             stream.on_keyframe()
 
     def _serve(self, reader: _Reader, events: int) -> None:

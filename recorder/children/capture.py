@@ -297,8 +297,8 @@ def main() -> int:
         try:
             capture.run(source)
         finally:
+            # The source is not closed: saying goodbye to a device that has gone waits for its answer. The process' end lets go of it.
             capture.finish()
-            source.close()
     except SourceLostError as error:
         link.send(child.SourceLost(cause=error.cause, detail=error.detail))
     except av.FFmpegError as error:

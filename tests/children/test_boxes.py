@@ -1,4 +1,5 @@
 import io
+import itertools
 import struct
 
 import av
@@ -51,7 +52,7 @@ def test_however_the_muxer_s_bytes_arrive_the_same_pieces_are_cut(name: str, cut
     stream = b"".join(body for _, body in PARTS[name])
     edges = [0, *[cut for cut in cuts if cut < len(stream)], len(stream)]
     cutter = Cutter()
-    pieces = [piece for a, b in zip(edges, edges[1:], strict=False) for piece in cutter.feed(stream[a:b])]
+    pieces = [piece for a, b in itertools.pairwise(edges) for piece in cutter.feed(stream[a:b])]
     assert [is_header for is_header, _ in pieces] == [True] + [False] * (len(pieces) - 1)
     assert [data for _, data in pieces] == [body for _, body in PARTS[name]]
 

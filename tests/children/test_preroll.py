@@ -38,9 +38,10 @@ def test_what_it_keeps_cannot_be_read_in_memory() -> None:
 
 
 def test_taken_wiped_or_disarmed_it_is_empty_and_off() -> None:
-    for end in (lambda preroll: preroll.take(0), lambda preroll: preroll.arm(0)):
-        preroll = filled()
-        end(preroll)
+    taken, disarmed = filled(), filled()
+    taken.take(0)
+    disarmed.arm(0)
+    for preroll in (taken, disarmed):
         assert not preroll.armed
         assert preroll.take(0) == []
     preroll = filled()
