@@ -132,13 +132,9 @@ def _hearing(console: Console, run_dir: Path, seconds: int) -> str:
             else:
                 for name, request, wait_s in steps:
                     client.do(request)
-                    last = None
-                    for last in _for(states, wait_s):
-                        pass
-                    written = (
-                        "" if last is None else f", {sum(channel.bytes_written for channel in last.channels) / 1e6:.1f} MB on the disk"
-                    )
-                    console.print(f"  {name}{written}")
+                    seen = list(_for(states, wait_s))
+                    written_bytes = sum(channel.bytes_written for channel in seen[-1].channels) if seen else 0
+                    console.print(f"  {name}: {written_bytes / 1e6:.1f} MB on the disk", highlight=False)
         console.print("  sealing")
         client.do(control.StopRequest(actor="Clerk A. Demo", reason="ended"))
     return started.record

@@ -3,6 +3,7 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -68,7 +69,7 @@ def frame_numbers(record: Path, track: str, key: Path, certificate: Path) -> lis
         with av.open(io.BytesIO(part.data), "r", format="mp4", options=options) as container:
             stream = container.streams.video[0]
             for frame in container.decode(stream):
-                luma = frame.to_ndarray(format="gray")
+                luma = cast("npt.NDArray[np.uint8]", frame.to_ndarray(format="gray"))
                 assert frame.pts is not None
                 assert frame.time_base is not None
                 found.append(

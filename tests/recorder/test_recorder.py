@@ -196,7 +196,7 @@ def undecryptable(record: Path) -> None:
     data = (record / "tracks/cam/init-00.mp4").read_bytes() + (record / "tracks/cam/seg-000000.m4s").read_bytes()
     import io
 
-    with av.open(io.BytesIO(data), format="mp4") as container:
+    with av.open(io.BytesIO(data), "r", format="mp4") as container:
         if not list(container.decode(video=0)):
             raise ValueError("no frame")
 
