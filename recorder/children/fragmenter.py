@@ -60,6 +60,7 @@ class Fragmenter:
         self._session_us: list[tuple[int, int]] = []
         """For each random access point muxed and not yet in a finished fragment: its muxer time, and its session time."""
         self._base: int | None = None
+        self._delay = 0
         self._shift = 0
         self._segment_start: int | None = None
         self.end_us: int | None = None
@@ -88,13 +89,14 @@ class Fragmenter:
         pts = _rescaled(packet.pts, packet.time_base, self._timescale)
         dts = _rescaled(packet.dts if packet.dts is not None else packet.pts, packet.time_base, self._timescale)
         if self._base is None:
-            self._base = BASE_S * self._timescale - dts
+            self._base, self._delay = BASE_S * self._timescale - dts, pts - dts
         duration = _rescaled(packet.duration or 0, packet.time_base, self._timescale)
         packet.time_base = Fraction(1, self._timescale)
         packet.pts, packet.dts, packet.duration = pts + self._base, dts + self._base, duration
         if packet.is_keyframe:
-            decode_us = session_us - (pts - dts) * 1_000_000 // self._timescale
-            self._session_us.append((packet.dts, decode_us))
+            # CMAF's negative composition offsets: the muxer adds the first picture's reordering delay to all decode times.
+            ahead = pts - dts - self._delay
+            self._session_us.append((packet.dts + self._delay, session_us - ahead * 1_000_000 // self._timescale))
         packet.stream = self._stream
         self._container.mux(packet)
 
