@@ -185,8 +185,8 @@ def _wait_ready(process: subprocess.Popen[bytes], run_dir: Path, log: Path) -> N
 def _devices(*, use_test_devices: bool) -> str:
     if use_test_devices:
         return TEST_DEVICES
-    found = json.loads(_courtroom("devices", "--json"))
-    stanzas = [device["stanza"] for device in found if not device.get("test", False)]
+    found = json.loads(_courtroom("devices", "--json"))["devices"]
+    stanzas = [device["stanza"] for device in found]
     return "\n".join(stanzas) if stanzas else TEST_DEVICES
 
 
