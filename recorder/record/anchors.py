@@ -80,7 +80,9 @@ def check_anchors(
 
 def _stored(anchors: bytes, findings: Findings) -> list[tuple[str, str, Receipt]]:
     found = []
-    for number, line in enumerate(anchors.splitlines(), 1):
+    for number, line in enumerate(anchors.split(b"\n"), 1):
+        if not line:
+            continue
         place = f"{layout.ANCHORS}, line {number}"
         try:
             found.append((place, hashlib.sha256(line).hexdigest(), _parse(line)))

@@ -39,6 +39,18 @@ class ClockCheck:
 
     def take(self, line: Line, entry: AnyEntry) -> None:
         """Look at a line."""
+        base_us, origin_us = self._base_us, self._origin_mono_us
+        if (
+            base_us is not None
+            and origin_us is not None
+            and self._jump is None
+            and line.mono_us >= self._mono_us
+            and line.t_us == line.mono_us - origin_us
+            and -JUMP_US <= line.utc_us - line.mono_us - base_us <= JUMP_US
+            and isinstance(entry, entries.Frag | entries.Checkpoint)
+        ):
+            self._base_us, self._mono_us = line.utc_us - line.mono_us, line.mono_us
+            return  # nearly all lines: nothing to find out
         if isinstance(entry, entries.Genesis | entries.Recovered):
             self.finish()
             self._jump, self._base_us, self._origin_mono_us = None, line.utc_us - line.mono_us, entry.origin_mono_us

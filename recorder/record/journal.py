@@ -98,7 +98,7 @@ def read_line(raw: bytes, head: Head) -> tuple[Line, AnyEntry, Head]:
     return line, entry, Head(line.seq, hashlib.sha256(raw).hexdigest())
 
 
-_long_number = re.compile(rb"[0-9]{17}|9[0-9]{15}")  # what may reach 2^53; rarely a stretch of a hash, which costs no more than time
+_long_number = re.compile(rb"[:,\[]-?(?:[0-9]{17}|9[0-9]{15})")  # what may reach 2^53; a text that looks so costs no more than time
 _line_fields: list[tuple[str, Any]] = [(name, str if name == "prev" else int) for name in sorted(LINE_FIELDS)]
 _flat_types = tuple(
     msgspec.defstruct(

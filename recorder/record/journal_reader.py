@@ -185,11 +185,11 @@ class JournalReader:
         self._findings.error(waiting.code, waiting.place, f"{what}: {waiting.text}; the {waiting.lines} lines from here on are not proven")
 
 
-def split_lines(blocks: Iterable[bytes], longest_bytes: int = 2 * 1024 * 1024) -> Iterator[bytes]:
+def split_lines(blocks: Iterable[bytes | memoryview], longest_bytes: int = 2 * 1024 * 1024) -> Iterator[bytes]:
     """Cut a stream of bytes into lines with their ends; what has no end for too long is cut anyway, so that memory stays bounded."""
     rest = b""
     for block in blocks:
-        lines = (rest + block).split(b"\n")
+        lines = b"".join((rest, block)).split(b"\n")
         rest = lines.pop()
         for line in lines:
             yield line + b"\n"

@@ -144,7 +144,7 @@ class Replay:
             self._findings.error("timescale", place, f"a timescale of {entry.timescale}")
         track.timescales[entry.part] = max(1, entry.timescale)
         track.sum.codec = entry.codec
-        track.digests.update(bytes.fromhex(entry.sha256))
+        track.digests.update(self._raw_hash(place, entry.sha256))
         track.bytes += entry.len
         track.sum.bytes += entry.len
         media = self.genesis.media if self.genesis is not None else "clear"
@@ -199,7 +199,7 @@ class Replay:
         expected = self.files.get(entry.file)
         if expected is not None and (track.keep_pieces or track.damaged):
             expected.pieces, expected.may_lack = track.pieces, track.damaged
-        track.digests.update(bytes.fromhex(entry.sha256))
+        track.digests.update(self._raw_hash(place, entry.sha256))
         track.segments += 1
         track.segment, track.pieces, track.keep_pieces, track.damaged = None, [], False, False
 
@@ -239,7 +239,7 @@ class Replay:
             hit = [piece for piece in track.pieces if piece.what == "frag" and lost.off <= piece.off < lost.off + max(1, lost.len)]
             track.pieces = [piece for piece in track.pieces if piece not in hit]
             track.pieces.append(Piece(lost.off, lost.len, lost.sha256, "damaged"))
-            self.story.damaged(name, lost)
+            self.story.damaged(name, lost, entry.from_us)
         for torn in entry.torn:
             if torn.file in open_files:
                 track = open_files[torn.file][1]
@@ -265,6 +265,13 @@ class Replay:
             self._findings.error("file_twice", place, f"{path} is written a second time")
         self.files[path] = Expected(what, entry.len, entry.sha256, seq)
         return True
+
+    def _raw_hash(self, place: str, text: str) -> bytes:
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            self._findings.error("hash_form", place, f"{text!r} is no hash")
+            return b""
 
     def _drop_open(self, name: str, track: _Track) -> None:
         if track.segment is not None:

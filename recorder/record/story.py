@@ -39,6 +39,8 @@ class Story:
 
     def take(self, line: Line, entry: AnyEntry) -> None:
         """Look at the next entry."""
+        if self._pause is None and isinstance(entry, entries.Frag | entries.Checkpoint):
+            return  # nearly all lines of a journal; they tell nothing here
         place = f"entry {line.seq}"
         if self._pause is not None and line.t_us - self._last_us > ALIVE_US and not isinstance(entry, entries.Recovered):
             text = f"nothing says that the recorder was there for {(line.t_us - self._last_us) / 1e6:.0f} s of the pause"
@@ -93,10 +95,10 @@ class Story:
         if duration_us - end_us > 2 * MARGIN_US:
             self._holes.append(_Hole(track, end_us, duration_us, f"end of track {track}"))
 
-    def damaged(self, track: str, lost: entries.ByteRange) -> None:
-        """A recovery found journaled bytes damaged."""
+    def damaged(self, track: str, lost: entries.ByteRange, from_us: int) -> None:
+        """A recovery found journaled bytes damaged; they lie before or around ``from_us``."""
         detail = f"{lost.file}, bytes {lost.off} to {lost.off + lost.len}: lost by the disk in a crash"
-        self.intervals.append(Interval(track, "damaged", self._last_us, None, "", detail))
+        self.intervals.append(Interval(track, "damaged", from_us, None, "", detail))
 
     def finish(self) -> None:
         """Judge the holes, now that all intervals are known, and order the intervals."""

@@ -130,7 +130,7 @@ class _Verification:
         self._replay.finish()
         return states
 
-    def _hashed(self, name: str, digest: "hashlib._Hash", state: FileState) -> Iterator[bytes]:
+    def _hashed(self, name: str, digest: "hashlib._Hash", state: FileState) -> Iterator[memoryview]:
         for block in blocks(self._root / name, self._tell):
             digest.update(block)
             state.len += len(block)

@@ -58,6 +58,8 @@ class Builder:
     record_id: uuid.UUID = RECORD
     clock: entries.ClockState = field(default_factory=lambda: entries.ClockState(source="kernel", offset_us=3, error_us=2000))
     tracks: dict[str, tuple[entries.TrackKind, int]] = field(default_factory=lambda: dict(TRACKS))
+    media: Callable[[str, int, int], bytes] = fake_media
+    per_segment: int = 8
 
     def __post_init__(self) -> None:
         self.origin_mono_us = self.mono_us
@@ -122,9 +124,9 @@ class Builder:
         for track, (_, size) in self.tracks.items():
             message = child.Fragment(
                 track=track, part=self.part, t0=self.t_us * TIMESCALE // 1_000_000, dur=FRAGMENT_US * TIMESCALE // 1_000_000,
-                timescale=TIMESCALE, key=True, new_segment=self.n % 8 == 0,
+                timescale=TIMESCALE, key=True, new_segment=self.n % self.per_segment == 0,
             )  # fmt: skip
-            made.append(FragmentItem(message, fake_media(track, self.n, size), self.times))
+            made.append(FragmentItem(message, self.media(track, self.n, size), self.times))
         self.n += 1
         return made
 

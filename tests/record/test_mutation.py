@@ -26,6 +26,11 @@ def files(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_file())
 
 
+def receipts(anchors: bytes) -> set[bytes]:
+    """Receipts stand for themselves: their order, repetition and empty lines mean nothing."""
+    return set(anchors.split(b"\n")) - {b""}
+
+
 slow = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
@@ -43,6 +48,8 @@ def test_no_changed_byte_goes_unnoticed(spare: Path, outside: Outside, data: st.
         "delete": before[:at] + before[at + 1 :],
         "cut": before[:at],
     }[kind]
+    if path.name == layout.ANCHORS and receipts(changed) == receipts(before):
+        return
     try:
         path.write_bytes(changed)
         verdict = verify(spare, outside)
@@ -67,9 +74,7 @@ def test_no_changed_line_goes_unnoticed(spare: Path, outside: Outside, data: st.
     else:
         del lines[one : one + 1 if kind == "delete" else None]
     changed = b"".join(lines)
-    if path.name == layout.ANCHORS and set(lines) == set(before.splitlines(keepends=True)):
-        return  # receipts stand for themselves: their order and repetition mean nothing
-    if changed == before:
+    if changed == before or (path.name == layout.ANCHORS and receipts(changed) == receipts(before)):
         return
     try:
         path.write_bytes(changed)
