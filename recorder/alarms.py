@@ -21,12 +21,10 @@ class Alarms:
             del self._on[key]
         return entries.Alarm(code=code, track=track, on=on, detail=detail)
 
-    def clear_track(self, track: str, codes: frozenset[str]) -> list[entries.Alarm]:
-        """End the track's alarms of these codes; returns the entries."""
-        ended = [key for key in self._on if key[1] == track and key[0] in codes]
-        for key in ended:
+    def forget(self, codes: frozenset[str]) -> None:
+        """Forget the alarms of these codes: what they were judged by has ended."""
+        for key in [key for key in self._on if key[0] in codes]:
             del self._on[key]
-        return [entries.Alarm(code=code, track=name, on=False, detail="") for code, name in ended]
 
     def all(self) -> list[Alarm]:
         """The alarms that are on, the oldest first."""

@@ -39,6 +39,8 @@ OPENING_S = 15.0
 MUTE_ACKNOWLEDGED_S = 0.5
 PARTS_CLOSED_S = 1.2
 PREROLL_S = 10
+WATCH_CODES = frozenset({"silent", "clipped", "frozen", "black", "unreadable", "late", "room_silent"})
+"""Alarms that are judged on the disk: they end with the session."""
 _CHECKPOINT_S = 1.0
 _ALIVE_S = 9.0
 _CLOCK_S = 60.0
@@ -77,6 +79,9 @@ class Recorder(ChildOwner):
         self._lock = asyncio.Lock()
         self._latency_us = {device.id: device.latency_us for device in (*config.camera, *config.microphone)}
         self.children = {plan.name: ChildProcess(plan, str(run_dir), self) for plan in plans(config, bus_uids)}
+        for process in self.children.values():
+            for name, kind in expected_tracks(process.plan).items():
+                self._view(name, kind, process)
 
     # the life of the recorder
 
@@ -238,6 +243,7 @@ class Recorder(ChildOwner):
         finally:
             self._closing = False
             self._session = self._open = None
+            self._alarms.forget(WATCH_CODES)
         return control.Reply(ok=problem is None, error=problem or "", record=session.path, t_us=session.clock.t_us(now_us))
 
     def _take_up(self, recovered: OpenSession) -> None:

@@ -1,5 +1,6 @@
 """One channel of samples: its meter, its stream on the bus, its pre-roll, and its parts as FLAC, cut to the sample."""
 
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from recorder.children.preroll import Preroll
 from recorder.contract import bus, child
 
 METER_FLOOR_DBFS = -120.0
-BUS_HZ = 48_000
+HELD_US = 50_000
+"""Samples wait so long before they are recorded: an order that says "now" takes a while to arrive, and is kept to the sample all the same."""
 
 
 class Meter:
@@ -63,6 +65,8 @@ class AudioTrack:
         self._emit = emit
         self._segment_us = segment_us
         self._fragment_us = fragment_us
+        self._held: deque[tuple[Samples, int, int]] = deque()
+        """Blocks that wait: samples, capture time of the first, and how many were lost before it."""
         self._encoder: SoundEncoder | None = None
         self._fragmenter: Fragmenter | None = None
         self._stamps: list[tuple[int, int]] = []
@@ -89,28 +93,47 @@ class AudioTrack:
         if self._pcm.watched:
             data = samples if self._bits == 16 else (samples >> 16).astype(np.int16)
             self._pcm.publish(mono_us, len(samples) * 1_000_000 // self._rate_hz, key=True, data=np.ascontiguousarray(data).tobytes())
-        if self.preroll.armed and self.schedule.running is None:
-            self.preroll.put(mono_us, key=True, data=np.ascontiguousarray(samples).tobytes(), meta=None)
-        if lost and self._fragmenter is not None:
-            self._restart()
-        self._record(samples, mono_us)
+        self._held.append((samples, mono_us, lost))
+        self._release(self.last_us - HELD_US)
 
     def expire(self, mono_us: int) -> None:
         """Close what should have ended before now although the device gave nothing."""
         if self.schedule.ends_before(mono_us):
-            self.finish()
+            self._release(None)
+            if self.schedule.ends_before(mono_us):
+                self._finish()
         self._forget_abandoned(mono_us)
 
     def wipe(self) -> None:
         """Forget all that is held back; what was recorded until now is closed."""
-        self.preroll.arm(0)
         self.finish()
+        self.preroll.arm(0)
+        self._held.clear()
+
+    def finish(self) -> None:
+        """Close the running part with what was captured for it."""
+        if self.schedule.running is not None:
+            self._release(None)
+        self._finish()
+
+    def _release(self, until_us: int | None) -> None:
+        """Record the blocks that were captured until this time (all of them: None)."""
+        while self._held:
+            samples, mono_us, lost = self._held[0]
+            if until_us is not None and mono_us + len(samples) * 1_000_000 // self._rate_hz > until_us:
+                return
+            self._held.popleft()
+            if self.preroll.armed and self.schedule.running is None:
+                self.preroll.put(mono_us, key=True, data=np.ascontiguousarray(samples).tobytes(), meta=None)
+            if lost and self._fragmenter is not None:
+                self._restart()
+            self._record(samples, mono_us)
 
     def _record(self, samples: Samples, mono_us: int) -> None:
         """Give samples to the running part; parts begin and end at the sample."""
         while len(samples):
             if self.schedule.ends_before(mono_us):
-                self.finish()
+                self._finish()
             self._forget_abandoned(mono_us)
             if self.schedule.begins_with(mono_us):
                 self._begin(self.schedule.begin())
@@ -171,8 +194,7 @@ class AudioTrack:
         self._encoder = SoundEncoder(self._rate_hz, self._bits)
         self._stamps, self._given = [], 0
 
-    def finish(self) -> None:
-        """Close the running part with what was captured for it."""
+    def _finish(self) -> None:
         running = self.schedule.running
         if running is None:
             return

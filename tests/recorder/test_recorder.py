@@ -114,7 +114,7 @@ def test_what_is_said_in_privilege_and_deliberation_is_nowhere_while_the_same_se
         it.recorded(1)
         for state in ("privileged", "deliberation"):
             before = numbers_now()
-            it.do(control.PauseRequest(state=state, actor="Judge B."))  # type: ignore[arg-type]
+            it.do(control.PauseRequest(state=state, actor="Judge B."))
             it.wait(lambda status: status.state != "open", "the pause")
             silent = it.wait(lambda _, at=before: numbers_now() > at + 30, "a second of privilege")  # type: ignore[misc]
             assert silent.state == state
