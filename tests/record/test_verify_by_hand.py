@@ -1,0 +1,109 @@
+"""The commands of docs/verify-by-hand.md, run as they stand there."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from provisioning import keys as key_files
+from provisioning.keys import Hierarchy
+from provisioning.room import Timestamp
+from recorder.record import layout
+from tests.record.record_builder import Builder
+from tests.record.timestamp_authority import TimestampAuthority
+
+PAGE = Path(__file__).parents[2] / "docs" / "verify-by-hand.md"
+BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def stamped(keys: Hierarchy, tmp_path_factory: pytest.TempPathFactory) -> tuple[Builder, Path]:
+    """A sealed record with pause, receipts and timestamp, and the directory of the keys."""
+    base = tmp_path_factory.mktemp("by-hand")
+    files = key_files.write(keys, base / "keys")
+    builder = Builder(base / "records", keys)
+    builder.record(3)
+    builder.receipt()
+    builder.pause(5)
+    builder.record(2)
+    with TimestampAuthority(base / "keys") as server:
+        builder.close(Timestamp(url=server.url, roots=str(files.root)))
+    builder.receipt(journal=False)
+    return builder, files.root
+
+
+def run(root: Path, authority: Path, work: Path) -> list[subprocess.CompletedProcess[str]]:
+    """Run all blocks; they share files in the work directory, nothing else."""
+    work.mkdir(exist_ok=True)
+    environment = {"PATH": "/usr/bin:/bin", "RECORD": str(root), "ROOT": str(authority), "TSA": str(authority), "WORK": str(work)}
+    return [
+        subprocess.run(["bash", "-euo", "pipefail", "-c", block], check=False, capture_output=True, text=True, env=environment, timeout=60)
+        for block in BLOCKS
+    ]
+
+
+def test_every_command_accepts_an_honest_record(stamped: tuple[Builder, Path], tmp_path: Path) -> None:
+    done = run(stamped[0].root, stamped[1], tmp_path / "work")
+    assert len(done) >= 9
+    for block, result in zip(BLOCKS, done, strict=True):
+        assert result.returncode == 0, (block, result.stdout, result.stderr)
+    said = "".join(result.stdout + result.stderr for result in done)
+    assert "CMS Verification successful" in said
+    assert said.count("Verified OK") == 2
+    assert "Verification: OK" in said
+    assert "Time stamp" in said
+    assert "witness is sworn in" in said
+
+
+def add_file(root: Path) -> None:
+    (root / "more.txt").write_text("more")
+
+
+def change_media(root: Path) -> None:
+    path = root / layout.segment_file("cam-judge", 0)
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+
+
+def change_list(root: Path) -> None:
+    path = root / layout.SUMS
+    path.write_bytes(path.read_bytes().replace(b"0", b"1", 1))
+
+
+def change_reason(root: Path) -> None:
+    path = root / layout.JOURNAL
+    path.write_bytes(path.read_bytes().replace(b"witness is sworn in", b"coffee"))
+
+
+def change_receipt(root: Path) -> None:
+    path = root / layout.ANCHORS
+    path.write_bytes(path.read_bytes().replace(b'"counter":', b'"counter":1'))
+
+
+def change_device(root: Path) -> None:
+    path = root / layout.JOURNAL
+    path.write_bytes(re.sub(rb'("device_certificate_sha256":")..', rb"\g<1>00", path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("change", "caught_by"),
+    [
+        (add_file, {1}),
+        (change_media, {0}),
+        (change_list, {0}),
+        (change_reason, {0, 4}),
+        (change_receipt, {6}),
+        (change_device, {0, 2, 4}),
+    ],
+)
+def test_each_of_them_refuses_what_it_is_there_to_refuse(
+    stamped: tuple[Builder, Path], tmp_path: Path, change: Callable[[Path], None], caught_by: set[int]
+) -> None:
+    root = tmp_path / "record"
+    shutil.copytree(stamped[0].root, root)
+    run(stamped[0].root, stamped[1], tmp_path / "work")
+    change(root)
+    failed = {number for number, result in enumerate(run(root, stamped[1], tmp_path / "work")) if result.returncode}
+    assert failed >= caught_by, failed
