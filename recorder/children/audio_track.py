@@ -15,7 +15,7 @@ from recorder.contract import bus, child
 
 METER_FLOOR_DBFS = -120.0
 HELD_US = 50_000
-"""Samples wait so long before they are recorded: an order that says "now" takes a while to arrive, and is kept to the sample all the same."""
+"""Samples wait so long before they are recorded: an order that says "now" takes a while to arrive, and is kept to the sample."""
 
 
 class Meter:

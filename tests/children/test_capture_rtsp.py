@@ -69,7 +69,7 @@ def test_picture_and_sound_are_recorded_as_the_camera_made_them_and_together_in_
         says = running.first(child.Opened, 15)
         assert says.tracks == {"cam": "video", "cam-sound": "audio"}
         start(running)
-        wait_for(lambda: recorded_s(running, "cam") > 6 and recorded_s(running, "cam-sound") > 6, "six seconds", 15)
+        wait_for(lambda: recorded_s(running, "cam") > 5.3 and recorded_s(running, "cam-sound") > 5.3, "a flash", 15)
         running.tell(child.StopPart(at_mono_us=now_us()))
         wait_for(lambda: len(running.all(child.PartEnded)) == 2, "the end")
         got = numbers(running)
@@ -96,7 +96,7 @@ def test_a_frozen_camera_is_noticed_in_two_seconds_and_a_killed_one_at_once_and_
         with rtsp_camera(**SMALL) as camera, linked(CAPTURE, stanza(camera, tmp_path, audio=False), tmp_path) as running:
             running.first(child.Opened, 15)
             start(running, ("cam",))
-            wait_for(lambda running=running: recorded_s(running, "cam") > 2, "two seconds")  # type: ignore[misc]
+            wait_for(lambda running=running: recorded_s(running, "cam") > 1, "a second")  # type: ignore[misc]
             getattr(camera, harm)()
             began = time.monotonic()
             lost = running.first(child.SourceLost, 10)
@@ -168,6 +168,7 @@ def test_the_camera_s_own_clock_comes_with_its_sender_reports(camera: RtspCamera
         assert abs(report.mono_us - now_us()) < 30_000_000
 
 
+@pytest.mark.long
 def test_h265_is_recorded_as_it_came(tmp_path: Path) -> None:
     if "x265enc" not in elements():
         pytest.skip("needs x265enc")

