@@ -48,7 +48,7 @@ def copy(
         console.print(f"✗ {line}", style="red", highlight=False)
     for one in copied.left_out:
         console.print(f"· left out: {one['track']}, part {one['part']}, level {one['level']}", highlight=False)
-    console.print(f"{out}: {len(copied.tracks)} tracks; open {FILM}, or master.m3u8", highlight=False)
+    console.print(f"{out}: {len(copied.tracks)} tracks; open index.html, {FILM} or master.m3u8", highlight=False)
     raise typer.Exit(1 if copied.damaged else 0)
 
 
@@ -65,6 +65,7 @@ def _copy(console: Console, record: Path, out: Path, key: Path | None, cert: Pat
     readable.write_master(out, copied)
     with console.status("making one file of it"):
         _film(out, copied)
+    readable.write_page(out, story, copied)
     readable.sign(record, out, story, choice, reader, copied, sys.argv[1:])
     return copied
 
@@ -78,6 +79,7 @@ def _film(out: Path, copied: Copied) -> None:
         "video": copied.segments.get(cameras[0], []) if cameras else [],
         "audio": copied.segments.get(sound, []) if sound else [],
     }
+    copied.film_first_us = min([segment.t_us for found in pieces.values() for segment in found], default=0)
     plan = out / "film.json"
     plan.write_text(
         json.dumps({kind: [{"header": s.header, "file": s.file, "t_us": s.t_us} for s in found] for kind, found in pieces.items()}),

@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 
 from recorder import media_keys
 from recorder.cenc import CencError, clear_fragment, clear_header
+from recorder.manifest import manifest
+from recorder.player_page import player_page
 from recorder.playlist import PlaylistSegment, PlaylistTrack, master_playlist, media_playlist
 from recorder.record import canonical, entries, layout
-from recorder.record.entries import Level
+from recorder.record.entries import AnyEntry, Level, Line
 from recorder.seal import file_sha256, read_journal
 
 _CODECS = {"flac": "fLaC", "opus": "Opus", "aac": "mp4a.40.2", "hevc": "hvc1.1.6.L120.90"}
@@ -72,6 +74,8 @@ class Story:
     utc_of_zero_us: int
     tracks: dict[str, _Track] = field(default_factory=dict)
     notes: list[entries.Note] = field(default_factory=list)
+    lines: list[tuple[Line, AnyEntry]] = field(default_factory=list)
+    """The entries of which ``manifest`` makes the intervals that were not recorded."""
 
 
 @dataclass(slots=True)
@@ -82,6 +86,8 @@ class Copied:
     segments: dict[str, list[PlaylistSegment]] = field(default_factory=dict)
     left_out: list[dict[str, Any]] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    film_first_us: int = 0
+    """Session time at which the one-file film begins."""
 
 
 def load_reader(key: Path, certificate: Path | None) -> Reader:
@@ -119,6 +125,8 @@ def read_story(record: Path) -> Story:
             story = Story(entry, line.utc_us - line.t_us)
         if story is None:
             continue
+        if not isinstance(entry, entries.Frag | entries.Checkpoint | entries.Alive):
+            story.lines.append((line, entry))
         if isinstance(entry, entries.Init):
             story.tracks.setdefault(entry.track, _Track(entry.track)).inits[entry.part] = entry
         elif isinstance(entry, entries.Frag):
@@ -176,6 +184,22 @@ def write_notes(out: Path, story: Story) -> None:
         text = note.text.replace("-->", "→").replace("\n", " ")
         lines += [f"{_vtt(note.at_us)} --> {_vtt(note.at_us + 5_000_000)}", f"{note.author}: {text}", ""]
     (out / "notes.vtt").write_text("\n".join(lines), encoding="utf-8")
+
+
+def write_page(out: Path, story: Story, copied: Copied) -> None:
+    """The page that plays the copy."""
+    ends = [segment.t_us + segment.dur_us for segments in copied.segments.values() for segment in segments]
+    told = manifest(story.lines)
+    page = player_page(
+        title=story.genesis.title or story.genesis.hearing,
+        case=story.genesis.case,
+        first_us=copied.film_first_us,
+        duration_us=max(ends, default=0),
+        notes=[{"at_us": note.at_us, "author": note.author, "text": note.text} for note in story.notes],
+        gaps=told["not_recorded"],
+        tracks=[{"name": track.name, "label": track.label, "playlist": track.playlist} for track in copied.tracks],
+    )
+    (out / "index.html").write_text(page, encoding="utf-8")
 
 
 def write_master(out: Path, copied: Copied) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import os
 import uuid
 from collections.abc import Callable
 from importlib.metadata import version
@@ -23,7 +24,7 @@ from recorder.checkpointer import Checkpointer, checkpoint
 from recorder.clock import SessionClock, boot_id, clock_state, mono_us, utc_us
 from recorder.commit import CommitReport, Committer, Trouble
 from recorder.contract import child, control
-from recorder.disk import Disk
+from recorder.disk import Disk, sync_directory
 from recorder.ledger import Ledger
 from recorder.mirror import Mirror, MirrorState
 from recorder.record import entries, layout
@@ -318,7 +319,7 @@ class SessionStore:
         copy = self._mirror / root.name
         if not copy.is_dir():
             return
-        for name in (layout.DEVICE_CHAIN, layout.MANIFEST, layout.SUMS, layout.SUMS_SIGNATURE, layout.SUMS_TIMESTAMP):
+        for name in (layout.ANCHORS, layout.DEVICE_CHAIN, layout.MANIFEST, layout.SUMS, layout.SUMS_SIGNATURE, layout.SUMS_TIMESTAMP):
             with contextlib.suppress(FileNotFoundError):
                 data = (root / name).read_bytes()
                 try:
@@ -448,6 +449,13 @@ class SessionStore:
 
 
 def _append(path: Path, data: bytes) -> None:
-    with path.open("ab") as file:
+    """Append a line and make it durable; a line that a power cut tore before is ended first."""
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                data = b"\n" + data
         file.write(data)
         file.flush()
+        os.fsync(file.fileno())
+    sync_directory(path.parent)

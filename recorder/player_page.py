@@ -1,0 +1,31 @@
+"""The page of a readable copy: opens from a disk without any server, plays ``hearing.mp4``, shows notes and what was not recorded."""
+
+import html
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+
+def player_page(
+    *,
+    title: str,
+    case: str,
+    first_us: int,
+    duration_us: int,
+    notes: Sequence[dict[str, Any]],
+    gaps: Sequence[dict[str, Any]],
+    tracks: Sequence[dict[str, str]],
+) -> str:
+    """The page. Times are session time; ``first_us`` is where ``hearing.mp4`` begins. What was said and written is data, never markup."""
+    story = {
+        "first_us": first_us,
+        "duration_us": duration_us,
+        "notes": list(notes),
+        "gaps": list(gaps),
+        "tracks": list(tracks),
+    }
+    # A "<" could end the script element, whatever stands in quotes around it.
+    data = json.dumps(story, ensure_ascii=False).replace("<", "\\u003c")
+    page = files("recorder").joinpath("static/player.html").read_text(encoding="utf-8")
+    return page.replace("@TITLE@", html.escape(title)).replace("@CASE@", html.escape(case)).replace("@STORY@", data, 1)

@@ -1,0 +1,230 @@
+"""A readable copy holds exactly what was recorded, says where it comes from, and opens in ordinary players."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from recorder.contract import control
+from tests.lab import readback
+from tests.lab.room import Room, room
+
+pytestmark = [pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Room, Path]:
+    base = tmp_path_factory.mktemp("copy")
+    with room(base) as it:
+        it.wait_live("cam", "judge", "witness", "room-mix")
+        record = it.begin()
+        it.recorded(2)
+        it.do(control.AddNote(author="Clerk", text='<script>alert("x")</script> Сот отырысы'))
+        it.do(control.PauseRequest(state="off_record", actor="Judge"))
+        it.do(control.ResumeRequest(actor="Judge"))
+        it.recorded(1)
+        it.do(control.SetLevel(level="secret", actor="Judge"))
+        it.recorded(1)
+        it.stop()
+    return it, record
+
+
+def courtroom(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "agent.cli", *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def copied(sealed: tuple[Room, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    it, record = sealed
+    out = tmp_path_factory.mktemp("out") / "copy"
+    done = courtroom("copy", str(record), str(out), "--key", str(it.keys.court_key), "--max-level", "secret")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def digests(container: av.container.InputContainer) -> list[bytes]:
+    frames = (frame for frame in container.decode(container.streams[0]) if isinstance(frame, av.VideoFrame | av.AudioFrame))
+    return [hashlib.sha256(frame.to_ndarray().tobytes()).digest() for frame in frames]
+
+
+def decoded(pieces: list[bytes]) -> list[bytes]:
+    found = []
+    for data in pieces:
+        with av.open(io.BytesIO(data), "r", format="mp4") as container:
+            found += digests(container)
+    return found
+
+
+@pytest.mark.parametrize("track", ["cam", "judge", "witness", "room-mix"])
+def test_every_frame_and_sample_of_the_copy_is_the_record_s(sealed: tuple[Room, Path], copied: Path, track: str) -> None:
+    it, record = sealed
+    source = []
+    for part in readback.parts(record, track, it.keys.court_key, it.keys.court):
+        with av.open(io.BytesIO(part.data), "r", format="mp4", options={"decryption_key": part.key or ""}) as container:
+            source += digests(container)
+    folder = copied / "tracks" / track
+    playlist = (folder / "playlist.m3u8").read_text().splitlines()
+    pieces, header = [], b""
+    for line in playlist:
+        if line.startswith("#EXT-X-MAP"):
+            header = (folder / line.split('"')[1]).read_bytes()
+            pieces.append(header)
+        elif line.endswith(".m4s"):
+            pieces[-1] += (folder / line).read_bytes()
+    assert decoded(pieces) == source
+    assert len(source) > 20
+
+
+@pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffprobe is missing")
+def test_ordinary_players_open_every_playlist_and_the_one_file(copied: Path) -> None:
+    for path in (copied / "master.m3u8", copied / "hearing.mp4", *sorted(copied.glob("tracks/*/playlist.m3u8"))):
+        probed = subprocess.run(
+            ["ffprobe", "-v", "error", "-of", "json", "-show_streams", str(path)], capture_output=True, text=True, check=True
+        )
+        assert probed.stderr == ""
+        assert json.loads(probed.stdout)["streams"]
+    played = subprocess.run(
+        ["ffmpeg", "-v", "error", "-i", str(copied / "hearing.mp4"), "-f", "null", "-"], capture_output=True, text=True, check=True
+    )
+    assert played.stderr == ""
+
+
+def test_the_copy_is_signed_by_who_made_it_and_names_its_source(sealed: tuple[Room, Path], copied: Path) -> None:
+    it, record = sealed
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=copied, check=True)
+    subprocess.run(
+        [
+            "openssl",
+            "cms",
+            "-verify",
+            "-binary",
+            "-inform",
+            "DER",
+            "-in",
+            "SHA256SUMS.p7s",
+            "-content",
+            "SHA256SUMS",
+            "-CAfile",
+            str(it.keys.root),
+            "-purpose",
+            "any",
+            "-partial_chain",
+            "-out",
+            os.devnull,
+            "-noverify",
+        ],
+        cwd=copied,
+        check=True,
+        capture_output=True,
+    )
+    derivative = json.loads((copied / "derivative.json").read_text())
+    assert derivative["source"]["sha256sums_sha256"] == hashlib.sha256((record / "SHA256SUMS").read_bytes()).hexdigest()
+    assert derivative["source"]["record"] in record.name
+
+
+def test_what_is_of_a_higher_level_is_left_out_and_listed(sealed: tuple[Room, Path], tmp_path: Path) -> None:
+    it, record = sealed
+    done = courtroom("copy", str(record), str(tmp_path / "c"), "--key", str(it.keys.court_key))
+    assert done.returncode == 0, done.stderr
+    derivative = json.loads((tmp_path / "c" / "derivative.json").read_text())
+    assert {one["level"] for one in derivative["left_out"]} == {"secret"}
+    assert "secret" in done.stdout
+    secret = {one["part"] for one in derivative["left_out"] if one["track"] == "judge"}
+    assert not [part for part in secret if (tmp_path / "c" / "tracks" / "judge" / f"init-{part:02d}.mp4").exists()]
+
+
+def test_a_wrong_key_is_told_in_one_sentence_with_the_recipients(sealed: tuple[Room, Path], tmp_path: Path) -> None:
+    from provisioning.keys import make
+
+    stranger = make(tmp_path / "keys", "other")
+    done = courtroom("copy", str(sealed[1]), str(tmp_path / "c"), "--key", str(stranger.court_key), "--cert", str(stranger.court))
+    assert done.returncode == 1
+    assert "does not open the record" in done.stderr
+    assert "court" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_damaged_media_is_named_and_left_out(sealed: tuple[Room, Path], tmp_path: Path) -> None:
+    it, record = sealed
+    broken = tmp_path / record.name
+    shutil.copytree(record, broken)
+    segment = broken / "tracks" / "judge" / "seg-000000.m4s"
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 1
+    segment.write_bytes(data)
+    done = courtroom("copy", str(broken), str(tmp_path / "c"), "--key", str(it.keys.court_key))
+    assert done.returncode == 1
+    assert "tracks/judge/seg-000000.m4s" in done.stdout.replace("\n", "")
+    assert (tmp_path / "c" / "hearing.mp4").exists()
+
+
+def test_a_copy_never_overwrites(sealed: tuple[Room, Path], tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    done = courtroom("copy", str(sealed[1]), str(tmp_path / "there"), "--key", str(sealed[0].keys.court_key))
+    assert done.returncode == 1
+    assert "never overwrites" in done.stderr
+
+
+def test_what_people_wrote_is_text_on_the_page_and_not_markup(copied: Path) -> None:
+    page = (copied / "index.html").read_text()
+    assert "<script>alert" not in page
+    assert "alert" in page
+
+
+def test_a_record_in_the_clear_needs_no_key(tmp_path: Path) -> None:
+    with room(tmp_path / "room", recipients=False) as it:
+        it.wait_live("cam", "judge")
+        record = it.begin()
+        it.recorded(1)
+        it.stop()
+    done = courtroom("copy", str(record), str(tmp_path / "c"))
+    assert done.returncode == 0, done.stderr
+    assert np.fromfile(tmp_path / "c" / "hearing.mp4", np.uint8).size > 1000
+
+
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.mark.lab
+@pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is missing")
+def test_a_browser_opens_the_page_from_the_disk_and_plays_it(copied: Path, tmp_path: Path) -> None:
+    """The page reports into its own title, which headless Chromium prints with the document."""
+    page = copied / "index.html"
+    probe = tmp_path / "probe.html"
+    script = (
+        "<script>const f=document.getElementById('film');f.muted=true;f.onloadedmetadata=()=>{f.currentTime=1};"
+        "f.onseeked=()=>{const c=document.createElement('canvas');c.width=64;c.height=36;const x=c.getContext('2d');"
+        "x.drawImage(f,0,0,64,36);document.title='seen '+f.videoWidth+'x'+f.videoHeight+' '+Math.round(f.duration)};</script></body>"
+    )
+    probe.write_text(page.read_text().replace("</body>", script).replace('src="hearing.mp4"', f'src="file://{copied}/hearing.mp4"'))
+    done = subprocess.run(
+        [
+            str(CHROMIUM),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-sync",
+            "--disable-background-networking",
+            "--disable-component-update",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=8000",
+            "--dump-dom",
+            f"file://{probe}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+    assert "<title>seen 320x180" in done.stdout, done.stderr[-2000:]
+    assert "Сот отырысы" in done.stdout
