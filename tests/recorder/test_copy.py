@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from recorder.contract import control
-from tests.lab import readback
+from tests.lab import browser, readback
 from tests.lab.room import Room, room
 
 pytestmark = [pytest.mark.timeout(120)]
@@ -190,41 +190,23 @@ def test_a_record_in_the_clear_needs_no_key(tmp_path: Path) -> None:
     assert np.fromfile(tmp_path / "c" / "hearing.mp4", np.uint8).size > 1000
 
 
-CHROMIUM = shutil.which("chromium")
+SEEN = """(async () => {
+  if (document.readyState !== "complete") await new Promise(done => addEventListener("load", done));
+  const film = document.getElementById("film");
+  film.muted = true;
+  if (film.readyState < 1) await new Promise((done, failed) => { film.onloadedmetadata = done; film.onerror = failed; });
+  film.currentTime = 1;
+  await film.play();
+  await new Promise(done => film.requestVideoFrameCallback(done));
+  return { width: film.videoWidth, height: film.videoHeight, duration_s: film.duration, text: document.body.innerText };
+})()"""
 
 
 @pytest.mark.lab
-@pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is missing")
+@pytest.mark.skipif(browser.missing(), reason="Debian's chromium is missing")
 def test_a_browser_opens_the_page_from_the_disk_and_plays_it(copied: Path, tmp_path: Path) -> None:
-    """The page reports into its own title, which headless Chromium prints with the document."""
-    page = copied / "index.html"
-    probe = tmp_path / "probe.html"
-    script = (
-        "<script>const f=document.getElementById('film');f.muted=true;f.onloadedmetadata=()=>{f.currentTime=1};"
-        "f.onseeked=()=>{const c=document.createElement('canvas');c.width=64;c.height=36;const x=c.getContext('2d');"
-        "x.drawImage(f,0,0,64,36);document.title='seen '+f.videoWidth+'x'+f.videoHeight+' '+Math.round(f.duration)};</script></body>"
-    )
-    probe.write_text(page.read_text().replace("</body>", script).replace('src="hearing.mp4"', f'src="file://{copied}/hearing.mp4"'))
-    done = subprocess.run(
-        [
-            str(CHROMIUM),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-sync",
-            "--disable-background-networking",
-            "--disable-component-update",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--virtual-time-budget=8000",
-            "--dump-dom",
-            f"file://{probe}",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=90,
-    )
-    assert "<title>seen 320x180" in done.stdout, done.stderr[-2000:]
-    assert "Сот отырысы" in done.stdout
+    seen = browser.ask(f"file://{copied}/index.html", SEEN, tmp_path / "page.png")
+    assert (seen["width"], seen["height"]) == (320, 180)
+    assert seen["duration_s"] > 4
+    assert "Сот отырысы" in seen["text"]
+    assert "off record" in seen["text"]
