@@ -33,7 +33,7 @@ def missing() -> bool:
     return shutil.which("chromium") is None
 
 
-def ask(url: str, script: str, picture: Path | None = None) -> Any:  # noqa: ANN401 - what the script returns
+def ask(url: str, script: str, picture: Path | None = None) -> Any:
     """Open ``url`` and return what ``script`` (an expression or a promise) gives there; keep a PNG of the page in ``picture``."""
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
         command = ["chromium", *FLAGS, f"--user-data-dir={profile}", url]
@@ -58,7 +58,7 @@ def _port(file: Path) -> int:
     raise TimeoutError("the browser did not start")
 
 
-async def _ask(port: int, url: str, script: str, picture: Path | None) -> Any:
+async def _ask(port: int, url: str, script: str) -> tuple[Any, bytes]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_ANSWER_S)) as session:
         target = await _page(session, port, url)
         async with session.ws_connect(target, max_msg_size=0) as socket:
