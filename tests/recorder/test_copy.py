@@ -1,13 +1,17 @@
 """A readable copy holds exactly what was recorded, says where it comes from, and opens in ordinary players."""
 
+import functools
 import hashlib
+import http.server
 import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import numpy as np
@@ -210,3 +214,44 @@ def test_a_browser_opens_the_page_from_the_disk_and_plays_it(copied: Path, tmp_p
     assert seen["duration_s"] > 4
     assert "Сот отырысы" in seen["text"]
     assert "off record" in seen["text"]
+
+
+HLS = """(async () => {
+  if (document.readyState !== "complete") await new Promise(done => addEventListener("load", done));
+  const film = document.createElement("video");
+  film.muted = true;
+  document.body.append(film);
+  await new Promise((done, failed) => {
+    film.onloadedmetadata = done;
+    film.onerror = () => failed(film.error.message);
+    film.src = "master.m3u8";
+  });
+  await film.play();
+  film.currentTime = film.duration - 0.5;
+  await new Promise(done => film.onseeked = done);
+  return { width: film.videoWidth, duration_s: film.duration };
+})()"""
+
+
+@pytest.mark.lab
+@pytest.mark.skipif(browser.missing(), reason="Debian's chromium is missing")
+def test_a_browser_plays_the_playlists_to_their_end(copied: Path) -> None:
+    handler = functools.partial(QuietFiles, directory=str(copied))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        seen = browser.ask(f"http://127.0.0.1:{server.server_port}/index.html", HLS)
+        server.shutdown()
+    assert seen["width"] == 320
+    assert seen["duration_s"] > 4
+
+
+class QuietFiles(http.server.SimpleHTTPRequestHandler):
+    extensions_map: ClassVar[dict[str, str]] = {
+        ".m3u8": "application/vnd.apple.mpegurl",
+        ".mp4": "video/mp4",
+        ".html": "text/html",
+        "": "application/octet-stream",
+    }
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
