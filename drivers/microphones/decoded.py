@@ -39,6 +39,7 @@ class DecodedSound:
         self._start = 0
         self._next: int | None = None
         self._ready: list[Sound] = []
+        self._begun = False
 
     def read(self) -> Sound:
         """Block for the next samples.
@@ -64,6 +65,9 @@ class DecodedSound:
         at = expected or 0
         if frame.pts is not None and frame.time_base is not None:
             at = round(frame.pts * frame.time_base * rate_hz)
+        if expected is not None and at < expected and not self._begun:
+            # FFmpeg may give its first two packets the same time, before it knows where the stream begins.
+            self._parts, self._held, expected = [], 0, None
         if expected is not None and at != expected:
             if not expected < at < expected + JUMP_MOST_S * rate_hz:
                 raise SourceLostError("format", f"{self._address}: the sender's timestamps leapt; it was restarted")
@@ -80,5 +84,6 @@ class DecodedSound:
     def _flush(self) -> None:
         if self._parts:
             samples: Samples = np.concatenate(self._parts)  # type: ignore[assignment]  # all of one kind: the stream has one format
+            self._begun = True
             self._ready.append(Sound(stream="audio", samples=samples, position=self._start, arrival_us=time.monotonic_ns() // 1000))
         self._parts, self._held = [], 0
