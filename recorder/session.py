@@ -1,4 +1,4 @@
-"""What a session may do next: the states of DESIGN's recorder and the requests each of them takes. Pure.
+"""What a session may do next: the recorder's states and the requests that each of them takes. Pure.
 
 ::
 
