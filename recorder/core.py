@@ -5,12 +5,8 @@ written as it came. A child that lies can spoil its own tracks, nothing else.
 """
 
 import asyncio
-import hashlib
-import os
-import signal
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -23,12 +19,11 @@ from recorder.children_plan import INGEST, WATCH, expected_tracks, plans
 from recorder.clock import StepDetector, clock_state, mono_us, utc_us
 from recorder.commit import CommitReport
 from recorder.contract import child, control
-from recorder.control_server import ControlServer
 from recorder.record import entries, layout
 from recorder.record.entries import Entry
+from recorder.room_view import RoomView
 from recorder.running import RunningSession
 from recorder.session_store import OpenSession, SessionStore
-from recorder.signing import SigningError, open_signer
 
 log = structlog.get_logger()
 
@@ -46,20 +41,6 @@ _ALIVE_S = 9.0
 _CLOCK_S = 60.0
 
 
-@dataclass(slots=True)
-class TrackView:
-    """What the room sees of a track, with or without a session."""
-
-    kind: str
-    device: str
-    units: int = 0
-    dropped: int = 0
-    level: child.Level | None = None
-    drift_ppb: int | None = None
-    written_bytes: int = 0
-    written_us: int = 0
-
-
 class Recorder(ChildOwner):
     """The recorder of one room."""
 
@@ -67,7 +48,7 @@ class Recorder(ChildOwner):
         self._config = config
         self._store = store
         self._alarms = Alarms()
-        self._views: dict[str, TrackView] = {}
+        self._view = RoomView()
         self._session: RunningSession | None = None
         self._open: OpenSession | None = None
         self._closing = False
@@ -81,7 +62,7 @@ class Recorder(ChildOwner):
         self.children = {plan.name: ChildProcess(plan, str(run_dir), self) for plan in plans(config, bus_uids)}
         for process in self.children.values():
             for name, kind in expected_tracks(process.plan).items():
-                self._view(name, kind, process)
+                self._view.add(name, kind, process.plan.name)
 
     # the life of the recorder
 
@@ -105,8 +86,9 @@ class Recorder(ChildOwner):
 
     async def run_timers(self) -> None:
         """Do what is due by the clock: watch the children, sign heads, say alive, look at the clock. Runs until cancelled."""
-        due_s = {"checkpoint": 0.0, "alive": 0.0, "clock": 0.0, "disk": 0.0}
+        due_s = {"checkpoint": 0.0, "alive": 0.0, "clock": 0.0, "disk": 0.0, "look": 0.0}
         loop = asyncio.get_running_loop()
+        looking = asyncio.create_task(self._store.look_at_disks())
 
         def is_due(name: str, period_s: float) -> bool:
             now_s = loop.time()
@@ -118,6 +100,8 @@ class Recorder(ChildOwner):
         while True:
             await asyncio.sleep(0.1)
             self._watch_children(loop.time())
+            if is_due("look", 1.0) and looking.done():
+                looking = asyncio.create_task(self._store.look_at_disks())
             if self._open is None or self._session is None:
                 continue
             if is_due("checkpoint", _CHECKPOINT_S):
@@ -194,7 +178,9 @@ class Recorder(ChildOwner):
             signed_at=opened.signed_at if opened else -1,
             commit_p99_us=commits[len(commits) * 99 // 100] if commits else 0,
             preroll_armed=self._preroll,
-            channels=[self._channel(name, view) for name, view in sorted(self._views.items())],
+            channels=self._view.channels(
+                frozenset(name for name, process in self.children.items() if process.opened is not None), session.tracks if session else {}
+            ),
             disks=self._store.disks(opened),
             alarms=self._alarms.all(),
         )
@@ -208,8 +194,7 @@ class Recorder(ChildOwner):
             return control.Reply(ok=False, error=f"cannot write to {self._config.storage.primary}: {error.strerror}; check the disk")
         session = opened.session(self._send)
         self._session, self._open, self._preroll = session, opened, False
-        for view in self._views.values():
-            view.written_bytes = view.written_us = 0
+        self._view.begin()
         for process in self.children.values():
             if process.opened is not None and process.plan.module != INGEST:
                 session.add_tracks(process.plan.name, process.opened.tracks, continuous=process.opened.continuous)
@@ -264,8 +249,8 @@ class Recorder(ChildOwner):
         return control.Reply(ok=problem is None, error=problem or "")
 
     def _keyframe(self, track: str) -> control.Reply:
-        view = self._views.get(track)
-        if view is None or not self._send(view.device, child.RequestKeyframe(track=track)):
+        device = self._view.device_of(track)
+        if device is None or not self._send(device, child.RequestKeyframe(track=track)):
             return control.Reply(ok=False, error=f"no track '{track}' is there; see `courtroom recorder status`")
         return self._reply()
 
@@ -288,13 +273,8 @@ class Recorder(ChildOwner):
         if isinstance(message, child.Fragment):
             if session is not None:
                 session.take_fragment(message, body)
-        elif isinstance(message, child.Levels):
-            for level in message.channels:
-                self._view(level.track, "audio", process).level = level
-        elif isinstance(message, child.Stats):
-            for stats in message.tracks:
-                view = self._view(stats.track, "video", process)
-                view.units, view.dropped = stats.units, stats.dropped
+        elif isinstance(message, child.Levels | child.Stats):
+            self._view.take(message)
         elif isinstance(message, child.Init):
             if session is not None:
                 session.take_init(message, body)
@@ -312,7 +292,7 @@ class Recorder(ChildOwner):
         elif isinstance(message, child.TrackOpened | child.TrackClosed):
             self._participant(process, message)
         else:
-            self._journal_of(process, message)
+            self._journal_of(message)
 
     def on_ended(self, process: ChildProcess, cause: str, detail: str) -> None:
         """Note a dead child: a gap and an alarm for each of its tracks, while all others go on."""
@@ -320,7 +300,7 @@ class Recorder(ChildOwner):
         if self._ending:
             return
         log.warning("child ended", child=process.plan.name, cause=cause, detail=detail)
-        tracks = [name for name, view in self._views.items() if view.device == process.plan.name]
+        tracks = self._view.of_device(process.plan.name)
         if self._session is not None:
             self._session.device_lost(process.plan.name, cause, detail)
         for track in tracks or [process.plan.name]:
@@ -329,7 +309,7 @@ class Recorder(ChildOwner):
     def _device_opened(self, process: ChildProcess, message: child.Opened) -> None:
         name = process.plan.name
         for track, kind in message.tracks.items():
-            self._view(track, kind, process)
+            self._view.add(track, kind, name)
             self._alarm("source_lost", track, on=False, detail="")
         self._alarm("source_lost", name, on=False, detail="")
         log.info("device open", device=name, driver=message.driver, address=message.address, detail=message.detail)
@@ -349,7 +329,7 @@ class Recorder(ChildOwner):
         if session is None:
             return
         if isinstance(message, child.TrackOpened):
-            self._view(message.track, message.kind, process)
+            self._view.add(message.track, message.kind, process.plan.name)
             session.add_tracks(process.plan.name, {message.track: message.kind}, continuous=False)
             session.journal(
                 entries.Event(
@@ -365,13 +345,13 @@ class Recorder(ChildOwner):
                 )
             )
             session.forget_track(message.track)
-            self._views.pop(message.track, None)
+            self._view.forget(message.track)
 
-    def _journal_of(self, process: ChildProcess, message: child.Message) -> None:
+    def _journal_of(self, message: child.Message) -> None:
         """Entries that a child's message becomes while a session runs."""
         entry: Entry | None = None
         if isinstance(message, child.DriftMeasured):
-            self._view(message.track, "audio", process).drift_ppb = message.drift_ppb
+            self._view.take(message)
             entry = entries.Drift(
                 track=message.track,
                 media_us=message.media_us,
@@ -430,10 +410,7 @@ class Recorder(ChildOwner):
         watch = self.children.get("watch")
         root = self._open.committer.disk.root if self._open is not None else ""
         for done in report.committed:
-            view = self._views.get(done.track)
-            if view is not None:
-                view.written_bytes += done.len
-                view.written_us += done.dur_us
+            self._view.written(done.track, done.len, done.dur_us)
             if watch is not None:
                 watch.send(
                     child.WatchCommitted(
@@ -479,65 +456,9 @@ class Recorder(ChildOwner):
         process = self.children.get(device)
         return process is not None and process.send(message)
 
-    def _view(self, track: str, kind: str, process: ChildProcess) -> TrackView:
-        if track not in self._views:
-            self._views[track] = TrackView(kind=kind, device=process.plan.name)
-        return self._views[track]
-
-    def _channel(self, name: str, view: TrackView) -> control.ChannelStatus:
-        process = self.children.get(view.device)
-        track = self._session.tracks.get(name) if self._session else None
-        level = view.level
-        return control.ChannelStatus(
-            track=name,
-            kind="video" if view.kind == "video" else "audio",
-            device=view.device,
-            live=process is not None and process.opened is not None,
-            units=view.units,
-            dropped=view.dropped,
-            rms_dbfs=level.rms_dbfs if level else None,
-            peak_dbfs=level.peak_dbfs if level else None,
-            clipped=level.clipped if level else 0,
-            drift_ppb=view.drift_ppb,
-            bytes_written=view.written_bytes,
-            written_us=view.written_us,
-            gap=track.gap_cause if track is not None and track.gap_from_us is not None else "",
-        )
-
     async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:
         """Wait until a condition holds that the loop itself brings about, at most so long."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         while not condition() and loop.time() < deadline_s:  # noqa: ASYNC110 - the condition is plain state, brought about by messages
             await asyncio.sleep(0.01)
-
-
-async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
-    """Run a room's recorder until SIGTERM or SIGINT; returns the exit status."""
-    try:
-        signer = open_signer(config.signing)
-        config_bytes = await asyncio.to_thread(config_path.read_bytes)
-        store = SessionStore(config, signer, hashlib.sha256(config_bytes).hexdigest())
-    except SigningError as error:
-        log.error("cannot sign", error=str(error))
-        return 1
-    os.makedirs(run_dir / "bus", mode=0o750, exist_ok=True)  # noqa: PTH103 - once, before anything runs
-    recorder = Recorder(config, run_dir, store, [os.geteuid()])
-    control_server = ControlServer(run_dir, recorder.handle, recorder.status, frozenset())
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    await recorder.start()
-    await control_server.start()
-    timers = asyncio.create_task(recorder.run_timers())
-    waiting = asyncio.create_task(ended.wait())
-    await asyncio.wait({timers, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    timers.cancel()
-    waiting.cancel()
-    await control_server.close()
-    await recorder.close()
-    if timers.done() and not timers.cancelled() and timers.exception() is not None:
-        log.error("the recorder's timers failed", error=repr(timers.exception()))
-        return 1
-    return 0

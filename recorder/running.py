@@ -16,7 +16,6 @@ from recorder.contract.control import State
 from recorder.record import entries, layout
 from recorder.record.entries import Entry, Level, PausedState
 from recorder.record.journal import Times
-from recorder.session import DROPPING
 from recorder.tracks import PausedTime, Track
 
 log = structlog.get_logger()
@@ -233,9 +232,6 @@ class RunningSession:
                 self.journal(*track.paused(at_us))
         else:
             self._end_pause(request.actor, at_us)
-        if request.state in DROPPING:
-            for device in self.devices():
-                self.send(device, child.Mute(on=True))
         self.state, self.paused_from_us = request.state, at_us
         self.journal(
             entries.Pause(state=request.state, actor=request.actor, reason=request.reason, order=request.order, from_us=at_us), urgent=True
@@ -243,12 +239,9 @@ class RunningSession:
 
     def resume(self, actor: str, at_mono_us: int) -> None:
         """Record again from this moment on."""
-        was = self.state
         self._end_pause(actor, self.clock.t_us(at_mono_us))
         self.state = "open"
         for device in sorted(self.devices()):
-            if was in DROPPING:
-                self.send(device, child.Mute(on=False))
             self.start_device(device, at_mono_us)
 
     def set_level(self, request: control.SetLevel, at_mono_us: int) -> None:

@@ -171,6 +171,7 @@ class SessionStore:
             for recipient in config.recipient
         ]
         self.trouble: Trouble = lambda code, detail, on: log.warning("trouble", code=code, detail=detail, on=on)
+        self._free_bytes: dict[str, int] = {}
         self._config = config
         self._config_sha256 = config_sha256
         self._primary = Path(config.storage.primary)
@@ -248,39 +249,43 @@ class SessionStore:
         return newest
 
     def disks(self, opened: OpenSession | None) -> list[control.DiskStatus]:
-        """The disks as they are now."""
+        """The disks as they were last looked at."""
         found = []
         leads_mirror = opened is not None and opened.committer.lead == "mirror"
         for name, path in (("primary", self._primary), ("mirror", self._mirror)):
             if path is None:
                 continue
-            try:
-                free = Disk(path).free_bytes()
-                state = "ready"
-            except OSError as error:
-                free, state = 0, error.strerror or "gone"
-            lag = 0
+            free, state, lag = self._free_bytes.get(name, 0), "ready" if name in self._free_bytes else "gone", 0
             if opened is not None:
-                if name == "mirror" and not leads_mirror:
-                    mirror = opened.committer.mirror
-                    state = mirror.state if mirror is not None else "left"
-                    lag = mirror.lag_bytes if mirror is not None else 0
-                elif name == "primary":
-                    state = "left" if leads_mirror else "recording"
-                else:
+                leads = (name == "mirror") == leads_mirror
+                mirror = opened.committer.mirror
+                if leads:
                     state = "recording"
-            hours = opened.forecast.hours_left(free) if opened is not None else None
+                elif name == "mirror" and mirror is not None:
+                    state, lag = mirror.state, mirror.lag_bytes
+                else:
+                    state = "left"
             found.append(
                 control.DiskStatus(
                     disk="primary" if name == "primary" else "mirror",
                     path=str(path),
                     state=state,
                     free_bytes=free,
-                    hours_left=hours,
+                    hours_left=opened.forecast.hours_left(free) if opened is not None else None,
                     lag_bytes=lag,
                 )
             )
         return found
+
+    async def look_at_disks(self) -> None:
+        """Ask the disks for their free space, in a thread: one that hangs must not hold the recorder up."""
+        for name, path in (("primary", self._primary), ("mirror", self._mirror)):
+            if path is None:
+                continue
+            try:
+                self._free_bytes[name] = await asyncio.to_thread(Disk(path).free_bytes)
+            except OSError:
+                self._free_bytes.pop(name, None)
 
     async def add_receipt(self, text: str, opened: OpenSession | None) -> str | None:
         """Store a receipt of the centre in its record's anchors; returns in words why not, or None."""
