@@ -40,6 +40,7 @@ def test_a_disk_that_stalls_for_three_seconds_loses_nothing(tmp_path: Path) -> N
         disk.go_on()
         it.recorded(2)
         it.stop()
+        assert it.verify(record).returncode == 0
         assert unbroken(numbers(it, record))
 
 
@@ -54,6 +55,7 @@ def test_a_full_disk_without_a_mirror_raises_an_alarm_and_goes_on_when_there_is_
         it.wait(lambda status: not any(alarm.code == "storage_failed" for alarm in status.alarms), "the end of the alarm")
         it.recorded(2)
         it.stop()
+        assert it.verify(record).returncode == 0
         assert unbroken(numbers(it, record))
         assert ("primary", "full") in disk_states(record)
 
@@ -68,6 +70,7 @@ def test_a_full_primary_hands_the_lead_to_the_mirror(tmp_path: Path) -> None:
         it.wait(lambda status: any(alarm.code == "primary_disk_failed" for alarm in status.alarms), "the alarm")
         it.recorded(2)
         it.stop()
+        assert it.verify(tmp_path / "mirror" / record.name).returncode == 0
         copy = tmp_path / "mirror" / record.name
         assert unbroken(numbers(it, copy))
         assert ("mirror", "leads") in disk_states(copy)
@@ -86,6 +89,7 @@ def test_a_mirror_that_is_pulled_and_put_back_is_caught_up(tmp_path: Path) -> No
         it.wait(lambda status: not any(alarm.code == "mirror_left" for alarm in status.alarms), "the mirror's return")
         it.recorded(1)
         it.stop()
+        assert it.verify(record).returncode == 0
         assert unbroken(numbers(it, record))
         assert ("mirror", "left") in disk_states(record)
         same = subprocess.run(
@@ -127,6 +131,7 @@ def test_a_failed_sync_is_never_trusted_and_the_round_is_written_again(tmp_path:
             tracer.wait()
         it.recorded(2)
         it.stop()
+        assert it.verify(record).returncode == 0
         assert unbroken(numbers(it, record))
         assert ("primary", "failed") in disk_states(record)
 
@@ -157,6 +162,7 @@ def power_cuts(base: Path, count: int) -> None:
             it.wait_live("cam", "judge")
         it.recorded(1)
         it.stop()
+        assert it.verify(record).returncode == 0
         seen = numbers(it, record)
         for moment in cut_at:
             assert moment - max(number for number in seen if number <= moment) <= 25

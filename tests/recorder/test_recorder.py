@@ -65,6 +65,7 @@ def test_a_killed_core_loses_at_most_a_second_breaks_no_chain_and_goes_on_as_the
         assert Path(status.record) == record
         it.recorded(1)
         it.stop()
+        assert it.verify(record).returncode == 0
         recovered = entries_of(record, entries.Recovered)
         assert len(recovered) == 1
         assert whole_chain(record)
@@ -231,6 +232,7 @@ def kills(base: Path, count: int) -> None:
             it.wait_live("cam", "judge")
         it.recorded(1)
         it.stop()
+        assert it.verify(record).returncode == 0
         assert whole_chain(record)
         seen = numbers(it, record)
         for moment in killed_at:
