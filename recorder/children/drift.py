@@ -47,15 +47,17 @@ class DriftFit:
         """Note that what the device calls ``device_us`` arrived at ``arrival_us`` of CLOCK_MONOTONIC."""
         point = (device_us, arrival_us - device_us)
         bucket = arrival_us // _BUCKET_US
-        if self._best is None or (bucket == self._bucket and point[1] < self._best[1]):
+        if self._best is None:
             self._best = point
-        elif bucket != self._bucket:
+        elif bucket > self._bucket:
             self._points.append(self._best)
             self._best = point
             self._fit = None
+        elif point[1] < self._best[1]:
+            self._best = point
         if self._fit is None or not self._points:
             self._fit = self._solve()
-        self._bucket = bucket
+        self._bucket = max(self._bucket, bucket)
 
     def fit(self) -> Fit | None:
         """The fit now; None before the first arrival."""

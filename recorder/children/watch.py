@@ -30,9 +30,10 @@ HOLD_MARGIN_S = 3.0
 class _Track:
     kind: str
     part: int
-    header: bytes
-    timescale: int
+    init_path: str
     key: bytes | None
+    header: bytes = b""
+    timescale: int = 1
     pending: list[child.WatchCommitted] = field(default_factory=list)
     before: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None" = None
     end_us: int = 0
@@ -69,10 +70,21 @@ class Watch:
         elif isinstance(message, child.WatchCommitted):
             track = self._tracks.get(message.track)
             if track is not None and track.part == message.part:
-                track.pending.append(message)
-                track.end_us = (message.t0 + message.dur) * 1_000_000 // track.timescale
+                self._committed(message, track)
         elif isinstance(message, child.Seats):
             self._rules.muted = frozenset(message.muted)
+
+    def _committed(self, message: child.WatchCommitted, track: _Track) -> None:
+        """More of a track is on the disk; its header was there before."""
+        if not track.header:
+            try:
+                track.header = Path(track.init_path).read_bytes()
+            except OSError as error:
+                self._tell(self._rules.unreadable(message.track, track.end_us, f"its header cannot be read: {error.strerror}"))
+                return
+            track.timescale = timescale_of(track.header)
+        track.pending.append(message)
+        track.end_us = (message.t0 + message.dur) * 1_000_000 // track.timescale
 
     def _begin(self, message: child.WatchPart) -> None:
         """A part begins; another record begins with no history."""
@@ -84,13 +96,7 @@ class Watch:
         old = self._tracks.get(message.track)
         if old is not None and old.pending:
             self._judge(message.track, old)
-        try:
-            header = Path(message.init_path).read_bytes()
-        except OSError:
-            header = b""
-        self._tracks[message.track] = _Track(
-            message.kind, message.part, header, timescale_of(header), message.key, end_us=old.end_us if old else 0
-        )
+        self._tracks[message.track] = _Track(message.kind, message.part, message.init_path, message.key, end_us=old.end_us if old else 0)
 
     def _length_us(self, track: _Track) -> int:
         return sum(piece.dur for piece in track.pending) * 1_000_000 // track.timescale
