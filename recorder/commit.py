@@ -1,8 +1,12 @@
 """The committer: the one thread that writes a record.
 
 Each 250 ms (at once where something urgent happened) it takes what the core has put, and makes it durable in this order: media keys; media;
-then one append of the journal's lines. A line is on the disk only after the bytes that it speaks of. Where a disk fails, the round is taken
-back and done again: on the mirror, if that is in step; else in new segments, for a file whose sync failed is never trusted again.
+then one append of the journal's lines. A line is on the disk only after the bytes that it speaks of.
+
+Where a disk fails, the mirror takes over if it is in step. Else media is written again in new segments, for a file whose sync failed is
+never trusted again; and lines, which may have reached the disk although the sync failed, are written again byte for byte: at the same place
+on a disk that was full, else in the next journal file. Other lines under the same numbers would be a second chain. Until something takes
+the round it waits in memory, and is tried again each second.
 """
 
 import contextlib
@@ -11,6 +15,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 
@@ -29,6 +34,7 @@ log = structlog.get_logger()
 PERIOD_S = 0.25
 RETRY_S = 1.0
 TAKE_LEAD_S = 2.0
+LOOK_FOR_ROOM_US = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class Committer:
     ) -> None:
         self.disk = disk
         self.mirror = mirror
-        self.lead = "primary"
+        self.lead: Literal["primary", "mirror"] = "primary"
         self._ledger = ledger
         self._ballast = ballast
         self._memory_bytes = memory_bytes
@@ -80,13 +86,21 @@ class Committer:
         self._on_commit = on_commit
         self._on_trouble = on_trouble
         self._items: list[Item] = []
+        self._batch: list[Item] = []
+        """The round that is being written."""
+        self._half: Round | None = None
+        """The round's media is durable; these lines of it, and no others, must follow."""
+        self._rolled = False
         self._queued_bytes = 0
         self._lost: dict[str, _Lost] = {}
         self._wake = threading.Condition()
         self._urgent = False
         self._closing = False
         self._flushes: list[Future[None]] = []
+        self._batch_flushes: list[Future[None]] = []
         self._failing = False
+        self._full = False
+        self._look_again_us = 0
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
 
     def start(self) -> None:
@@ -167,29 +181,35 @@ class Committer:
             with self._wake:
                 self._wake.wait_for(lambda: self._urgent, timeout=RETRY_S if self._failing else PERIOD_S)
                 self._urgent = False
-                items, flushes, closing = self._items, self._flushes, self._closing
-                self._items, self._flushes = [], []
-                if not self._failing:
-                    items += self._overflow_items()
+                closing = self._closing
+                if self._half is None:
+                    self._batch += self._items
+                    self._batch_flushes += self._flushes
+                    self._items, self._flushes = [], []
+                    if not self._failing:
+                        self._batch += self._overflow_items()
             try:
-                if items:
-                    self._commit(items)
+                if self._batch:
+                    self._commit()
             except OSError as error:
-                self._failed(error, items, flushes)
+                self._failed(error)
                 if closing:
-                    for flush in flushes:
+                    for flush in (*self._batch_flushes, *self._flushes):
                         flush.set_exception(error)
                     return
                 continue
             if self._failing:
                 self._failing = False
                 self._on_trouble("storage_failed", "", False)
-                self._put(EntryItem(entries.DiskState(disk="primary", state="working", detail="writes are taken again"), self._now()))
+                self._tell_state("working", "writes are taken again")
             with self._wake:
-                self._queued_bytes -= sum(len(item.data) for item in items if isinstance(item, FragmentItem))
-            for flush in flushes:
+                self._queued_bytes -= sum(len(item.data) for item in self._batch if isinstance(item, FragmentItem))
+                done, self._batch, self._batch_flushes = self._batch_flushes, [], []
+            for flush in done:
                 flush.set_result(None)
-            if closing and not self._items:
+            if self._full:
+                self._look_for_room()
+            if closing and not self._items and not self._flushes:
                 return
 
     def _overflow_items(self) -> list[Item]:
@@ -206,88 +226,161 @@ class Committer:
         self._lost.clear()
         return made
 
-    def _failed(self, error: OSError, items: list[Item], flushes: "list[Future[None]]") -> None:
-        """Nothing takes the round: keep it, tell, and try again in a second."""
+    def _failed(self, error: OSError) -> None:
+        """Nothing takes the round: it waits, and is tried again in a second."""
         if not self._failing:
             log.error("storage failed", error=str(error))
             self._on_trouble("storage_failed", f"{error.strerror or error}: nothing can be written; make room or change the disk", True)
         self._failing = True
-        with self._wake:
-            self._items = items + self._items
-            self._flushes = flushes + self._flushes
 
-    def _commit(self, items: list[Item]) -> None:
+    def _commit(self) -> None:
+        """Make the batch durable.
+
+        Raises:
+            OSError: nothing takes it; calling again goes on where it stands.
+        """
         began_us = mono_us()
-        done = self._ledger.plan(items)
-        try:
-            done = self._write(done)
-        except OSError as error:
-            done = self._again(items, done, error)
+        if self._half is None:
+            self._half, self._rolled = self._store_media(), False
+        done = self._store_lines(self._half)
+        self._half = None
+        for path in done.closed:
+            self.disk.close(path)
         if self.mirror is not None:
             self.mirror.offer(done, self._ledger.sizes)
         self._on_commit(CommitReport(self._ledger.head, done.committed, done.bytes(), mono_us() - began_us))
 
-    def _write(self, done: Round) -> Round:
-        """Make a round durable; a journal that fails goes on in a new file with the same lines."""
-        for writes in (done.keys, done.media):
+    def _store_media(self) -> Round:
+        """Plan the batch and make its keys and media durable."""
+        done = self._ledger.plan(self._batch)
+        try:
+            self._put_media(done)
+        except OSError as error:
+            self._ledger.restore()
+            return self._store_media_again(done, error)
+        return done
+
+    def _store_media_again(self, failed: Round, error: OSError) -> Round:
+        reason = error.strerror or str(error)
+        for write in (*failed.keys, *failed.media):
+            self._forget(write.path)
+        if self._change_to_mirror(error):
+            return self._store_media()
+        if not self._failing:
+            self._tell_first(error)
+        # While the disk goes on refusing, segments that hold nothing durable yet are written anew from their first byte: giving them up too
+        # would add entries each second for as long as the disk is full.
+        sizes = {write.path: self._size(write.path) for write in failed.media}
+        given_up = self._ledger.abandon(failed, sizes, reason, self._now(), even_new=not self._failing)
+        self._batch[:0] = given_up
+        if self._failing and not given_up:
+            raise error
+        done = self._ledger.plan(self._batch)
+        try:
+            self._put_media(done)
+        except OSError:
+            self._ledger.restore()
+            raise
+        return done
+
+    def _store_lines(self, done: Round) -> Round:
+        """Make the lines of a round durable whose media is."""
+        try:
+            self._put_lines(done)
+            return done
+        except OSError as error:
+            failure = error
+        self._forget(done.journal.path)
+        if not _is_full(failure) and not self._rolled:
+            log.error("the journal failed; going on in a new file", error=str(failure))
+            taken = done.journal.data[: max(0, self._size(done.journal.path) - done.journal.off)]
+            self._half = self._ledger.next_journal(done, taken)
+            self._rolled = True
+            self._tell("disk_error", "failed", f"journal: {failure.strerror}; goes on in {self._half.journal.path}")
+            return self._store_lines(self._half)
+        if self._change_to_mirror(failure):
+            self._ledger.restore()
+            self._half, self._rolled = None, False
+            self._half = self._store_media()
+            return self._store_lines(self._half)
+        if _is_full(failure) and not self._failing:
+            self._tell_first(failure)
+            self._put_lines(done)
+            return done
+        raise failure
+
+    def _put_media(self, done: Round) -> None:
+        # On a disk that took the lead meanwhile, what was given up on the other one is missing still.
+        missing = [write for write in done.already if self.disk.size(write.path) < write.off + len(write.data)]
+        for writes in (done.keys, missing + done.media):
             for write in writes:
                 self.disk.write(write)
             self.disk.sync({write.path for write in writes})
-        try:
+
+    def _put_lines(self, done: Round) -> None:
+        if done.journal.data:
             self.disk.write(done.journal)
             self.disk.sync([done.journal.path])
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise
-            log.error("the journal failed; going on in a new file", error=str(error))
-            self.disk.close(done.journal.path)
-            rolled = self._ledger.next_journal(done)
-            self.disk.write(rolled.journal)
-            self.disk.sync([rolled.journal.path])
-            rolled.keys, rolled.media, rolled.segments = done.keys, done.media, done.segments
-            self._tell("failed", f"journal: {error.strerror}; goes on in {rolled.journal.path}")
-            done = rolled
-        for path in done.closed:
-            self.disk.close(path)
-        return done
 
-    def _again(self, items: list[Item], failed: Round, error: OSError) -> Round:
-        """Do a failed round again, where it can be done; raises where it cannot."""
-        self._ledger.restore()
-        state = "full" if error.errno == errno.ENOSPC else "failed"
+    def _change_to_mirror(self, error: OSError) -> bool:
+        """Go on on the second disk, if that holds all that was committed."""
+        if self.mirror is None or not self.mirror.take_lead(TAKE_LEAD_S):
+            return False
         reason = error.strerror or str(error)
-        for write in failed.media:
-            with contextlib.suppress(OSError):
-                self.disk.close(write.path)
-        if self.mirror is not None and self.mirror.take_lead(TAKE_LEAD_S):
-            log.error("the mirror takes the lead", error=reason)
-            self.disk.close_all()
-            self.disk, self.mirror, self.lead = self.mirror.disk, None, "mirror"
-            try:
-                planned = self._write(self._ledger.plan(items))
-            except OSError:
-                self._ledger.restore()
-                raise
-            self._on_trouble("primary_disk_failed", f"{reason}; the recording goes on on the second disk alone", True)
-            self._put(EntryItem(entries.DiskState(disk="primary", state=state, detail=reason), self._now()))
-            self._put(EntryItem(entries.DiskState(disk="mirror", state="leads", detail="the recording goes on here"), self._now()))
-            return planned
-        if error.errno == errno.ENOSPC:
-            if self._ballast is not None:
-                self._ballast.drop()
-            self._on_trouble("disk_full", "the disk is full; make room now", True)
-        sizes = {write.path: self.disk.size(write.path) for write in failed.media}
+        log.error("the mirror takes the lead", error=reason)
+        self.disk.close_all()
+        self.disk, self.mirror, self.lead = self.mirror.disk, None, "mirror"
+        self._on_trouble("primary_disk_failed", f"{reason}; the recording goes on on the second disk alone", True)
         times = self._now()
-        given_up: list[Item] = list(self._ledger.abandon(failed, sizes, reason, times))
-        told = EntryItem(entries.DiskState(disk="primary", state=state, detail=reason), times)
-        try:
-            return self._write(self._ledger.plan([told, *given_up, *items]))
-        except OSError:
-            # The segments of both attempts are spent; the round waits and is planned anew with what abandon() said kept in front of it.
-            self._ledger.restore()
-            items[:0] = [told, *given_up]
-            raise
+        self._put(EntryItem(entries.DiskState(disk="primary", state="full" if _is_full(error) else "failed", detail=reason), times))
+        self._put(EntryItem(entries.DiskState(disk="mirror", state="leads", detail="the recording goes on here"), times))
+        return True
 
-    def _tell(self, state: str, detail: str) -> None:
-        self._on_trouble("disk_error", detail, True)
-        self._put(EntryItem(entries.DiskState(disk="primary", state=state, detail=detail), self._now()))
+    def _tell_first(self, error: OSError) -> None:
+        """The disk that leads refused for the first time: say so, and give up what was kept for this."""
+        reason = error.strerror or str(error)
+        if not _is_full(error):
+            self._tell("disk_error", "failed", reason)
+            return
+        if self._ballast is not None and self.lead == "primary":
+            self._ballast.drop()
+        self._full = True
+        self._tell("disk_full", "full", reason)
+
+    def _look_for_room(self) -> None:
+        """After a full disk: lay the ballast again as soon as there is room for it and as much besides."""
+        now_us = mono_us()
+        if now_us < self._look_again_us:
+            return
+        self._look_again_us = now_us + LOOK_FOR_ROOM_US
+        if self._ballast is not None and self.lead == "primary":
+            try:
+                free_bytes = self.disk.free_bytes()
+            except OSError as error:
+                log.warning("the disk does not tell its room", error=str(error))
+                return
+            if free_bytes < 2 * self._ballast.size_bytes or not self._ballast.lay():
+                return
+        self._full = False
+        self._on_trouble("disk_full", "", False)
+
+    def _forget(self, path: str) -> None:
+        with contextlib.suppress(OSError):  # closing a file of a failed disk tells of the same failure again
+            self.disk.close(path)
+
+    def _size(self, path: str) -> int:
+        try:
+            return self.disk.size(path)
+        except OSError:
+            return 0
+
+    def _tell(self, code: str, state: str, detail: str) -> None:
+        self._on_trouble(code, detail, True)
+        self._tell_state(state, detail)
+
+    def _tell_state(self, state: str, detail: str) -> None:
+        self._put(EntryItem(entries.DiskState(disk=self.lead, state=state, detail=detail), self._now()))
+
+
+def _is_full(error: OSError) -> bool:
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}

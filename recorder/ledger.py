@@ -7,7 +7,7 @@ journal's lines. Nothing counts until the whole round is durable: a round that f
 import copy
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -91,10 +91,12 @@ class Round:
     committed: list[Committed] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     """Files to which nothing more is written."""
+    already: list[Write] = field(default_factory=list)
+    """What the disk that leads took in rounds that failed, and the journal speaks of: another disk must be given it too."""
 
     def bytes(self) -> int:
         """Size of the round."""
-        return sum(len(write.data) for write in (*self.keys, *self.media, self.journal))
+        return sum(len(write.data) for write in (*self.keys, *self.media, *self.already, self.journal))
 
 
 @dataclass(slots=True)
@@ -137,6 +139,8 @@ class LedgerState:
     journal_prefix: bytes = b""
     tracks: dict[str, TrackFiles] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
+    already: list[Write] = field(default_factory=list)
+    """See ``Round.already``: what the next round must name."""
 
     def copied(self) -> "LedgerState":
         """A copy that further writing does not touch."""
@@ -147,6 +151,7 @@ class LedgerState:
             self.journal_prefix,
             {name: t.copied() for name, t in self.tracks.items()},
             dict(self.sizes),
+            list(self.already),
         )
 
 
@@ -182,7 +187,8 @@ class Ledger:
     def plan(self, items: Iterable[Item]) -> Round:
         """Plan a round; ``restore`` takes it back."""
         self._before = self._state.copied()
-        state, done = self._state, Round()
+        state, done = self._state, Round(already=self._state.already)
+        state.already = []
         chain, lines = Chain(state.head), []
         for item in items:
             if isinstance(item, EntryItem):
@@ -216,8 +222,12 @@ class Ledger:
         """Take the last planned round back: it is not on the disk."""
         self._state = self._before.copied()
 
-    def abandon(self, failed: Round, sizes: dict[str, int], reason: str, times: Times) -> list[EntryItem]:
+    def abandon(self, failed: Round, sizes: dict[str, int], reason: str, times: Times, *, even_new: bool = True) -> list[EntryItem]:
         """After ``restore``: give up the segments that the failed round touched, as far as the disk took them (``sizes``).
+
+        A new segment of which the disk took nothing keeps its number; without ``even_new`` so does every segment that holds nothing durable
+        yet, to be written anew from its first byte. The ``Abandoned`` hash is that of the bytes as they were given to the disk: if it never
+        shows them again, a verifier reports damage there, of no fragment.
 
         Returns the entries that say so; they belong before the round's items when it is planned anew.
         """
@@ -229,28 +239,34 @@ class Ledger:
         for (name, number), data in attempted.items():
             track = self._track(name)
             path = layout.segment_file(name, number)
-            if track.segment != number:
+            is_new = track.segment != number
+            taken = bytes(data[: max(0, sizes.get(path, 0) - (0 if is_new else track.off))])
+            if is_new and not (taken and even_new):
+                continue
+            if is_new:
+                items += [EntryItem(closed, times) for closed in self._close(track, Round())]
                 track.segment, track.off, track.hash = number, 0, hashlib.sha256()
                 track.next_seg = max(track.next_seg, number + 1)
-            taken = bytes(data[: max(0, sizes.get(path, 0) - track.off)])
             if taken:
                 entry = entries.Abandoned(track=name, file=path, off=track.off, len=len(taken), sha256=_sha256(taken), reason=reason)
                 items.append(EntryItem(entry, times))
+                self._state.already.append(Write(path, track.off, taken))
             track.hash.update(taken)
             track.off += len(taken)
             self._state.sizes[path] = track.off
             items += [EntryItem(closed, times) for closed in self._close(track, Round())]
         return items
 
-    def next_journal(self, failed: Round) -> Round:
-        """After a failed sync of the journal: the same lines, in a new journal file."""
+    def next_journal(self, failed: Round, taken: bytes = b"") -> Round:
+        """After a failed sync of the journal: the same lines, in a new journal file. ``taken`` is what the old one took of them."""
         state = self._state
-        state.sizes[failed.journal.path] = failed.journal.off
+        state.sizes[failed.journal.path] = failed.journal.off + len(taken)
         state.journal_number += 1
         state.journal_off = len(failed.journal.data)
         path = layout.journal_file(state.journal_number)
         state.sizes[path] = state.journal_off
-        return Round(journal=Write(path, 0, failed.journal.data), committed=failed.committed, closed=failed.closed)
+        already = [*failed.already, Write(failed.journal.path, failed.journal.off, taken)] if taken else failed.already
+        return replace(failed, journal=Write(path, 0, failed.journal.data), already=already)
 
     def _track(self, name: str) -> TrackFiles:
         if name not in self._state.tracks:

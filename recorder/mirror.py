@@ -117,14 +117,15 @@ class Mirror:
 
     def _apply(self, done: Round) -> None:
         first: dict[str, int] = {}
-        for write in (*done.keys, *done.media, done.journal):
+        media = [*done.keys, *done.already, *done.media]
+        for write in (*media, done.journal):
             first.setdefault(write.path, write.off)
         for path, off in first.items():
             if self.disk.size(path) < off:
                 raise OSError(f"{path} is shorter than it was; the disk lost bytes")
-        for write in (*done.keys, *done.media):
+        for write in media:
             self.disk.write(write)
-        self.disk.sync({write.path for write in (*done.keys, *done.media)})
+        self.disk.sync({write.path for write in media})
         if done.journal.data:
             self.disk.write(done.journal)
             self.disk.sync([done.journal.path])

@@ -21,16 +21,16 @@ class Ballast:
     """A file of real blocks that is given up when the disk is full, so that the entries that say so find room."""
 
     def __init__(self, directory: Path, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
         self._path = directory / BALLAST
-        self._size_bytes = size_bytes
 
     def lay(self) -> bool:
         """Allocate the ballast where it is missing; False where the disk has no room for it."""
-        if self._path.exists() and self._path.stat().st_size == self._size_bytes:
+        if self._path.exists() and self._path.stat().st_size == self.size_bytes:
             return True
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, self._size_bytes)
+            os.posix_fallocate(descriptor, 0, self.size_bytes)
         except OSError:
             self.drop()
             return False
