@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import recorder
+from bench import recorder, verify
 from bench.result import Measurement, Result, machine
 
 MEASUREMENTS: dict[str, Measurement] = {
@@ -16,6 +16,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "network-camera": recorder.network_camera,
     "full-room": recorder.full_room,
     "start": recorder.start_to_disk,
+    "verify": verify.measure,
 }
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -1,6 +1,7 @@
 """The recorder's cost: a raw camera against ffmpeg, a network camera, a full room, and start to first frame on the disk."""
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -121,14 +122,10 @@ def full_room(base: Path) -> list[Result]:
 
 
 def _decode_to_raw(it: Room, record: Path, target: Path) -> None:
-    from tests.lab import readback  # noqa: PLC0415 - the lab is only needed here
-
-    part = readback.parts(record, "cam", it.keys.court_key, it.keys.court)[0]
-    clear = target.with_suffix(".mp4")
-    clear.write_bytes(part.data)
-    key = ["-decryption_key", part.key] if part.key else []
-    # Debian's ffmpeg decrypts what this project's FFmpeg encrypted; only its encryption is broken.
-    subprocess.run(["ffmpeg", "-v", "error", "-y", *key, "-i", str(clear), "-pix_fmt", "yuv420p", str(target)], check=True)
+    copy = target.with_suffix("")
+    command = [sys.executable, "-m", "agent.cli", "copy", str(record), str(copy), "--key", str(it.keys.court_key)]
+    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", str(copy / "hearing.mp4"), "-pix_fmt", "yuv420p", str(target)], check=True)
 
 
 def _children_cpu(work: Callable[[], object]) -> float:

@@ -1,21 +1,18 @@
-"""Verifying a record against ``openssl dgst -sha256`` on the same files, both on one core. Usage: ``python -m bench.verify [--gib 1]``.
+"""Verifying a record against ``openssl dgst -sha256`` on the same files, both on one core.
 
 The record is made here: four cameras at 4 Mbit/s and eight microphones at 300 kbit/s of random bytes, journaled, checkpointed and sealed by
-the recorder's own code. Both read from the page cache. Prints and returns wall-clock times and their ratio.
+the recorder's own code. Both read from the page cache.
 """
 
-import argparse
 import datetime as dt
-import json
 import os
-import platform
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.result import Result
 from provisioning.keys import build, write
 from recorder.record import entries
 from recorder.record.trust import Authorities, load_certificates
@@ -55,40 +52,33 @@ def best(command: Sequence[str]) -> float:
     return min(times)
 
 
-def main() -> None:
-    """Measure, print, and print the result as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gib", type=float, default=1.0, help="size of the record")
-    parser.add_argument("--inner", nargs=3, metavar=("RECORD", "ROOT", "WORKERS"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.inner:
-        record, root, workers = options.inner
-        began = time.perf_counter()
-        verdict = verify(Path(record), Outside(authorities=Authorities(load_certificates(Path(root)))), workers=int(workers))
-        if verdict.level != "sealed":
-            sys.exit(verdict.sentence())
-        print(time.perf_counter() - began)
-        return
-    with tempfile.TemporaryDirectory(prefix="bench-verify-") as directory:
-        record, root = make(Path(directory), int(options.gib * 2**30))
-        files = sorted(str(path) for path in record.rglob("*") if path.is_file())
-        size = sum(Path(path).stat().st_size for path in files)
-        one_core = ["taskset", "-c", "0"]
-        theirs = best([*one_core, "openssl", "dgst", "-sha256", *files])
-        ours = best([*one_core, sys.executable, "-m", "agent.cli", "verify", str(record), "--ca", str(root), "--workers", "1"])
-        inner = [sys.executable, "-m", "bench.verify", "--inner", str(record), str(root)]
-        bare = min(float(subprocess.run([*one_core, *inner, "1"], check=True, capture_output=True).stdout) for _ in range(RUNS))
-        all_cores = min(float(subprocess.run([*inner, "0"], check=True, capture_output=True).stdout) for _ in range(RUNS))
-    print(f"{size / 1e6:.0f} MB in {len(files)} files, one core: openssl {theirs:.2f} s, courtroom verify {ours:.2f} s")
-    print(
-        f"ratio {ours / theirs:.2f} for the command, {bare / theirs:.2f} without Python's start; {os.cpu_count()} cores {all_cores:.2f} s"
-    )
-    result = {
-        "name": "verify", "ours": round(ours, 3), "peer": round(theirs, 3), "ratio": round(ours / theirs, 3), "unit": "s",
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores", "date": dt.datetime.now(dt.UTC).date().isoformat(),
-    }  # fmt: skip
-    print(json.dumps(result))
+def measure(base: Path) -> list[Result]:
+    """Verify a record of 1 GiB with one core and with all, against openssl with one."""
+    record, root = make(base, 2**30)
+    files = sorted(str(path) for path in record.rglob("*") if path.is_file())
+    one_core = ["taskset", "-c", "0"]
+    theirs = best([*one_core, "openssl", "dgst", "-sha256", *files])
+    command = [sys.executable, "-m", "agent.cli", "verify", str(record), "--ca", str(root)]
+    inner = [sys.executable, "-m", "bench.verify", str(record), str(root)]
+    bare = min(float(subprocess.run([*one_core, *inner], check=True, capture_output=True).stdout) for _ in range(RUNS))
+    source, peer = "random bytes as media, from the page cache", "openssl dgst -sha256, one core"
+    return [
+        Result("verify a record, one core", bare, theirs, "s", peer, 1.0, source),
+        Result(
+            "verify a record, the whole command on one core", best([*one_core, *command, "--workers", "1"]), theirs, "s", peer, 1.0, source
+        ),
+        Result("verify a record, the whole command on all cores", best(command), theirs, "s", peer, 1.0, source),
+    ]
+
+
+def main(record: str, root: str) -> None:
+    """Print how long verifying takes in a process that runs already, without Python's start."""
+    began = time.perf_counter()
+    verdict = verify(Path(record), Outside(authorities=Authorities(load_certificates(Path(root)))), workers=1)
+    if verdict.level != "sealed":
+        sys.exit(verdict.sentence())
+    print(time.perf_counter() - began)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
