@@ -122,7 +122,7 @@ def full_room(base: Path) -> list[Result]:
 
 
 def _decode_to_raw(it: Room, record: Path, target: Path) -> None:
-    copy = target.with_suffix("")
+    copy = target.parent / "clear"
     command = [sys.executable, "-m", "agent.cli", "copy", str(record), str(copy), "--key", str(it.keys.court_key)]
     subprocess.run(command, check=True, capture_output=True)
     subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", str(copy / "hearing.mp4"), "-pix_fmt", "yuv420p", str(target)], check=True)
