@@ -62,7 +62,7 @@ async def _ask(port: int, url: str, script: str) -> tuple[Any, bytes]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_ANSWER_S)) as session:
         target = await _page(session, port, url)
         async with session.ws_connect(target, max_msg_size=0) as socket:
-            await _call(socket, 1, "Runtime.enable", {})
+            await _loaded(socket, url)
             answer = await _call(socket, 2, "Runtime.evaluate", {"expression": script, "awaitPromise": True, "returnByValue": True})
             shot = await _call(socket, 3, "Page.captureScreenshot", {"format": "png"})
             if "exceptionDetails" in answer:
@@ -79,6 +79,17 @@ async def _page(session: aiohttp.ClientSession, port: int, url: str) -> str:
                     return str(target["webSocketDebuggerUrl"])
         await asyncio.sleep(0.05)
     raise TimeoutError("the browser has no such page")
+
+
+async def _loaded(socket: aiohttp.ClientWebSocketResponse, url: str) -> None:
+    """Wait for the page itself: until it is there, scripts would run in the empty document before it."""
+    end_s = time.monotonic() + _START_S
+    while time.monotonic() < end_s:
+        answer = await _call(socket, 1, "Runtime.evaluate", {"expression": 'location.href + " " + document.readyState'})
+        if answer.get("result", {}).get("value") == f"{url} complete":
+            return
+        await asyncio.sleep(0.05)
+    raise TimeoutError("the page did not load")
 
 
 async def _call(socket: aiohttp.ClientWebSocketResponse, number: int, method: str, parameters: dict[str, Any]) -> dict[str, Any]:

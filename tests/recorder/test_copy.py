@@ -194,7 +194,6 @@ def test_a_record_in_the_clear_needs_no_key(tmp_path: Path) -> None:
 
 
 SEEN = """(async () => {
-  if (document.readyState !== "complete") await new Promise(done => addEventListener("load", done));
   const film = document.getElementById("film");
   film.muted = true;
   if (film.readyState < 1) await new Promise((done, failed) => { film.onloadedmetadata = done; film.onerror = failed; });
@@ -216,7 +215,6 @@ def test_a_browser_opens_the_page_from_the_disk_and_plays_it(copied: Path, tmp_p
 
 
 HLS = """(async () => {
-  if (document.readyState !== "complete") await new Promise(done => addEventListener("load", done));
   const film = document.createElement("video");
   film.muted = true;
   document.body.append(film);
