@@ -21,6 +21,8 @@ from recorder.seal import listed_files
 log = structlog.get_logger()
 
 _READ_BYTES = 1024 * 1024
+_REPEATED_LINES = 4096
+"""How many of the last lines a further journal file may begin with."""
 
 
 @dataclass(slots=True)
@@ -126,16 +128,23 @@ class _Reader:
 
     def read_journal(self) -> None:
         head, number, off, valid_end = BEFORE_FIRST, 0, 0, 0
+        known: dict[int, bytes] = {}
         while (path := self._record / layout.journal_file(number + 1)).exists():
             number, off, valid_end = number + 1, 0, 0
+            begins = number > 1  # with the lines whose sync had failed in the file before, written again
             with path.open("rb") as file:
                 for raw in file:
                     off += len(raw)
+                    body = raw.rstrip(b"\n")
+                    digest = hashlib.sha256(body).digest()
                     try:
-                        line, entry, head = read_line(raw.rstrip(b"\n"), head)
+                        line, entry, head = read_line(body, head)
                     except JournalError:
+                        if begins and (digest in known.values() or not body):
+                            valid_end = off
                         continue
-                    valid_end = off
+                    begins, valid_end = False, off
+                    known[line.seq % _REPEATED_LINES] = digest
                     self._take(line, entry)
         if self.left is None:
             return
