@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -37,20 +37,20 @@ class ChildPlan:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-class ChildOwner:
+class ChildOwner(Protocol):
     """What the owner of children is told; ``core.py`` implements it."""
 
     def on_message(self, process: "ChildProcess", message: child.Message, body: bytes) -> None:
         """Take a message of the child."""
-        raise NotImplementedError
+        ...
 
     def on_started(self, process: "ChildProcess") -> None:
         """Note that the child was started: its device opens now, or was refused to."""
-        raise NotImplementedError
+        ...
 
     def on_ended(self, process: "ChildProcess", cause: str, detail: str) -> None:
         """Note that the child is gone and all that it sent has been handed over."""
-        raise NotImplementedError
+        ...
 
 
 class ChildProcess:
