@@ -19,11 +19,12 @@ from recorder.children_plan import INGEST, WATCH, expected_tracks, plans
 from recorder.clock import StepDetector, clock_state, mono_us, utc_us
 from recorder.commit import CommitReport
 from recorder.contract import child, control
+from recorder.open_session import OpenSession
 from recorder.record import entries, layout
 from recorder.record.entries import Entry
 from recorder.room_view import RoomView
 from recorder.running import RunningSession
-from recorder.session_store import OpenSession, SessionStore
+from recorder.session_store import SessionStore
 
 log = structlog.get_logger()
 
@@ -88,7 +89,7 @@ class Recorder(ChildOwner):
         """Do what is due by the clock: watch the children, sign heads, say alive, look at the clock. Runs until cancelled."""
         due_s = {"checkpoint": 0.0, "alive": 0.0, "clock": 0.0, "disk": 0.0, "look": 0.0}
         loop = asyncio.get_running_loop()
-        looking = asyncio.create_task(self._store.look_at_disks())
+        looking = asyncio.create_task(self._store.room_disks.look())
 
         def is_due(name: str, period_s: float) -> bool:
             now_s = loop.time()
@@ -101,7 +102,7 @@ class Recorder(ChildOwner):
             await asyncio.sleep(0.1)
             self._watch_children(loop.time())
             if is_due("look", 1.0) and looking.done():
-                looking = asyncio.create_task(self._store.look_at_disks())
+                looking = asyncio.create_task(self._store.room_disks.look())
             if self._open is None or self._session is None:
                 continue
             if is_due("checkpoint", _CHECKPOINT_S):

@@ -20,141 +20,27 @@ from cryptography.hazmat.primitives import hashes
 
 from provisioning.room import RoomConfig
 from recorder import media_keys
-from recorder.checkpointer import Checkpointer, checkpoint
 from recorder.clock import SessionClock, boot_id, clock_state, mono_us, utc_us
 from recorder.commit import CommitReport, Committer, Trouble
-from recorder.contract import child, control
+from recorder.contract import control
 from recorder.disk import Disk, sync_directory
 from recorder.ledger import Ledger
 from recorder.mirror import Mirror, MirrorState
+from recorder.open_session import OpenSession
 from recorder.record import entries, layout
 from recorder.record.checkpoint import Receipt
-from recorder.record.entries import FIRST_PREV, Level
 from recorder.record.journal import Head, Times
-from recorder.recovery import Left, chain_of, is_sealed, read_left, recovered
-from recorder.running import NewKey, RunningSession
+from recorder.recovery import Left, read_left, recovered
+from recorder.room_disks import RoomDisks
 from recorder.seal import chain_pem, put_file, seal
 from recorder.signing import Signer
-from recorder.storage import Ballast, Forecast, record_name
-from recorder.tracks import Track
+from recorder.storage import Ballast, record_name
 
 log = structlog.get_logger()
 
 TAKE_UP_WITHIN_US = 12 * 3600 * 1_000_000
 """A session that a crash broke off is taken up again at the next start, unless that comes later than this: then it is sealed as it is."""
-LAST_HEAD = ".last-head"
 OnCommit = Callable[[CommitReport], None]
-
-
-class OpenSession:
-    """One session's committer, checkpoints and keys."""
-
-    def __init__(self, store: "SessionStore", record: str, clock: SessionClock, committer: Committer, genesis: entries.Genesis) -> None:
-        self.record = record
-        self.clock = clock
-        self.committer = committer
-        self.genesis = genesis
-        self.signed_at = -1
-        self.left: Left | None = None
-        self.forecast = Forecast()
-        self.head = Head(-1, FIRST_PREV)
-        """The head that is durable."""
-        self._store = store
-        self._checkpointer = Checkpointer(store.signer, self._signed, self._signing_failed)
-
-    def session(self, send: Callable[[str, child.Message], bool]) -> RunningSession:
-        """The session's state in memory, as begun or as a crash left it."""
-        session = RunningSession(
-            record=self.record,
-            path=str(self.committer.disk.root),
-            hearing=self.genesis.hearing,
-            clock=self.clock,
-            sink=self.committer,
-            make_key=self._make_key,
-            send=send,
-        )
-        left = self.left
-        if left is not None:
-            session.hearing, session.level, session.state = left.hearing, left.level, left.state
-            session.paused_from_us, session.paused.sums_us = left.paused_from_us, left.paused_us
-            for name, track in left.tracks.items():
-                session.tracks[name] = Track(
-                    name=name,
-                    kind="video" if track.kind == "video" else "audio",
-                    device="",
-                    continuous=not name.startswith("remote-") and name != "room-out",
-                    next_part=track.next_part,
-                    end_us=track.end_us or None,
-                    gap_from_us=track.gap_from_us,
-                    gap_cause=track.gap_cause,
-                )
-        return session
-
-    def checkpoint(self) -> None:
-        """Have the durable head signed, if it moved since the last signature."""
-        if self.head.at > self.signed_at:
-            self._checkpointer.offer(self.record, self.head)
-
-    def signing_us(self) -> int:
-        """For how long the key has been at one signature."""
-        return self._checkpointer.busy_us(mono_us())
-
-    async def committed(self) -> None:
-        """Wait until all that was put is durable."""
-        await asyncio.wrap_future(self.committer.flush())
-
-    async def seal(self, session: RunningSession, request: control.StopRequest, duration_us: int) -> str | None:
-        """Close the segments, write the seal and what stands beside it; returns in words what went wrong, or None."""
-        self._checkpointer.close()
-        self.committer.close_segments(self.clock.times())
-        await self.committed()
-        mirror = "none" if self.committer.mirror is None else self.committer.mirror.state
-        self.committer.put_entry(
-            entries.Seal(
-                reason=request.reason,
-                actor=request.actor,
-                duration_us=duration_us,
-                tracks=self.committer.totals(),
-                paused_us=session.paused.sums_us,
-                mirror=mirror,
-            ),
-            self.clock.times(),
-        )
-        await self.committed()
-        try:
-            last = await asyncio.to_thread(checkpoint, self._store.signer, self.record, self.head)
-        except Exception as error:  # noqa: BLE001 - a token's library raises anything; the session must end all the same
-            log.error("the last checkpoint failed", error=str(error))
-            await self.abandon()
-            return f"the record is complete but not sealed: the signing key failed ({error}); repair it and start the recorder again"
-        self.committer.put_entry(last, self.clock.times())
-        await self.committed()
-        await asyncio.to_thread(self.committer.close)
-        return await asyncio.to_thread(self._store.finish, self.committer.disk.root, self.head)
-
-    async def abandon(self) -> None:
-        """End the committer; the record stays as it is, to be taken up at the next start."""
-        self._checkpointer.close()
-        await asyncio.to_thread(self.committer.close)
-
-    def on_report(self, report: CommitReport) -> None:
-        """Note what became durable (in the event loop)."""
-        self.head = report.head
-        self.forecast.wrote(report.written_bytes, mono_us())
-
-    def _signed(self, made: entries.Checkpoint) -> None:
-        self.signed_at = max(self.signed_at, made.at)
-        self.committer.put_entry(made, self.clock.times())
-
-    def _signing_failed(self, detail: str) -> None:
-        self._store.trouble("signing_failed", detail, True)
-
-    def _make_key(self, track: str, part: int, level: Level) -> NewKey | None:
-        if not self._store.recipients:
-            return None
-        made = media_keys.new_key(self.record, track, part)
-        wrapped = media_keys.wrap(made, self._store.recipients, level)
-        return NewKey(child.MediaKey(key=bytes.fromhex(made.key), kid=bytes.fromhex(made.kid)), wrapped)
 
 
 class SessionStore:
@@ -171,12 +57,10 @@ class SessionStore:
             for recipient in config.recipient
         ]
         self.trouble: Trouble = lambda code, detail, on: log.warning("trouble", code=code, detail=detail, on=on)
-        self._free_bytes: dict[str, int] = {}
+        self.room_disks = RoomDisks(config.storage)
         self._config = config
         self._config_sha256 = config_sha256
-        self._primary = Path(config.storage.primary)
-        self._mirror = Path(config.storage.mirror) if config.storage.mirror else None
-        self._ballast = Ballast(self._primary, config.storage.ballast_mib * 1024 * 1024)
+        self._ballast = Ballast(self.room_disks.primary, config.storage.ballast_mib * 1024 * 1024)
 
     async def begin(
         self, request: control.Start, origin_mono_us: int, sources: list[entries.Source], on_commit: OnCommit, on_trouble: Trouble
@@ -188,7 +72,7 @@ class SessionStore:
         """
         record = uuid.uuid4()
         clock = SessionClock(origin_mono_us)
-        root = self._primary / record_name(self._config.room.id, record, utc_us())
+        root = self.room_disks.primary / record_name(self._config.room.id, record, utc_us())
         disk = Disk(root)
         await asyncio.to_thread(self._prepare, disk)
         genesis = entries.Genesis(
@@ -200,7 +84,7 @@ class SessionStore:
             room=self._config.room.id,
             actor=request.actor,
             start_token=request.start_token,
-            previous_head=self._last_head(),
+            previous_head=self.room_disks.last_head(),
             device_certificate_sha256=self.signer.key_id,
             boot=boot_id(),
             agent_version=version("courtroom-agent"),
@@ -223,9 +107,9 @@ class SessionStore:
 
     async def recover(self, on_commit: OnCommit, on_trouble: Trouble) -> OpenSession | None:
         """Look at what earlier runs left: seal what only lacks its seal, and return the newest session that was still open."""
-        self._primary.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.room_disks.primary.mkdir(mode=0o700, parents=True, exist_ok=True)
         open_ones: list[Left] = []
-        for root in await asyncio.to_thread(self._unsealed):
+        for root in await asyncio.to_thread(self.room_disks.unsealed):
             left = await asyncio.to_thread(read_left, root)
             if left is None:
                 log.warning("a record without a durable first line is left as it is", record=str(root))
@@ -252,10 +136,8 @@ class SessionStore:
         """The disks as they were last looked at."""
         found = []
         leads_mirror = opened is not None and opened.committer.lead == "mirror"
-        for name, path in (("primary", self._primary), ("mirror", self._mirror)):
-            if path is None:
-                continue
-            free, state, lag = self._free_bytes.get(name, 0), "ready" if name in self._free_bytes else "gone", 0
+        for name, path in self.room_disks.named():
+            free, state, lag = self.room_disks.free_bytes.get(name, 0), "ready" if name in self.room_disks.free_bytes else "gone", 0
             if opened is not None:
                 leads = (name == "mirror") == leads_mirror
                 mirror = opened.committer.mirror
@@ -277,16 +159,6 @@ class SessionStore:
             )
         return found
 
-    async def look_at_disks(self) -> None:
-        """Ask the disks for their free space, in a thread: one that hangs must not hold the recorder up."""
-        for name, path in (("primary", self._primary), ("mirror", self._mirror)):
-            if path is None:
-                continue
-            try:
-                self._free_bytes[name] = await asyncio.to_thread(Disk(path).free_bytes)
-            except OSError:
-                self._free_bytes.pop(name, None)
-
     async def add_receipt(self, text: str, opened: OpenSession | None) -> str | None:
         """Store a receipt of the centre in its record's anchors; returns in words why not, or None."""
         try:
@@ -294,7 +166,7 @@ class SessionStore:
             base64.b64decode(receipt.sig, validate=True)
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
             return f"not a receipt: {error}"
-        root = await asyncio.to_thread(self._find, receipt.record)
+        root = await asyncio.to_thread(self.room_disks.find, receipt.record)
         if root is None:
             return f"no record {receipt.record} is here"
         line = msgspec.json.encode(receipt, order="sorted")
@@ -312,16 +184,16 @@ class SessionStore:
         except (OSError, ValueError) as error:
             log.error("sealing failed", record=str(root), error=str(error))
             return f"the record is complete but not sealed: {error}; make room and start the recorder again"
-        self._keep_head(head)
+        self.room_disks.keep_head(head)
         if self._config.timestamp is not None and not sealed.timestamped:
             log.warning("no timestamp", detail=sealed.detail)
         self._copy_seal(root)
         return None
 
     def _copy_seal(self, root: Path) -> None:
-        if self._mirror is None or root.parent == self._mirror:
+        if self.room_disks.mirror is None or root.parent == self.room_disks.mirror:
             return
-        copy = self._mirror / root.name
+        copy = self.room_disks.mirror / root.name
         if not copy.is_dir():
             return
         for name in (layout.ANCHORS, layout.DEVICE_CHAIN, layout.MANIFEST, layout.SUMS, layout.SUMS_SIGNATURE, layout.SUMS_TIMESTAMP):
@@ -338,7 +210,7 @@ class SessionStore:
         # From the first moment on, so that a record that is never sealed can be verified too.
         put_file(disk.root / layout.DEVICE_CHAIN, chain_pem(self.signer))
         if not self._ballast.lay():
-            log.warning("no room for the ballast", disk=str(self._primary))
+            log.warning("no room for the ballast", disk=str(self.room_disks.primary))
 
     def _open(
         self,
@@ -355,7 +227,7 @@ class SessionStore:
         memory_bytes = storage.memory_mib * 1024 * 1024
         ledger.sizes[layout.DEVICE_CHAIN] = len(chain_pem(self.signer))
         mirror = None
-        other = self._mirror if disk.root.parent == self._primary else None
+        other = self.room_disks.mirror if disk.root.parent == self.room_disks.primary else None
         opened: OpenSession
 
         def committed(report: CommitReport) -> None:
@@ -404,53 +276,6 @@ class SessionStore:
         opened.committer.put_entry(entry, times)
         opened.committer.close_segments(times)
         return opened
-
-    def _unsealed(self) -> list[Path]:
-        """Records without a seal, each on the disk that holds the longer chain of it."""
-        found: dict[str, Path] = {}
-        for base in (self._primary, self._mirror):
-            if base is None or not base.is_dir():
-                continue
-            for root in sorted(base.iterdir()):
-                if not (root / layout.JOURNAL).exists() or is_sealed(root):
-                    continue
-                other = found.get(root.name)
-                if other is None:
-                    if base == self._mirror and is_sealed(self._primary / root.name):
-                        continue
-                    found[root.name] = root
-                    continue
-                found[root.name] = self._longer(other, root)
-        return list(found.values())
-
-    def _longer(self, primary: Path, mirror: Path) -> Path:
-        one, other = chain_of(primary), chain_of(mirror)
-        shorter = min(len(one), len(other))
-        if one[:shorter] != other[:shorter]:
-            log.error("the two copies of a record differ in what both hold; the primary's is taken", record=primary.name)
-            return primary
-        return mirror if len(other) > len(one) else primary
-
-    def _find(self, record: str) -> Path | None:
-        for base in (self._primary, self._mirror):
-            if base is not None and base.is_dir():
-                for root in base.glob(f"*_{record}"):
-                    return root
-        return None
-
-    def _last_head(self) -> str:
-        """The head of the record before: from the disk that was written last (a full or lost one has an older)."""
-        kept = [base / LAST_HEAD for base in (self._primary, self._mirror) if base is not None]
-        there = [path for path in kept if path.exists()]
-        if not there:
-            return FIRST_PREV
-        return max(there, key=lambda path: path.stat().st_mtime_ns).read_text(encoding="ascii").strip() or FIRST_PREV
-
-    def _keep_head(self, head: Head) -> None:
-        for base in (self._primary, self._mirror):
-            if base is not None and base.is_dir():
-                with contextlib.suppress(OSError):  # a full disk; the other one has it
-                    put_file(base / LAST_HEAD, (head.sha256 + "\n").encode())
 
 
 def _append(path: Path, data: bytes) -> None:
