@@ -8,14 +8,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import recorder, verify
+from bench import full_room, recorder, verify
 from bench.result import Measurement, Result, machine
 
 MEASUREMENTS: dict[str, Measurement] = {
     "raw-camera": recorder.raw_camera,
     "network-camera": recorder.network_camera,
-    "full-room": recorder.full_room,
+    "full-room": full_room.full_room,
     "start": recorder.start_to_disk,
+    "ready": recorder.ready,
+    "memory": full_room.memory_over_an_hour,
     "verify": verify.measure,
 }
 RESULTS = Path(__file__).with_name("results.json")

@@ -62,8 +62,8 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-def rss_mib(pid: int) -> float:
-    """Resident memory of a process that is its own."""
+def pss_mib(pid: int) -> float:
+    """Resident memory of a process, with its share of what it has in common with others (PSS)."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024

@@ -14,6 +14,8 @@ import structlog
 from provisioning.room import RoomConfig
 from recorder import session as rules
 from recorder.alarms import Alarms
+from recorder.child_entries import entry_of
+from recorder.child_guard import ChildGuard
 from recorder.child_process import ChildOwner, ChildProcess
 from recorder.children_plan import INGEST, WATCH, expected_tracks, plans
 from recorder.clock import StepDetector, clock_state, mono_us, utc_us
@@ -21,18 +23,12 @@ from recorder.commit import CommitReport
 from recorder.contract import child, control
 from recorder.open_session import OpenSession
 from recorder.record import entries, layout
-from recorder.record.entries import Entry
 from recorder.room_view import RoomView
 from recorder.running import RunningSession
 from recorder.session_store import SessionStore
 
 log = structlog.get_logger()
 
-SILENT_CHILD_S = 1.5
-"""A device that delivers nothing for so long is frozen: its child is killed, and the alarm is on within 2 s."""
-OPENING_S = 15.0
-"""How long a device may take to open before its child is started again."""
-MUTE_ACKNOWLEDGED_S = 0.5
 PARTS_CLOSED_S = 1.2
 PREROLL_S = 10
 WATCH_CODES = frozenset({"silent", "clipped", "frozen", "black", "unreadable", "late", "room_silent"})
@@ -55,12 +51,14 @@ class Recorder(ChildOwner):
         self._closing = False
         self._ending = False
         self._preroll = False
-        self._muting: dict[str, float] = {}
+        self._remote: dict[str, child.TrackOpened] = {}
+        """The participants' tracks that are open, whether a session runs or not."""
         self._steps = StepDetector()
         self._commits_us: deque[int] = deque(maxlen=240)
         self._lock = asyncio.Lock()
         self._latency_us = {device.id: device.latency_us for device in (*config.camera, *config.microphone)}
         self.children = {plan.name: ChildProcess(plan, str(run_dir), self) for plan in plans(config, bus_uids)}
+        self._guard = ChildGuard(self.children)
         for process in self.children.values():
             for name, kind in expected_tracks(process.plan).items():
                 self._view.add(name, kind, process.plan.name)
@@ -100,7 +98,7 @@ class Recorder(ChildOwner):
 
         while True:
             await asyncio.sleep(0.1)
-            self._watch_children(loop.time())
+            self._guard.look(loop.time(), muted=self.state in rules.DROPPING)
             if is_due("look", 1.0) and looking.done():
                 looking = asyncio.create_task(self._store.room_disks.look())
             if self._open is None or self._session is None:
@@ -141,9 +139,9 @@ class Recorder(ChildOwner):
             if isinstance(request, control.PauseRequest):
                 session.pause(request, now_us)
                 if request.state in rules.DROPPING:
-                    self._mute(on=True)
+                    self._guard.mute(on=True)
             elif isinstance(request, control.ResumeRequest):
-                self._mute(on=False)
+                self._guard.mute(on=False)
                 session.resume(request.actor, now_us)
             elif isinstance(request, control.AddNote):
                 at_us = session.clock.t_us(now_us) if request.at_us is None else request.at_us
@@ -200,7 +198,11 @@ class Recorder(ChildOwner):
             if process.opened is not None and process.plan.module != INGEST:
                 session.add_tracks(process.plan.name, process.opened.tracks, continuous=process.opened.continuous)
                 session.start_device(process.plan.name, from_us)
-            elif process.opened is None:
+            elif process.opened is not None:
+                for remote in self._remote.values():
+                    self._record_participant(session, process, remote)
+                session.start_device(process.plan.name, now_us)
+            else:
                 missing = expected_tracks(process.plan)
                 session.add_tracks(process.plan.name, missing, continuous=True)
                 for name in missing:
@@ -220,7 +222,7 @@ class Recorder(ChildOwner):
             for track in session.tracks.values():
                 session.journal(*track.paused(session.clock.t_us(now_us)))
         elif session.state in rules.DROPPING:
-            self._mute(on=False)
+            self._guard.mute(on=False)
         session.end_pause(request.actor, now_us)
         self._closing = True
         try:
@@ -287,23 +289,29 @@ class Recorder(ChildOwner):
             self._device_opened(process, message)
         elif isinstance(message, child.Muted):
             if message.on:
-                self._muting.pop(process.plan.name, None)
+                self._guard.confirmed(process.plan.name)
         elif isinstance(message, child.Finding):
             self._alarm(message.code, message.track, on=message.on, detail=message.detail)
         elif isinstance(message, child.TrackOpened | child.TrackClosed):
             self._participant(process, message)
         else:
+            if isinstance(message, child.DriftMeasured):
+                self._view.take(message)
+            elif isinstance(message, child.Refused):
+                log.warning("refused at ingest", what=message.what, detail=message.detail)
             self._journal_of(message)
 
     def on_ended(self, process: ChildProcess, cause: str, detail: str) -> None:
         """Note a dead child: a gap and an alarm for each of its tracks, while all others go on."""
-        self._muting.pop(process.plan.name, None)
+        self._guard.confirmed(process.plan.name)
         if self._ending:
             return
         log.warning("child ended", child=process.plan.name, cause=cause, detail=detail)
-        tracks = self._view.of_device(process.plan.name)
         if self._session is not None:
             self._session.device_lost(process.plan.name, cause, detail)
+        if process.plan.module == INGEST:
+            self._forget_participants()
+        tracks = self._view.of_device(process.plan.name)
         for track in tracks or [process.plan.name]:
             self._alarm("source_lost", track, on=True, detail=f"{cause}: {detail}")
 
@@ -326,75 +334,41 @@ class Recorder(ChildOwner):
             session.start_device(name, mono_us())
 
     def _participant(self, process: ChildProcess, message: child.TrackOpened | child.TrackClosed) -> None:
+        """A participant's track begins or ends; one that is there before the session is in the record from its start."""
         session = self._session
-        if session is None:
-            return
         if isinstance(message, child.TrackOpened):
+            self._remote[message.track] = message
             self._view.add(message.track, message.kind, process.plan.name)
-            session.add_tracks(process.plan.name, {message.track: message.kind}, continuous=False)
-            session.journal(
-                entries.Event(
-                    source="ingest", name="track_opened", track=message.track, data={"kind": message.kind, "label": message.label}
-                )
-            )
-            if session.state == "open":
-                session.start_device(process.plan.name, mono_us(), only=message.track)
+            if session is not None:
+                self._record_participant(session, process, message)
+                if session.state == "open":
+                    session.start_device(process.plan.name, mono_us(), only=message.track)
         else:
-            session.journal(
-                entries.Event(
-                    source="ingest", name="track_closed", track=message.track, data={"cause": message.cause, "detail": message.detail}
-                )
-            )
-            session.forget_track(message.track)
+            self._remote.pop(message.track, None)
             self._view.forget(message.track)
+            if session is not None:
+                session.forget_track(message.track)
+                self._journal_of(message)
+
+    def _forget_participants(self) -> None:
+        """The child that took their media is gone, and with it every connection; they come back as new tracks."""
+        for track in self._remote:
+            self._view.forget(track)
+            if self._session is not None:
+                self._session.forget_track(track)
+        self._remote.clear()
+
+    def _record_participant(self, session: RunningSession, process: ChildProcess, message: child.TrackOpened) -> None:
+        session.add_tracks(process.plan.name, {message.track: message.kind}, continuous=False)
+        self._journal_of(message)
 
     def _journal_of(self, message: child.Message) -> None:
-        """Entries that a child's message becomes while a session runs."""
-        entry: Entry | None = None
-        if isinstance(message, child.DriftMeasured):
-            self._view.take(message)
-            entry = entries.Drift(
-                track=message.track,
-                media_us=message.media_us,
-                mono=message.mono_us,
-                drift_ppb=message.drift_ppb,
-                error_us=message.error_us,
-            )
-        elif isinstance(message, child.SenderReportSeen) and self._session is not None:
-            at_us = self._session.clock.t_us(message.mono_us)
-            entry = entries.SenderReport(track=message.track, media_us=at_us, ntp_us=message.ntp_us)
-        elif isinstance(message, child.QualityEvent):
-            entry = entries.Event(source="ingest", name=message.name, track=message.track, data=dict(message.data))
-        elif isinstance(message, child.Refused):
-            log.warning("refused at ingest", what=message.what, detail=message.detail)
-            entry = entries.Event(
-                source="ingest", name="refused", track="", data={"what": message.what[:80], "detail": message.detail[:200]}
-            )
-        if entry is not None and self._session is not None:
-            self._session.journal(entry)
+        if self._session is not None:
+            entry = entry_of(message, self._session.clock)
+            if entry is not None:
+                self._session.journal(entry)
 
     # what the clock asks for
-
-    def _watch_children(self, now_s: float) -> None:
-        for name, process in self.children.items():
-            limit_s = OPENING_S if process.opened is None else SILENT_CHILD_S
-            quiet = process.opened is not None and (not process.opened.continuous or process.plan.module == WATCH)
-            muted = self.state in rules.DROPPING
-            if process.pid is not None and not quiet and not muted and now_s - process.last_word_s > limit_s:
-                process.last_word_s = now_s
-                process.kill("frozen", f"nothing came for {limit_s:g} s; the device or its driver hangs")
-            if name in self._muting and now_s > self._muting[name]:
-                del self._muting[name]
-                process.kill("not_muted", "did not confirm in time that it drops what it hears; it was stopped by force")
-
-    def _mute(self, *, on: bool) -> None:
-        deadline_s = asyncio.get_running_loop().time() + MUTE_ACKNOWLEDGED_S
-        for name, process in self.children.items():
-            if process.plan.module == WATCH:
-                continue
-            if process.send(child.Mute(on=on)) and on:
-                self._muting[name] = deadline_s
-            process.last_word_s = asyncio.get_running_loop().time()
 
     def _watch_disk(self) -> None:
         if self._open is None:

@@ -127,6 +127,17 @@ class Room:
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
         return [int(pid) for pid in listed.split()]
 
+    def holder_of(self, socket_path: Path) -> int:
+        """Process id of the child that serves this socket."""
+        for line in Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()[1:]:
+            fields = line.split()
+            if len(fields) == 8 and fields[7] == str(socket_path):
+                inode = f"socket:[{fields[6]}]"
+                for pid in self.children():
+                    if any(str(link.readlink()) == inode for link in Path(f"/proc/{pid}/fd").iterdir()):
+                        return pid
+        raise AssertionError(f"nobody serves {socket_path}")
+
     def verify(self, record: Path, *more: str) -> subprocess.CompletedProcess[str]:
         """``courtroom verify`` with the room's root."""
         command = [sys.executable, "-m", "agent.cli", "verify", str(record), "--ca", str(self.keys.root), *more]

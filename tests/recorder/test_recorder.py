@@ -80,7 +80,7 @@ def test_a_killed_child_leaves_a_gap_with_its_cause_and_every_other_track_goes_o
         it.wait_live("cam", "judge")
         record = it.begin()
         it.recorded(1)
-        victim = child_of(it, "mic")
+        victim = it.holder_of(it.run_dir / "bus" / "judge.pcm.sock")
         os.kill(victim, signal.SIGKILL)
         it.wait(lambda status: any(alarm.track == "judge" for alarm in status.alarms), "the alarm", timeout_s=2)
         it.wait(lambda status: not status.alarms, "the device's return")
@@ -100,7 +100,7 @@ def test_a_child_that_hangs_is_killed_and_the_alarm_comes_within_two_seconds(tmp
         it.wait_live("cam", "judge")
         record = it.begin()
         it.recorded(1)
-        os.kill(child_of(it, "cam"), signal.SIGSTOP)
+        os.kill(it.holder_of(it.run_dir / "bus" / "cam.sock"), signal.SIGSTOP)
         it.wait(lambda status: any(alarm.track == "cam" for alarm in status.alarms), "the alarm", timeout_s=2.5)
         it.wait(lambda status: not status.alarms, "the camera's return")
         it.stop()
@@ -245,24 +245,6 @@ def numbers_now() -> int:
     import time
 
     return time.monotonic_ns() // 1000 * 25 // 1_000_000
-
-
-def child_of(it: Room, name: str) -> int:
-    """Process id of the child that serves the bus sockets of this device (its own are found by what it holds open)."""
-    inode = socket_inode(it.run_dir / "bus" / {"cam": "cam.sock", "mic": "judge.pcm.sock"}[name])
-    for pid in it.children():
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            if str(link.readlink()) == f"socket:[{inode}]":
-                return pid
-    raise AssertionError(name)
-
-
-def socket_inode(path: Path) -> int:
-    for line in Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()[1:]:
-        fields = line.split()
-        if len(fields) == 8 and fields[7] == str(path):
-            return int(fields[6])
-    raise AssertionError(path)
 
 
 def whole_chain(record: Path) -> bool:
