@@ -17,6 +17,8 @@ SLEW = 0.1
 TOLD_WITHIN_US = 10_000_000
 BACKWARDS_US = 5_000_000
 """Lines are journaled in the order in which they were put, which is not quite that of their times."""
+_COMMON = (entries.Frag, entries.Checkpoint)
+"""Nearly all lines of a journal are of these."""
 
 
 @dataclass(slots=True)
@@ -47,7 +49,7 @@ class ClockCheck:
             and line.mono_us >= self._mono_us
             and line.t_us == line.mono_us - origin_us
             and -JUMP_US <= line.utc_us - line.mono_us - base_us <= JUMP_US
-            and isinstance(entry, entries.Frag | entries.Checkpoint)
+            and isinstance(entry, _COMMON)
         ):
             self._base_us, self._mono_us = line.utc_us - line.mono_us, line.mono_us
             return  # nearly all lines: nothing to find out

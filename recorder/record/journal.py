@@ -8,7 +8,7 @@ import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Any, Union, cast, get_args
+from typing import Annotated, Any, Union, cast, get_args
 
 import msgspec
 
@@ -27,8 +27,7 @@ class JournalError(ValueError):
         self.kind = kind
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """Where the chain stands: the last line's number and the SHA-256 (hex) of its raw bytes."""
 
     at: int
@@ -99,11 +98,16 @@ def read_line(raw: bytes, head: Head) -> tuple[Line, AnyEntry, Head]:
 
 
 _long_number = re.compile(rb"[:,\[]-?(?:[0-9]{17}|9[0-9]{15})")  # what may reach 2^53; a text that looks so costs no more than time
-_line_fields: list[tuple[str, Any]] = [(name, str if name == "prev" else int) for name in sorted(LINE_FIELDS)]
-_flat_types = tuple(
-    msgspec.defstruct(
+_Bounded = Annotated[int, msgspec.Meta(ge=-canonical.MAX_INTEGER, le=canonical.MAX_INTEGER)]
+_line_fields: list[tuple[str, Any]] = [(name, str if name == "prev" else _Bounded) for name in sorted(LINE_FIELDS)]
+
+
+def _flat(entry: type[Entry]) -> type[msgspec.Struct]:
+    """The entry's type with the line's fields, its own integers held to what a line may say."""
+    bounded = [(item.name, _Bounded) for item in msgspec.structs.fields(entry) if item.type is int]
+    return msgspec.defstruct(
         f"{entry.__name__}Line",
-        _line_fields,
+        [*_line_fields, *bounded],
         bases=(entry,),
         tag_field="type",
         tag=entry.__struct_config__.tag,
@@ -111,8 +115,15 @@ _flat_types = tuple(
         kw_only=True,
         forbid_unknown_fields=True,
     )
-    for entry in cast(tuple[type[Entry], ...], get_args(AnyEntry))
+
+
+_flat_types = tuple(_flat(entry) for entry in cast(tuple[type[Entry], ...], get_args(AnyEntry)))
+_plain_types = tuple(
+    flat
+    for flat, entry in zip(_flat_types, get_args(AnyEntry), strict=True)
+    if all(item.type in {int, str, bool} for item in msgspec.structs.fields(entry))
 )
+"""Types whose every integer is bounded; in the others numbers lie deeper."""
 _flat_decoder: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder(Union[_flat_types])  # noqa: UP007 - the types are made at run time
 _flat_encoder = msgspec.json.Encoder(order="sorted")
 
@@ -136,7 +147,7 @@ def read_line_fast(raw: bytes, head: Head) -> tuple[Line, AnyEntry, Head]:
         and flat.prev == head.sha256
         and flat.v == FORMAT_VERSION
         and len(raw) <= MAX_LINE_BYTES
-        and _long_number.search(raw) is None
+        and (isinstance(flat, _plain_types) or _long_number.search(raw) is None)
         and _flat_encoder.encode(flat) == raw
         and (raw.isascii() or unicodedata.is_normalized("NFC", raw.decode()))
     )

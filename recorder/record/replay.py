@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from recorder.record import entries, layout
 from recorder.record.entries import AnyEntry, Line
 from recorder.record.story import Story
 from recorder.record.verdict import Findings, TrackSum
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """A run of a file's bytes and their SHA-256 (hex); ``what`` is ``frag``, ``torn``, ``abandoned`` or ``damaged``."""
 
     off: int

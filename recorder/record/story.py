@@ -12,6 +12,8 @@ MARGIN_US = 1_500_000
 """By how much media may end before, or begin after, the interval that explains its absence (devices start with a keyframe)."""
 ALIVE_US = 15_000_000
 """The recorder says at least every 10 s that it is there while nothing is recorded."""
+_COMMON = (entries.Frag, entries.Checkpoint)
+"""Nearly all lines of a journal are of these."""
 
 
 @dataclass(slots=True)
@@ -39,8 +41,8 @@ class Story:
 
     def take(self, line: Line, entry: AnyEntry) -> None:
         """Look at the next entry."""
-        if self._pause is None and isinstance(entry, entries.Frag | entries.Checkpoint):
-            return  # nearly all lines of a journal; they tell nothing here
+        if self._pause is None and isinstance(entry, _COMMON):
+            return  # they tell nothing here
         place = f"entry {line.seq}"
         if self._pause is not None and line.t_us - self._last_us > ALIVE_US and not isinstance(entry, entries.Recovered):
             text = f"nothing says that the recorder was there for {(line.t_us - self._last_us) / 1e6:.0f} s of the pause"
