@@ -1,5 +1,6 @@
 """Cameras of the kernel (Video4Linux2): raw pictures, Motion JPEG or H.264, stamped by the kernel on CLOCK_MONOTONIC."""
 
+import errno
 import time
 from collections.abc import Mapping
 from fractions import Fraction
@@ -14,7 +15,7 @@ def open(stanza: Mapping[str, Any]) -> "V4l2Source":  # noqa: A001 - the drivers
     """Open the camera at the stanza's ``path`` with ``format``, ``width``, ``height`` and ``fps``; ``record = "h264"`` decodes Motion JPEG.
 
     Raises:
-        SourceLostError: ``missing`` when it is not plugged in, ``format`` when it cannot do this.
+        SourceLostError: ``missing`` when it is not plugged in, ``format`` when it cannot do this, else ``error``.
     """
     path, name = stanza["path"], stanza["format"]
     options = {
@@ -25,9 +26,23 @@ def open(stanza: Mapping[str, Any]) -> "V4l2Source":  # noqa: A001 - the drivers
     try:
         container = av.open(path, format="v4l2", options=options)
     except av.FFmpegError as error:
-        cause: LossCause = "missing" if isinstance(error, av.error.FileNotFoundError) else "format"
-        raise SourceLostError(cause, f"{path}: {error.strerror}; `courtroom devices` lists what it can do") from error
+        cause, remedy = _WHY_NOT_OPEN.get(error.errno or 0, _UNFIT)
+        raise SourceLostError(cause, f"{path}: {error.strerror}; {remedy}") from error
     return V4l2Source(container, path, stanza)
+
+
+_NOT_THERE: tuple[LossCause, str] = ("missing", "is it plugged in? `courtroom devices` lists what is")
+_NOT_ALLOWED: tuple[LossCause, str] = ("error", "the udev rule in systemd/ gives cameras to the recorder's user")
+_UNFIT: tuple[LossCause, str] = ("format", "`courtroom devices` lists what it can do")
+_WHY_NOT_OPEN: dict[int, tuple[LossCause, str]] = {
+    errno.ENOENT: _NOT_THERE,
+    errno.ENODEV: _NOT_THERE,
+    errno.ENXIO: _NOT_THERE,
+    errno.EBUSY: ("error", "another program holds it"),
+    errno.EACCES: _NOT_ALLOWED,
+    errno.EPERM: _NOT_ALLOWED,
+    errno.EIO: ("error", "unplug it and plug it in again"),
+}
 
 
 class V4l2Source:
@@ -59,16 +74,25 @@ class V4l2Source:
             try:
                 packet = next(self._packets, None)
             except av.FFmpegError as error:
-                raise SourceLostError("unplugged", f"{self.address}: {error.strerror}") from error
-            if packet is None or packet.size == 0:
+                raise SourceLostError("unplugged", f"{self.address}: the camera has gone or failed ({error.strerror})") from error
+            if packet is None or packet.pts is None or packet.time_base is None:
+                # PyAV ends a stream by a packet without time and content.
                 raise SourceLostError("eof", f"{self.address}: the camera ended the stream")
-            if packet.pts is None or packet.time_base is None:
+            if packet.size == 0:
+                # A buffer that the driver marks as corrupted (V4L2_BUF_FLAG_ERROR), as a USB camera's now and then is: FFmpeg empties it.
+                # The next one is whole; the hole in the times counts the lost picture.
                 continue
             arrival_us = time.monotonic_ns() // 1000
             device_us = round(packet.pts * packet.time_base * 1_000_000)
             if not self._decode:
                 return Encoded(stream="video", packet=packet, device_us=device_us, arrival_us=arrival_us)
-            frames = self._stream.codec_context.decode(packet)
+            try:
+                frames = self._stream.codec_context.decode(packet)
+            except av.error.InvalidDataError:
+                continue  # a Motion JPEG picture that came broken is lost alone
+            except av.FFmpegError as error:
+                detail = f"{self.address}: its pictures cannot be decoded ({error.strerror}); take a size that `courtroom devices` lists"
+                raise SourceLostError("format", detail) from error
             if frames:
                 self._sequence += 1
                 return Picture(stream="video", frame=frames[0], device_us=device_us, arrival_us=arrival_us, sequence=self._sequence)
