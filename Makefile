@@ -10,7 +10,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Install what the agent needs: Debian packages, .venv, Python packages by hash
@@ -22,6 +22,11 @@ setup-test: ## The same, and what the tests need
 	@[ "$(SETUP_DEBIAN)" = no ] || scripts/setup-debian test
 	@scripts/setup-python
 
+.PHONY: setup-test-long
+setup-test-long: ## The same, and what the long tests need: QEMU
+	@[ "$(SETUP_DEBIAN)" = no ] || scripts/setup-debian long
+	@scripts/setup-python
+
 .PHONY: demo
 demo: setup ## Record a short hearing, seal it, verify it, tamper a copy and see it caught
 	@$(BIN)/courtroom demo $(ARGS)
@@ -31,7 +36,7 @@ test: setup-test ## All tests but the long ones (ARGS="-k name" to choose)
 	@$(BIN)/python -m pytest -m "not long" $(ARGS)
 
 .PHONY: test-long
-test-long: setup-test ## The tests that take minutes: 100 kills, 20 power cuts, faults, an hour's memory
+test-long: setup-test-long ## The tests that take minutes: kills, power cuts, faults, an hour's memory, a virtual machine (as root)
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
 .PHONY: lint
