@@ -22,10 +22,12 @@ from recorder.clock import StepDetector, clock_state, mono_us, utc_us
 from recorder.commit import CommitReport
 from recorder.contract import child, control
 from recorder.open_session import OpenSession
-from recorder.record import entries, layout
+from recorder.participants import Participants
+from recorder.record import entries
 from recorder.room_view import RoomView
 from recorder.running import RunningSession
 from recorder.session_store import SessionStore
+from recorder.watch_link import WatchLink
 
 log = structlog.get_logger()
 
@@ -51,14 +53,14 @@ class Recorder(ChildOwner):
         self._closing = False
         self._ending = False
         self._preroll = False
-        self._remote: dict[str, child.TrackOpened] = {}
-        """The participants' tracks that are open, whether a session runs or not."""
+        self._participants = Participants(self._view, mono_us)
         self._steps = StepDetector()
         self._commits_us: deque[int] = deque(maxlen=240)
         self._lock = asyncio.Lock()
         self._latency_us = {device.id: device.latency_us for device in (*config.camera, *config.microphone)}
         self.children = {plan.name: ChildProcess(plan, str(run_dir), self) for plan in plans(config, bus_uids)}
         self._guard = ChildGuard(self.children)
+        self._watch = WatchLink(self.children.get("watch"))
         for process in self.children.values():
             for name, kind in expected_tracks(process.plan).items():
                 self._view.add(name, kind, process.plan.name)
@@ -199,9 +201,7 @@ class Recorder(ChildOwner):
                 session.add_tracks(process.plan.name, process.opened.tracks, continuous=process.opened.continuous)
                 session.start_device(process.plan.name, from_us)
             elif process.opened is not None:
-                for remote in self._remote.values():
-                    self._record_participant(session, process, remote)
-                session.start_device(process.plan.name, now_us)
+                self._participants.begin(session, process.plan.name)
             else:
                 missing = expected_tracks(process.plan)
                 session.add_tracks(process.plan.name, missing, continuous=True)
@@ -281,7 +281,7 @@ class Recorder(ChildOwner):
         elif isinstance(message, child.Init):
             if session is not None:
                 session.take_init(message, body)
-                self._tell_watch_part(session, message)
+                self._watch.part(session, message)
         elif isinstance(message, child.PartEnded):
             if session is not None:
                 session.part_ended(message)
@@ -292,8 +292,10 @@ class Recorder(ChildOwner):
                 self._guard.confirmed(process.plan.name)
         elif isinstance(message, child.Finding):
             self._alarm(message.code, message.track, on=message.on, detail=message.detail)
-        elif isinstance(message, child.TrackOpened | child.TrackClosed):
-            self._participant(process, message)
+        elif isinstance(message, child.TrackOpened):
+            self._participants.opened(message, process.plan.name, session)
+        elif isinstance(message, child.TrackClosed):
+            self._participants.closed(message, session)
         else:
             if isinstance(message, child.DriftMeasured):
                 self._view.take(message)
@@ -310,7 +312,7 @@ class Recorder(ChildOwner):
         if self._session is not None:
             self._session.device_lost(process.plan.name, cause, detail)
         if process.plan.module == INGEST:
-            self._forget_participants()
+            self._participants.gone(self._session)
         tracks = self._view.of_device(process.plan.name)
         for track in tracks or [process.plan.name]:
             self._alarm("source_lost", track, on=True, detail=f"{cause}: {detail}")
@@ -333,35 +335,6 @@ class Recorder(ChildOwner):
         if session.state == "open":
             session.start_device(name, mono_us())
 
-    def _participant(self, process: ChildProcess, message: child.TrackOpened | child.TrackClosed) -> None:
-        """A participant's track begins or ends; one that is there before the session is in the record from its start."""
-        session = self._session
-        if isinstance(message, child.TrackOpened):
-            self._remote[message.track] = message
-            self._view.add(message.track, message.kind, process.plan.name)
-            if session is not None:
-                self._record_participant(session, process, message)
-                if session.state == "open":
-                    session.start_device(process.plan.name, mono_us(), only=message.track)
-        else:
-            self._remote.pop(message.track, None)
-            self._view.forget(message.track)
-            if session is not None:
-                session.forget_track(message.track)
-                self._journal_of(message)
-
-    def _forget_participants(self) -> None:
-        """The child that took their media is gone, and with it every connection; they come back as new tracks."""
-        for track in self._remote:
-            self._view.forget(track)
-            if self._session is not None:
-                self._session.forget_track(track)
-        self._remote.clear()
-
-    def _record_participant(self, session: RunningSession, process: ChildProcess, message: child.TrackOpened) -> None:
-        session.add_tracks(process.plan.name, {message.track: message.kind}, continuous=False)
-        self._journal_of(message)
-
     def _journal_of(self, message: child.Message) -> None:
         if self._session is not None:
             entry = entry_of(message, self._session.clock)
@@ -382,17 +355,10 @@ class Recorder(ChildOwner):
 
     def _on_commit(self, report: CommitReport) -> None:
         self._commits_us.append(report.duration_us)
-        watch = self.children.get("watch")
-        root = self._open.committer.disk.root if self._open is not None else ""
         for done in report.committed:
             self._view.written(done.track, done.len, done.dur_us)
-            if watch is not None:
-                watch.send(
-                    child.WatchCommitted(
-                        track=done.track, part=done.part, path=f"{root}/{done.path}", off=done.off, len=done.len, t0=done.t0, dur=done.dur
-                    ),
-                    droppable=True,
-                )
+        if self._open is not None:
+            self._watch.committed(self._open.committer.disk.root, report.committed)
 
     def _on_trouble(self, code: str, detail: str, on: bool) -> None:
         self._alarm(code, "", on=on, detail=detail)
@@ -419,13 +385,6 @@ class Recorder(ChildOwner):
             for name, process in self.children.items()
             if process.opened is not None and process.plan.module != WATCH
         ]
-
-    def _tell_watch_part(self, session: RunningSession, message: child.Init) -> None:
-        watch, part = self.children.get("watch"), session.parts.get((message.track, message.part))
-        if watch is None or part is None:
-            return
-        path = f"{session.path}/{layout.init_file(message.track, message.part)}"
-        watch.send(child.WatchPart(track=message.track, kind=message.kind, part=message.part, init_path=path, key=part.key))
 
     def _send(self, device: str, message: child.Message) -> bool:
         process = self.children.get(device)
