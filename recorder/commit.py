@@ -3,10 +3,10 @@
 Each 250 ms (at once where something urgent happened) it takes what the core has put, and makes it durable in this order: media keys; media;
 then one append of the journal's lines. A line is on the disk only after the bytes that it speaks of.
 
-Where a disk fails, the mirror takes over if it is in step. Else media is written again in new segments, for a file whose sync failed is
-never trusted again; and lines, which may have reached the disk although the sync failed, are written again byte for byte: at the same place
-on a disk that was full, else in the next journal file. Other lines under the same numbers would be a second chain. Until something takes
-the round it waits in memory, and is tried again each second.
+Where a disk fails, the other one takes over if it is in step (``disk_pair``). Else media is written again in new segments, for a file whose
+sync failed is never trusted again; and lines, which may have reached the disk although the sync failed, are written again byte for byte: at
+the same place on a disk that was full, else in the next journal file. Other lines under the same numbers would be a second chain. Until
+something takes the round it waits in memory, and is tried again each second, on whichever disk holds all that was committed.
 """
 
 import contextlib
@@ -15,25 +15,24 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Literal
 
 import structlog
 
 from recorder.clock import mono_us
 from recorder.contract import child
-from recorder.disk import Disk
+from recorder.disk import Disk, DiskName
+from recorder.disk_pair import DiskPair, Trouble
+from recorder.given_up import GivenUp
 from recorder.ledger import CloseItem, Committed, EntryItem, FragmentItem, InitItem, Item, KeyItem, Ledger, Round
 from recorder.mirror import Mirror
 from recorder.record import entries
 from recorder.record.entries import Entry, TrackTotal
 from recorder.record.journal import Head, Times
-from recorder.storage import Ballast
 
 log = structlog.get_logger()
 
 PERIOD_S = 0.25
 RETRY_S = 1.0
-TAKE_LEAD_S = 2.0
 LOOK_FOR_ROOM_US = 5_000_000
 
 
@@ -47,40 +46,21 @@ class CommitReport:
     duration_us: int
 
 
-@dataclass(slots=True)
-class _Lost:
-    """Fragments of a track that were given up because the disk took nothing for too long."""
-
-    fragments: int
-    bytes: int
-    from_us: int
-    to_us: int
-
-
-Trouble = Callable[[str, str, bool], None]
-"""Called with an alarm's code, its words, and whether it is on."""
-
-
 class Committer:
-    """Writes one record. ``put_*`` never wait; callbacks come from the committer's thread."""
+    """Writes one record on ``disk``, and on ``other`` behind it. ``put_*`` never wait; callbacks come from threads of its own."""
 
     def __init__(
         self,
         disk: Disk,
         ledger: Ledger,
         *,
-        mirror: Mirror | None,
-        ballast: Ballast | None,
+        other: Disk | None,
         memory_bytes: int,
         now: Callable[[], Times],
         on_commit: Callable[[CommitReport], None],
         on_trouble: Trouble,
     ) -> None:
-        self.disk = disk
-        self.mirror = mirror
-        self.lead: Literal["primary", "mirror"] = "primary"
         self._ledger = ledger
-        self._ballast = ballast
         self._memory_bytes = memory_bytes
         self._now = now
         self._on_commit = on_commit
@@ -92,20 +72,43 @@ class Committer:
         """The round's media is durable; these lines of it, and no others, must follow."""
         self._rolled = False
         self._queued_bytes = 0
-        self._lost: dict[str, _Lost] = {}
+        self._given_up = GivenUp()
         self._wake = threading.Condition()
         self._urgent = False
         self._closing = False
+        self._sealed = False
         self._flushes: list[Future[None]] = []
         self._batch_flushes: list[Future[None]] = []
         self._failing = False
         self._full = False
         self._look_again_us = 0
+        self._pair = DiskPair(disk, other, memory_bytes, self._journal_disk, on_trouble)
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Begin to write, and, when the first line is put, to let the other disk follow."""
+        self._pair.leads(self._ledger.files())
         self._thread.start()
+
+    @property
+    def disk(self) -> Disk:
+        """The disk that leads."""
+        return self._pair.leader
+
+    @property
+    def lead(self) -> DiskName:
+        """Name of the disk that leads."""
+        return self._pair.leader.name
+
+    @property
+    def mirror(self) -> Mirror | None:
+        """The disk that follows."""
+        return self._pair.follower
+
+    @property
+    def failing(self) -> bool:
+        """Nothing takes the present round; it waits in memory."""
+        return self._failing
 
     @property
     def head(self) -> Head:
@@ -128,7 +131,7 @@ class Committer:
         """Store a fragment; where the disk took nothing until memory was used up, it is given up, and the journal says so."""
         with self._wake:
             if self._queued_bytes + len(data) > self._memory_bytes:
-                self._give_up(message, len(data))
+                self._given_up.add(message, len(data))
                 return
             self._queued_bytes += len(data)
         self._put(FragmentItem(message, data, times), urgent=urgent)
@@ -150,6 +153,10 @@ class Committer:
         """The tracks' sums; call after ``close_segments`` and ``flush``."""
         return self._ledger.totals()
 
+    def prove(self) -> str:
+        """In words, how the copy on the disk that follows stands against the record; blocks for some seconds at most."""
+        return "none" if self.mirror is None else self.mirror.prove()
+
     def close(self) -> str:
         """Commit what is left, end the thread and the mirror; returns in words how the mirror stands."""
         with self._wake:
@@ -163,18 +170,13 @@ class Committer:
 
     def _put(self, item: Item, *, urgent: bool = False) -> None:
         with self._wake:
+            if self._sealed and not (isinstance(item, EntryItem) and isinstance(item.entry, entries.Checkpoint)):
+                return  # behind the seal stands nothing but its checkpoint: what a disk does from now on is told by the seal's copy
+            self._sealed = self._sealed or (isinstance(item, EntryItem) and isinstance(item.entry, entries.Seal))
             self._items.append(item)
             if urgent:
                 self._urgent = True
                 self._wake.notify()
-
-    def _give_up(self, message: child.Fragment, size_bytes: int) -> None:
-        from_us = message.t0 * 1_000_000 // message.timescale
-        to_us = (message.t0 + message.dur) * 1_000_000 // message.timescale
-        lost = self._lost.setdefault(message.track, _Lost(0, 0, from_us, to_us))
-        lost.fragments += 1
-        lost.bytes += size_bytes
-        lost.to_us = to_us
 
     def _run(self) -> None:
         while True:
@@ -200,6 +202,7 @@ class Committer:
                 continue
             if self._failing:
                 self._failing = False
+                self._pair.hasten(on=False)
                 self._on_trouble("storage_failed", "", False)
                 self._tell_state("working", "writes are taken again")
             with self._wake:
@@ -214,17 +217,9 @@ class Committer:
 
     def _overflow_items(self) -> list[Item]:
         """The lost fragments' entries, once there is room in memory again."""
-        if not self._lost or self._queued_bytes > self._memory_bytes // 2:
+        if self._queued_bytes > self._memory_bytes // 2:
             return []
-        times = self._now()
-        made: list[Item] = [
-            EntryItem(
-                entries.Overflow(track=name, fragments=lost.fragments, bytes=lost.bytes, from_us=lost.from_us, to_us=lost.to_us), times
-            )
-            for name, lost in self._lost.items()
-        ]
-        self._lost.clear()
-        return made
+        return [EntryItem(entry, self._now()) for entry in self._given_up.told()]
 
     def _failed(self, error: OSError) -> None:
         """Nothing takes the round: it waits, and is tried again in a second."""
@@ -232,6 +227,8 @@ class Committer:
             log.error("storage failed", error=str(error))
             self._on_trouble("storage_failed", f"{error.strerror or error}: nothing can be written; make room or change the disk", True)
         self._failing = True
+        self._pair.start()
+        self._pair.hasten(on=True)
 
     def _commit(self) -> None:
         """Make the batch durable.
@@ -246,8 +243,7 @@ class Committer:
         self._half = None
         for path in done.closed:
             self.disk.close(path)
-        if self.mirror is not None:
-            self.mirror.offer(done, self._ledger.sizes)
+        self._pair.committed(done)
         self._on_commit(CommitReport(self._ledger.head, done.committed, done.bytes(), mono_us() - began_us))
 
     def _store_media(self) -> Round:
@@ -264,7 +260,7 @@ class Committer:
         reason = error.strerror or str(error)
         for write in (*failed.keys, *failed.media):
             self._forget(write.path)
-        if self._change_to_mirror(error):
+        if self._change_lead(error):
             return self._store_media()
         if not self._failing:
             self._tell_first(error)
@@ -298,7 +294,7 @@ class Committer:
             self._rolled = True
             self._tell("disk_error", "failed", f"journal: {failure.strerror}; goes on in {self._half.journal.path}")
             return self._store_lines(self._half)
-        if self._change_to_mirror(failure):
+        if self._change_lead(failure):
             self._ledger.restore()
             self._half, self._rolled = None, False
             self._half = self._store_media()
@@ -322,18 +318,13 @@ class Committer:
             self.disk.write(done.journal)
             self.disk.sync([done.journal.path])
 
-    def _change_to_mirror(self, error: OSError) -> bool:
-        """Go on on the second disk, if that holds all that was committed."""
-        if self.mirror is None or not self.mirror.take_lead(TAKE_LEAD_S):
+    def _change_lead(self, error: OSError) -> bool:
+        """Go on on the other disk, if that holds all that was committed."""
+        if not self._pair.change_lead(error.strerror or str(error), full=_is_full(error)):
             return False
-        reason = error.strerror or str(error)
-        log.error("the mirror takes the lead", error=reason)
-        self.disk.close_all()
-        self.disk, self.mirror, self.lead = self.mirror.disk, None, "mirror"
-        self._on_trouble("primary_disk_failed", f"{reason}; the recording goes on on the second disk alone", True)
-        times = self._now()
-        self._put(EntryItem(entries.DiskState(disk="primary", state="full" if _is_full(error) else "failed", detail=reason), times))
-        self._put(EntryItem(entries.DiskState(disk="mirror", state="leads", detail="the recording goes on here"), times))
+        self._full = False
+        for code in ("disk_full", "disk_error"):  # of the disk that led; that it does not any more is an alarm of its own
+            self._on_trouble(code, "", False)
         return True
 
     def _tell_first(self, error: OSError) -> None:
@@ -342,8 +333,8 @@ class Committer:
         if not _is_full(error):
             self._tell("disk_error", "failed", reason)
             return
-        if self._ballast is not None and self.lead == "primary":
-            self._ballast.drop()
+        if self.disk.ballast is not None:
+            self.disk.ballast.drop()
         self._full = True
         self._tell("disk_full", "full", reason)
 
@@ -353,14 +344,8 @@ class Committer:
         if now_us < self._look_again_us:
             return
         self._look_again_us = now_us + LOOK_FOR_ROOM_US
-        if self._ballast is not None and self.lead == "primary":
-            try:
-                free_bytes = self.disk.free_bytes()
-            except OSError as error:
-                log.warning("the disk does not tell its room", error=str(error))
-                return
-            if free_bytes < 2 * self._ballast.size_bytes or not self._ballast.lay():
-                return
+        if not self._pair.regained_room():
+            return
         self._full = False
         self._on_trouble("disk_full", "", False)
 
@@ -379,7 +364,10 @@ class Committer:
         self._tell_state(state, detail)
 
     def _tell_state(self, state: str, detail: str) -> None:
-        self._put(EntryItem(entries.DiskState(disk=self.lead, state=state, detail=detail), self._now()))
+        self._journal_disk(entries.DiskState(disk=self.lead, state=state, detail=detail))
+
+    def _journal_disk(self, entry: entries.DiskState) -> None:
+        self._put(EntryItem(entry, self._now()))
 
 
 def _is_full(error: OSError) -> bool:

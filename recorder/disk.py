@@ -5,7 +5,11 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from recorder.storage import Ballast
+
+DiskName = Literal["primary", "mirror"]
 OPEN_FILES = 256
 """Files kept open at a time; a room of 34 tracks with its mirror stays far below."""
 
@@ -20,10 +24,12 @@ class Write:
 
 
 class Disk:
-    """A record's directory on one disk."""
+    """A record's directory on one disk. ``ballast`` is what that disk gives up for the last entries when it is full."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, name: DiskName = "primary", ballast: Ballast | None = None) -> None:
         self.root = root
+        self.name: DiskName = name
+        self.ballast = ballast
         self._open: OrderedDict[str, int] = OrderedDict()
         self._new_directories: set[Path] = set()
 

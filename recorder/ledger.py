@@ -79,6 +79,14 @@ class Committed:
     dur_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file as it stands after a round: its length, and the SHA-256 of so many bytes (None: an earlier run of the recorder began it)."""
+
+    size_bytes: int
+    sha256: bytes | None
+
+
 @dataclass(slots=True)
 class Round:
     """What one commit writes."""
@@ -93,6 +101,8 @@ class Round:
     """Files to which nothing more is written."""
     already: list[Write] = field(default_factory=list)
     """What the disk that leads took in rounds that failed, and the journal speaks of: another disk must be given it too."""
+    after: dict[str, Stored] = field(default_factory=dict)
+    """The files that the round touches, as they stand after it."""
 
     def bytes(self) -> int:
         """Size of the round."""
@@ -141,6 +151,10 @@ class LedgerState:
     sizes: dict[str, int] = field(default_factory=dict)
     already: list[Write] = field(default_factory=list)
     """See ``Round.already``: what the next round must name."""
+    digests: dict[str, bytes] = field(default_factory=dict)
+    """SHA-256 of files of ``sizes``, over so many bytes, as far as it is known."""
+    journal_hash: Any = None
+    """Running hash of the journal file that is written; None where an earlier run of the recorder began it and nobody hashed it."""
 
     def copied(self) -> "LedgerState":
         """A copy that further writing does not touch."""
@@ -152,14 +166,20 @@ class LedgerState:
             {name: t.copied() for name, t in self.tracks.items()},
             dict(self.sizes),
             list(self.already),
+            dict(self.digests),
+            self.journal_hash.copy() if self.journal_hash is not None else None,
         )
+
+    def stored(self, path: str) -> Stored:
+        """A file as it stands."""
+        return Stored(self.sizes[path], self.digests.get(path))
 
 
 class Ledger:
     """Numbers, offsets and hashes of one record."""
 
     def __init__(self) -> None:
-        self._state = LedgerState()
+        self._state = LedgerState(journal_hash=hashlib.sha256())
         self._before = self._state.copied()
 
     @classmethod
@@ -180,6 +200,10 @@ class Ledger:
         """Length of every file after the last planned round."""
         return self._state.sizes
 
+    def files(self) -> dict[str, Stored]:
+        """Every file after the last planned round."""
+        return {path: self._state.stored(path) for path in self._state.sizes}
+
     def totals(self) -> list[TrackTotal]:
         """The tracks' sums."""
         return [track.total() for _, track in sorted(self._state.tracks.items())]
@@ -198,6 +222,7 @@ class Ledger:
                 done.keys.append(Write(path, 0, item.data))
                 done.closed.append(path)
                 state.sizes[path] = len(item.data)
+                state.digests[path] = hashlib.sha256(item.data).digest()
                 lines.append(
                     chain.line(
                         entries.Key(track=item.track, part=item.part, file=path, len=len(item.data), sha256=_sha256(item.data)), item.times
@@ -216,6 +241,11 @@ class Ledger:
         state.head = chain.head
         state.journal_off += len(data)
         state.sizes[done.journal.path] = state.journal_off
+        if state.journal_hash is not None:
+            state.journal_hash.update(data)
+            state.digests[done.journal.path] = state.journal_hash.digest()
+        touched = {write.path for write in (*done.keys, *done.already, *done.media, done.journal)}
+        done.after = {path: state.stored(path) for path in touched | set(done.closed) if path in state.sizes}
         return done
 
     def restore(self) -> None:
@@ -253,20 +283,27 @@ class Ledger:
                 self._state.already.append(Write(path, track.off, taken))
             track.hash.update(taken)
             track.off += len(taken)
-            self._state.sizes[path] = track.off
+            self._state.sizes[path], self._state.digests[path] = track.off, track.hash.digest()
             items += [EntryItem(closed, times) for closed in self._close(track, Round())]
         return items
 
     def next_journal(self, failed: Round, taken: bytes = b"") -> Round:
         """After a failed sync of the journal: the same lines, in a new journal file. ``taken`` is what the old one took of them."""
-        state = self._state
-        state.sizes[failed.journal.path] = failed.journal.off + len(taken)
+        state, old = self._state, failed.journal.path
+        state.sizes[old] = failed.journal.off + len(taken)
+        state.digests.pop(old, None)
+        if self._before.journal_hash is not None:
+            ended = self._before.journal_hash.copy()
+            ended.update(taken)
+            state.digests[old] = ended.digest()
         state.journal_number += 1
         state.journal_off = len(failed.journal.data)
+        state.journal_hash = hashlib.sha256(failed.journal.data)
         path = layout.journal_file(state.journal_number)
-        state.sizes[path] = state.journal_off
-        already = [*failed.already, Write(failed.journal.path, failed.journal.off, taken)] if taken else failed.already
-        return replace(failed, journal=Write(path, 0, failed.journal.data), already=already)
+        state.sizes[path], state.digests[path] = state.journal_off, state.journal_hash.digest()
+        already = [*failed.already, Write(old, failed.journal.off, taken)] if taken else failed.already
+        after = failed.after | {old: state.stored(old), path: state.stored(path)}
+        return replace(failed, journal=Write(path, 0, failed.journal.data), already=already, after=after)
 
     def _track(self, name: str) -> TrackFiles:
         if name not in self._state.tracks:
@@ -278,6 +315,7 @@ class Ledger:
         track.digests.update(digest.digest())
         track.bytes += len(item.data)
         self._state.sizes[item.entry.file] = len(item.data)
+        self._state.digests[item.entry.file] = digest.digest()
         done.media.append(Write(item.entry.file, 0, item.data))
         done.segments.append(None)
         done.closed.append(item.entry.file)
@@ -315,7 +353,7 @@ class Ledger:
         track.fragments += 1
         track.bytes += len(data)
         track.off += len(data)
-        self._state.sizes[path] = track.off
+        self._state.sizes[path], self._state.digests[path] = track.off, track.hash.digest()
         return lines
 
     def _close(self, track: TrackFiles, done: Round) -> list[Entry]:
@@ -324,6 +362,8 @@ class Ledger:
         path = layout.segment_file(track.name, track.segment)
         entry = entries.Segment(track=track.name, seg=track.segment, file=path, len=track.off, sha256=track.hash.hexdigest())
         track.digests.update(track.hash.digest())
+        if self._state.sizes.get(path) == track.off:  # else a crash took bytes of it that the journal speaks of
+            self._state.digests[path] = track.hash.digest()
         track.segments += 1
         track.segment = None
         done.closed.append(path)

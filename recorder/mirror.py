@@ -1,81 +1,128 @@
-"""The second copy, on another disk, written by a thread of its own so that it never delays the first.
+"""The copy of a record on the disk that follows, written by a thread of its own so that it never delays the disk that leads.
 
-It is handed each round after the primary has committed it. A mirror that fails or falls behind has *left*; it tries to come back each few
-seconds, is caught up from the primary byte for byte, and only then is in step again and may take the lead.
+It is handed each round after the leading disk has committed it. A disk that fails or falls behind has *left*; it tries to come back each
+few seconds, is caught up from the leading disk byte for byte, and only then is in step again and may take the lead. Either disk may follow.
 
 Catching up takes as many passes as it needs: a pass copies what was committed during the one before, and only in the last one, which is
-short, do rounds wait in memory. What the mirror holds and the primary does not (a fork, bytes that the primary lost) is never deleted: such
-a file is set aside under ``.differs``, and where the primary's own file is gone or too short the mirror keeps what it has.
+short, do rounds wait in memory. What this disk holds and the record does not (a fork, bytes that the other disk lost) is never deleted:
+such a file is set aside under ``.differs``, and where the leading disk's own file is gone or too short this disk keeps what it has.
+
+While it is in step and nothing waits, the thread reads back from its disk what it wrote (``read_back``).
 """
 
 import contextlib
-import hashlib
-import os
+import errno
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
 import structlog
 
 from recorder.disk import Disk
-from recorder.ledger import Round
+from recorder.file_copy import DamagedError, Pair, bring, copy_receipts, set_aside, sync_tree
+from recorder.ledger import Round, Stored
+from recorder.read_back import ReadBack, Seen, read_on
+from recorder.record import layout
+from recorder.seal import listed_files
 
 log = structlog.get_logger()
 
 MirrorState = Literal["in_step", "catching_up", "left", "closed"]
 RETRY_S = 3.0
+LONGEST_RETRY_S = 60.0
+"""A disk that leaves again and again soon after it came back is tried ever less often, up to this."""
+IDLE_S = 0.25
+PROVE_S = 3.0
+"""For so long a stop waits for the last bytes to be read back."""
 DIFFERS = ".differs"
 LAST_PASS_BYTES = 8 * 1024 * 1024
 """What may be left to copy when rounds begin to wait in memory: a second of any disk."""
-_COPY_BYTES = 1024 * 1024
+FULL = "no room"
 
 
 class Mirror:
-    """The second copy of one record. Its disk is touched by its own thread alone, until ``take_lead`` hands it over."""
+    """The second copy of one record. Its disk is touched by its own thread alone, until ``take_lead`` hands it over.
 
-    def __init__(self, root: Path, backlog_bytes: int, told: Callable[[MirrorState, str], None]) -> None:
-        self.disk = Disk(root)
+    ``told`` is called with each change of state and its words. ``reserve_bytes`` says how much room beside what it lacks a disk that was
+    full must have before it is used again; ``full``: it led until now, and was full.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        backlog_bytes: int,
+        told: Callable[[MirrorState, str], None],
+        reserve_bytes: Callable[[], int] = lambda: 0,
+        *,
+        full: bool = False,
+    ) -> None:
+        self.disk = disk
         self.state: MirrorState = "left"
         self.detail = "not yet caught up"
+        self.full = full
+        self.files: dict[str, Stored] = {}
+        """What it is to hold: every file as it was committed."""
         self._told = told
+        self._reserve_bytes = reserve_bytes
         self._backlog_bytes = backlog_bytes
         self._rounds: deque[Round] = deque()
-        self._lag_bytes = 0
+        self._queued_bytes = 0
+        self._goal_bytes = 0
+        self._held_bytes = 0
+        self._held: dict[str, int] = {}
         self._follows = False
         """Rounds are kept to be applied: in step, or in the last pass of catching up."""
-        self._sizes: dict[str, int] = {}
-        self._primary: Path | None = None
+        self._urgent = False
+        self._retry_s = RETRY_S
+        self._came_back_s = 0.0
+        self._proving = False
+        self._damaged: set[str] = set()
+        self._journal = ("", Seen())
+        """The journal file that an earlier run began, and what of it is on this disk: so that its further lines can be proven, too."""
+        self._leader = Path()
+        self._read_back = ReadBack(disk.root)
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
 
-    def start(self, primary: Path, sizes: dict[str, int]) -> None:
-        """Begin to follow a primary whose files have these lengths."""
-        self._primary, self._sizes = primary, dict(sizes)
+    def start(self, leader: Path, files: Mapping[str, Stored], *, held: bool = False) -> None:
+        """Begin to follow a leading disk that holds these files; ``held``: this disk led until now and should hold them, too."""
+        self._leader = leader
+        self._aim(files)
+        if held:
+            self._held, self._held_bytes = {path: stored.size_bytes for path, stored in files.items()}, self._goal_bytes
         self._thread.start()
 
     @property
     def lag_bytes(self) -> int:
-        """How far the mirror is behind."""
-        return self._lag_bytes
+        """How much this disk lacks."""
+        return self._goal_bytes - self._held_bytes
 
-    def offer(self, done: Round, sizes: dict[str, int]) -> None:
-        """Take a round that the primary has committed; never waits."""
+    def offer(self, done: Round) -> None:
+        """Take a round that the leading disk has committed; never waits."""
         with self._changed:
-            self._sizes = dict(sizes)
+            self._aim(done.after)
             if not self._follows:
                 return
-            if self._lag_bytes + done.bytes() > self._backlog_bytes:
+            if self._queued_bytes + done.bytes() > self._backlog_bytes:
                 self._leave("it is too slow; it is caught up later")
                 return
             self._rounds.append(done)
-            self._lag_bytes += done.bytes()
+            self._queued_bytes += done.bytes()
             self._changed.notify_all()
 
+    def hasten(self, *, on: bool) -> None:
+        """The leading disk takes nothing: this one is wanted at once, however little room it has."""
+        with self._changed:
+            if self._urgent != on:
+                self._urgent = on
+                self._changed.notify_all()
+
     def take_lead(self, timeout_s: float) -> bool:
-        """Finish what waits and stop following: true where the mirror holds all that the primary had committed and may lead."""
+        """Finish what waits and stop following: true where this disk holds all that was committed and may lead."""
         with self._changed:
             ready = self._changed.wait_for(lambda: self.state != "in_step" or not self._rounds, timeout_s)
             if not ready or self.state != "in_step":
@@ -84,29 +131,52 @@ class Mirror:
             self._follows = False
             self.state = "closed"
             self._changed.notify_all()
-        self._thread.join()  # it waits for rounds and nothing else, so that it ends at once
+        self._thread.join()  # it waits for rounds, or reads back a little, so that it ends soon
         return True
 
-    def close(self, timeout_s: float) -> str:
-        """Finish what waits; returns in words whether the copies are the same, for the log and the console.
-
-        Bytes were compared as they were copied; here the files and their lengths are.
-        """
+    def prove(self, timeout_s: float = PROVE_S) -> str:
+        """Read back what was not yet, for so long at most; returns in words how this disk's copy stands against the leading disk's."""
         with self._changed:
-            self._changed.wait_for(lambda: self.state == "left" or (self.state == "in_step" and not self._rounds), timeout_s)
-            in_step = self.state == "in_step" and not self._rounds
-            verdict = self._compared() if in_step else f"{self.state}: {self.detail}"
-            self._closing.set()
+            self._proving = True
             self._changed.notify_all()
-        self._thread.join(timeout_s)
-        return verdict
-
-    def _compared(self) -> str:
+            self._changed.wait_for(lambda: self.state == "left" or self._is_proven(), timeout_s)
+            self._proving = False
+            state, detail, lag, unread = self.state, self.detail, self.lag_bytes, self._read_back.unread
+            files, damaged = dict(self.files), set(self._damaged)
+        if state == "left":
+            return f"left: {detail}; {lag} bytes behind"
+        if state != "in_step" or lag:
+            return f"behind: {lag} bytes"
         try:
-            differing = [path for path, size in sorted(self._sizes.items()) if self.disk.size(path) != size]
+            damaged |= {path for path, stored in files.items() if self.disk.size(path) != stored.size_bytes}
         except OSError as error:
             return f"left: {error.strerror or error}"
-        return f"differs: {', '.join(differing[:3])}" if differing else "identical"
+        if damaged:
+            return f"differs: {', '.join(sorted(damaged)[:3])}"
+        return f"identical: {unread} of {len(files)} files not read back" if unread else "identical"
+
+    def close(self, timeout_s: float) -> str:
+        """Finish what waits; returns in words how the copy stands (``prove``)."""
+        words = self.prove(timeout_s)
+        self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        return words
+
+    def _aim(self, after: Mapping[str, Stored]) -> None:
+        for path, stored in after.items():
+            before = self.files.get(path)
+            self._goal_bytes += stored.size_bytes - (before.size_bytes if before else 0)
+            self.files[path] = stored
+
+    def _hold(self, path: str, size_bytes: int) -> None:
+        self._held_bytes += size_bytes - self._held.get(path, 0)
+        self._held[path] = size_bytes
+
+    def _is_proven(self) -> bool:
+        return self.state == "in_step" and not self._rounds and not self._read_back.unread
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -114,35 +184,61 @@ class Mirror:
                 self._come_back()
                 with self._changed:
                     if self.state == "left":
-                        self._changed.wait_for(self._closing.is_set, RETRY_S)
+                        self._changed.wait_for(self._closing.is_set, RETRY_S if self._urgent else self._retry_s)
                 continue
             with self._changed:
-                self._changed.wait_for(lambda: self._rounds or self._closing.is_set() or self.state == "left", 1.0)
-                if not self._rounds:
-                    continue
-                done = self._rounds[0]
+                if not self._proving:
+                    self._changed.wait_for(self._is_wanted, IDLE_S)
+                done = self._rounds[0] if self._rounds and not self._closing.is_set() else None
             try:
-                self._apply(done)
+                self._work(done)
             except OSError as error:
                 with self._changed:
-                    self._leave(f"{error.strerror or error}")
-                continue
+                    if self.state != "closed":
+                        self._failed(error)
+        if self.state != "closed":
+            self._let_go()
+
+    def _is_wanted(self) -> bool:
+        return bool(self._rounds) or self._closing.is_set() or self.state == "left" or self._proving
+
+    def _work(self, done: Round | None) -> None:
+        """Apply a round; where none waits any more, read back a little."""
+        if done is not None:
+            self._apply(done)
             with self._changed:
                 if self._rounds:
                     self._rounds.popleft()
-                    self._lag_bytes -= done.bytes()
+                    self._queued_bytes -= done.bytes()
+                    self._read_back.wrote(self._with_journal_hash(done))
+                    for path, stored in done.after.items():
+                        self._hold(path, stored.size_bytes)
                 self._changed.notify_all()
-        if self.state != "closed":
-            self._let_go()
+        if not self._rounds and self.state == "in_step" and not self._closing.is_set():
+            if self._proving and not self._read_back.unread:
+                with self._changed:
+                    self._changed.wait_for(lambda: not self._proving or self._rounds or self._closing.is_set(), IDLE_S)
+                return
+            self._read_back.step(hurry=self._proving)
+            with self._changed:
+                self._changed.notify_all()
+
+    def _with_journal_hash(self, done: Round) -> dict[str, Stored]:
+        path, seen = self._journal
+        if path != done.journal.path or seen.size_bytes != done.journal.off:
+            return done.after
+        seen.hash.update(done.journal.data)
+        seen.size_bytes += len(done.journal.data)
+        return done.after | {path: Stored(seen.size_bytes, seen.hash.digest())}
 
     def _apply(self, done: Round) -> None:
         first: dict[str, int] = {}
         media = [*done.keys, *done.already, *done.media]
         for write in (*media, done.journal):
-            first.setdefault(write.path, write.off)
+            first[write.path] = min(write.off, first.get(write.path, write.off))
         for path, off in first.items():
             if self.disk.size(path) < off:
-                raise OSError(f"{path} is shorter than it was; the disk lost bytes")
+                raise OSError(errno.EIO, f"{path} is shorter than it was; the disk lost bytes")
         for write in media:
             self.disk.write(write)
         self.disk.sync({write.path for write in media})
@@ -153,47 +249,96 @@ class Mirror:
             self.disk.close(path)
 
     def _come_back(self) -> None:
-        """Catch up from the primary."""
-        primary = self._primary
+        """Catch up from the leading disk."""
         self._let_go()
-        with self._changed:
-            if primary is None or not self.disk.root.parent.is_dir():
-                self._leave(f"{self.disk.root.parent} is not there")
-                return
-            self.state = "catching_up"
         try:
+            self._make_room()
+            with self._changed:
+                self.state = "catching_up"
             self.disk.make()
-            self._catch_up(primary)
+            self._read_back.begin_anew()
+            self._catch_up(self._leader)
         except OSError as error:
             with self._changed:
-                self._leave(f"{error.strerror or error}")
+                self._failed(error)
             return
         with self._changed:
             if self._follows:
-                self.state, self.detail = "in_step", ""
+                self.state, self.detail, self.full = "in_step", "", False
+                self._came_back_s = time.monotonic()
                 self._told("in_step", "")
             elif self.state == "catching_up":
                 self.state = "left"
             self._changed.notify_all()
 
-    def _catch_up(self, primary: Path) -> None:
-        held: dict[str, int] = {}
+    def _make_room(self) -> None:
+        """Lay the ballast. A disk that was full needs room to spare, or it would fill up and be caught up again and again.
+
+        Raises:
+            OSError: there is not enough, or no disk.
+        """
+        if not self.disk.root.parent.is_dir():
+            raise OSError(errno.ENOENT, f"{self.disk.root.parent} is not there")
+        ballast = self.disk.ballast
+        if self._urgent:
+            if ballast is not None and self.full:
+                ballast.drop()
+            return
+        laid = ballast is None or ballast.lay()
+        if self.full and (not laid or self.disk.free_bytes() < self.lag_bytes + self._reserve_bytes()):
+            raise OSError(errno.ENOSPC, FULL)
+
+    def _catch_up(self, leader: Path) -> None:
+        known: dict[str, int] = {}
         last = False
+        self._damaged.clear()
         while not last and not self._closing.is_set():
             with self._changed:
-                sizes = dict(self._sizes)
-                last = sum(size - held.get(path, 0) for path, size in sizes.items()) <= LAST_PASS_BYTES
+                files = dict(self.files)
+                last = sum(stored.size_bytes - known.get(path, 0) for path, stored in files.items()) <= LAST_PASS_BYTES
                 self._follows = last
             # The journal last: a line is never on a disk before the bytes that it speaks of.
-            for path, size in sorted(sizes.items(), key=lambda item: item[0].startswith("journal")):
+            for path, stored in sorted(files.items(), key=lambda item: layout.journal_number(item[0]) or 0):
                 if self._closing.is_set():
                     with self._changed:
                         self._follows = False
                     return
-                if held.get(path) != size:
-                    copy_up_to(primary / path, self.disk.root / path, size, held.get(path, 0), self._aside(path))
-                    held[path] = size
-            _sync_tree(self.disk.root)
+                if known.get(path) != stored.size_bytes:
+                    self._bring(leader, path, stored, known.get(path, 0))
+                    known[path] = stored.size_bytes
+            if last:
+                self._read_journal(files)
+                copy_receipts(leader, self.disk.root)
+                self._set_strangers_aside(files)
+            sync_tree(self.disk.root)
+
+    def _bring(self, leader: Path, path: str, stored: Stored, known_bytes: int) -> None:
+        if known_bytes == 0 and self._read_back.holds(path, stored):
+            self._hold(path, stored.size_bytes)
+            return
+        try:
+            seen = bring(Pair(leader / path, self.disk.root / path, self._aside(path)), stored, known_bytes)
+        except DamagedError as error:
+            log.error("the leading disk's file is damaged; the following disk keeps what it has", file=str(error))
+            self._damaged.add(path)
+        else:
+            if seen is None:
+                self._read_back.wrote({path: stored})
+            else:
+                self._read_back.saw(path, stored, seen)
+        self._hold(path, stored.size_bytes)
+
+    def _read_journal(self, files: Mapping[str, Stored]) -> None:
+        unknown = [path for path, stored in files.items() if stored.sha256 is None and layout.journal_number(path)]
+        for path in sorted(unknown)[-1:]:
+            self._journal = (path, Seen())
+            read_on(self.disk.root / path, self._journal[1], files[path].size_bytes)
+
+    def _set_strangers_aside(self, files: Mapping[str, Stored]) -> None:
+        """Files that the record does not know: what this disk took in rounds that were given up."""
+        for path in listed_files(self.disk.root):
+            if path not in files:
+                set_aside(self.disk.root / path, self._aside(path))
 
     def _aside(self, path: str) -> Path:
         return self.disk.root.parent / DIFFERS / self.disk.root.name / path
@@ -202,78 +347,22 @@ class Mirror:
         with contextlib.suppress(OSError):  # closing files of a failed disk tells of the same failure again
             self.disk.close_all()
 
+    def _failed(self, error: OSError) -> None:
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        self.full = self.full or is_full
+        self._leave(FULL if is_full else error.strerror or str(error))
+
     def _leave(self, detail: str) -> None:
         was, self.state = self.state, "left"
+        if was == "in_step":
+            soon = time.monotonic() - self._came_back_s < LONGEST_RETRY_S
+            self._retry_s = min(LONGEST_RETRY_S, 2 * self._retry_s) if soon else RETRY_S
         changed = detail != self.detail
         self.detail = detail
         self._follows = False
         self._rounds.clear()
-        self._lag_bytes = 0
+        self._queued_bytes = 0
         if was == "in_step" or changed:
-            log.warning("the mirror left", detail=detail)
+            log.warning("the disk that follows left", disk=self.disk.name, detail=detail)
             self._told("left", detail)
         self._changed.notify_all()
-
-
-def copy_up_to(source: Path, target: Path, size: int, held: int, aside: Path) -> None:
-    """Make ``target`` the first ``size`` bytes of ``source``, of which its first ``held`` are known to be the same already.
-
-    What it lacks is appended. A target that differs is moved to ``aside`` and copied anew, unless the source is gone or shorter than
-    ``size``: then nothing is done, for the target may be the better of the two.
-
-    Raises:
-        OSError: a disk failed.
-    """
-    if not source.exists() or source.stat().st_size < size:
-        log.error("the mirror cannot be caught up with a damaged file", file=str(source))
-        return
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    there = target.stat().st_size if target.exists() else 0
-    if there > size or there < held or (there > held and not _same_start(source, target, there)):
-        _set_aside(target, aside)
-        there = 0
-    with source.open("rb") as reader, target.open("ab") as writer:
-        target.chmod(0o600)
-        reader.seek(there)
-        left = size - there
-        while left:
-            data = reader.read(min(_COPY_BYTES, left))
-            if not data:
-                raise OSError(f"{source} became shorter while it was copied")
-            writer.write(data)
-            left -= len(data)
-        writer.flush()
-        os.fdatasync(writer.fileno())
-
-
-def _set_aside(target: Path, aside: Path) -> None:
-    number = 1
-    while (kept := aside.with_name(f"{aside.name}.{number}")).exists():
-        number += 1
-    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if target.exists():
-        log.error("the mirror held something else", file=str(target), kept=str(kept))
-        target.rename(kept)
-
-
-def _same_start(source: Path, target: Path, size: int) -> bool:
-    return size == 0 or _digest(source, size) == _digest(target, size)
-
-
-def _digest(path: Path, size: int | None) -> bytes:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        left = size if size is not None else path.stat().st_size
-        while left and (data := file.read(min(_COPY_BYTES, left))):
-            digest.update(data)
-            left -= len(data)
-    return digest.digest()
-
-
-def _sync_tree(root: Path) -> None:
-    for directory, _, _ in os.walk(root):
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

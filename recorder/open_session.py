@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -10,8 +11,9 @@ import structlog
 from recorder import media_keys
 from recorder.checkpointer import Checkpointer, checkpoint
 from recorder.clock import SessionClock, mono_us
-from recorder.commit import CommitReport, Committer, Trouble
+from recorder.commit import CommitReport, Committer
 from recorder.contract import child, control
+from recorder.disk_pair import Trouble
 from recorder.record import entries
 from recorder.record.entries import FIRST_PREV, Level
 from recorder.record.journal import Head
@@ -31,8 +33,8 @@ class Store(Protocol):
     recipients: list[media_keys.RecipientKey]
     trouble: Trouble
 
-    def finish(self, root: Path, head: Head) -> str | None:
-        """Write the seal's files; returns in words why not, or None."""
+    def finish(self, root: Path, head: Head, *, copied: bool) -> str | None:
+        """Write the seal's files, also beside the other disk's copy if that was ``copied``; returns in words why not, or None."""
         ...
 
 
@@ -98,7 +100,7 @@ class OpenSession:
         self._checkpointer.close()
         self.committer.close_segments(self.clock.times())
         await self.committed()
-        mirror = "none" if self.committer.mirror is None else self.committer.mirror.state
+        mirror = await asyncio.to_thread(self.committer.prove)
         self.committer.put_entry(
             entries.Seal(
                 reason=request.reason,
@@ -119,8 +121,9 @@ class OpenSession:
             return f"the record is complete but not sealed: the signing key failed ({error}); repair it and start the recorder again"
         self.committer.put_entry(last, self.clock.times())
         await self.committed()
-        await asyncio.to_thread(self.committer.close)
-        return await asyncio.to_thread(self._store.finish, self.committer.disk.root, self.head)
+        words = await asyncio.to_thread(self.committer.close)
+        finish = partial(self._store.finish, self.committer.disk.root, self.head, copied=words.startswith("identical"))
+        return await asyncio.to_thread(finish)
 
     async def abandon(self) -> None:
         """End the committer; the record stays as it is, to be taken up at the next start."""

@@ -2,21 +2,27 @@
 
 import asyncio
 import contextlib
+import threading
 from pathlib import Path
 
 import structlog
 
 from provisioning.room import Storage
-from recorder.disk import Disk
+from recorder.clock import mono_us
+from recorder.disk import Disk, DiskName
+from recorder.file_copy import append_line
 from recorder.record import layout
 from recorder.record.entries import FIRST_PREV
 from recorder.record.journal import Head
 from recorder.recovery import chain_of, is_sealed
 from recorder.seal import put_file
+from recorder.sealed_copy import complete, is_level, put_seal
+from recorder.storage import Ballast
 
 log = structlog.get_logger()
 
 LAST_HEAD = ".last-head"
+COMPLETE_AGAIN_US = 60_000_000
 
 
 class RoomDisks:
@@ -27,42 +33,83 @@ class RoomDisks:
         self.mirror = Path(storage.mirror) if storage.mirror else None
         self.free_bytes: dict[str, int] = {}
         """Free bytes by name ("primary", "mirror") as last looked at; a disk that is not there is missing."""
+        self.recording = False
+        """Copies of earlier records are completed only while nothing is recorded."""
+        self._ballast_bytes = storage.ballast_mib * 1024 * 1024
+        self._behind = True
+        self._look_again_us = 0
+        self._completing: threading.Thread | None = None
 
-    def named(self) -> list[tuple[str, Path]]:
+    def named(self) -> list[tuple[DiskName, Path]]:
         """The disks with their names, the primary first."""
-        return [(name, path) for name, path in (("primary", self.primary), ("mirror", self.mirror)) if path is not None]
+        both: tuple[tuple[DiskName, Path | None], ...] = (("primary", self.primary), ("mirror", self.mirror))
+        return [(name, path) for name, path in both if path is not None]
+
+    def disk(self, root: Path) -> Disk:
+        """The disk of a record's directory."""
+        name: DiskName = "mirror" if root.parent == self.mirror else "primary"
+        return Disk(root, name, Ballast(root.parent, self._ballast_bytes))
+
+    def other(self, disk: Disk) -> Disk | None:
+        """The same record on the other disk; None where the room has one only."""
+        for name, base in self.named():
+            if name != disk.name:
+                with contextlib.suppress(OSError):  # a disk that is not there now may come
+                    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+                return self.disk(base / disk.root.name)
+        return None
 
     async def look(self) -> None:
         """Ask the disks for their free space, in a thread: one that hangs must not hold the recorder up."""
         for name, path in self.named():
+            was_there = name in self.free_bytes
             try:
                 self.free_bytes[name] = await asyncio.to_thread(Disk(path).free_bytes)
             except OSError:
                 self.free_bytes.pop(name, None)
+            self._behind = self._behind or (not was_there and name in self.free_bytes)
+        self._complete_copies()
 
     def unsealed(self) -> list[Path]:
-        """Records without a seal, each on the disk that holds the longer chain of it."""
+        """Records that have a seal on neither disk, each on the disk that holds the longer chain of it."""
         found: dict[str, Path] = {}
         for _, base in self.named():
             if not base.is_dir():
                 continue
             for root in sorted(base.iterdir()):
-                if not (root / layout.JOURNAL).exists() or is_sealed(root):
+                if not (root / layout.JOURNAL).exists() or any(is_sealed(path / root.name) for _, path in self.named()):
                     continue
                 other = found.get(root.name)
-                if other is not None:
-                    found[root.name] = _longer(other, root)
-                elif base == self.primary or not is_sealed(self.primary / root.name):
-                    found[root.name] = root
+                found[root.name] = root if other is None else _longer(other, root)
         return list(found.values())
 
-    def find(self, record: str) -> Path | None:
-        """Where a record lies, by its uuid; the primary is asked first."""
+    def add_receipt(self, record: str, line: bytes, leader: Path | None) -> bool:
+        """Store a receipt with every copy of its record; true if one took it, which is the leading one where the record is being made."""
+        roots = [root for _, base in self.named() if base.is_dir() for root in base.glob(f"*_{record}")]
+        taken = []
+        for root in roots:
+            try:
+                append_line(root / layout.ANCHORS, line)
+                taken.append(root)
+            except OSError as error:
+                log.warning("a disk does not take the receipt", record=str(root), error=str(error))
+        return bool(taken) if leader is None else leader in taken
+
+    def copy_seal(self, record: Path, *, level: bool) -> None:
+        """Give the other disk's copy of a sealed record the seal, if it is level; else it is completed when there is time for it."""
         for _, base in self.named():
-            if base.is_dir():
-                for root in base.glob(f"*_{record}"):
-                    return root
-        return None
+            copy = base / record.name
+            if copy == record or not copy.is_dir():
+                continue
+            try:
+                if level and is_level(record, copy):
+                    put_seal(record, copy)
+                    continue
+                detail = "it is behind"
+            except OSError as error:
+                detail = str(error)
+            log.warning("the other disk's copy is not sealed yet", copy=str(copy), detail=detail)
+            self._behind = True
 
     def last_head(self) -> str:
         """The head of the record before: from the disk that was written last (a full or lost one has an older)."""
@@ -78,11 +125,48 @@ class RoomDisks:
                 with contextlib.suppress(OSError):  # a full disk; the other one has it
                     put_file(base / LAST_HEAD, (head.sha256 + "\n").encode())
 
+    def _complete_copies(self) -> None:
+        """Where a disk came, or a copy stayed behind: complete it in the background."""
+        now_us = mono_us()
+        if self._behind and not self.recording and now_us >= self._look_again_us and not (self._completing and self._completing.is_alive()):
+            self._behind, self._look_again_us = False, now_us + COMPLETE_AGAIN_US
+            self._completing = threading.Thread(target=self._complete_all, name="complete copies", daemon=True)
+            self._completing.start()
+
+    def _complete_all(self) -> None:
+        for record, copy in self._sealed_and_behind():
+            try:
+                done = complete(record, copy, lambda: not self.recording)
+            except OSError as error:
+                done = False
+                log.warning("a copy could not be completed", copy=str(copy), error=str(error))
+            self._behind = self._behind or not done
+            if done:
+                log.warning("a copy that was behind is complete and sealed", copy=str(copy))
+
+    def _sealed_and_behind(self) -> list[tuple[Path, Path]]:
+        found = []
+        for _, base in self.named():
+            for _, other in self.named():
+                if base == other or not (base.is_dir() and other.is_dir()):
+                    continue
+                found += [
+                    (root, other / root.name)
+                    for root in sorted(base.iterdir())
+                    if is_sealed(root) and (other / root.name).is_dir() and not is_sealed(other / root.name)
+                ]
+        return found
+
 
 def _longer(primary: Path, mirror: Path) -> Path:
+    """Of two unsealed copies of a record the one that goes on.
+
+    They may differ in lines that one disk failed to take and the other then took otherwise: what was committed is the longer one, for
+    the round that was planned anew holds all that the failed one held, and says besides what was given up. The other copy's files are set
+    aside when it is caught up.
+    """
     one, other = chain_of(primary), chain_of(mirror)
     shorter = min(len(one), len(other))
     if one[:shorter] != other[:shorter]:
-        log.error("the two copies of a record differ in what both hold; the primary's is taken", record=primary.name)
-        return primary
+        log.error("the two copies of a record differ in what both hold; the longer is taken", record=primary.name)
     return mirror if len(other) > len(one) else primary

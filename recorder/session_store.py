@@ -5,9 +5,7 @@ What blocks runs in threads; the core's event loop never waits for a disk.
 
 import asyncio
 import base64
-import contextlib
 import hashlib
-import os
 import uuid
 from collections.abc import Callable
 from importlib.metadata import version
@@ -21,11 +19,11 @@ from cryptography.hazmat.primitives import hashes
 from provisioning.room import RoomConfig
 from recorder import media_keys
 from recorder.clock import SessionClock, boot_id, clock_state, mono_us, utc_us
-from recorder.commit import CommitReport, Committer, Trouble
+from recorder.commit import CommitReport, Committer
 from recorder.contract import control
-from recorder.disk import Disk, sync_directory
+from recorder.disk import Disk
+from recorder.disk_pair import Trouble
 from recorder.ledger import Ledger
-from recorder.mirror import Mirror, MirrorState
 from recorder.open_session import OpenSession
 from recorder.record import entries, layout
 from recorder.record.checkpoint import Receipt
@@ -34,7 +32,7 @@ from recorder.recovery import Left, read_left, recovered
 from recorder.room_disks import RoomDisks
 from recorder.seal import chain_pem, put_file, seal
 from recorder.signing import Signer
-from recorder.storage import Ballast, record_name
+from recorder.storage import record_name
 
 log = structlog.get_logger()
 
@@ -60,7 +58,6 @@ class SessionStore:
         self.room_disks = RoomDisks(config.storage)
         self._config = config
         self._config_sha256 = config_sha256
-        self._ballast = Ballast(self.room_disks.primary, config.storage.ballast_mib * 1024 * 1024)
 
     async def begin(
         self, request: control.Start, origin_mono_us: int, sources: list[entries.Source], on_commit: OnCommit, on_trouble: Trouble
@@ -73,7 +70,7 @@ class SessionStore:
         record = uuid.uuid4()
         clock = SessionClock(origin_mono_us)
         root = self.room_disks.primary / record_name(self._config.room.id, record, utc_us())
-        disk = Disk(root)
+        disk = self.room_disks.disk(root)
         await asyncio.to_thread(self._prepare, disk)
         genesis = entries.Genesis(
             record=str(record),
@@ -135,18 +132,14 @@ class SessionStore:
     def disks(self, opened: OpenSession | None) -> list[control.DiskStatus]:
         """The disks as they were last looked at."""
         found = []
-        leads_mirror = opened is not None and opened.committer.lead == "mirror"
         for name, path in self.room_disks.named():
             free, state, lag = self.room_disks.free_bytes.get(name, 0), "ready" if name in self.room_disks.free_bytes else "gone", 0
             if opened is not None:
-                leads = (name == "mirror") == leads_mirror
                 mirror = opened.committer.mirror
-                if leads:
-                    state = "recording"
-                elif name == "mirror" and mirror is not None:
+                if name == opened.committer.lead:
+                    state = "failing" if opened.committer.failing else "recording"
+                elif mirror is not None:
                     state, lag = mirror.state, mirror.lag_bytes
-                else:
-                    state = "left"
             found.append(
                 control.DiskStatus(
                     disk="primary" if name == "primary" else "mirror",
@@ -166,19 +159,19 @@ class SessionStore:
             base64.b64decode(receipt.sig, validate=True)
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
             return f"not a receipt: {error}"
-        root = await asyncio.to_thread(self.room_disks.find, receipt.record)
-        if root is None:
-            return f"no record {receipt.record} is here"
         line = msgspec.json.encode(receipt, order="sorted")
-        await asyncio.to_thread(_append, root / layout.ANCHORS, line + b"\n")
+        leader = opened.committer.disk.root if opened is not None and opened.record == receipt.record else None
+        if not await asyncio.to_thread(self.room_disks.add_receipt, receipt.record, line, leader):
+            return f"no record {receipt.record} is here, or no disk takes it"
         if opened is not None and opened.record == receipt.record:
             opened.committer.put_entry(
                 entries.Receipt(at=receipt.at, receipt_sha256=hashlib.sha256(line).hexdigest()), opened.clock.times()
             )
         return None
 
-    def finish(self, root: Path, head: Head) -> str | None:
-        """Write the seal's files beside a finished journal, and bring the mirror's copy to the same."""
+    def finish(self, root: Path, head: Head, *, copied: bool = False) -> str | None:
+        """Write the seal's files beside a finished journal, and beside the other disk's copy; one that is behind is completed later."""
+        self.room_disks.recording = False
         try:
             sealed = seal(root, self.signer, self._config.timestamp)
         except (OSError, ValueError) as error:
@@ -187,30 +180,15 @@ class SessionStore:
         self.room_disks.keep_head(head)
         if self._config.timestamp is not None and not sealed.timestamped:
             log.warning("no timestamp", detail=sealed.detail)
-        self._copy_seal(root)
+        self.room_disks.copy_seal(root, level=copied)
         return None
-
-    def _copy_seal(self, root: Path) -> None:
-        if self.room_disks.mirror is None or root.parent == self.room_disks.mirror:
-            return
-        copy = self.room_disks.mirror / root.name
-        if not copy.is_dir():
-            return
-        for name in (layout.ANCHORS, layout.DEVICE_CHAIN, layout.MANIFEST, layout.SUMS, layout.SUMS_SIGNATURE, layout.SUMS_TIMESTAMP):
-            with contextlib.suppress(FileNotFoundError):
-                data = (root / name).read_bytes()
-                try:
-                    (copy / name).write_bytes(data)
-                except OSError as error:
-                    log.warning("the mirror's copy has no seal", error=str(error))
-                    return
 
     def _prepare(self, disk: Disk) -> None:
         disk.make()
         # From the first moment on, so that a record that is never sealed can be verified too.
         put_file(disk.root / layout.DEVICE_CHAIN, chain_pem(self.signer))
-        if not self._ballast.lay():
-            log.warning("no room for the ballast", disk=str(self.room_disks.primary))
+        if disk.ballast is not None and not disk.ballast.lay():
+            log.warning("no room for the ballast", disk=disk.name)
 
     def _open(
         self,
@@ -224,10 +202,7 @@ class SessionStore:
     ) -> OpenSession:
         loop = asyncio.get_running_loop()
         storage = self._config.storage
-        memory_bytes = storage.memory_mib * 1024 * 1024
         ledger.sizes[layout.DEVICE_CHAIN] = len(chain_pem(self.signer))
-        mirror = None
-        other = self.room_disks.mirror if disk.root.parent == self.room_disks.primary else None
         opened: OpenSession
 
         def committed(report: CommitReport) -> None:
@@ -237,55 +212,29 @@ class SessionStore:
         def trouble(code: str, detail: str, on: bool) -> None:
             loop.call_soon_threadsafe(on_trouble, code, detail, on)
 
-        def mirror_told(state: MirrorState, detail: str) -> None:
-            loop.call_soon_threadsafe(self._on_mirror, opened, state, detail, on_trouble)
-
-        if other is not None:
-            with contextlib.suppress(OSError):
-                other.mkdir(mode=0o700, parents=True, exist_ok=True)
-            mirror = Mirror(other / disk.root.name, memory_bytes, mirror_told)
         committer = Committer(
             disk,
             ledger,
-            mirror=mirror,
-            ballast=self._ballast,
-            memory_bytes=memory_bytes,
+            other=self.room_disks.other(disk),
+            memory_bytes=storage.memory_mib * 1024 * 1024,
             now=clock.times,
             on_commit=committed,
             on_trouble=trouble,
         )
         self.trouble = trouble
+        self.room_disks.recording = True
         opened = OpenSession(self, record, clock, committer, genesis)
         committer.start()
-        if mirror is not None:
-            mirror.start(disk.root, ledger.sizes)
         return opened
-
-    def _on_mirror(self, opened: OpenSession, state: MirrorState, detail: str, on_trouble: Trouble) -> None:
-        opened.committer.put_entry(entries.DiskState(disk="mirror", state=state, detail=detail), opened.clock.times())
-        on_trouble("mirror_left", detail, state == "left")
 
     def _take_up(self, left: Left, on_commit: OnCommit, on_trouble: Trouble) -> OpenSession:
         boot = boot_id()
         now = Times(mono_us(), utc_us(), 0)
         entry, clock = recovered(left, now, boot, utc_trusted=clock_state().source == "kernel")
-        disk = Disk(left.record)
+        disk = self.room_disks.disk(left.record)
         opened = self._open(left.genesis.record, clock, disk, Ledger.resumed(left.ledger), left.genesis, on_commit, on_trouble)
         opened.left = left
         times = clock.times()
         opened.committer.put_entry(entry, times)
         opened.committer.close_segments(times)
         return opened
-
-
-def _append(path: Path, data: bytes) -> None:
-    """Append a line and make it durable; a line that a power cut tore before is ended first."""
-    with path.open("ab+") as file:
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                data = b"\n" + data
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_directory(path.parent)

@@ -65,6 +65,11 @@ class Forecast:
         self._rate = rate if self._rate is None else self._rate + weight * (rate - self._rate)
         self._pending_bytes, self._since_us = 0, now_us
 
+    @property
+    def rate_bytes_s(self) -> float:
+        """The present rate; 0 before a second of recording."""
+        return self._rate or 0.0
+
     def hours_left(self, free_bytes: int) -> float | None:
         """Hours until the disk is full, or None before a second of recording."""
         if not self._rate:

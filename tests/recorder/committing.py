@@ -17,9 +17,8 @@ from provisioning.keys import Hierarchy, build
 from recorder.checkpointer import checkpoint
 from recorder.commit import CommitReport, Committer
 from recorder.contract import child
-from recorder.disk import Disk, Write
+from recorder.disk import Disk, DiskName, Write
 from recorder.ledger import Ledger
-from recorder.mirror import Mirror
 from recorder.record import entries, layout
 from recorder.record.journal import Times
 from recorder.record.trust import Authorities
@@ -36,6 +35,8 @@ FRAGMENT_US = 500_000
 TRACKS = ("cam", "mic")
 START_UTC_US = int(dt.datetime.now(dt.UTC).timestamp()) * 1_000_000
 BOOT = "boot-1"
+NAME = record_name("room-1", RECORD, START_UTC_US)
+"""The record's directory."""
 
 
 @functools.cache
@@ -57,8 +58,8 @@ def fault(number: int) -> OSError:
 class FaultyDisk(Disk):
     """A disk that counts what is asked of it, and refuses when ``refuse`` says so. A refused write has written half of its bytes."""
 
-    def __init__(self, root: Path, refuse: Callable[[int, str, str], int] = lambda *_: 0) -> None:
-        super().__init__(root)
+    def __init__(self, root: Path, refuse: Callable[[int, str, str], int] = lambda *_: 0, name: DiskName = "primary") -> None:
+        super().__init__(root, name)
         self.refuse = refuse
         self.operations = 0
 
@@ -87,7 +88,7 @@ class Writer:
 
     base: Path
     refuse: Callable[[int, str, str], int] = lambda *_: 0
-    mirror: Mirror | None = None
+    other: Disk | None = None
     ballast: Ballast | None = None
     memory_bytes: int = 1 << 20
     reports: list[CommitReport] = field(default_factory=list)
@@ -98,8 +99,9 @@ class Writer:
     part: int = 0
 
     def __post_init__(self) -> None:
-        self.root = self.base / record_name("room-1", RECORD, START_UTC_US)
+        self.root = self.base / NAME
         self.disk = FaultyDisk(self.root, self.refuse)
+        self.disk.ballast = self.ballast
         self.disk.make()
         put_file(self.root / layout.DEVICE_CHAIN, chain_pem(signer()))
         self._open(Ledger())
@@ -192,12 +194,10 @@ class Writer:
     def _open(self, ledger: Ledger) -> None:
         ledger.sizes[layout.DEVICE_CHAIN] = (self.root / layout.DEVICE_CHAIN).stat().st_size
         self.committer = Committer(
-            self.disk, ledger, mirror=self.mirror, ballast=self.ballast, memory_bytes=self.memory_bytes, now=self.times,
+            self.disk, ledger, other=self.other, memory_bytes=self.memory_bytes, now=self.times,
             on_commit=self._committed, on_trouble=self._troubled,
         )  # fmt: skip
         self.committer.start()
-        if self.mirror is not None:
-            self.mirror.start(self.root, ledger.sizes)
 
     def _committed(self, report: CommitReport) -> None:
         with self.heard:

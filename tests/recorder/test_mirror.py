@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from recorder import mirror as module
-from recorder.mirror import Mirror, MirrorState
+from recorder.file_copy import bring
+from recorder.mirror import Mirror
 from recorder.record import entries, layout
 from recorder.seal import read_journal
-from tests.recorder.committing import TRACKS, FaultyDisk, Writer, bytes_of, judged
+from tests.recorder.committing import NAME, TRACKS, FaultyDisk, Writer, bytes_of, judged
 
 
 @pytest.fixture(autouse=True)
@@ -18,67 +19,51 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RETRY_S", 0.01)
 
 
-class Told:
-    """What a mirror tells, and a place to wait for it."""
-
-    def __init__(self) -> None:
-        self.states: list[MirrorState] = []
-        self._heard = threading.Condition()
-
-    def __call__(self, state: MirrorState, _detail: str) -> None:
-        with self._heard:
-            self.states.append(state)
-            self._heard.notify_all()
-
-    def wait(self, state: MirrorState, count: int = 1, timeout_s: float = 20.0) -> None:
-        with self._heard:
-            assert self._heard.wait_for(lambda: self.states.count(state) >= count, timeout_s), self.states
-
-
 class Pair:
-    """A record on two disks."""
+    """A record on two disks. ``disk`` is the second one."""
 
-    def __init__(self, base: Path, backlog_bytes: int = 1 << 20) -> None:
-        self.told = Told()
+    def __init__(self, base: Path, memory_bytes: int = 1 << 20) -> None:
         self.second = base / "second"
         self.second.mkdir()
-        self.mirror = Mirror(self.second / "not-yet", backlog_bytes, self.told)
-        # The record's name is known when its writer is made; the writer starts its mirror.
-        self.disk = FaultyDisk(self.second / "not-yet")
-        self.writer = _Mirrored(base / "first", self)
+        self.disk = FaultyDisk(self.second / NAME, name="mirror")
+        self.writer = Writer(base / "first", other=self.disk, memory_bytes=memory_bytes)
+
+    @property
+    def mirror(self) -> Mirror:
+        """The disk that follows."""
+        found = self.writer.committer.mirror
+        assert found is not None
+        return found
+
+    def wait(self, code: str, on: bool, count: int = 1) -> None:
+        """Wait until an alarm was raised or ended so often."""
+        self.writer.wait(lambda: self.writer.troubles.count((code, on)) >= count, f"{code} {on} {count} times")
+
+    def wait_in_step(self, count: int = 1) -> None:
+        """Wait until the second disk came in step so often."""
+        self.wait("mirror_left", on=False, count=count)
 
     def pull(self) -> None:
         """Pull the second disk while it is written to."""
-        self.told.states.clear()
+        self.writer.troubles.clear()
         self.disk.refuse = only("write", "", errno.EIO)
         self.second.rename(self.second.with_name("pulled"))
         self.writer.record(1)
-        self.told.wait("left")
+        self.wait("mirror_left", on=True)
 
     def put_back(self) -> None:
         """Put the second disk back, and wait until it is in step again."""
-        self.told.states.clear()
+        self.writer.troubles.clear()
         self.disk.refuse = lambda *_: 0
         self.second.with_name("pulled").rename(self.second)
-        self.told.wait("in_step")
+        self.wait_in_step()
 
     def wait_level(self, timeout_s: float = 20.0) -> None:
-        """Wait until the mirror has all that was committed."""
+        """Wait until the disk that follows has all that was committed."""
         end_s = time.monotonic() + timeout_s
         while self.mirror.lag_bytes:
             assert time.monotonic() < end_s
             time.sleep(0.005)
-
-
-class _Mirrored(Writer):
-    def __init__(self, base: Path, pair: Pair) -> None:
-        self._pair = pair
-        super().__init__(base, mirror=pair.mirror)
-
-    def _open(self, ledger) -> None:  # type: ignore[no-untyped-def]
-        self._pair.disk.root = self._pair.disk.root.parent / self.root.name
-        self._pair.mirror.disk = self._pair.disk
-        super()._open(ledger)
 
 
 @pytest.fixture
@@ -98,7 +83,7 @@ def disk_states(root: Path) -> list[tuple[str, str]]:
 
 
 def test_both_disks_hold_the_same_bytes(pair: Pair) -> None:
-    pair.told.wait("in_step")
+    pair.wait_in_step()
     pair.writer.record(10)
     assert pair.writer.seal() == "identical"
     copy = bytes_of(pair.disk.root)
@@ -107,38 +92,38 @@ def test_both_disks_hold_the_same_bytes(pair: Pair) -> None:
 
 
 def test_a_mirror_that_stalls_never_delays_the_first_disk_and_comes_back(tmp_path: Path) -> None:
-    pair = Pair(tmp_path, backlog_bytes=5000)
-    pair.told.wait("in_step")
+    pair = Pair(tmp_path, memory_bytes=5000)
+    pair.wait_in_step()
     stalled = threading.Event()
     pair.disk.refuse = lambda *_: 0 if stalled.wait(20) else errno.EIO
     pair.writer.record(20)
-    pair.told.wait("left")
+    pair.wait("mirror_left", on=True)
     pair.writer.record(4)
     stalled.set()
-    pair.told.wait("in_step", 2)
+    pair.wait_in_step(2)
     pair.writer.record(2)
     assert pair.writer.seal() == "identical"
 
 
 def test_a_mirror_is_caught_up_while_the_recording_goes_on_however_much_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LAST_PASS_BYTES", 3000)
-    pair = Pair(tmp_path, backlog_bytes=5000)
-    pair.told.wait("in_step")
+    pair = Pair(tmp_path, memory_bytes=5000)
+    pair.wait_in_step()
     pair.pull()
     pair.writer.record(40)
-    real, passes = module.copy_up_to, 0
+    real, passes = bring, 0
 
-    def copy_slowly(*args: object) -> None:
+    def copy_slowly(*args: object) -> object:
         nonlocal passes
         if passes < 3:  # more is recorded during each pass than may wait in memory
             passes += 1
             pair.writer.record(8)
-        real(*args)  # type: ignore[arg-type]
+        return real(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "copy_up_to", copy_slowly)
+    monkeypatch.setattr(module, "bring", copy_slowly)
     pair.put_back()
     assert passes == 3
-    assert "left" not in pair.told.states
+    assert ("mirror_left", True) not in pair.writer.troubles
     assert pair.writer.seal() == "identical"
 
 
@@ -146,7 +131,7 @@ def test_a_mirror_is_caught_up_while_the_recording_goes_on_however_much_it_lacks
 @pytest.mark.parametrize("what", ["write", "sync"])
 @pytest.mark.parametrize("where", ["tracks/", "journal", "keys/"])
 def test_a_failing_first_disk_hands_the_lead_to_the_mirror_and_nothing_is_lost(pair: Pair, number: int, what: str, where: str) -> None:
-    pair.told.wait("in_step")
+    pair.wait_in_step()
     pair.writer.record(3)
     pair.writer.disk.refuse = only(what, where, number)
     pair.writer.part += 1
@@ -161,7 +146,7 @@ def test_a_failing_first_disk_hands_the_lead_to_the_mirror_and_nothing_is_lost(p
 
 
 def test_a_mirror_that_is_behind_may_not_lead(pair: Pair) -> None:
-    pair.told.wait("in_step")
+    pair.wait_in_step()
     pair.pull()
     pair.writer.disk.refuse = only("sync", "tracks/cam/seg-000000", errno.EIO)
     pair.writer.record(2)
@@ -172,7 +157,7 @@ def test_a_mirror_that_is_behind_may_not_lead(pair: Pair) -> None:
 
 
 def test_what_a_failing_first_disk_took_and_gave_up_is_on_a_mirror_that_was_caught_up_meanwhile(pair: Pair) -> None:
-    pair.told.wait("in_step")
+    pair.wait_in_step()
     pair.pull()
     pair.writer.record(2)
     pair.writer.disk.refuse = only("sync", "tracks/cam/seg-000000", errno.EIO)
@@ -190,7 +175,7 @@ def test_what_a_failing_first_disk_took_and_gave_up_is_on_a_mirror_that_was_caug
 
 
 def test_what_the_mirror_alone_holds_is_set_aside_and_never_deleted(pair: Pair) -> None:
-    pair.told.wait("in_step")
+    pair.wait_in_step()
     pair.writer.record(3)
     pair.pull()
     other = pair.second.with_name("pulled") / pair.disk.root.name / layout.segment_file("cam", 0)
@@ -204,7 +189,7 @@ def test_what_the_mirror_alone_holds_is_set_aside_and_never_deleted(pair: Pair) 
 
 
 def test_a_file_that_the_first_disk_lost_stays_on_the_mirror(pair: Pair) -> None:
-    pair.told.wait("in_step")
+    pair.wait_in_step()
     pair.writer.record(6, per_segment=2)
     whole = (pair.writer.root / layout.segment_file("cam", 0)).read_bytes()
     pair.pull()
@@ -215,12 +200,12 @@ def test_a_file_that_the_first_disk_lost_stays_on_the_mirror(pair: Pair) -> None
 
 
 def test_a_mirror_whose_disk_lost_bytes_leaves_instead_of_writing_behind_a_hole(pair: Pair) -> None:
-    pair.told.wait("in_step")
+    pair.wait_in_step()
     pair.writer.record(2, per_segment=100)
     segment = pair.disk.root / layout.segment_file("cam", 0)
     pair.wait_level()
     segment.write_bytes(segment.read_bytes()[:100])
     pair.writer.record(1, per_segment=100)
-    pair.told.wait("left")
-    pair.told.wait("in_step", 2)
+    pair.wait("mirror_left", on=True)
+    pair.wait_in_step(2)
     assert pair.writer.seal() == "identical"

@@ -1,0 +1,185 @@
+"""One file of a record made on the second disk what it is on the first, at any moment of a crash whole or as it was.
+
+What the target holds already is believed only as the disk shows it, not as memory does (``read_back``). A beginning that is right is gone
+on with. Anything else is set aside, never changed or deleted: the right bytes are written under another name and take the place at once.
+"""
+
+import errno
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import structlog
+
+from recorder.disk import sync_directory
+from recorder.ledger import Stored
+from recorder.read_back import Seen, read_on
+from recorder.record import layout
+
+log = structlog.get_logger()
+
+PART = ".part"
+_COPY_BYTES = 1024 * 1024
+
+
+class DamagedError(Exception):
+    """The first disk lost the file, or bytes of it: there is nothing to copy from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One file on both disks, and where on the second one bytes are kept that differ."""
+
+    source: Path
+    target: Path
+    aside: Path
+
+
+def bring(pair: Pair, stored: Stored, known_bytes: int) -> Seen | None:
+    """Make the target the first ``stored.size_bytes`` of the source; so many of them are known to be there already.
+
+    Returns what of it was read back from the target's disk; None: nothing, it was only gone on with. Where the target is right by its hash
+    the source is not looked at.
+
+    Raises:
+        OSError: a disk failed.
+        DamagedError: the source is gone, too short or has another hash; the target, which may be the better of the two, is as it was.
+    """
+    size = stored.size_bytes
+    there = pair.target.stat().st_size if pair.target.exists() else 0
+    if known_bytes and known_bytes == there <= size:
+        _append(pair, there, size)
+        return None
+    seen, own = Seen(), there > 0
+    if own:
+        read_on(pair.target, seen, min(there, size))
+        own = _is_right(pair, stored, seen)
+    if own and there <= size:
+        if there < size:
+            _append(pair, there, size)
+        return seen
+    if size or there:
+        _renew(pair, stored, pair.target if own else pair.source, keep=there > 0)
+    return Seen()
+
+
+def set_aside(target: Path, aside: Path) -> None:
+    """Move a file away, under a name that nothing has yet."""
+    kept = _free_name(aside)
+    log.error("the second disk held something else", file=str(target), kept=str(kept))
+    target.rename(kept)
+    sync_directory(kept.parent)
+
+
+def _is_right(pair: Pair, stored: Stored, seen: Seen) -> bool:
+    """Whether the beginning that was read from the target is that of the file."""
+    if seen.size_bytes == stored.size_bytes and stored.sha256 is not None:
+        return bool(seen.hash.digest() == stored.sha256)
+    source = _check_source(pair, stored)
+    return bool(_hash(source, seen.size_bytes).digest() == seen.hash.digest())
+
+
+def _check_source(pair: Pair, stored: Stored) -> Path:
+    if not pair.source.exists() or pair.source.stat().st_size < stored.size_bytes:
+        raise DamagedError(str(pair.source))
+    return pair.source
+
+
+def _append(pair: Pair, there: int, size: int) -> None:
+    with _check_source(pair, Stored(size, None)).open("rb") as reader, pair.target.open("ab") as writer:
+        reader.seek(there)
+        _copy(reader, writer, size - there)
+
+
+def _renew(pair: Pair, stored: Stored, origin: Path, *, keep: bool) -> None:
+    if origin is pair.source:
+        _check_source(pair, stored)
+    pair.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = pair.target.with_name(pair.target.name + PART)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with origin.open("rb") as reader, os.fdopen(descriptor, "wb") as writer:
+        digest = _copy(reader, writer, stored.size_bytes)
+    if stored.sha256 is not None and digest.digest() != stored.sha256:
+        part.unlink()
+        raise DamagedError(str(pair.source))
+    if keep:
+        _keep(pair.target, pair.aside)
+    part.replace(pair.target)
+    sync_directory(pair.target.parent)
+
+
+def _keep(target: Path, aside: Path) -> None:
+    """Give what is there a second name, so that the record is never without the file; where a file system has no links, move it."""
+    kept = _free_name(aside)
+    log.error("the second disk held something else", file=str(target), kept=str(kept))
+    try:
+        os.link(target, kept)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
+            raise
+        target.rename(kept)
+    sync_directory(kept.parent)
+
+
+def _free_name(aside: Path) -> Path:
+    number = 1
+    while (kept := aside.with_name(f"{aside.name}.{number}")).exists():
+        number += 1
+    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return kept
+
+
+def _copy(reader: BinaryIO, writer: BinaryIO, left: int) -> "hashlib._Hash":
+    digest = hashlib.sha256()
+    while left:
+        data = reader.read(min(_COPY_BYTES, left))
+        if not data:
+            raise OSError(errno.EIO, "the file became shorter while it was copied")
+        writer.write(data)
+        digest.update(data)
+        left -= len(data)
+    writer.flush()
+    os.fdatasync(writer.fileno())
+    return digest
+
+
+def _hash(path: Path, size: int) -> "hashlib._Hash":
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while size and (data := file.read(min(_COPY_BYTES, size))):
+            digest.update(data)
+            size -= len(data)
+    return digest
+
+
+def sync_tree(root: Path) -> None:
+    """Make the names of all files under a directory durable."""
+    for directory, _, _ in os.walk(root):
+        sync_directory(Path(directory))
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line and make it durable; a line that a power cut tore before is ended first.
+
+    Raises:
+        OSError: a disk failed.
+    """
+    with path.open("ab+") as file:
+        ended = True
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            ended = file.read(1) == b"\n"
+        file.write((b"" if ended else b"\n") + line + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    sync_directory(path.parent)
+
+
+def copy_receipts(record: Path, copy: Path) -> None:
+    """Append the receipts that the copy lacks; they are no part of the chain, and their order means nothing."""
+    theirs, ours = (path.read_bytes().splitlines() if path.exists() else [] for path in (record / layout.ANCHORS, copy / layout.ANCHORS))
+    for line in theirs:
+        if line not in ours:
+            append_line(copy / layout.ANCHORS, line)

@@ -1,0 +1,69 @@
+"""The copy of a sealed record on the other disk: completed where it is behind, then given the seal.
+
+The seal's files come last and the signature last of all, each whole under its name or not there: a copy that has the signature is complete.
+"""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from recorder.disk import Disk
+from recorder.file_copy import DamagedError, Pair, bring, copy_receipts, set_aside, sync_tree
+from recorder.ledger import Stored
+from recorder.mirror import DIFFERS
+from recorder.record import layout
+from recorder.seal import listed_files, put_file
+
+log = structlog.get_logger()
+
+
+def is_level(record: Path, copy: Path) -> bool:
+    """Whether the copy has every file of a sealed record in its length, beside those that are made at the seal."""
+    disk, made = Disk(copy), {layout.MANIFEST, layout.DEVICE_CHAIN}
+    return all(disk.size(path) == (record / path).stat().st_size for path in _sums(record) if path not in made)
+
+
+def put_seal(record: Path, copy: Path) -> None:
+    """Give a copy that is level the seal.
+
+    Raises:
+        OSError: a disk failed; what the copy has of the seal is whole.
+    """
+    copy_receipts(record, copy)
+    for name in (layout.DEVICE_CHAIN, layout.MANIFEST, layout.SUMS, layout.SUMS_TIMESTAMP, layout.SUMS_SIGNATURE):
+        with contextlib.suppress(FileNotFoundError):
+            put_file(copy / name, (record / name).read_bytes())
+
+
+def complete(record: Path, copy: Path, wanted: Callable[[], bool]) -> bool:
+    """Bring a copy to the same as a sealed record, byte for byte by the hashes of the seal; what differs is set aside, nothing is deleted.
+
+    False where it was broken off, because it is not ``wanted`` now, or because the sealed record itself is damaged.
+
+    Raises:
+        OSError: a disk failed; calling again goes on.
+    """
+    whole, sums = True, _sums(record)
+    aside = copy.parent / DIFFERS / copy.name
+    for path, digest in sums.items():
+        if not wanted():
+            return False
+        try:
+            bring(Pair(record / path, copy / path, aside / path), Stored((record / path).stat().st_size, digest), 0)
+        except (DamagedError, FileNotFoundError) as error:
+            log.error("a sealed record is damaged; its copy keeps what it has", file=str(error))
+            whole = False
+    for path in listed_files(copy):
+        if path not in sums:
+            set_aside(copy / path, aside / path)
+    sync_tree(copy)
+    if whole:
+        put_seal(record, copy)
+    return whole
+
+
+def _sums(record: Path) -> dict[str, bytes]:
+    lines = (record / layout.SUMS).read_text(encoding="utf-8").splitlines()
+    return {path: bytes.fromhex(digest) for digest, path in (line.split("  ", 1) for line in lines)}
