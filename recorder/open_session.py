@@ -67,12 +67,13 @@ class OpenSession:
         )
         left = self.left
         if left is not None:
-            session.hearing, session.level, session.state = left.hearing, left.level, left.state
-            session.paused_from_us, session.paused.sums_us = left.paused_from_us, left.paused_us
+            journal = left.journal
+            session.hearing, session.level, session.state = journal.hearing, journal.level, journal.state
+            session.paused_from_us, session.paused.sums_us = journal.paused_from_us, dict(journal.paused_us)
             for name, track in left.tracks.items():
                 session.tracks[name] = Track(
                     name=name,
-                    kind="video" if track.kind == "video" else "audio",
+                    kind=track.kind,
                     device="",
                     continuous=not name.startswith("remote-") and name != "room-out",
                     next_part=track.next_part,

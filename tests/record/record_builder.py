@@ -198,7 +198,7 @@ class Builder:
         self.entry(entry)
         self.put(CloseItem(self.times))
         self.part += 1
-        self.n = max((track.files.next_n for track in left.tracks.values()), default=0)
+        self.n = max((track.next_n for track in left.tracks.values()), default=0)
         self.begin_parts()
 
     def close(self, timestamp: Timestamp | None = None) -> Sealed:

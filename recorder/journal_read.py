@@ -1,0 +1,63 @@
+"""Reads a record's journal on from a place: the valid lines into a state, and what stands behind the last of them."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from recorder.journal_state import JournalState, Place
+from recorder.record import layout
+from recorder.record.journal import JournalError, read_line_fast
+
+_REPEATED_LINES = 4096
+"""How many of the last lines a further journal file may begin with."""
+_BREATH_LINES = 100
+
+
+@dataclass(slots=True)
+class JournalEnd:
+    """How a journal ends: its last file, that file's length, and how far of it is valid."""
+
+    number: int
+    off: int
+    valid_off: int
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Length of each journal file that was read."""
+
+
+def read_on(record: Path, state: JournalState, *, last: int | None = None, breathe: Callable[[], None] | None = None) -> JournalEnd:
+    """Read the lines behind ``state.place``, up to line ``last`` or to the end; ``breathe`` is called between every hundred lines.
+
+    Lines that are torn, or repeated at the beginning of a further file, are passed over.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    known: deque[str] = deque([state.head.sha256], maxlen=_REPEATED_LINES)
+    number, off = state.place.number, state.place.off
+    end = JournalEnd(number, off, off)
+    while (path := record / layout.journal_file(number)).exists():
+        end.number, end.off, end.valid_off = number, off, off
+        begins = number > 1 and off == 0  # with the lines whose sync had failed in the file before, written again
+        with path.open("rb") as file:
+            file.seek(off)
+            for count, raw in enumerate(file):
+                if last is not None and state.head.at >= last:
+                    return end
+                if breathe is not None and count % _BREATH_LINES == 0:
+                    breathe()
+                line_off, end.off = end.off, end.off + len(raw)
+                body = raw.removesuffix(b"\n")
+                try:
+                    line, entry, head = read_line_fast(body, state.head)
+                except JournalError:
+                    if begins and ((not body and line_off == 0) or hashlib.sha256(body).hexdigest() in known):
+                        end.valid_off = end.off
+                    continue
+                begins, end.valid_off = False, end.off
+                known.append(head.sha256)
+                state.take(line, entry, head, Place(number, line_off, end.off))
+        end.sizes[path.name] = state.sizes[path.name] = end.off
+        number, off = number + 1, 0
+    return end
