@@ -30,7 +30,7 @@ _SOCKET_S = 20.0
 _SLACK_S = 60.0
 """How long the guest may be late with an answer beyond the command's own deadline."""
 _READ_BYTES = 1 << 20
-_POLL_S = 1.0
+_POLL_S = 0.3
 
 
 class VmError(Exception):

@@ -21,7 +21,8 @@ _LOCK = REPOSITORY / "requirements.lock"
 _DEBIAN_PACKAGES = REPOSITORY / "scripts" / "debian-packages.txt"
 _TOOLS = ("qemu-system-x86_64", "qemu-img", "debootstrap", "mkfs.ext4", "unshare")
 _OF_THE_LAB = (
-    "systemd-sysv", "dbus", "udev", "kmod", "procps", "linux-image-amd64", "initramfs-tools", "e2fsprogs", "python3", "tzdata", "v4l-utils",
+    "systemd-sysv", "dbus", "udev", "kmod", "procps", "linux-image-amd64", "initramfs-tools", "e2fsprogs", "python3", "tzdata",
+    "v4l-utils", "alsa-utils", "linux-headers-amd64", "v4l2loopback-dkms",
 )  # fmt: skip
 _GUEST_UNIT = """\
 [Unit]
@@ -41,13 +42,19 @@ _SETTINGS = {
     "etc/initramfs-tools/conf.d/lab": "MODULES=list\n",
     "etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\ncrc32c_generic\n",
     "etc/systemd/system/lab-guest.service": _GUEST_UNIT,
-    # vivid: one input that is a webcam, no output and no radio. snd-aloop: a sound card whose playback is its capture.
-    "etc/modprobe.d/lab.conf": "options vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0x0\noptions snd-aloop id=Loopback\n",
+    # vivid: one input that is a webcam, no output and no radio. snd-aloop: a sound card whose playback is its capture. v4l2loopback: a
+    # camera that shows, in any format, what a program writes into it; it can be captured from only while somebody writes.
+    "etc/modprobe.d/lab.conf": """\
+options vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0x0
+options snd-aloop id=Loopback
+options v4l2loopback devices=1 video_nr=42 card_label=Loop exclusive_caps=1
+""",
     # What the unit said before a power cut shall be read after it.
     "etc/systemd/journald.conf.d/lab.conf": "[Journal]\nStorage=persistent\nForwardToConsole=no\n",
 }
 _INSIDE = """
 set -eu
+for kernel in /lib/modules/*; do dkms autoinstall -k "${kernel##*/}"; modinfo -k "${kernel##*/}" v4l2loopback >/dev/null; done
 update-initramfs -u -k all
 systemctl enable --quiet lab-guest.service
 systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer e2scrub_reap.service
