@@ -70,6 +70,8 @@ class Committer:
         """The round that is being written."""
         self._half: Round | None = None
         """The round's media is durable; these lines of it, and no others, must follow."""
+        self._doubtful: tuple[Round, OSError] | None = None
+        """A round whose media failed, while the disk does not tell how much of it it took."""
         self._rolled = False
         self._queued_bytes = 0
         self._given_up = GivenUp()
@@ -248,25 +250,30 @@ class Committer:
 
     def _store_media(self) -> Round:
         """Plan the batch and make its keys and media durable."""
+        if self._doubtful is not None:
+            return self._store_media_anew(*self._doubtful)
         done = self._ledger.plan(self._batch)
         try:
             self._put_media(done)
         except OSError as error:
             self._ledger.restore()
-            return self._store_media_again(done, error)
+            for write in (*done.keys, *done.media):
+                self._forget(write.path)
+            self._doubtful = (done, error)
+            return self._store_media_anew(done, error)
         return done
 
-    def _store_media_again(self, failed: Round, error: OSError) -> Round:
-        reason = error.strerror or str(error)
-        for write in (*failed.keys, *failed.media):
-            self._forget(write.path)
+    def _store_media_anew(self, failed: Round, error: OSError) -> Round:
+        """On the other disk, or in new segments; what the disk took of the failed round is given up, as soon as the disk says how much."""
         if self._change_lead(error):
             return self._store_media()
+        sizes = {write.path: self.disk.size(write.path) for write in failed.media}
+        self._doubtful = None
         if not self._failing:
             self._tell_first(error)
         # While the disk goes on refusing, segments that hold nothing durable yet are written anew from their first byte: giving them up too
         # would add entries each second for as long as the disk is full.
-        sizes = {write.path: self._size(write.path) for write in failed.media}
+        reason = error.strerror or str(error)
         given_up = self._ledger.abandon(failed, sizes, reason, self._now(), even_new=not self._failing)
         self._batch[:0] = given_up
         if self._failing and not given_up:
@@ -322,7 +329,7 @@ class Committer:
         """Go on on the other disk, if that holds all that was committed."""
         if not self._pair.change_lead(error.strerror or str(error), full=_is_full(error)):
             return False
-        self._full = False
+        self._full, self._doubtful = False, None
         for code in ("disk_full", "disk_error"):  # of the disk that led; that it does not any more is an alarm of its own
             self._on_trouble(code, "", False)
         return True

@@ -51,10 +51,15 @@ class Disk:
             view, off = view[done:], off + done
 
     def size(self, path: str) -> int:
-        """Length of a file now; 0 where there is none."""
+        """Length of a file now; 0 where there is none.
+
+        Raises:
+            OSError: the disk failed or is not there.
+        """
         try:
             return (self.root / path).stat().st_size
         except FileNotFoundError:
+            self.root.stat()
             return 0
 
     def sync(self, paths: Iterable[str]) -> None:

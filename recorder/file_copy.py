@@ -68,7 +68,7 @@ def bring(pair: Pair, stored: Stored, known_bytes: int) -> Seen | None:
 def set_aside(target: Path, aside: Path) -> None:
     """Move a file away, under a name that nothing has yet."""
     kept = _free_name(aside)
-    log.error("the second disk held something else", file=str(target), kept=str(kept))
+    log.error("the disk that follows held something else", file=str(target), kept=str(kept))
     target.rename(kept)
     sync_directory(kept.parent)
 
@@ -113,7 +113,7 @@ def _renew(pair: Pair, stored: Stored, origin: Path, *, keep: bool) -> None:
 def _keep(target: Path, aside: Path) -> None:
     """Give what is there a second name, so that the record is never without the file; where a file system has no links, move it."""
     kept = _free_name(aside)
-    log.error("the second disk held something else", file=str(target), kept=str(kept))
+    log.error("the disk that follows held something else", file=str(target), kept=str(kept))
     try:
         os.link(target, kept)
     except OSError as error:

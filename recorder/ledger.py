@@ -200,6 +200,10 @@ class Ledger:
         """Length of every file after the last planned round."""
         return self._state.sizes
 
+    def holds(self, path: str, data: bytes) -> None:
+        """A file that is on the disk already."""
+        self._state.sizes[path], self._state.digests[path] = len(data), hashlib.sha256(data).digest()
+
     def files(self) -> dict[str, Stored]:
         """Every file after the last planned round."""
         return {path: self._state.stored(path) for path in self._state.sizes}

@@ -319,6 +319,8 @@ class Mirror:
         try:
             seen = bring(Pair(leader / path, self.disk.root / path, self._aside(path)), stored, known_bytes)
         except DamagedError as error:
+            if layout.journal_number(path) or not (leader / layout.JOURNAL).exists():
+                raise OSError(errno.ENOENT, "the leading disk cannot be read") from error
             log.error("the leading disk's file is damaged; the following disk keeps what it has", file=str(error))
             self._damaged.add(path)
         else:

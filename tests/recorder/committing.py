@@ -8,6 +8,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,28 +57,41 @@ def fault(number: int) -> OSError:
 
 
 class FaultyDisk(Disk):
-    """A disk that counts what is asked of it, and refuses when ``refuse`` says so. A refused write has written half of its bytes."""
+    """A disk that counts what is asked of it, and refuses when ``refuse`` says so. A refused write has written half of its bytes.
+
+    ``alone`` is held during each write and sync, so that whoever holds it sees the disk as a kill would leave it.
+    """
 
     def __init__(self, root: Path, refuse: Callable[[int, str, str], int] = lambda *_: 0, name: DiskName = "primary") -> None:
         super().__init__(root, name)
         self.refuse = refuse
         self.operations = 0
+        self.alone: AbstractContextManager[object] = nullcontext()
+
+    def make(self) -> None:
+        with self.alone:
+            number = self.ask("make", "")
+            if number:
+                raise fault(number)
+            super().make()
 
     def write(self, write: Write) -> None:
-        number = self._ask("write", write.path)
-        if number:
-            super().write(Write(write.path, write.off, write.data[: len(write.data) // 2]))
-            raise fault(number)
-        super().write(write)
+        with self.alone:
+            number = self.ask("write", write.path)
+            if number:
+                super().write(Write(write.path, write.off, write.data[: len(write.data) // 2]))
+                raise fault(number)
+            super().write(write)
 
     def sync(self, paths: Iterable[str]) -> None:
         for path in sorted(paths):
-            number = self._ask("sync", path)
-            if number:
-                raise fault(number)
-            super().sync([path])
+            with self.alone:
+                number = self.ask("sync", path)
+                if number:
+                    raise fault(number)
+                super().sync([path])
 
-    def _ask(self, what: str, path: str) -> int:
+    def ask(self, what: str, path: str) -> int:
         self.operations += 1
         return self.refuse(self.operations, what, path)
 
@@ -165,7 +179,8 @@ class Writer:
         self.flush()
         self.committer.put_entry(
             entries.Seal(
-                reason="ended", actor="clerk", duration_us=self.t_us, tracks=self.committer.totals(), paused_us={}, mirror="none"
+                reason="ended", actor="clerk", duration_us=self.t_us, tracks=self.committer.totals(), paused_us={},
+                mirror=self.committer.prove(),
             ),
             self.times(),
         )  # fmt: skip
@@ -176,9 +191,9 @@ class Writer:
         seal(self.committer.disk.root, signer(), None)
         return verdict
 
-    def take_up(self, root: Path) -> None:
-        """A new recorder finds the record as it is in ``root`` and goes on."""
-        self.root = root
+    def take_up(self, root: Path, other: Disk | None = None) -> None:
+        """A new recorder finds the record as it is in ``root`` and goes on, with what lies on the ``other`` disk behind it."""
+        self.root, self.other = root, other
         left = read_left(root)
         assert left is not None
         self.t_us = max(self.t_us, left.last.t_us if left.last else 0) + 3_000_000
@@ -192,7 +207,7 @@ class Writer:
         self.flush()
 
     def _open(self, ledger: Ledger) -> None:
-        ledger.sizes[layout.DEVICE_CHAIN] = (self.root / layout.DEVICE_CHAIN).stat().st_size
+        ledger.holds(layout.DEVICE_CHAIN, (self.root / layout.DEVICE_CHAIN).read_bytes())
         self.committer = Committer(
             self.disk, ledger, other=self.other, memory_bytes=self.memory_bytes, now=self.times,
             on_commit=self._committed, on_trouble=self._troubled,
