@@ -357,11 +357,9 @@ class Recorder(ChildOwner):
         self._commits_us.append(report.duration_us)
         for done in report.committed:
             self._view.written(done.track, done.len, done.dur_us)
-        if self._open is not None:
-            root = self._open.committer.disk.root
-            self._watch.committed(root, report.committed)
-            if self._session is not None:
-                self._session.path = str(root)  # the other disk may lead by now
+        if self._open is not None and self._session is not None:
+            self._watch.committed(self._open.committer.disk.root, report.committed)
+            self._session.path = str(self._open.committer.disk.root)  # the other disk may lead by now
 
     def _on_trouble(self, code: str, detail: str, on: bool) -> None:
         self._alarm(code, "", on=on, detail=detail)
