@@ -1,5 +1,6 @@
 """``courtroom verify``: says in plain words what a record proves."""
 
+import datetime as dt
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -79,6 +80,8 @@ def show(console: Console, record: Path, verdict: Verdict) -> None:
         console.print(f"   … and {len(verdict.findings) - _SHOWN} more; --json lists all", highlight=False)
     if verdict.record:
         _show_intervals(console, verdict)
+    if verdict.orders:
+        _show_orders(console, verdict)
 
 
 def plain(verdict: Verdict) -> dict[str, Any]:
@@ -145,6 +148,25 @@ def _show_intervals(console: Console, verdict: Verdict) -> None:
             escape(reason),
             escape(interval.by),
             style="" if interval.declared else "yellow",
+        )
+    console.print(table)
+
+
+def _show_orders(console: Console, verdict: Verdict) -> None:
+    table = Table(title="Levels by orders after the seal (a later one stands over an earlier one)", title_justify="left")
+    for column in ("order", "from", "to", "track", "level", "by order of", "reference", "signed by", "on (UTC, signer's clock)"):
+        table.add_column(column)
+    for order in verdict.orders:
+        table.add_row(
+            str(order.number),
+            session_time(order.from_us),
+            session_time(order.to_us),
+            escape(", ".join(order.tracks)) or "all",
+            order.level,
+            escape(order.actor),
+            escape(order.order),
+            escape(order.signed_by),
+            f"{dt.datetime.fromtimestamp(order.utc_us / 1e6, dt.UTC):%Y-%m-%d %H:%M}",
         )
     console.print(table)
 

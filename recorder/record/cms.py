@@ -1,7 +1,8 @@
-"""The one form of detached CMS signature (RFC 5652, SignedData) that seals a record; everything else is refused.
+"""The forms of CMS (RFC 5652) that a record holds; everything else is refused.
 
-A strict reader, so that no byte of the file can change unnoticed: DER with shortest lengths, one signer by issuer and serial number,
-SHA-256, ECDSA, signed attributes, no unsigned ones, no content, no revocation lists.
+Detached signatures (SignedData) have a strict reader, so that no byte of the file can change unnoticed: DER with shortest lengths, one
+signer by issuer and serial number, SHA-256, signed attributes, no unsigned ones, no content, no revocation lists. A device signs by ECDSA;
+a recipient has an RSA key (PKCS #1 v1.5, RFC 3370, section 3.2). Of wrapped keys (EnvelopedData) anybody can read to whom they are wrapped.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from recorder.record.trust import TrustError, parse_certificate
 
@@ -19,14 +20,16 @@ _CONTEXT_0 = 0xA0
 
 _ID_DATA = bytes.fromhex("2a864886f70d010701")
 _ID_SIGNED_DATA = bytes.fromhex("2a864886f70d010702")
+_ID_ENVELOPED_DATA = bytes.fromhex("2a864886f70d010703")
 _ID_CONTENT_TYPE = bytes.fromhex("2a864886f70d010903")
 _ID_MESSAGE_DIGEST = bytes.fromhex("2a864886f70d010904")
 _ID_SHA256 = bytes.fromhex("608648016503040201")
 _ID_ECDSA_SHA256 = bytes.fromhex("2a8648ce3d040302")
+_ID_RSA = bytes.fromhex("2a864886f70d010101")
 
 
 class CmsError(ValueError):
-    """The signature is damaged, of another form, or not over these bytes; the message says which."""
+    """It is damaged, of another form, or not over these bytes; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,39 @@ class CmsSigner:
 
     certificate: x509.Certificate
     certificates: list[x509.Certificate]
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """To whose certificate a key is wrapped: its issuer (DER of the name) and serial number."""
+
+    issuer: bytes
+    serial: int
+
+    @classmethod
+    def of(cls, certificate: x509.Certificate) -> "Addressee":
+        """How a wrapped key calls the owner of this certificate."""
+        return cls(certificate.issuer.public_bytes(), certificate.serial_number)
+
+
+def addressees(wrapped: bytes) -> frozenset[Addressee]:
+    """To whom a key is wrapped. Needs no key; whether the key is in it at all only its addressees can tell.
+
+    Raises:
+        CmsError: it is no EnvelopedData as this recorder writes it.
+    """
+    outer = _Der(_Der(wrapped).only(_SEQUENCE))
+    _insist(outer.take(_OID) == _ID_ENVELOPED_DATA, "not an EnvelopedData")
+    enveloped = _Der(_Der(outer.last(_CONTEXT_0)).only(_SEQUENCE))
+    _insist(enveloped.take(_INTEGER) == b"\x00", "unknown version")
+    recipients, found = _Der(enveloped.take(_SET)), set[Addressee]()
+    while recipients.more:
+        info = _Der(recipients.take(_SEQUENCE))
+        _insist(info.take(_INTEGER) == b"\x00", "unknown version of a recipient")
+        named = _Der(info.take(_SEQUENCE))
+        issuer = named.raw(_SEQUENCE)
+        found.add(Addressee(issuer, int.from_bytes(named.last(_INTEGER), "big")))
+    return frozenset(found)
 
 
 def check_detached(signature: bytes, content: bytes) -> CmsSigner:
@@ -57,8 +93,7 @@ def check_detached(signature: bytes, content: bytes) -> CmsSigner:
     name, serial = issuer.raw(_SEQUENCE), issuer.last(_INTEGER)
     _insist_algorithm(info.take(_SEQUENCE), _ID_SHA256)
     attributes = info.take(_CONTEXT_0)
-    _insist_algorithm(info.take(_SEQUENCE), _ID_ECDSA_SHA256)
-    value = info.last(_OCTETS)
+    algorithm, value = info.take(_SEQUENCE), info.last(_OCTETS)
     found = [
         certificate
         for certificate in certificates
@@ -66,15 +101,24 @@ def check_detached(signature: bytes, content: bytes) -> CmsSigner:
     ]
     _insist(len(found) == 1, "the signer's certificate is not in it")
     _check_attributes(attributes, content)
-    key = found[0].public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise CmsError("the signer's key is no elliptic curve key")
+    # RFC 5652, section 5.4: what is signed is the attributes as a SET, not under their context tag.
+    _check_value(found[0], algorithm, value, _tlv(_SET, attributes))
+    return CmsSigner(found[0], certificates)
+
+
+def _check_value(certificate: x509.Certificate, algorithm: bytes, value: bytes, signed: bytes) -> None:
+    key = certificate.public_key()
     try:
-        # RFC 5652, section 5.4: what is signed is the attributes as a SET, not under their context tag.
-        key.verify(value, _tlv(_SET, attributes), ec.ECDSA(hashes.SHA256()))
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            _insist_algorithm(algorithm, _ID_ECDSA_SHA256)
+            key.verify(value, signed, ec.ECDSA(hashes.SHA256()))
+        elif isinstance(key, rsa.RSAPublicKey):
+            _insist_algorithm(algorithm, _ID_RSA)
+            key.verify(value, signed, padding.PKCS1v15(), hashes.SHA256())
+        else:
+            raise CmsError("the signer's key is neither an elliptic curve key nor an RSA key")
     except InvalidSignature as error:
         raise CmsError("the signature does not hold") from error
-    return CmsSigner(found[0], certificates)
 
 
 def _check_attributes(attributes: bytes, content: bytes) -> None:
@@ -106,7 +150,7 @@ def _insist(holds: bool, otherwise: str) -> None:
 
 def _insist_algorithm(data: bytes, oid: bytes) -> None:
     reader = _Der(data)
-    _insist(reader.take(_OID) == oid, "another algorithm than SHA-256 with ECDSA")
+    _insist(reader.take(_OID) == oid, "another algorithm than SHA-256 with the ECDSA or RSA of the signer's key")
     if reader.more:
         _insist(reader.last(_NULL) == b"", "an algorithm with parameters")
 

@@ -2,7 +2,7 @@
 
 ``<record>/`` is named ``<date>_<room>_<uuid>`` and holds ``journal.jsonl`` (and ``journal-0002.jsonl`` … after a failed sync of the one
 before), ``anchors.jsonl``, ``keys/``, ``tracks/<track>/``, and from the seal on ``manifest.json``, ``device-chain.pem``, ``SHA256SUMS``,
-``SHA256SUMS.p7s`` and ``SHA256SUMS.p7s.tsr``.
+``SHA256SUMS.p7s`` and ``SHA256SUMS.p7s.tsr``; beside the seal may stand ``orders/`` (``order.py``).
 """
 
 import re
@@ -12,6 +12,7 @@ JOURNAL = "journal.jsonl"
 ANCHORS = "anchors.jsonl"
 KEYS = "keys"
 TRACKS = "tracks"
+ORDERS = "orders"
 MANIFEST = "manifest.json"
 DEVICE_CHAIN = "device-chain.pem"
 SUMS = "SHA256SUMS"
@@ -22,6 +23,7 @@ UNHASHED = frozenset({SUMS, SUMS_SIGNATURE, SUMS_TIMESTAMP, ANCHORS})
 
 ID_PATTERN = r"[a-z0-9](?:[a-z0-9.-]{0,46}[a-z0-9])?"
 _id = re.compile(ID_PATTERN)
+_order = re.compile(rf"{ORDERS}/(\d{{4}})(?:\.json|\.json\.p7s|/{ID_PATTERN}-\d{{2,}}\.cms)(?:\.part)?")
 _journal = re.compile(r"journal(?:-(\d{4}))?\.jsonl")
 
 
@@ -56,6 +58,27 @@ def segment_file(track: str, segment: int) -> str:
 def key_file(track: str, part: int) -> str:
     """Path of a part's wrapped media key (CMS EnvelopedData, DER), relative to the record."""
     return f"{KEYS}/{track}-{part:02d}.cms"
+
+
+def order_file(number: int) -> str:
+    """Path of the record's ``number``-th level order, counted from 1."""
+    return f"{ORDERS}/{number:04d}.json"
+
+
+def order_signature_file(number: int) -> str:
+    """Path of the signature over an order."""
+    return f"{order_file(number)}.p7s"
+
+
+def order_key_file(number: int, track: str, part: int) -> str:
+    """Path of a part's media key as an order wrapped it anew (CMS EnvelopedData, DER)."""
+    return f"{ORDERS}/{number:04d}/{track}-{part:02d}.cms"
+
+
+def order_number(path: str) -> int | None:
+    """Which order a path under ``orders/`` belongs to by its name, be it half written, or None."""
+    match = _order.fullmatch(path)
+    return int(match[1]) if match else None
 
 
 def is_inside(path: str) -> bool:

@@ -53,6 +53,23 @@ class TrackSum:
     to_us: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OrderSum:
+    """A level order in force: what it says, and which recipient signed it. ``tracks`` is empty where it concerns all."""
+
+    number: int
+    level: str
+    tracks: list[str]
+    from_us: int
+    to_us: int
+    actor: str
+    order: str
+    signed_by: str
+    utc_us: int
+    keys: int
+    """How many parts' keys it wraps anew."""
+
+
 @dataclass(slots=True)
 class Verdict:
     """The whole answer."""
@@ -79,6 +96,7 @@ class Verdict:
     anchored_utc_us: int | None = None
     findings: list[Finding] = field(default_factory=list)
     not_recorded: list[Interval] = field(default_factory=list)
+    orders: list[OrderSum] = field(default_factory=list)
     tracks: list[TrackSum] = field(default_factory=list)
     files: int = 0
     bytes_read: int = 0

@@ -21,13 +21,17 @@ from recorder.record.clock_check import ClockCheck
 from recorder.record.damage import FileJudge
 from recorder.record.file_check import FileState, blocks, check_file, check_files, inventory
 from recorder.record.journal_reader import JournalReader, split_lines
+from recorder.record.levels import Levels
+from recorder.record.order_check import Orders, check_orders
 from recorder.record.replay import Piece, Replay
 from recorder.record.seal_check import check_checkpoints, check_manifest, check_signature, check_signer, check_timestamp, proven_us
 from recorder.record.trust import Authorities
-from recorder.record.verdict import Findings, ProofLevel, Verdict
+from recorder.record.verdict import Findings, OrderSum, ProofLevel, Verdict
 
 Progress = Callable[[int, int], None]
 """Told the bytes done and the bytes in all; from any thread."""
+_ORDER_EARLY_US = 60_000_000
+"""By how much an order's signer's clock may lie behind the room's, as receipts may."""
 _NAME = re.compile(r"\d{4}-\d{2}-\d{2}.*_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
@@ -73,6 +77,7 @@ class _Verification:
         self._findings = Findings()
         self._reader = JournalReader(self._findings)
         self._replay = Replay(self._findings, self._reader.digest)
+        self._levels: Levels | None = None
         self._verdict = Verdict()
         self._done_bytes = self._total_bytes = 0
         self._lock = threading.Lock()
@@ -87,6 +92,8 @@ class _Verification:
         self._total_bytes = sum(sizes.values())
         for other in others:
             findings.error("not_a_file", other, "is no regular file; a record holds no links and no devices")
+        orders = {name: size for name, size in sizes.items() if name.startswith(f"{layout.ORDERS}/")}
+        self._levels = Levels() if orders else None
         states = self._read_journals(journals)
         replay = self._replay
         if replay.genesis is None and layout.SUMS not in sizes and not self._reader.broken:
@@ -97,10 +104,11 @@ class _Verification:
         signed = check_checkpoints(self._root, replay, findings)
         sealed = layout.SUMS in sizes and layout.SUMS_SIGNATURE in sizes
         states |= check_files(self._root, sorted(name for name in sizes if name not in states), replay.files, self._workers, self._tell)
-        self._check_files(states, sealed=sealed, signed_to=signed.to)
+        self._check_files({name: state for name, state in states.items() if name not in orders}, sealed=sealed, signed_to=signed.to)
         self._check_identity()
         anchored = self._check_anchors(signed.chain, sizes)
         timestamp_us = self._check_seal(sizes, sealed=sealed, chain=signed.chain)
+        self._check_orders(orders, sealed=sealed)
         self._check_trust(signed.chain, anchored, timestamp_us)
         self._sum_up(states, signed.to, anchored, timestamp_us)
         if findings.broken:
@@ -121,6 +129,8 @@ class _Verification:
                 for line, entry in self._reader.read(name, split_lines(self._hashed(name, digest, state))):
                     clock.take(line, entry)
                     self._replay.take(line, entry)
+                    if self._levels is not None:
+                        self._levels.take(line, entry)
             except OSError as error:
                 state.unreadable = error.strerror or str(error)
             state.sha256 = digest.hexdigest()
@@ -210,6 +220,37 @@ class _Verification:
             at = self._reader.head.at
             compare_clock(self._reader, replay, findings, layout.SUMS_TIMESTAMP, at, timestamp_us, ahead=True)
         return timestamp_us
+
+    def _check_orders(self, files: dict[str, int], *, sealed: bool) -> None:
+        """Orders stand beside the seal; each must be in force, and nothing else may stand among them."""
+        findings, genesis = self._findings, self._replay.genesis
+        if self._levels is None or genesis is None:
+            return
+        if not sealed:
+            findings.error("order_unsealed", layout.ORDERS, "orders speak of a seal, and none is there")
+            return
+        found = check_orders(self._root, files, genesis, (self._root / layout.SUMS).read_bytes(), self._levels)
+        for problem in found.problems:
+            findings.error(problem.code, problem.place, problem.text)
+        for path in found.unfinished:
+            text = (
+                "was left by an order that was never finished, as after a crash; it belongs to nothing. Or the order itself was taken away"
+            )
+            findings.doubt("order_unfinished", path, text)
+        self._list_orders(found)
+
+    def _list_orders(self, found: Orders) -> None:
+        for given in found.given:
+            order = given.order
+            if order.utc_us + _ORDER_EARLY_US < self._reader.utc_us[self._reader.head.at]:
+                self._findings.doubt("order_early", layout.order_file(order.number), "is dated before the record's end: a clock was wrong")
+            signed_by = f"{given.recipient} ({given.subject})"
+            self._verdict.orders.append(
+                OrderSum(
+                    order.number, order.level, order.tracks, order.from_us, order.to_us, order.actor, order.order, signed_by, order.utc_us,
+                    len(order.keys),
+                )
+            )  # fmt: skip
 
     def _check_trust(self, chain: list[x509.Certificate], anchored: Anchored | None, timestamp_us: int | None) -> None:
         if self._replay.genesis is None:

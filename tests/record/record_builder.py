@@ -15,9 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from provisioning.keys import Hierarchy, Identity
 from provisioning.room import Timestamp
+from recorder import media_keys
 from recorder.checkpointer import checkpoint
 from recorder.contract import child
 from recorder.ledger import CloseItem, EntryItem, FragmentItem, InitItem, Item, KeyItem, Ledger, Round
+from recorder.media_keys import RecipientKey
 from recorder.record import canonical, entries, layout
 from recorder.record.checkpoint import Receipt, receipt_text
 from recorder.record.entries import Entry
@@ -60,6 +62,9 @@ class Builder:
     tracks: dict[str, tuple[entries.TrackKind, int]] = field(default_factory=lambda: dict(TRACKS))
     media: Callable[[str, int, int], bytes] = fake_media
     per_segment: int = 8
+    recipients: list[RecipientKey] = field(default_factory=list)
+    """To whom media keys are wrapped; none: the files of wrapped keys hold invented bytes."""
+    level: entries.Level = "open"
 
     def __post_init__(self) -> None:
         self.origin_mono_us = self.mono_us
@@ -79,7 +84,7 @@ class Builder:
             record=str(self.record_id), hearing=self.hearing, case="2-44/26", title="Ақтөбе — court № 2", court="Court", room=self.room,
             actor="clerk", start_token=self.start_token, previous_head=entries.FIRST_PREV, device_certificate_sha256=self.key.key_id,
             boot=self.boot, agent_version="0", config_sha256="0" * 64, origin_mono_us=self.origin_mono_us, clock=self.clock,
-            sources=[], recipients=[], media="cenc-aes-ctr",
+            sources=[], recipients=[self._named(recipient) for recipient in self.recipients], media="cenc-aes-ctr",
         )  # fmt: skip
         self.put(EntryItem(self.genesis, self.times))
         self.begin_parts()
@@ -108,12 +113,29 @@ class Builder:
 
     def begin_parts(self) -> None:
         for track, (kind, _) in self.tracks.items():
-            self.put(KeyItem(track, self.part, f"wrapped key of {track}".encode(), self.times))
+            self.put(KeyItem(track, self.part, self._wrapped(track), self.times))
             init = entries.Init(
                 track=track, part=self.part, file=layout.init_file(track, self.part), len=0, sha256="", kind=kind, codec="avc1",
-                timescale=TIMESCALE, key=layout.key_file(track, self.part),
+                timescale=TIMESCALE, key=layout.key_file(track, self.part), level=self.level,
             )  # fmt: skip
             self.put(InitItem(init, f"header of {track} {self.part}".encode(), self.times))
+
+    def set_level(self, level: entries.Level) -> None:
+        """What follows is of this level, in new parts, as the recorder does it."""
+        self.level = level
+        self.put(CloseItem(self.times))
+        self.entry(entries.LevelChange(level=level, actor="judge", order="order 9", from_us=self.t_us))
+        self.part += 1
+        self.begin_parts()
+
+    def _wrapped(self, track: str) -> bytes:
+        if not self.recipients:
+            return f"wrapped key of {track}".encode()
+        return media_keys.wrap(media_keys.new_key(str(self.record_id), track, self.part), self.recipients, self.level)
+
+    @staticmethod
+    def _named(recipient: RecipientKey) -> entries.Recipient:
+        return entries.Recipient(name=recipient.name, certificate_sha256=recipient.certificate.fingerprint(hashes.SHA256()).hex())
 
     def wait(self, seconds: float) -> None:
         self.mono_us += int(seconds * 1e6)

@@ -12,6 +12,7 @@ from provisioning import keys as key_files
 from provisioning.keys import Hierarchy
 from provisioning.room import Timestamp
 from recorder.record import layout
+from tests.record.ordering import Ordered, edited, recipient
 from tests.record.record_builder import Builder
 from tests.record.timestamp_authority import TimestampAuthority
 
@@ -24,7 +25,7 @@ def stamped(keys: Hierarchy, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     """A sealed record with pause, receipts and timestamp, and the directory of the keys."""
     base = tmp_path_factory.mktemp("by-hand")
     files = key_files.write(keys, base / "keys")
-    builder = Builder(base / "records", keys)
+    builder = Builder(base / "records", keys, recipients=[recipient("court", keys.court)])
     builder.record(3)
     builder.receipt()
     builder.pause(5)
@@ -32,6 +33,9 @@ def stamped(keys: Hierarchy, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     with TimestampAuthority(base / "keys") as server:
         builder.close(Timestamp(url=server.url, roots=str(files.root)))
     builder.receipt(journal=False)
+    ordered = Ordered(builder, keys.court, keys.court)
+    ordered.order(from_us=1_000_000, to_us=2_000_000)
+    ordered.order(level="closed", tracks=("mic-judge",), order="No 12/4")
     return builder, files.root
 
 
@@ -56,6 +60,7 @@ def test_every_command_accepts_an_honest_record(stamped: tuple[Builder, Path], t
     assert "Verification: OK" in said
     assert "Time stamp" in said
     assert "witness is sworn in" in said
+    assert "No 12/4" in said
 
 
 def add_file(root: Path) -> None:
@@ -87,6 +92,15 @@ def change_device(root: Path) -> None:
     path.write_bytes(re.sub(rb'("device_certificate_sha256":")..', rb"\g<1>00", path.read_bytes()))
 
 
+def change_order(root: Path) -> None:
+    path = root / layout.order_file(1)
+    path.write_bytes(edited(path.read_bytes(), to_us=1_500_000))
+
+
+def take_order_away(root: Path) -> None:
+    (root / layout.order_file(1)).unlink()
+
+
 @pytest.mark.parametrize(
     ("change", "caught_by"),
     [
@@ -96,6 +110,8 @@ def change_device(root: Path) -> None:
         (change_reason, {0, 4}),
         (change_receipt, {6}),
         (change_device, {0, 2, 4}),
+        (change_order, {9}),
+        (take_order_away, {9}),
     ],
 )
 def test_each_of_them_refuses_what_it_is_there_to_refuse(

@@ -1,0 +1,141 @@
+"""Which level has a track at a session time: by its parts, the journal's ``level`` entries, and the orders given after the seal. Pure.
+
+A part has the level that its ``init`` says. A ``level`` entry that comes while a part runs raises the rest of that part too (a camera that
+encodes itself begins the new part with its next keyframe only); it does not lower it, for the part's key belongs to its own level. An order
+stands over both, a later order over an earlier one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from recorder.record import entries
+from recorder.record.entries import AnyEntry, Level, Line, TrackKind
+from recorder.record.order import LevelOrder
+
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""From the lowest to the highest."""
+
+
+def rank(level: Level) -> int:
+    """How high a level is."""
+    return LEVELS.index(level)
+
+
+@dataclass(slots=True)
+class PartSpan:
+    """A part of a track and where its media lies in session time (``from_us`` None: it has none)."""
+
+    track: str
+    number: int
+    seq: int
+    """The journal's line with which it was begun: that of its key, or of its header."""
+    level: Level = "open"
+    kind: TrackKind = "video"
+    timescale: int = 1
+    key: str | None = None
+    key_sha256: str = ""
+    from_us: int | None = None
+    to_us: int = 0
+
+    def overlaps(self, from_us: int, to_us: int) -> bool:
+        """Whether it has media in this interval."""
+        return self.from_us is not None and self.from_us < to_us and from_us < self.to_us
+
+    def is_within(self, from_us: int, to_us: int) -> bool:
+        """Whether all its media lies in this interval."""
+        return self.from_us is not None and from_us <= self.from_us and self.to_us <= to_us
+
+
+class Levels:
+    """Feed every entry of the journal by ``take``, and the orders in force by ``obey``, each in order; then ask."""
+
+    def __init__(self) -> None:
+        self.parts: dict[tuple[str, int], PartSpan] = {}
+        self.orders: list[LevelOrder] = []
+        self._changes: list[tuple[int, entries.LevelChange]] = []
+
+    def take(self, line: Line, entry: AnyEntry) -> None:
+        """Look at the journal's next entry."""
+        match entry:
+            case entries.Frag():
+                part = self.parts.get((entry.track, entry.part))
+                if part is not None:
+                    start_us = entry.t0 * 1_000_000 // part.timescale
+                    end_us = -(-(entry.t0 + entry.dur) * 1_000_000 // part.timescale)
+                    part.from_us = start_us if part.from_us is None else min(part.from_us, start_us)
+                    part.to_us = max(part.to_us, end_us)
+            case entries.Key():
+                part = self._part(line, entry)
+                part.key_sha256 = entry.sha256
+            case entries.Init():
+                part = self._part(line, entry)
+                part.level, part.kind, part.timescale, part.key = entry.level, entry.kind, max(1, entry.timescale), entry.key
+            case entries.LevelChange():
+                self._changes.append((line.seq, entry))
+            case _:
+                pass
+
+    def obey(self, order: LevelOrder) -> None:
+        """Put the next order in force."""
+        self.orders.append(order)
+
+    @property
+    def tracks(self) -> list[str]:
+        """The record's tracks."""
+        return sorted({track for track, _ in self.parts})
+
+    def concerned(self, tracks: Sequence[str], from_us: int, to_us: int) -> list[PartSpan]:
+        """The parts of these tracks (none: all) that have media in an interval."""
+        found = [part for (track, _), part in sorted(self.parts.items()) if not tracks or track in tracks]
+        return [part for part in found if part.overlaps(from_us, to_us)]
+
+    def at(self, track: str, t_us: int) -> Level:
+        """The level of a track at a moment; where parts meet, the higher one; where it has no media, that of the session."""
+        there = [part for part in self.concerned([track], t_us, t_us + 1) if part.track == track]
+        if not there:
+            return self._ordered(track, t_us) or self._told(-1, t_us) or "open"
+        return max((self._part_at(part, t_us) for part in there), key=rank)
+
+    def highest(self, track: str, number: int, from_us: int, to_us: int) -> Level:
+        """The highest level that a part has in an interval of session time (at its beginning alone, where it is empty)."""
+        return self.between(track, number, from_us, to_us)[1]
+
+    def between(self, track: str, number: int, from_us: int, to_us: int) -> tuple[Level, Level]:
+        """The lowest and the highest level that a part has in an interval."""
+        part = self.parts[track, number]
+        edges = {change.from_us for _, change in self._changes}
+        for order in self.orders:
+            edges |= {order.from_us, order.to_us}
+        had = {self._part_at(part, t_us) for t_us in (from_us, *(edge for edge in edges if from_us < edge < to_us))}
+        return min(had, key=rank), max(had, key=rank)
+
+    def of_session(self, t_us: int) -> Level:
+        """The level of what belongs to no track (notes): orders that name tracks do not speak of it."""
+        return self._ordered(None, t_us) or self._told(-1, t_us) or "open"
+
+    def _part_at(self, part: PartSpan, t_us: int) -> Level:
+        ordered = self._ordered(part.track, t_us)
+        if ordered is not None:
+            return ordered
+        told = self._told(part.seq, t_us)
+        return part.level if told is None else max(part.level, told, key=rank)
+
+    def _ordered(self, track: str | None, t_us: int) -> Level | None:
+        for order in reversed(self.orders):
+            speaks = not order.tracks if track is None else order.concerns(track)
+            if speaks and order.from_us <= t_us < order.to_us:
+                return order.level
+        return None
+
+    def _told(self, behind_seq: int, t_us: int) -> Level | None:
+        """What the last ``level`` entry behind a line says of this moment."""
+        for seq, change in reversed(self._changes):
+            if seq <= behind_seq:
+                return None
+            if change.from_us <= t_us:
+                return change.level
+        return None
+
+    def _part(self, line: Line, entry: entries.Key | entries.Init) -> PartSpan:
+        return self.parts.setdefault((entry.track, entry.part), PartSpan(entry.track, entry.part, line.seq))
