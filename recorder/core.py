@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 PARTS_CLOSED_S = 1.2
 PREROLL_S = 10
-WATCH_CODES = frozenset({"silent", "clipped", "frozen", "black", "unreadable", "late", "room_silent"})
+WATCH_CODES = frozenset({"silent", "clipped", "frozen", "black", "unreadable", "late", "room_silent", "record_damaged"})
 """Alarms that are judged on the disk: they end with the session."""
 _CHECKPOINT_S = 1.0
 _ALIVE_S = 9.0
@@ -84,6 +84,7 @@ class Recorder(ChildOwner):
         await asyncio.gather(*(process.close() for process in self.children.values()))
         if self._open is not None:
             await self._open.abandon()
+        await self._store.close()
 
     async def run_timers(self) -> None:
         """Do what is due by the clock: watch the children, sign heads, say alive, look at the clock. Runs until cancelled."""

@@ -3,7 +3,7 @@
 import hashlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from recorder.journal_state import JournalState, Place
@@ -22,8 +22,6 @@ class JournalEnd:
     number: int
     off: int
     valid_off: int
-    sizes: dict[str, int] = field(default_factory=dict)
-    """Length of each journal file that was read."""
 
 
 def read_on(record: Path, state: JournalState, *, last: int | None = None, breathe: Callable[[], None] | None = None) -> JournalEnd:
@@ -58,6 +56,5 @@ def read_on(record: Path, state: JournalState, *, last: int | None = None, breat
                 begins, end.valid_off = False, end.off
                 known.append(head.sha256)
                 state.take(line, entry, head, Place(number, line_off, end.off))
-        end.sizes[path.name] = state.sizes[path.name] = end.off
         number, off = number + 1, 0
     return end

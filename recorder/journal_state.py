@@ -5,7 +5,6 @@ from there; hashes are kept as lists, for a running hash cannot be stored.
 """
 
 import re
-from typing import TypeVar
 
 import msgspec
 
@@ -14,7 +13,6 @@ from recorder.record import entries, layout
 from recorder.record.entries import AnyEntry, Level, Line, TrackKind
 from recorder.record.journal import BEFORE_FIRST, Head
 
-_Plain = TypeVar("_Plain", bound=msgspec.Struct)
 _segment_number = re.compile(r"/seg-(\d{6,})\.m4s$")
 
 
@@ -24,6 +22,14 @@ class Place(msgspec.Struct, frozen=True):
     number: int = 1
     line_off: int = 0
     off: int = 0
+
+
+class LineClocks(msgspec.Struct, frozen=True):
+    """A line's three clocks."""
+
+    mono_us: int
+    utc_us: int
+    t_us: int
 
 
 class LeftFrag(msgspec.Struct, frozen=True):
@@ -66,7 +72,7 @@ class JournalState(msgspec.Struct, forbid_unknown_fields=True):
     head: Head = BEFORE_FIRST
     place: Place = Place()
     genesis: entries.Genesis | None = None
-    last: Line | None = None
+    last: LineClocks | None = None
     """The last line's clocks."""
     tracks: dict[str, LeftTrack] = {}
     sizes: dict[str, int] = {}
@@ -84,7 +90,7 @@ class JournalState(msgspec.Struct, forbid_unknown_fields=True):
 
     def take(self, line: Line, entry: AnyEntry, head: Head, place: Place) -> None:
         """Take the next valid line."""
-        self.head, self.place, self.last = head, place, line
+        self.head, self.place, self.last = head, place, LineClocks(line.mono_us, line.utc_us, line.t_us)
         match entry:
             case entries.Frag():
                 self._take_frag(entry)
@@ -112,10 +118,6 @@ class JournalState(msgspec.Struct, forbid_unknown_fields=True):
         if name not in self.tracks:
             self.tracks[name] = LeftTrack(name)
         return self.tracks[name]
-
-    def storable(self) -> "JournalState":
-        """The same, with a last line that is plain data: fast reading gives one that has its entry's fields too."""
-        return msgspec.structs.replace(self, last=None if self.last is None else _plain(self.last, Line))
 
     def _take_frag(self, entry: entries.Frag) -> None:
         track = self.track(entry.track)
@@ -177,7 +179,7 @@ class JournalState(msgspec.Struct, forbid_unknown_fields=True):
 
     def _take_session(self, entry: AnyEntry) -> None:
         if isinstance(entry, entries.Genesis) and self.genesis is None:
-            self.genesis, self.hearing = _plain(entry, entries.Genesis), entry.hearing
+            self.genesis, self.hearing = _plain_genesis(entry), entry.hearing
             self.boot, self.origin_mono_us = entry.boot, entry.origin_mono_us
         elif isinstance(entry, entries.Pause):
             self.state, self.paused_from_us = entry.state, entry.from_us
@@ -192,5 +194,6 @@ class JournalState(msgspec.Struct, forbid_unknown_fields=True):
             self.sealed = True
 
 
-def _plain(shaped: msgspec.Struct, kind: type[_Plain]) -> _Plain:
-    return kind(**{name: getattr(shaped, name) for name in kind.__struct_fields__})
+def _plain_genesis(entry: entries.Genesis) -> entries.Genesis:
+    """Fast reading gives an entry that has its line's fields, too."""
+    return entries.Genesis(**{name: getattr(entry, name) for name in entries.Genesis.__struct_fields__})

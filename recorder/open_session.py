@@ -15,7 +15,7 @@ from recorder.commit import CommitReport, Committer
 from recorder.contract import child, control
 from recorder.disk_pair import Trouble
 from recorder.record import entries
-from recorder.record.entries import FIRST_PREV, Level
+from recorder.record.entries import FIRST_PREV, Level, TrackTotal
 from recorder.record.journal import Head
 from recorder.recovery import Left
 from recorder.running import NewKey, RunningSession
@@ -38,6 +38,14 @@ class Store(Protocol):
         ...
 
 
+class Companion(Protocol):
+    """What works beside a session for as long as it runs."""
+
+    def close(self) -> None:
+        """End; blocks for some seconds at most."""
+        ...
+
+
 class OpenSession:
     """One session's committer, checkpoints and keys."""
 
@@ -51,6 +59,9 @@ class OpenSession:
         self.forecast = Forecast()
         self.head = Head(-1, FIRST_PREV)
         """The head that is durable."""
+        self.companions: list[Companion] = []
+        self.sums: Callable[[], list[TrackTotal]] = committer.totals
+        """The tracks' sums for the seal; may read the journal."""
         self._store = store
         self._checkpointer = Checkpointer(store.signer, self._signed, self._signing_failed)
 
@@ -99,6 +110,7 @@ class OpenSession:
     async def seal(self, session: RunningSession, request: control.StopRequest, duration_us: int) -> str | None:
         """Close the segments, write the seal and what stands beside it; returns in words what went wrong, or None."""
         self._checkpointer.close()
+        await self._close_companions()
         self.committer.close_segments(self.clock.times())
         await self.committed()
         mirror = await asyncio.to_thread(self.committer.prove)
@@ -107,7 +119,7 @@ class OpenSession:
                 reason=request.reason,
                 actor=request.actor,
                 duration_us=duration_us,
-                tracks=self.committer.totals(),
+                tracks=await asyncio.to_thread(self.sums),
                 paused_us=session.paused.sums_us,
                 mirror=mirror,
             ),
@@ -129,7 +141,12 @@ class OpenSession:
     async def abandon(self) -> None:
         """End the committer; the record stays as it is, to be taken up at the next start."""
         self._checkpointer.close()
+        await self._close_companions()
         await asyncio.to_thread(self.committer.close)
+
+    async def _close_companions(self) -> None:
+        while self.companions:
+            await asyncio.to_thread(self.companions.pop().close)
 
     def on_report(self, report: CommitReport) -> None:
         """Note what became durable (in the event loop)."""

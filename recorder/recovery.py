@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from recorder import snapshot
 from recorder.clock import SessionClock
 from recorder.journal_read import JournalEnd, read_on
-from recorder.journal_state import JournalState, LeftTrack
+from recorder.journal_state import JournalState, LeftTrack, LineClocks
 from recorder.ledger import LedgerState, TrackFiles
 from recorder.left_files import LeftFiles, byte_range, look_at_files
 from recorder.record import entries, layout
-from recorder.record.entries import ByteRange, Line, TrackTotal
+from recorder.record.entries import ByteRange, TrackTotal
 from recorder.record.journal import BEFORE_FIRST, Head, JournalError, Times, read_line
 
 log = structlog.get_logger()
@@ -49,8 +49,8 @@ class Left:
         return self.journal.tracks
 
     @property
-    def last(self) -> Line | None:
-        """The last line."""
+    def last(self) -> LineClocks | None:
+        """The last line's clocks."""
         return self.journal.last
 
     @property
@@ -156,13 +156,15 @@ def _ledger(record: Path, state: JournalState, end: JournalEnd, files: LeftFiles
     tracks = {track.name: _track_files(track) for track in state.tracks.values()}
     for name, whole in files.hashes.items():
         tracks[name].hash = whole
+    journals = {path.name: path.stat().st_size for path in (record / layout.journal_file(n) for n in range(1, end.number))}
+    last = layout.journal_file(end.number)
     return LedgerState(
         head=state.head,
         journal_number=end.number,
         journal_off=end.off,
-        journal_prefix=b"" if _ends_a_line(record / layout.journal_file(end.number), end.off) else b"\n",
+        journal_prefix=b"" if _ends_a_line(record / last, end.off) else b"\n",
         tracks=tracks,
-        sizes=dict(state.sizes),
+        sizes=state.sizes | journals | {last: end.off},
     )
 
 

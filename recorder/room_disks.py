@@ -9,12 +9,13 @@ import structlog
 
 from provisioning.room import Storage
 from recorder.clock import mono_us
+from recorder.copies import longer
 from recorder.disk import Disk, DiskName
 from recorder.file_copy import append_line
 from recorder.record import layout
 from recorder.record.entries import FIRST_PREV
 from recorder.record.journal import Head
-from recorder.recovery import chain_of, is_sealed
+from recorder.recovery import is_sealed
 from recorder.seal import put_file
 from recorder.sealed_copy import complete, is_level, put_seal
 from recorder.storage import Ballast
@@ -80,7 +81,7 @@ class RoomDisks:
                 if not (root / layout.JOURNAL).exists() or any(is_sealed(path / root.name) for _, path in self.named()):
                     continue
                 other = found.get(root.name)
-                found[root.name] = root if other is None else _longer(other, root)
+                found[root.name] = root if other is None else longer(other, root)
         return list(found.values())
 
     def add_receipt(self, record: str, line: bytes, leader: Path | None) -> bool:
@@ -156,17 +157,3 @@ class RoomDisks:
                     if is_sealed(root) and (other / root.name).is_dir() and not is_sealed(other / root.name)
                 ]
         return found
-
-
-def _longer(primary: Path, mirror: Path) -> Path:
-    """Of two unsealed copies of a record the one that goes on.
-
-    They may differ in lines that one disk failed to take and the other then took otherwise: what was committed is the longer one, for
-    the round that was planned anew holds all that the failed one held, and says besides what was given up. The other copy's files are set
-    aside when it is caught up.
-    """
-    one, other = chain_of(primary), chain_of(mirror)
-    shorter = min(len(one), len(other))
-    if one[:shorter] != other[:shorter]:
-        log.error("the two copies of a record differ in what both hold; the longer is taken", record=primary.name)
-    return mirror if len(other) > len(one) else primary

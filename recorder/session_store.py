@@ -15,29 +15,36 @@ import msgspec
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from provisioning.room import RoomConfig
-from recorder import media_keys
+from recorder import media_keys, snapshot
+from recorder.background_check import CODE, BackgroundCheck
 from recorder.clock import SessionClock, boot_id, clock_state, mono_us, utc_us
 from recorder.commit import CommitReport, Committer
 from recorder.contract import control
 from recorder.disk import Disk
 from recorder.disk_pair import Trouble
+from recorder.journal_read import read_on
+from recorder.journal_state import JournalState
 from recorder.ledger import Ledger
 from recorder.open_session import OpenSession
 from recorder.record import entries, layout
 from recorder.record.checkpoint import Receipt
+from recorder.record.entries import TrackTotal
 from recorder.record.journal import Head, Times
-from recorder.recovery import Left, read_left, recovered
+from recorder.recovery import Left, read_left, recovered, totals
 from recorder.room_disks import RoomDisks
 from recorder.seal import chain_pem, put_file, seal
 from recorder.signing import Signer
+from recorder.snapshot import Snapshots
 from recorder.storage import record_name
 
 log = structlog.get_logger()
 
 TAKE_UP_WITHIN_US = 12 * 3600 * 1_000_000
 """A session that a crash broke off is taken up again at the next start, unless that comes later than this: then it is sealed as it is."""
+_CLOSE_S = 3.0
 OnCommit = Callable[[CommitReport], None]
 
 
@@ -58,6 +65,9 @@ class SessionStore:
         self.room_disks = RoomDisks(config.storage)
         self._config = config
         self._config_sha256 = config_sha256
+        self._sealing: asyncio.Task[None] | None = None
+        self._led: set[str] = set()
+        """Names of the records that have a committer."""
 
     async def begin(
         self, request: control.Start, origin_mono_us: int, sources: list[entries.Source], on_commit: OnCommit, on_trouble: Trouble
@@ -103,31 +113,67 @@ class SessionStore:
         return opened
 
     async def recover(self, on_commit: OnCommit, on_trouble: Trouble) -> OpenSession | None:
-        """Look at what earlier runs left: seal what only lacks its seal, and return the newest session that was still open."""
+        """Look at what earlier runs left, and take up the newest session that was still open.
+
+        All others are sealed in the background, as is what only lacks its seal: the room is ready meanwhile.
+        """
         self.room_disks.primary.mkdir(mode=0o700, parents=True, exist_ok=True)
-        open_ones: list[Left] = []
-        for root in await asyncio.to_thread(self.room_disks.unsealed):
-            left = await asyncio.to_thread(read_left, root)
+        loop = asyncio.get_running_loop()
+
+        def trouble(code: str, detail: str, on: bool) -> None:
+            loop.call_soon_threadsafe(on_trouble, code, detail, on)
+
+        found = await asyncio.to_thread(self._read_left, trouble)
+        open_ones = sorted((left for left in found if not left.sealed), key=lambda left: left.last.utc_us if left.last else 0)
+        newest = open_ones.pop() if open_ones else None
+        rest = [(left, "interrupted: a later session was taken up") for left in open_ones]
+        if newest is not None and newest.last is not None and utc_us() - newest.last.utc_us > TAKE_UP_WITHIN_US:
+            hours = (utc_us() - newest.last.utc_us) / 3600e6
+            rest.append((newest, f"interrupted: the recorder came back after {hours:.0f} h, and takes a session up within 12 h only"))
+            newest = None
+        for left, _ in rest:
+            self.room_disks.keep_head(left.ledger.head)  # for a session that begins before this one is sealed
+        opened = None if newest is None else self._take_up(newest, on_commit, on_trouble)
+        finished = [left for left in found if left.sealed]
+        self._sealing = asyncio.create_task(self._seal_rest(finished, rest, on_trouble), name="seal what earlier runs left")
+        return opened
+
+    async def close(self) -> None:
+        """End what is sealed in the background; what is not done then is done at the next start."""
+        if self._sealing is not None:
+            await asyncio.wait({self._sealing}, timeout=_CLOSE_S)
+            self._sealing.cancel()
+
+    def _read_left(self, on_trouble: Trouble) -> list[Left]:
+        key = self.signer.chain[0].public_key()
+        found = []
+        unsealed = self.room_disks.unsealed()
+        for _, base in self.room_disks.named():
+            snapshot.tidy(base, {root.name for root in unsealed})
+        for root in unsealed:
+            try:
+                left = read_left(root, key if isinstance(key, ec.EllipticCurvePublicKey) else None)
+            except OSError as error:
+                on_trouble("record_unread", f"{root} cannot be read: {error.strerror or error}; it is left as it is", True)
+                continue
             if left is None:
                 log.warning("a record without a durable first line is left as it is", record=str(root))
-            elif left.sealed:
-                problem = await asyncio.to_thread(self.finish, root, left.ledger.head)
-                log.warning("sealed what a crash had left unsealed", record=str(root), problem=problem)
+            elif left.genesis.device_certificate_sha256 != self.signer.key_id:
+                on_trouble("record_unsealed", f"{root} was begun with another certificate and cannot be sealed with this one", True)
             else:
-                open_ones.append(left)
-        open_ones.sort(key=lambda left: left.last.utc_us if left.last else 0)
-        newest = None
-        for left in open_ones:
-            opened = self._take_up(left, on_commit, on_trouble)
-            too_late = left.last is not None and utc_us() - left.last.utc_us > TAKE_UP_WITHIN_US
-            if left is open_ones[-1] and not too_late:
-                newest = opened
-            else:
-                session = opened.session(lambda _device, _message: False)
-                request = control.StopRequest(actor="recorder", reason="interrupted: not taken up again in time")
-                problem = await opened.seal(session, request, left.last.t_us if left.last else 0)
-                log.warning("sealed an interrupted session", record=str(left.record), problem=problem)
-        return newest
+                found.append(left)
+        return found
+
+    async def _seal_rest(self, finished: list[Left], rest: list[tuple[Left, str]], on_trouble: Trouble) -> None:
+        for left in finished:
+            problem = await asyncio.to_thread(self.finish, left.record, left.ledger.head)
+            log.warning("sealed what a crash had left unsealed", record=str(left.record), problem=problem)
+        for left, reason in rest:
+            opened = self._take_up(left, lambda _: None, on_trouble)
+            session = opened.session(lambda _device, _message: False)
+            request = control.StopRequest(actor="recorder", reason=reason)
+            problem = await opened.seal(session, request, left.last.t_us if left.last else 0)
+            log.warning("sealed an interrupted session", record=str(left.record), reason=reason, problem=problem)
 
     def disks(self, opened: OpenSession | None) -> list[control.DiskStatus]:
         """The disks as they were last looked at."""
@@ -171,7 +217,8 @@ class SessionStore:
 
     def finish(self, root: Path, head: Head, *, copied: bool = False) -> str | None:
         """Write the seal's files beside a finished journal, and beside the other disk's copy; one that is behind is completed later."""
-        self.room_disks.recording = False
+        self._led.discard(root.name)
+        self.room_disks.recording = bool(self._led)
         try:
             sealed = seal(root, self.signer, self._config.timestamp)
         except (OSError, ValueError) as error:
@@ -181,6 +228,8 @@ class SessionStore:
         if self._config.timestamp is not None and not sealed.timestamped:
             log.warning("no timestamp", detail=sealed.detail)
         self.room_disks.copy_seal(root, level=copied)
+        for _, base in self.room_disks.named():
+            snapshot.remove(base / root.name)
         return None
 
     def _prepare(self, disk: Disk) -> None:
@@ -199,10 +248,11 @@ class SessionStore:
         genesis: entries.Genesis,
         on_commit: OnCommit,
         on_trouble: Trouble,
+        left: Left | None = None,
     ) -> OpenSession:
         loop = asyncio.get_running_loop()
         storage = self._config.storage
-        ledger.sizes[layout.DEVICE_CHAIN] = len(chain_pem(self.signer))
+        ledger.sizes[layout.DEVICE_CHAIN] = disk.size(layout.DEVICE_CHAIN)
         opened: OpenSession
 
         def committed(report: CommitReport) -> None:
@@ -222,9 +272,14 @@ class SessionStore:
             on_trouble=trouble,
         )
         self.trouble = trouble
+        self._led.add(disk.root.name)
         self.room_disks.recording = True
         opened = OpenSession(self, record, clock, committer, genesis)
+        opened.left = left
+        snapshots = Snapshots(lambda: committer.disk.root, lambda: opened.head.at, self.signer, None if left is None else left.journal)
+        opened.companions.append(snapshots)
         committer.start()
+        snapshots.start()
         return opened
 
     def _take_up(self, left: Left, on_commit: OnCommit, on_trouble: Trouble) -> OpenSession:
@@ -232,9 +287,19 @@ class SessionStore:
         now = Times(mono_us(), utc_us(), 0)
         entry, clock = recovered(left, now, boot, utc_trusted=clock_state().source == "kernel")
         disk = self.room_disks.disk(left.record)
-        opened = self._open(left.genesis.record, clock, disk, Ledger.resumed(left.ledger), left.genesis, on_commit, on_trouble)
-        opened.left = left
+        opened = self._open(left.genesis.record, clock, disk, Ledger.resumed(left.ledger), left.genesis, on_commit, on_trouble, left)
         times = clock.times()
         opened.committer.put_entry(entry, times)
         opened.committer.close_segments(times)
+        check = BackgroundCheck(left, lambda words: self.trouble(CODE, words, True))
+        opened.companions.append(check)
+        opened.sums = lambda: opened.committer.totals() if check.sums_hold else _counted(opened)
+        check.start()
         return opened
+
+
+def _counted(opened: OpenSession) -> list[TrackTotal]:
+    """The tracks' sums by the journal itself: those that a snapshot told are not known to be right."""
+    state = JournalState()
+    read_on(opened.committer.disk.root, state)
+    return totals(state)

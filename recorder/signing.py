@@ -2,6 +2,7 @@
 
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -120,6 +121,7 @@ class TokenPrivateKey(ec.EllipticCurvePrivateKey):
     def __init__(self, handle: Any, public: ec.EllipticCurvePublicKey) -> None:  # noqa: ANN401 - python-pkcs11 has no types
         self._handle = handle
         self._public = public
+        self._one_at_a_time = threading.Lock()  # a token's session takes one operation at a time
 
     def sign(self, data: "bytes | bytearray | memoryview[int]", signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
         """Sign; the digest is computed here and only it goes to the token (CKM_ECDSA, PKCS#11 v2.40, 2.3.6)."""
@@ -132,7 +134,8 @@ class TokenPrivateKey(ec.EllipticCurvePrivateKey):
             hasher = hashes.Hash(algorithm)
             hasher.update(data)
             digest = hasher.finalize()
-        raw: bytes = self._handle.sign(digest, mechanism=Mechanism.ECDSA)
+        with self._one_at_a_time:
+            raw: bytes = self._handle.sign(digest, mechanism=Mechanism.ECDSA)
         half = len(raw) // 2
         return encode_dss_signature(int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big"))
 

@@ -55,7 +55,7 @@ def store(record: Path, state: JournalState, key: Key) -> None:
     """
     path = snapshot_file(record)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    body = msgspec.json.encode(state.storable())
+    body = msgspec.json.encode(state)
     put_file(path, base64.b64encode(key.sign(_text(record.name, body))) + b"\n" + body)
 
 
@@ -109,7 +109,7 @@ class Snapshots:
         self._root = root
         self._durable_at = durable_at
         self._key = key
-        self._state = JournalState() if state is None else _decoder.decode(msgspec.json.encode(state.storable()))
+        self._state = JournalState() if state is None else _decoder.decode(msgspec.json.encode(state))
         self._period_s = period_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
