@@ -252,7 +252,7 @@ class SessionStore:
     ) -> OpenSession:
         loop = asyncio.get_running_loop()
         storage = self._config.storage
-        ledger.sizes[layout.DEVICE_CHAIN] = disk.size(layout.DEVICE_CHAIN)
+        ledger.holds(layout.DEVICE_CHAIN, chain_pem(self.signer))
         opened: OpenSession
 
         def committed(report: CommitReport) -> None:
