@@ -1,0 +1,58 @@
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recorder import copies
+from recorder.copies import chain_end, longer
+from recorder.record import layout
+from recorder.recovery import chain_of
+from tests.recorder.committing import NAME
+from tests.recorder.power_cut import Files, lay, stored
+from tests.recorder.test_recovery import recording
+
+
+def journals(*, failed_sync: bool) -> Files:
+    before, log, _ = recording(failed_sync=failed_sync)
+    return Files({path: file.full for path, file in stored(before, log, len(log.operations)).items() if path.startswith("journal")})
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), failed_sync=st.booleans())
+def test_the_copy_with_the_longer_chain_is_found_by_the_ends_as_by_the_whole(data: st.DataObject, failed_sync: bool) -> None:
+    with tempfile.TemporaryDirectory() as base:
+        roots = []
+        for disk in ("one", "other"):
+            files = journals(failed_sync=failed_sync)
+            last = layout.journal_file(len(files))
+            end = data.draw(st.integers(1, len(files[last])), label=disk)
+            files[last] = files[last][:end] + data.draw(st.sampled_from([b"", b"\0\0", b'{"seq":', b"\n", b"x\ny"]), label="torn")
+            root = Path(base, disk, NAME)
+            lay(root, files)
+            roots.append(root)
+            at = chain_end(root)
+            assert at is None or at.head == chain_of(root)[-1]
+        lengths = [len(chain_of(root)) for root in roots]
+        assert len(chain_of(longer(*roots))) == max(lengths)
+
+
+def test_long_copies_are_told_apart_without_being_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "chain_of", lambda _: pytest.fail("the whole journal is read"))
+    files = journals(failed_sync=False)
+    lay(tmp_path / "one" / NAME, files)
+    lines = files["journal.jsonl"].splitlines(keepends=True)
+    lay(tmp_path / "other" / NAME, {"journal.jsonl": b"".join(lines[:-3]) + lines[-3][:40]})
+    assert longer(tmp_path / "one" / NAME, tmp_path / "other" / NAME).parent.name == "one"
+    assert longer(tmp_path / "other" / NAME, tmp_path / "one" / NAME).parent.name == "one"
+
+
+def test_copies_that_differ_are_read_whole_and_the_longer_is_taken(tmp_path: Path) -> None:
+    files = journals(failed_sync=False)
+    lines = files["journal.jsonl"].splitlines(keepends=True)
+    lay(tmp_path / "one" / NAME, files)
+    fork = [*lines[:10], lines[10].replace(b'"mono_us":', b'"mono_us":1', 1)]
+    lay(tmp_path / "other" / NAME, {"journal.jsonl": b"".join(fork)})
+    assert len(chain_of(tmp_path / "other" / NAME)) == 11
+    assert longer(tmp_path / "other" / NAME, tmp_path / "one" / NAME).parent.name == "one"

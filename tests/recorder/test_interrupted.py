@@ -1,0 +1,104 @@
+"""What earlier runs left behind: which session is taken up, and what becomes of the others."""
+
+from pathlib import Path
+
+import pytest
+
+from provisioning.room import FileKey
+from recorder.clock import utc_us
+from recorder.contract import control
+from recorder.record import entries
+from recorder.recovery import is_sealed
+from recorder.seal import read_journal
+from recorder.signing import Signer, open_signer
+from tests.lab.room import Room
+from tests.recorder import committing
+from tests.recorder.committing import bytes_of
+from tests.recorder.long_record import long_record
+
+pytestmark = pytest.mark.timeout(180)
+HOUR_US = 3_600_000_000
+
+
+@pytest.fixture
+def it(tmp_path: Path) -> Room:
+    room = Room(tmp_path)
+    room.primary.mkdir(mode=0o700)
+    return room
+
+
+def device(it: Room) -> Signer:
+    return open_signer(FileKey(kind="file", key=str(it.keys.device_key), chain=str(it.keys.chain)))
+
+
+def left_behind(it: Room, hours_ago: float, signer: Signer | None = None) -> Path:
+    """A record of some seconds that a crash ended so long ago."""
+    return long_record(it.primary, signer or device(it), 0.002, utc_us() - int(hours_ago * HOUR_US), "another boot")
+
+
+def reason(record: Path) -> str:
+    return next(entry.reason for _, entry in read_journal(record) if isinstance(entry, entries.Seal))
+
+
+def test_a_session_of_yesterday_is_sealed_with_the_reason_and_a_new_one_can_begin_at_once(it: Room) -> None:
+    old = left_behind(it, 13)
+    it.start()
+    try:
+        assert it.wait_live("cam", "judge").state == "idle"
+        new = it.begin()
+        it.recorded(1)
+        it.wait(lambda _: is_sealed(old), "the old one's seal")
+        it.stop()
+    finally:
+        it.close()
+    assert reason(old) == "interrupted: the recorder came back after 13 h, and takes a session up within 12 h only"
+    assert reason(old) in it.log.read_text(encoding="utf-8")
+    for record in (old, new):
+        assert it.verify(record).returncode == 0
+
+
+def test_the_newest_of_several_is_taken_up_and_the_others_are_sealed_meanwhile(it: Room) -> None:
+    older, newer = left_behind(it, 2), left_behind(it, 1)
+    it.start()
+    try:
+        status = it.wait_live("cam", "judge")
+        assert Path(status.record) == newer
+        it.wait(lambda _: is_sealed(older), "the other one's seal")
+        it.stop()
+    finally:
+        it.close()
+    assert reason(older) == "interrupted: a later session was taken up"
+    for record in (older, newer):
+        assert it.verify(record).returncode == 0
+
+
+def test_a_record_that_another_certificate_began_is_left_as_it_is_and_told(it: Room) -> None:
+    record = left_behind(it, 1, committing.signer())
+    before = bytes_of(record)
+    it.start()
+    try:
+        status = it.wait(lambda status: any(alarm.code == "record_unsealed" for alarm in status.alarms), "the alarm")
+        assert status.state == "idle"
+        assert record.name in status.alarms[0].detail
+    finally:
+        it.close()
+    assert bytes_of(record) == before
+
+
+def test_a_pause_goes_on_as_it_was_left(it: Room) -> None:
+    it.start()
+    try:
+        it.wait_live("cam", "judge")
+        record = it.begin()
+        it.recorded(1)
+        it.do(control.PauseRequest(state="deliberation", actor="Judge B."))
+        it.wait(lambda status: status.state == "deliberation", "the pause")
+        it.kill()
+        it.start()
+        assert it.wait(lambda status: bool(status.record), "the session").state == "deliberation"
+        it.do(control.ResumeRequest(actor="Judge B."))
+        it.recorded(1)
+        it.stop()
+    finally:
+        it.close()
+    assert it.verify(record).returncode == 0
