@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import threading
 from pathlib import Path
 
@@ -46,6 +47,19 @@ class RoomDisks:
         both: tuple[tuple[DiskName, Path | None], ...] = (("primary", self.primary), ("mirror", self.mirror))
         return [(name, path) for name, path in both if path is not None]
 
+    def answering(self) -> list[Path]:
+        """The disks' directories of records, of the disks that can be read now; the primary's first."""
+        found = []
+        for name, base in self.named():
+            try:
+                with os.scandir(base):
+                    found.append(base)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                log.error("a disk does not answer", disk=name, error=str(error))
+        return found
+
     def disk(self, root: Path) -> Disk:
         """The disk of a record's directory."""
         name: DiskName = "mirror" if root.parent == self.mirror else "primary"
@@ -74,21 +88,22 @@ class RoomDisks:
     def unsealed(self) -> list[Path]:
         """Records that have a seal on neither disk, each on the disk that holds the longer chain of it."""
         found: dict[str, Path] = {}
-        for _, base in self.named():
-            if not base.is_dir():
-                continue
+        bases = self.answering()
+        for base in bases:
             for root in sorted(base.iterdir()):
-                if not (root / layout.JOURNAL).exists() or any(is_sealed(path / root.name) for _, path in self.named()):
-                    continue
-                other = found.get(root.name)
-                found[root.name] = root if other is None else longer(other, root)
+                try:
+                    if not (root / layout.JOURNAL).exists() or any(is_sealed(path / root.name) for path in bases):
+                        continue
+                    other = found.get(root.name)
+                    found[root.name] = root if other is None else longer(other, root)
+                except OSError as error:
+                    log.error("a copy of a record cannot be read; the other one is taken", record=str(root), error=str(error))
         return list(found.values())
 
     def add_receipt(self, record: str, line: bytes, leader: Path | None) -> bool:
         """Store a receipt with every copy of its record; true if one took it, which is the leading one where the record is being made."""
-        roots = [root for _, base in self.named() if base.is_dir() for root in base.glob(f"*_{record}")]
         taken = []
-        for root in roots:
+        for root in [root for base in self.answering() for root in base.glob(f"*_{record}")]:
             try:
                 append_line(root / layout.ANCHORS, line)
                 taken.append(root)
@@ -100,9 +115,9 @@ class RoomDisks:
         """Give the other disk's copy of a sealed record the seal, if it is level; else it is completed when there is time for it."""
         for _, base in self.named():
             copy = base / record.name
-            if copy == record or not copy.is_dir():
-                continue
             try:
+                if copy == record or not copy.is_dir():
+                    continue
                 if level and is_level(record, copy):
                     put_seal(record, copy)
                     continue
@@ -114,17 +129,19 @@ class RoomDisks:
 
     def last_head(self) -> str:
         """The head of the record before: from the disk that was written last (a full or lost one has an older)."""
-        there = [path / LAST_HEAD for _, path in self.named() if (path / LAST_HEAD).exists()]
-        if not there:
-            return FIRST_PREV
-        return max(there, key=lambda path: path.stat().st_mtime_ns).read_text(encoding="ascii").strip() or FIRST_PREV
+        newest, head = 0, FIRST_PREV
+        for base in self.answering():
+            with contextlib.suppress(OSError):  # none there yet; or the other disk has it
+                kept = base / LAST_HEAD
+                if kept.stat().st_mtime_ns > newest:
+                    newest, head = kept.stat().st_mtime_ns, kept.read_text(encoding="ascii").strip() or FIRST_PREV
+        return head
 
     def keep_head(self, head: Head) -> None:
         """Keep the head of a finished record for the next one."""
-        for _, base in self.named():
-            if base.is_dir():
-                with contextlib.suppress(OSError):  # a full disk; the other one has it
-                    put_file(base / LAST_HEAD, (head.sha256 + "\n").encode())
+        for base in self.answering():
+            with contextlib.suppress(OSError):  # a full disk; the other one has it
+                put_file(base / LAST_HEAD, (head.sha256 + "\n").encode())
 
     def _complete_copies(self) -> None:
         """Where a disk came, or a copy stayed behind: complete it in the background."""
@@ -135,8 +152,13 @@ class RoomDisks:
             self._completing.start()
 
     def _complete_all(self) -> None:
-        for record, copy in self._sealed_and_behind():
+        bases = self.answering()
+        for record, copy in [
+            (root, other / root.name) for base in bases for other in bases if base != other for root in sorted(base.iterdir())
+        ]:
             try:
+                if not is_sealed(record) or not copy.is_dir() or is_sealed(copy):
+                    continue
                 done = complete(record, copy, lambda: not self.recording)
             except OSError as error:
                 done = False
@@ -144,16 +166,3 @@ class RoomDisks:
             self._behind = self._behind or not done
             if done:
                 log.warning("a copy that was behind is complete and sealed", copy=str(copy))
-
-    def _sealed_and_behind(self) -> list[tuple[Path, Path]]:
-        found = []
-        for _, base in self.named():
-            for _, other in self.named():
-                if base == other or not (base.is_dir() and other.is_dir()):
-                    continue
-                found += [
-                    (root, other / root.name)
-                    for root in sorted(base.iterdir())
-                    if is_sealed(root) and (other / root.name).is_dir() and not is_sealed(other / root.name)
-                ]
-        return found

@@ -47,7 +47,8 @@ def complete(record: Path, copy: Path, wanted: Callable[[], bool]) -> bool:
     """
     whole, sums = True, _sums(record)
     aside = copy.parent / DIFFERS / copy.name
-    for path, digest in sums.items():
+    # The journal last: a line is never on a disk before the bytes that it speaks of.
+    for path, digest in sorted(sums.items(), key=lambda item: layout.journal_number(item[0]) or 0):
         if not wanted():
             return False
         try:

@@ -5,6 +5,7 @@ What blocks runs in threads; the core's event loop never waits for a disk.
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import uuid
 from collections.abc import Callable
@@ -72,16 +73,14 @@ class SessionStore:
     async def begin(
         self, request: control.Start, origin_mono_us: int, sources: list[entries.Source], on_commit: OnCommit, on_trouble: Trouble
     ) -> OpenSession:
-        """Begin a record: its directory, its first line.
+        """Begin a record: its directory, its first line. It is led on the primary disk, or where that takes nothing on the mirror.
 
         Raises:
-            OSError: the primary disk takes nothing.
+            OSError: no disk takes anything.
         """
         record = uuid.uuid4()
         clock = SessionClock(origin_mono_us)
-        root = self.room_disks.primary / record_name(self._config.room.id, record, utc_us())
-        disk = self.room_disks.disk(root)
-        await asyncio.to_thread(self._prepare, disk)
+        disk = await asyncio.to_thread(self._prepare, record_name(self._config.room.id, record, utc_us()))
         genesis = entries.Genesis(
             record=str(record),
             hearing=request.hearing,
@@ -117,7 +116,8 @@ class SessionStore:
 
         All others are sealed in the background, as is what only lacks its seal: the room is ready meanwhile.
         """
-        self.room_disks.primary.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # a disk that does not answer; it may come, and the other one does meanwhile
+            self.room_disks.primary.mkdir(mode=0o700, parents=True, exist_ok=True)
         loop = asyncio.get_running_loop()
 
         def trouble(code: str, detail: str, on: bool) -> None:
@@ -232,12 +232,22 @@ class SessionStore:
             snapshot.remove(base / root.name)
         return None
 
-    def _prepare(self, disk: Disk) -> None:
-        disk.make()
-        # From the first moment on, so that a record that is never sealed can be verified too.
-        put_file(disk.root / layout.DEVICE_CHAIN, chain_pem(self.signer))
-        if disk.ballast is not None and not disk.ballast.lay():
-            log.warning("no room for the ballast", disk=disk.name)
+    def _prepare(self, name: str) -> Disk:
+        failure = OSError("no disk is configured")
+        for _, base in self.room_disks.named():
+            disk = self.room_disks.disk(base / name)
+            try:
+                disk.make()
+                # From the first moment on, so that a record that is never sealed can be verified too.
+                put_file(disk.root / layout.DEVICE_CHAIN, chain_pem(self.signer))
+                if disk.ballast is not None and not disk.ballast.lay():
+                    log.warning("no room for the ballast", disk=disk.name)
+            except OSError as error:
+                log.error("a record cannot begin here", disk=disk.name, error=str(error))
+                failure = error
+            else:
+                return disk
+        raise failure
 
     def _open(
         self,

@@ -95,6 +95,27 @@ def test_the_lead_goes_to_the_mirror_and_back_and_nothing_is_lost(tmp_path: Path
         assert_same(record, copy)
 
 
+def test_a_session_begins_on_the_mirror_where_the_primary_does_not_answer(tmp_path: Path) -> None:
+    with loop_disk(128) as one, loop_disk(128) as two, room(tmp_path, primary=one.path / "records", mirror=two.path / "records") as it:
+        it.wait_live("cam", "judge")
+        one.cut_power()
+        name = it.begin().name
+        it.recorded(1)
+        it.wait(is_on("primary_disk_failed"), "the alarm")
+        it.kill()
+        it.start()
+        it.wait_live("cam", "judge")
+        it.wait(stands("mirror", "recording"), "the session taken up")
+        remount(one.remount)
+        (one.path / "records").mkdir(exist_ok=True)  # the power went before even this was durable
+        it.wait(stands("primary", "in_step"), "the primary follows", RETURN_S)
+        it.recorded(1)
+        record = it.stop()
+        assert record == two.path / "records" / name
+        assert it.verify(record).returncode == 0
+        assert_same(record, one.path / "records" / name)
+
+
 def test_a_full_primary_returns_when_there_is_room_and_the_mirror_keeps_the_lead(tmp_path: Path) -> None:
     with loop_disk(512) as one, loop_disk(128) as two, room(tmp_path, primary=one.path / "records", mirror=two.path / "records") as it:
         name = begun(it)

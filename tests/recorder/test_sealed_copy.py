@@ -1,0 +1,104 @@
+import errno
+from pathlib import Path
+
+import pytest
+
+from provisioning.room import Storage
+from recorder import sealed_copy
+from recorder.record import layout
+from recorder.room_disks import RoomDisks
+from recorder.seal import put_file
+from recorder.sealed_copy import complete, is_level, put_seal
+from tests.recorder.committing import NAME, Writer, bytes_of, copy_of, judged
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> tuple[Path, Path]:
+    """A sealed record, and a copy of it that stayed behind."""
+    writer = Writer(tmp_path / "primary")
+    writer.record(4, per_segment=2)
+    behind = copy_of(writer.root, tmp_path / "mirror")
+    writer.record(4, per_segment=2)
+    writer.seal()
+    return writer.root, behind
+
+
+def always() -> bool:
+    return True
+
+
+def test_a_copy_that_is_behind_is_completed_and_then_sealed(sealed: tuple[Path, Path]) -> None:
+    record, behind = sealed
+    assert not is_level(record, behind)
+    assert complete(record, behind, always)
+    assert judged(behind).level == "sealed"
+    assert bytes_of(record) == bytes_of(behind)
+
+
+def test_what_the_copy_holds_otherwise_is_kept_aside(sealed: tuple[Path, Path]) -> None:
+    record, behind = sealed
+    segment, stranger = behind / layout.segment_file("cam", 0), behind / layout.segment_file("cam", 40)
+    changed = b"X" + segment.read_bytes()[1:]
+    segment.write_bytes(changed)
+    stranger.write_bytes(b"alone")
+    assert complete(record, behind, always)
+    assert bytes_of(record) == bytes_of(behind)
+    aside = behind.parent / ".differs" / NAME / "tracks" / "cam"
+    assert {path.name: path.read_bytes() for path in aside.iterdir()} == {"seg-000000.m4s.1": changed, "seg-000040.m4s.1": b"alone"}
+
+
+def test_a_copy_that_is_broken_off_is_not_sealed_and_goes_on_later(sealed: tuple[Path, Path]) -> None:
+    record, behind = sealed
+    asked = iter([True] * 3 + [False])
+    assert not complete(record, behind, lambda: next(asked))
+    assert judged(behind).level == "unsealed"
+    assert complete(record, behind, always)
+    assert bytes_of(record) == bytes_of(behind)
+
+
+def test_a_copy_is_never_completed_from_a_damaged_record(sealed: tuple[Path, Path]) -> None:
+    record, behind = sealed
+    good = (behind / layout.segment_file("cam", 0)).read_bytes()
+    (record / layout.segment_file("cam", 0)).write_bytes(bytes(len(good)))
+    (behind / layout.segment_file("cam", 0)).write_bytes(good[:10])
+    assert not complete(record, behind, always)
+    assert (behind / layout.segment_file("cam", 0)).read_bytes() == good[:10]
+    assert not (behind / layout.SUMS_SIGNATURE).exists()
+
+
+def test_the_signature_comes_last_so_that_a_copy_with_it_is_complete(sealed: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    record, behind = sealed
+    assert complete(record, behind, always)
+    for name in (layout.SUMS, layout.SUMS_SIGNATURE, layout.MANIFEST):
+        (behind / name).unlink()
+
+    def full_at_the_sums(path: Path, data: bytes) -> None:
+        if path.name == layout.SUMS:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        put_file(path, data)
+
+    monkeypatch.setattr(sealed_copy, "put_file", full_at_the_sums)
+    with pytest.raises(OSError, match="No space"):
+        put_seal(record, behind)
+    assert not (behind / layout.SUMS_SIGNATURE).exists()
+
+
+def test_a_receipt_goes_to_both_copies_and_one_that_a_copy_lacks_is_brought(tmp_path: Path, sealed: tuple[Path, Path]) -> None:
+    record, behind = sealed
+    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")))
+    uuid = NAME.split("_")[-1]
+    assert disks.add_receipt(uuid, b"one", record)
+    (behind / layout.ANCHORS).unlink()
+    assert disks.add_receipt(uuid, b"two", record)
+    assert (record / layout.ANCHORS).read_bytes() == b"one\ntwo\n"
+    assert complete(record, behind, always)
+    assert (behind / layout.ANCHORS).read_bytes() == b"two\none\n"
+    assert not disks.add_receipt("00000000-0000-0000-0000-000000000000", b"three", None)
+
+
+def test_a_record_that_is_sealed_on_one_disk_is_not_taken_up_from_the_other(tmp_path: Path, sealed: tuple[Path, Path]) -> None:
+    record, behind = sealed
+    assert behind.parent != record.parent
+    either = [("primary", "mirror"), ("mirror", "primary")]
+    for primary, mirror in either:
+        assert RoomDisks(Storage(primary=str(tmp_path / primary), mirror=str(tmp_path / mirror))).unsealed() == []
