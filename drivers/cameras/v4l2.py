@@ -75,12 +75,13 @@ class V4l2Source:
                 packet = next(self._packets, None)
             except av.FFmpegError as error:
                 raise SourceLostError("unplugged", f"{self.address}: the camera has gone or failed ({error.strerror})") from error
-            if packet is None or packet.pts is None or packet.time_base is None:
+            if packet is None or (packet.size == 0 and packet.pts is None):
                 # PyAV ends a stream by a packet without time and content.
                 raise SourceLostError("eof", f"{self.address}: the camera ended the stream")
-            if packet.size == 0:
-                # A buffer that the driver marks as corrupted (V4L2_BUF_FLAG_ERROR), as a USB camera's now and then is: FFmpeg empties it.
-                # The next one is whole; the hole in the times counts the lost picture.
+            if packet.size == 0 or packet.pts is None or packet.time_base is None:
+                # Empty: a buffer that the driver marks as corrupted (V4L2_BUF_FLAG_ERROR), as a USB camera's now and then is; FFmpeg
+                # empties it. Without time: H.264 that FFmpeg read before it knew where pictures begin. The next one is whole, and the
+                # hole in the times counts the lost picture.
                 continue
             arrival_us = time.monotonic_ns() // 1000
             device_us = round(packet.pts * packet.time_base * 1_000_000)
