@@ -62,14 +62,13 @@ class BackgroundCheck:
             for line in process.stdout:
                 if line.endswith(b"\n"):
                     self._take(_decoder.decode(line))
-        if process.returncode and not self._ended.is_set():
-            log.error("the background check failed", record=left.record.name, status=process.returncode)
+        if not self._ended.is_set():
+            log.info("the record was read again", record=left.record.name, status=process.returncode)
 
     def _take(self, answer: Answer) -> None:
         if isinstance(answer, Damage):
             self._told(f"{answer.text}; `courtroom verify` tells all")
             return
-        log.info("the record was read again", record=self._left.record.name)
         self.sums_hold = _of_media(answer.tracks) == _of_media(self._assumed)
         if not self.sums_hold:
             self._told(

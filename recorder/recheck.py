@@ -1,7 +1,7 @@
 """Reads a record again that was taken up after a crash, up to where it was left: a process of its own, below all others.
 
 It is no thread of the core: one that held the interpreter's lock while something more important had the processor would hold the committer
-up. It says what it finds in lines of JSON (``Damage``, then ``Done``), and rests between two reads for longer than it worked.
+up. It says what it finds in lines of JSON (``Sums``, ``Damage``), and rests between two reads for longer than it worked.
 
     python -m recorder.recheck <record> <number of the last journal file> <how far of it>
 """
@@ -39,13 +39,13 @@ class Damage(msgspec.Struct, frozen=True, tag="damage"):
     text: str
 
 
-class Done(msgspec.Struct, frozen=True, tag="done"):
-    """All was read; the tracks' sums are those of the journal."""
+class Sums(msgspec.Struct, frozen=True, tag="sums"):
+    """The tracks' sums as the journal has them."""
 
     tracks: list[TrackTotal]
 
 
-Answer = Damage | Done
+Answer = Damage | Sums
 Tell = Callable[[Answer], None]
 
 
@@ -75,6 +75,7 @@ def recheck(record: Path, number: int, off: int, tell: Tell, pace: Callable[[int
     except OSError as error:
         tell(Damage(f"the journal cannot be read: {error}"))
         return
+    tell(Sums(totals(state)))
     reader.finish()
     replay.finish()
     check_checkpoints(record, replay, findings)
@@ -85,7 +86,6 @@ def recheck(record: Path, number: int, off: int, tell: Tell, pace: Callable[[int
         words = _compared(expected, record / path, pace)
         if words:
             tell(Damage(f"{path}: {words}"))
-    tell(Done(totals(state)))
 
 
 def main(arguments: list[str]) -> int:

@@ -11,7 +11,7 @@ from provisioning.room import FileKey
 from recorder import background_check, snapshot
 from recorder.background_check import BackgroundCheck
 from recorder.contract import control
-from recorder.recheck import Answer, Damage, Done, recheck
+from recorder.recheck import Answer, Damage, Sums, recheck
 from recorder.record import entries, layout
 from recorder.recovery import Left, read_left, totals
 from recorder.seal import read_journal
@@ -42,7 +42,7 @@ def test_a_record_as_it_was_left_is_found_whole_with_the_journals_sums(tmp_path:
         later.write(b"what is recorded meanwhile is not looked at")
     with (root / layout.journal_file(left.end.number)).open("ab") as journal:
         journal.write(b"a line that is just being")
-    assert answers(left) == [Done(totals(left.journal))]
+    assert answers(left) == [Sums(totals(left.journal))]
 
 
 @settings(max_examples=80, deadline=None)
