@@ -44,7 +44,7 @@ def say(text: str) -> None:
 
 
 class VmRoom:
-    """The room; ``start`` it after its configuration is in its place."""
+    """The room, configured; ``start`` starts it."""
 
     def __init__(self, machine: Vm, devices: str) -> None:
         self.machine = machine
@@ -52,7 +52,11 @@ class VmRoom:
         # Debian's own Python: it starts in a tenth of the time that the agent's command line takes here.
         machine.put("/root/ask.py", _ASK.encode())
         machine.check(f"courtroom keys make {KEYS} --room lab && chown courtroom-recorder: {KEYS}/device.key")
-        machine.put(CONFIG, (_ROOM + devices).encode())
+        self.configure(devices)
+
+    def configure(self, devices: str) -> None:
+        """Put room.toml in its place; the recorder reads it when it starts."""
+        self.machine.put(CONFIG, (_ROOM + devices).encode())
 
     def start(self) -> control.Status:
         """Enable and start the unit, and wait until all tracks deliver."""
@@ -116,7 +120,7 @@ class VmRoom:
 
     def verify(self, record: str) -> Ran:
         """``courtroom verify`` in the guest, with the room's root."""
-        return self.machine.run(f"COLUMNS=200 courtroom verify '{record}' --ca {KEYS}/root.pem")
+        return self.machine.run(f"COLUMNS=250 courtroom verify '{record}' --ca {KEYS}/root.pem")
 
     def copy_out(self, record: str, into: Path) -> tuple[Path, tuple[Path, Path]]:
         """Copy a record to the host; returns where, and the court's key and certificate."""

