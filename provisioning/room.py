@@ -103,18 +103,21 @@ class Device(Stanza):
 
 
 class CameraDevice(Device):
-    """What every camera has: a picture that a raw camera is encoded to, and whether a low rung may be made for viewers."""
+    """What every camera has: whether a low rung may be made for viewers."""
 
-    record: Literal["as-delivered", "h264"] = "as-delivered"
     low_rung: bool = True
 
 
 class V4l2Camera(CameraDevice):
-    """A USB or capture-card camera, by ``/dev/v4l/by-path/…`` so that a replug finds the same one."""
+    """A USB or capture-card camera, by ``/dev/v4l/by-path/…`` so that a replug finds the same one.
+
+    ``record``: MJPEG is kept as delivered, or decoded and encoded as H.264; YUYV is always encoded, H.264 never.
+    """
 
     driver: Literal["v4l2"]
     path: str
     format: Literal["yuyv422", "mjpeg", "h264"] = "yuyv422"
+    record: Literal["as-delivered", "h264"] = "as-delivered"
     width: int = Field(default=1280, ge=16, le=7680)
     height: int = Field(default=720, ge=16, le=4320)
     fps: int = Field(default=25, ge=1, le=120)

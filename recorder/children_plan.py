@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from provisioning.room import RoomConfig
+from provisioning.room import Camera, RoomConfig, RtspCamera, V4l2Camera
 from recorder.child_process import ChildPlan
 
 CAPTURE = "recorder.children.capture"
@@ -10,6 +10,9 @@ MIXER = "recorder.children.mixer"
 SPEAKER = "recorder.children.speaker"
 INGEST = "recorder.children.ingest"
 WATCH = "recorder.children.watch"
+RUNGS = "recorder.children.rungs"
+WITHOUT_DEVICE = frozenset({WATCH, RUNGS})
+"""Children that have no device and no track: they are no sources of a record."""
 
 
 def expected_tracks(plan: ChildPlan) -> dict[str, Literal["video", "audio"]]:
@@ -24,8 +27,15 @@ def expected_tracks(plan: ChildPlan) -> dict[str, Literal["video", "audio"]]:
     return tracks
 
 
+def _encodes_itself(camera: Camera) -> bool:
+    """Whether a camera delivers pictures that are recorded untouched, and gives no small stream besides."""
+    if isinstance(camera, RtspCamera):
+        return camera.sub_url is None
+    return isinstance(camera, V4l2Camera) and (camera.format == "h264" or (camera.format == "mjpeg" and camera.record == "as-delivered"))
+
+
 def plans(config: RoomConfig, bus_uids: list[int]) -> list[ChildPlan]:
-    """One plan a child, cameras first. The watch comes last: it has no device and no track."""
+    """One plan a child, cameras first. Rungs and watch come last: they have no device and no track."""
     shared: dict[str, Any] = {"encoding": config.encoding.model_dump(mode="json"), "bus_uids": bus_uids}
     children = [
         ChildPlan(name=device.id, module=CAPTURE, device=device.model_dump(mode="json"), options=shared)
@@ -54,6 +64,9 @@ def plans(config: RoomConfig, bus_uids: list[int]) -> list[ChildPlan]:
         children.append(
             ChildPlan(name="ingest", module=INGEST, device={"id": "ingest", **config.ingest.model_dump(mode="json")}, options=shared)
         )
+    encoded = [camera.id for camera in config.camera if camera.low_rung and _encodes_itself(camera)]
+    if encoded:
+        children.append(ChildPlan(name="rungs", module=RUNGS, device={"id": "rungs", "cameras": encoded}, options=shared))
     if config.watch.enabled:
         children.append(ChildPlan(name="watch", module=WATCH, device={"id": "watch", **config.watch.model_dump(mode="json")}))
     return children

@@ -17,7 +17,7 @@ from recorder.alarms import Alarms
 from recorder.child_entries import entry_of
 from recorder.child_guard import ChildGuard
 from recorder.child_process import ChildOwner, ChildProcess
-from recorder.children_plan import INGEST, WATCH, expected_tracks, plans
+from recorder.children_plan import INGEST, WITHOUT_DEVICE, expected_tracks, plans
 from recorder.clock import StepDetector, clock_state, mono_us, utc_us
 from recorder.commit import CommitReport
 from recorder.contract import child, control
@@ -385,7 +385,7 @@ class Recorder(ChildOwner):
                 latency_us=self._latency_us.get(name, 0),
             )
             for name, process in self.children.items()
-            if process.opened is not None and process.plan.module != WATCH
+            if process.opened is not None and process.plan.module not in WITHOUT_DEVICE
         ]
 
     def _send(self, device: str, message: child.Message) -> bool:

@@ -8,10 +8,11 @@ import numpy as np
 from drivers.capabilities import Samples
 from recorder.children.bus_server import BusServer
 from recorder.children.encoder import SoundEncoder
-from recorder.children.fragmenter import Emit, Fragmenter, PartPlan
-from recorder.children.part import Planned, Schedule
+from recorder.children.fragmenter import Emit
+from recorder.children.part_writer import PartWriter
+from recorder.children.pcm_stream import PcmStream
 from recorder.children.preroll import Preroll
-from recorder.contract import bus, child
+from recorder.contract import child
 
 METER_FLOOR_DBFS = -120.0
 HELD_US = 50_000
@@ -57,23 +58,18 @@ class AudioTrack:
         self.units = 0
         self.dropped = 0
         self.last_us = 0
-        self.schedule = Schedule(name)
         self.preroll = Preroll()
-        self._label = label
         self._rate_hz = rate_hz
         self._bits = bits
-        self._emit = emit
-        self._segment_us = segment_us
-        self._fragment_us = fragment_us
+        self._parts = PartWriter(name, label, emit, segment_us, fragment_us)
+        self.schedule = self._parts.schedule
         self._held: deque[tuple[Samples, int, int]] = deque()
         """Blocks that wait: samples, capture time of the first, and how many were lost before it."""
         self._encoder: SoundEncoder | None = None
-        self._fragmenter: Fragmenter | None = None
         self._stamps: list[tuple[int, int]] = []
         """For samples given to the encoder: their number in the encoder's count, and their session time."""
         self._given = 0
-        self._origin_us = 0
-        self._pcm = server.stream(bus.Hello(stream=f"{name}.pcm", kind="audio", codec="pcm_s16le", rate_hz=rate_hz, channels=1))
+        self._pcm = PcmStream(name, rate_hz, bits, server)
 
     def start(self, message: child.StartPart) -> None:
         """Plan a part; what the pre-roll holds of it is recorded at once."""
@@ -90,9 +86,7 @@ class AudioTrack:
         self.dropped += lost
         self.last_us = mono_us + len(samples) * 1_000_000 // self._rate_hz
         self.meter.add(samples)
-        if self._pcm.watched:
-            data = samples if self._bits == 16 else (samples >> 16).astype(np.int16)
-            self._pcm.publish(mono_us, len(samples) * 1_000_000 // self._rate_hz, key=True, data=np.ascontiguousarray(data).tobytes())
+        self._pcm.add(samples, mono_us)
         self._held.append((samples, mono_us, lost))
         self._release(self.last_us - HELD_US)
 
@@ -102,13 +96,14 @@ class AudioTrack:
             self._release(None)
             if self.schedule.ends_before(mono_us):
                 self._finish()
-        self._forget_abandoned(mono_us)
+        self._parts.forget_abandoned(mono_us)
 
     def wipe(self) -> None:
         """Forget all that is held back; what was recorded until now is closed."""
         self.finish()
         self.preroll.arm(0)
         self._held.clear()
+        self._pcm.clear()
 
     def finish(self) -> None:
         """Close the running part with what was captured for it."""
@@ -125,7 +120,7 @@ class AudioTrack:
             self._held.popleft()
             if self.preroll.armed and self.schedule.running is None:
                 self.preroll.put(mono_us, key=True, data=np.ascontiguousarray(samples).tobytes(), meta=None)
-            if lost and self._fragmenter is not None:
+            if lost and self._parts.fragmenter is not None:
                 self._restart()
             self._record(samples, mono_us)
 
@@ -134,9 +129,9 @@ class AudioTrack:
         while len(samples):
             if self.schedule.ends_before(mono_us):
                 self._finish()
-            self._forget_abandoned(mono_us)
+            self._parts.forget_abandoned(mono_us)
             if self.schedule.begins_with(mono_us):
-                self._begin(self.schedule.begin())
+                self._begin()
             cut = self._next_edge(mono_us, len(samples))
             if self.schedule.running is not None:
                 self._encode(samples[:cut], mono_us)
@@ -152,29 +147,20 @@ class AudioTrack:
         ]
         return max(1, min([count, *within]))
 
-    def _begin(self, planned: Planned) -> None:
-        self._origin_us = planned.origin_us
+    def _begin(self) -> None:
         self._encoder = SoundEncoder(self._rate_hz, self._bits)
-        plan = PartPlan(
-            track=self.name,
-            part=planned.number,
-            key=planned.key,
-            label=self._label,
-            segment_us=self._segment_us,
-            fragment_us=self._fragment_us,
-        )
-        self._fragmenter = Fragmenter(plan, self._encoder.stream, self._rate_hz, self._emit)
+        self._parts.begin(self._encoder.stream, self._rate_hz)
         self._stamps, self._given = [], 0
 
     def _encode(self, samples: Samples, mono_us: int) -> None:
         if self._encoder is None:
             return
-        self._stamps.append((self._given, mono_us - self._origin_us))
+        self._stamps.append((self._given, mono_us - self._parts.origin_us))
         self._given += len(samples)
         self._mux(self._encoder.encode(samples))
 
     def _mux(self, packets: list[Any]) -> None:
-        if self._fragmenter is None:
+        if self._parts.fragmenter is None:
             return
         for packet in packets:
             if packet.pts is None or not packet.size:
@@ -183,31 +169,19 @@ class AudioTrack:
                 self._stamps.pop(0)
             at, session_us = self._stamps[0]
             packet.is_keyframe = True
-            self._fragmenter.mux(packet, session_us + (packet.pts - at) * 1_000_000 // self._rate_hz)
+            self._parts.fragmenter.mux(packet, session_us + (packet.pts - at) * 1_000_000 // self._rate_hz)
 
     def _restart(self) -> None:
         """The device lost samples: what came before is closed, and a new segment begins at its own time."""
-        if self._encoder is None or self._fragmenter is None:
+        if self._encoder is None or self._parts.fragmenter is None:
             return
         self._mux(self._encoder.flush())
-        self._fragmenter.cut()
+        self._parts.fragmenter.cut()
         self._encoder = SoundEncoder(self._rate_hz, self._bits)
         self._stamps, self._given = [], 0
 
     def _finish(self) -> None:
-        running = self.schedule.running
-        if running is None:
-            return
-        end_us = None
-        if self._encoder is not None and self._fragmenter is not None:
+        if self._encoder is not None:
             self._mux(self._encoder.flush())
-            self._fragmenter.close()
-            end_us = self._fragmenter.end_us
-        self._encoder = self._fragmenter = None
-        self.schedule.ended()
-        self._emit(child.PartEnded(track=self.name, part=running.number, end_us=end_us), b"")
-
-    def _forget_abandoned(self, mono_us: int) -> None:
-        gone = self.schedule.abandoned(mono_us)
-        if gone is not None:
-            self._emit(child.PartEnded(track=self.name, part=gone.number, end_us=None), b"")
+        self._encoder = None
+        self._parts.end()

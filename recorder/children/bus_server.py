@@ -189,6 +189,11 @@ class BusServer:
             for stream in self._streams:
                 stream.wipe()
 
+    def disconnect_all(self) -> None:
+        """Send the readers of all streams away, with what waits for them."""
+        for stream in self._streams:
+            stream.disconnect()
+
     def drop(self, reader: _Reader) -> None:
         """Close a reader's connection (holding the lock)."""
         if reader not in reader.stream.readers:

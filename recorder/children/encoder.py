@@ -23,6 +23,15 @@ Encoded = tuple["av.Packet[Any]", int]
 """A packet, and when its picture was captured (microseconds of CLOCK_MONOTONIC; the packet's own time is the same in 1/90,000 s)."""
 
 
+LOW_WIDTH, LOW_HEIGHT = 1280, 720
+
+
+def low_size(width: int, height: int) -> tuple[int, int]:
+    """The low rung's size of a picture: at most 1,280 x 720, even, of the same shape."""
+    share = min(Fraction(1), Fraction(LOW_WIDTH, width), Fraction(LOW_HEIGHT, height))
+    return int(width * share) // 2 * 2, int(height * share) // 2 * 2
+
+
 class _Nowhere:
     def write(self, data: bytes) -> int:
         """Take and forget."""
@@ -49,7 +58,7 @@ class PictureEncoder:
         context.flags |= _GLOBAL_HEADER
         self._container.start_encoding()
         self._key_wanted = True
-        self._size = (width, height)
+        self.size = (width, height)
         self._format = "yuv420p"
         self._inside: dict[int, int] = {}
 
@@ -59,8 +68,8 @@ class PictureEncoder:
 
     def encode(self, frame: av.VideoFrame, mono_us: int) -> list["Encoded"]:
         """Encode a picture captured at ``mono_us``; returns what comes out, packets with their capture times."""
-        if (frame.width, frame.height) != self._size or frame.format.name != self._format:
-            frame = frame.reformat(self._size[0], self._size[1], self._format)
+        if (frame.width, frame.height) != self.size or frame.format.name != self._format:
+            frame = frame.reformat(*self.size, self._format)
         frame.pts = mono_us * 9 // 100
         self._inside[frame.pts] = mono_us
         frame.time_base = Fraction(1, VIDEO_HZ)

@@ -20,6 +20,8 @@ _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _KEY_FLAGS, _OTHER_FLAGS = 0x02000000, 0x01010000
 _MOST_CLEAR = 0xFFFF
 _LENGTH_BYTES = 4
+_MOST_PARTS = 40
+"""What the encryption's table holds of one sample (ISO/IEC 23001-7: one byte for 8 + 2 + 6 a part)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,11 @@ def _parts(sample: Sample, *, video: bool) -> list[tuple[bytes, bytes]]:
             pairs.append((data[:_MOST_CLEAR], b""))
             data, clear = data[_MOST_CLEAR:], clear - _MOST_CLEAR
         pairs.append((data[:clear], data[clear:]))
+    if len(pairs) > _MOST_PARTS:
+        # A picture of many slices: the last part takes in all that follow, whose headers are encrypted too then.
+        clear_bytes, secret = pairs[_MOST_PARTS - 1]
+        rest = b"".join(piece for pair in pairs[_MOST_PARTS:] for piece in pair)
+        pairs[_MOST_PARTS - 1 :] = [(clear_bytes, secret + rest)]
     return pairs
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 SLICES = range(1, 6)
 IDR, SPS, PPS = 5, 7, 8
-MAX_NALS = 40
-"""More parts than the encryption's table of an access unit can hold (ISO/IEC 23001-7, one byte for 8 + 2 + 6 a part)."""
+MAX_NALS = 600
+"""More than a picture of the largest size has slices."""
 _MAX_SIDE = 16_384
 _START = re.compile(rb"\x00\x00\x01")
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})

@@ -44,7 +44,7 @@ class SoundBus:
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
-        path.chmod(0o666)
+        path.chmod(0o660)
         self._listener.listen(MOST_READERS)
         self._listener.setblocking(False)
         loop.watch(self._listener, self._accept)

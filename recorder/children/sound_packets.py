@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import av
+
 from drivers.capabilities import AudioFormat, Encoded
 from recorder.children.bus_server import BusServer
-from recorder.children.fragmenter import Emit, Fragmenter, PartPlan
-from recorder.children.part import Schedule
+from recorder.children.fragmenter import Emit
+from recorder.children.part_writer import PartWriter
 from recorder.children.preroll import Preroll
 from recorder.contract import bus, child
 
@@ -21,21 +23,22 @@ class SoundPacketTrack:
         self.units = 0
         self.dropped = 0
         self.last_us = 0
-        self.schedule = Schedule(name)
         self.preroll = Preroll()
-        self._label = label
         self._form = form
-        self._emit = emit
-        self._segment_us = segment_us
-        self._fragment_us = fragment_us
-        self._fragmenter: Fragmenter | None = None
-        self._origin_us = 0
+        self._parts = PartWriter(name, label, emit, segment_us, fragment_us)
+        self.schedule = self._parts.schedule
         self._end_device_us: int | None = None
         self._stream = server.stream(bus.Hello(stream=name, kind="audio", codec=form.codec, rate_hz=form.rate_hz, channels=form.channels))
 
     def start(self, message: child.StartPart) -> None:
-        """Plan a part. Encoded sound has no pre-roll of its own."""
-        self.schedule.start(message)
+        """Plan a part; what the pre-roll holds of it is recorded at once."""
+        planned = self.schedule.start(message)
+        if planned is None or self.schedule.running is not None:
+            return
+        for item in self.preroll.take(planned.from_us):
+            packet: av.Packet[Any] = av.Packet(item.data)
+            packet.pts, packet.dts, packet.time_base, packet.duration = item.meta[:4]
+            self._record(packet, item.mono_us, item.meta[4])
 
     def add_encoded(self, encoded: Encoded, mono_us: int) -> None:
         """Take a packet."""
@@ -44,24 +47,26 @@ class SoundPacketTrack:
         self.units += dur_us * self._form.rate_hz // 1_000_000
         if self._end_device_us is not None and encoded.device_us - self._end_device_us > _LOST_US:
             self.dropped += (encoded.device_us - self._end_device_us) * self._form.rate_hz // 1_000_000
-            if self._fragmenter is not None:
-                self._fragmenter.cut()
+            if self._parts.fragmenter is not None:
+                self._parts.fragmenter.cut()
         self._end_device_us = encoded.device_us + dur_us
         self.last_us = mono_us + dur_us
         if self._stream.watched:
             self._stream.publish(mono_us, dur_us, key=True, data=bytes(packet))
+        if self.preroll.armed and self.schedule.running is None:
+            meta = (packet.pts, packet.dts, packet.time_base, packet.duration, dur_us)
+            self.preroll.put(mono_us, key=True, data=bytes(packet), meta=meta)
         self._record(packet, mono_us, dur_us)
 
     def expire(self, mono_us: int) -> None:
         """Close what should have ended before now."""
         if self.schedule.ends_before(mono_us):
             self.finish()
-        gone = self.schedule.abandoned(mono_us)
-        if gone is not None:
-            self._emit(child.PartEnded(track=self.name, part=gone.number, end_us=None), b"")
+        self._parts.forget_abandoned(mono_us)
 
     def wipe(self) -> None:
-        """Nothing is held back here; what was recorded until now is closed."""
+        """Forget all that is held back; what was recorded until now is closed."""
+        self.preroll.arm(0)
         self._end_device_us = None
         self.finish()
 
@@ -71,30 +76,11 @@ class SoundPacketTrack:
             self.finish()
         self.expire(mono_us)
         if self.schedule.begins_with(mono_us):
-            planned = self.schedule.begin()
-            self._origin_us = planned.origin_us
-            plan = PartPlan(
-                track=self.name,
-                part=planned.number,
-                key=planned.key,
-                label=self._label,
-                segment_us=self._segment_us,
-                fragment_us=self._fragment_us,
-            )
-            if self._form.template is not None:
-                self._fragmenter = Fragmenter(plan, self._form.template, self._form.rate_hz, self._emit)
-        if self._fragmenter is not None and packet.pts is not None:
+            self._parts.begin(self._form.template, self._form.rate_hz)
+        if self._parts.fragmenter is not None and packet.pts is not None:
             packet.is_keyframe = True
-            self._fragmenter.mux(packet, mono_us - self._origin_us)
+            self._parts.fragmenter.mux(packet, mono_us - self._parts.origin_us)
 
     def finish(self) -> None:
         """Close the running part with what was captured for it."""
-        running, end_us = self.schedule.running, None
-        if running is None:
-            return
-        if self._fragmenter is not None:
-            self._fragmenter.close()
-            end_us = self._fragmenter.end_us
-        self._fragmenter = None
-        self.schedule.ended()
-        self._emit(child.PartEnded(track=self.name, part=running.number, end_us=end_us), b"")
+        self._parts.end()

@@ -1,20 +1,18 @@
 """One camera: its streams on the bus, its pre-roll, and its parts; pictures are encoded once, what comes encoded is passed on untouched."""
 
-from fractions import Fraction
 from typing import Any
 
 import av
 
 from drivers.capabilities import Encoded, Picture, VideoFormat
 from recorder.children.bus_server import BusServer
-from recorder.children.encoder import VIDEO_HZ, PictureEncoder, choose_h264
-from recorder.children.fragmenter import Emit, Fragmenter, PartPlan
+from recorder.children.encoder import VIDEO_HZ, PictureEncoder, choose_h264, low_size
+from recorder.children.fragmenter import Emit
 from recorder.children.pace import Pace
-from recorder.children.part import Planned, Schedule
+from recorder.children.part_writer import PartWriter
 from recorder.children.preroll import Preroll
 from recorder.contract import bus, child
 
-LOW_WIDTH, LOW_HEIGHT = 1280, 720
 ARMED_GOP_US = 1_000_000
 """While the pre-roll is armed groups of pictures are this short: a part can only begin with one."""
 
@@ -39,17 +37,12 @@ class VideoTrack:
         self.units = 0
         self.dropped = 0
         self.last_us = 0
-        self.schedule = Schedule(name)
         self.preroll = Preroll()
         self.detail = f"{form.codec} as delivered"
-        self._label = label
         self._form = form
         self._encoding = encoding
-        self._emit = emit
-        self._segment_us = segment_us
-        self._fragment_us = fragment_us
-        self._fragmenter: Fragmenter | None = None
-        self._origin_us = 0
+        self._parts = PartWriter(name, label, emit, segment_us, fragment_us)
+        self.schedule = self._parts.schedule
         self._encoder: PictureEncoder | None = None
         self._low: PictureEncoder | None = None
         self._codec = "libx264"
@@ -61,7 +54,7 @@ class VideoTrack:
         raw = form.codec == "raw"
         self._main = server.stream(self._hello(name, form.width, form.height), self.request_key, described=not raw)
         self._low_stream = (
-            server.stream(self._hello(f"{name}.low", *self._low_size()), self._request_low_key, described=False)
+            server.stream(self._hello(f"{name}.low", *low_size(form.width, form.height)), self._request_low_key, described=False)
             if raw and low_rung
             else None
         )
@@ -118,9 +111,7 @@ class VideoTrack:
         """Close what should have ended before now."""
         if self.schedule.ends_before(mono_us, can_begin=self._form.codec == "raw"):
             self.finish()
-        gone = self.schedule.abandoned(mono_us)
-        if gone is not None:
-            self._emit(child.PartEnded(track=self.name, part=gone.number, end_us=None), b"")
+        self._parts.forget_abandoned(mono_us)
 
     def wipe(self) -> None:
         """Forget all that is held back, and what the encoders remember; what was recorded until now is closed."""
@@ -146,43 +137,22 @@ class VideoTrack:
             self.finish()
         self.expire(mono_us)
         if self.schedule.begins_with(mono_us, can_begin=key):
-            self._begin(self.schedule.begin())
+            self._parts.begin(self._encoder.stream if self._encoder is not None else self._form.template, VIDEO_HZ)
         self._mux(packet, mono_us)
 
     def _mux(self, packet: "av.Packet[Any]", mono_us: int) -> None:
-        if self._fragmenter is not None and packet.pts is not None:
+        if self._parts.fragmenter is not None and packet.pts is not None:
             packet.duration = packet.duration or self._packet_duration(packet)
-            self._fragmenter.mux(packet, mono_us - self._origin_us)
+            self._parts.fragmenter.mux(packet, mono_us - self._parts.origin_us)
 
     def _packet_duration(self, packet: "av.Packet[Any]") -> int:
         return round(self._interval_us / 1_000_000 / packet.time_base) if packet.time_base else 0
 
-    def _begin(self, planned: Planned) -> None:
-        self._origin_us = planned.origin_us
-        plan = PartPlan(
-            track=self.name,
-            part=planned.number,
-            key=planned.key,
-            label=self._label,
-            segment_us=self._segment_us,
-            fragment_us=self._fragment_us,
-        )
-        template = self._encoder.stream if self._encoder is not None else self._form.template
-        if template is not None:
-            self._fragmenter = Fragmenter(plan, template, VIDEO_HZ, self._emit)
-
     def finish(self) -> None:
         """Close the running part with what was captured for it."""
-        running, end_us = self.schedule.running, None
-        if running is None:
-            return
-        if self._fragmenter is not None:
+        if self._parts.fragmenter is not None:
             self._close_encoder()
-            self._fragmenter.close()
-            end_us = self._fragmenter.end_us
-        self._fragmenter = None
-        self.schedule.ended()
-        self._emit(child.PartEnded(track=self.name, part=running.number, end_us=end_us), b"")
+        self._parts.end()
 
     def _close_encoder(self) -> None:
         """Take the pictures that are still inside the encoder: they were captured before the part's end."""
@@ -206,7 +176,7 @@ class VideoTrack:
                 self._low = None
                 self._low_stream.forget()
             return
-        width, height = self._low_size()
+        width, height = low_size(self._form.width, self._form.height)
         if self._low is None:
             self._low = PictureEncoder(width, height, self._form.rate, codec="libx264", options=self._encoding, low=True)
             self._low_stream.describe(self._hello(f"{self.name}.low", width, height))
@@ -216,11 +186,6 @@ class VideoTrack:
     def _request_low_key(self) -> None:
         if self._low is not None:
             self._low.request_key()
-
-    def _low_size(self) -> tuple[int, int]:
-        """At most 1,280 x 720, even, of the same shape."""
-        share = min(Fraction(1), Fraction(LOW_WIDTH, self._form.width), Fraction(LOW_HEIGHT, self._form.height))
-        return int(self._form.width * share) // 2 * 2, int(self._form.height * share) // 2 * 2
 
     def _hello(self, stream: str, width: int, height: int) -> bus.Hello:
         context = self._low if stream.endswith(".low") else self._encoder

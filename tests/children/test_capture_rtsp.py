@@ -168,6 +168,47 @@ def test_the_camera_s_own_clock_comes_with_its_sender_reports(camera: RtspCamera
         assert abs(report.mono_us - now_us()) < 30_000_000
 
 
+def test_the_pre_roll_of_encoded_picture_and_sound_is_the_head_of_the_record(camera: RtspCamera, tmp_path: Path) -> None:
+    with linked(CAPTURE, stanza(camera, tmp_path), tmp_path) as running:
+        running.first(child.Opened, 15)
+        running.tell(child.ArmPreroll(seconds=10))
+        armed_us = now_us()
+        wait_for(lambda: now_us() - armed_us > 4_000_000, "four seconds that nobody asked for yet")
+        assert not running.all(child.Fragment), "it is kept in memory alone"
+        from_us = now_us() - 3_000_000
+        tracks = ("cam", "cam-sound")
+        running.tell(
+            child.StartPart(from_mono_us=from_us, origin_mono_us=from_us, tracks=dict.fromkeys(tracks, 1), keys=dict.fromkeys(tracks, KEY))
+        )
+        wait_for(lambda: min(recorded_s(running, track) for track in tracks) > 4, "what was before, and more", 15)
+        running.tell(child.StopPart(at_mono_us=now_us()))
+        wait_for(lambda: len(running.all(child.PartEnded)) == 2, "the end")
+        begins_s = {track: next(m.t0 / m.timescale for m in running.all(child.Fragment) if m.track == track) for track in tracks}
+        got = numbers(running)
+        with opened(running, "cam-sound") as file:
+            holes = [b.pts - a.pts - a.samples for a, b in itertools.pairwise(file.decode(audio=0))]
+    assert begins_s["cam"] < 1.3, "with the first keyframe of that time"
+    assert begins_s["cam-sound"] < 0.1
+    assert got == list(range(got[0] or 0, (got[0] or 0) + len(got)))
+    assert max(map(abs, holes)) <= 1
+
+
+def test_a_pause_wipes_the_pre_roll_of_encoded_sound(camera: RtspCamera, tmp_path: Path) -> None:
+    with linked(CAPTURE, stanza(camera, tmp_path), tmp_path) as running:
+        running.first(child.Opened, 15)
+        running.tell(child.ArmPreroll(seconds=10))
+        armed_us = now_us()
+        wait_for(lambda: now_us() - armed_us > 2_000_000, "two seconds")
+        running.tell(child.Mute(on=True))
+        running.first(child.Muted)
+        running.tell(child.Mute(on=False))
+        told_us = now_us()
+        from_us = told_us - 2_000_000
+        running.tell(child.StartPart(from_mono_us=from_us, origin_mono_us=from_us, tracks={"cam-sound": 1}, keys={"cam-sound": KEY}))
+        fragment = wait_for(lambda: running.all(child.Fragment), "a fragment")[0]
+    assert fragment.t0 / fragment.timescale > 1.8, "nothing of before the pause is there"
+
+
 @pytest.mark.long
 def test_h265_is_recorded_as_it_came(tmp_path: Path) -> None:
     if "x265enc" not in elements():

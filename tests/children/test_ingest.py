@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from recorder.cenc import clear_fragment
 from recorder.children import h264
 from recorder.contract import child, control, ingest
 from recorder.contract.framing import LENGTHS, FrameReader, pack
@@ -51,12 +52,12 @@ def hear(sock: socket.socket) -> list[ingest.Message]:
     return heard
 
 
-def encode(size: tuple[int, int], count: int) -> list[bytes]:
+def encode(size: tuple[int, int], count: int, slice_blocks: int = 0) -> list[bytes]:
     codec = av.CodecContext.create("libx264", "w")
     assert isinstance(codec, av.VideoCodecContext)
     codec.width, codec.height = size
     codec.pix_fmt, codec.time_base, codec.framerate = "yuv420p", Fraction(1, 25), Fraction(25)
-    codec.options = {"tune": "zerolatency", "profile": "baseline", "preset": "ultrafast", "g": "20"}
+    codec.options = {"tune": "zerolatency", "profile": "baseline", "preset": "ultrafast", "g": "20", "x264-params": f"slice-max-mbs={slice_blocks}"}
     rng = np.random.default_rng(0)
     units = []
     for n in range(count):
@@ -136,6 +137,36 @@ def test_a_participant_s_picture_and_sound_are_recorded_packet_by_packet(
     for track, packets in (("remote-p1-audio", sounds), ("remote-p1-video", pictures)):
         readable = sum(packet[-16:] in running.media(track) for packet in packets)
         assert readable == (0 if key else len(packets)), "without the key no packet can be read, without encryption all"
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_a_picture_of_many_slices_is_recorded_whole(running: Linked, tmp_path: Path, key: child.MediaKey | None) -> None:
+    pictures = encode((320, 1920), 10, slice_blocks=20)
+    assert max(len(h264.nal_units(unit)) for unit in pictures) > 100
+    with peer(tmp_path / "ingest.sock") as sock:
+        say(sock, ingest.TrackStart(track="v", kind="video", codec="h264", label=""))
+        running.first(child.TrackOpened)
+        start_us = now_us() - 1_000_000
+        keys = {"remote-v": key} if key else {}
+        running.tell(child.StartPart(from_mono_us=start_us, origin_mono_us=start_us, tracks={"remote-v": 1}, keys=keys))
+        frames = FrameReader()
+        assert frames.feed(sock.recv(65536))
+        for n, unit in enumerate(pictures):
+            say(sock, ingest.MediaPacket(track="v", mono_us=start_us + n * 40_000, dur_us=40_000, key=n == 0), unit)
+        say(sock, ingest.TrackStop(track="v", cause="left"))
+        running.first(child.PartEnded)
+    options = {"decryption_key": key.key.hex()} if key else {}
+    with av.open(io.BytesIO(running.media("remote-v")), "r", options=options) as file:
+        recorded = [frame.to_ndarray() for frame in file.decode(video=0)]
+    shown = pictures_of(pictures)
+    assert len(recorded) == len(shown) == 10
+    assert all(np.array_equal(a, b) for a, b in zip(recorded, shown, strict=True))
+    if key is not None:
+        media = running.media("remote-v")
+        piece = pictures[0][len(pictures[0]) // 2 :][:64]
+        assert piece not in media, "a slice lies in the clear"
+        header, fragments = b"", [body for message, body in running.said if isinstance(message, child.Fragment)]
+        assert piece in header.join(clear_fragment(body, key.key) for body in fragments)
 
 
 def refused(running: Linked, sock: socket.socket) -> tuple[str, str]:

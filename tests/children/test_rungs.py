@@ -1,0 +1,85 @@
+"""The low rung of a real network camera that has no small stream: its own child reads the camera's bus stream and serves it smaller."""
+
+import itertools
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from recorder.contract import child
+from recorder.contract.bus_client import BusClient, BusEndedError
+from tests.children.linked import Linked, linked, wait_for
+from tests.children.test_capture_rtsp import stanza
+from tests.lab import frame_strip
+from tests.lab.rtsp_camera import elements, rtsp_camera
+
+pytestmark = [pytest.mark.lab, pytest.mark.skipif(not {"x264enc", "x265enc"} <= elements(), reason="needs GStreamer's RTSP server")]
+
+
+@contextmanager
+def camera_and_rungs(run_dir: Path, codec: str = "h264") -> Iterator[tuple[Linked, Linked]]:
+    with (
+        rtsp_camera(width=1600, height=900, fps=10, gop_s=1, kbps=3000, sound="none", codec=codec) as camera,
+        linked("recorder.children.capture", stanza(camera, run_dir, audio=False), run_dir) as capture,
+        linked("recorder.children.rungs", {"id": "rungs", "cameras": ["cam"]}, run_dir) as rungs,
+    ):
+        capture.first(child.Opened, 20)
+        rungs.first(child.Opened)
+        yield capture, rungs
+
+
+def numbers(viewer: BusClient, count: int) -> list[int | None]:
+    """The frame numbers in the next pictures."""
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.extradata = viewer.hello.extradata
+    assert isinstance(decoder, av.VideoCodecContext)
+    shown: list[int | None] = []
+    while len(shown) < count:
+        for frame in decoder.decode(av.Packet(viewer.read()[1])):
+            assert (frame.width, frame.height) == (1280, 720)
+            shown.append(frame_strip.read(frame.to_ndarray(format="gray").astype(np.uint8)))
+    return shown
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_a_viewer_sees_every_picture_smaller_in_a_codec_that_browsers_take(tmp_path: Path, codec: str) -> None:
+    with camera_and_rungs(tmp_path, codec), BusClient(str(tmp_path), "cam.low", timeout_s=15) as viewer:
+        assert (viewer.hello.codec, viewer.hello.width, viewer.hello.height) == ("h264", 1280, 720)
+        shown = numbers(viewer, 15)
+    assert all(later == (earlier or 0) + 1 for earlier, later in itertools.pairwise(shown))
+
+
+def test_a_mute_sends_viewers_away_at_once_and_they_may_come_back_after_it(tmp_path: Path) -> None:
+    with camera_and_rungs(tmp_path) as (_, rungs), BusClient(str(tmp_path), "cam.low", timeout_s=15) as viewer:
+        numbers(viewer, 3)
+        began = time.monotonic_ns() // 1000
+        rungs.tell(child.Mute(on=True))
+        assert rungs.first(child.Muted).at_mono_us - began < 300_000
+        with pytest.raises(BusEndedError):
+            numbers(viewer, 1000)
+        with pytest.raises(BusEndedError), BusClient(str(tmp_path), "cam.low", timeout_s=1) as refused:
+            refused.read()
+        rungs.tell(child.Mute(on=False))
+        wait_for(lambda: len(rungs.all(child.Muted)) == 2, "the end of the mute")
+        with BusClient(str(tmp_path), "cam.low", timeout_s=15) as again:
+            assert len(numbers(again, 3)) == 3
+
+
+def test_what_happens_to_the_rung_does_not_reach_the_record(tmp_path: Path) -> None:
+    with camera_and_rungs(tmp_path) as (capture, rungs), BusClient(str(tmp_path), "cam.low", timeout_s=15) as viewer:
+        from_us = time.monotonic_ns() // 1000
+        capture.tell(child.StartPart(from_mono_us=from_us, origin_mono_us=from_us, tracks={"cam": 1}, keys={}))
+        numbers(viewer, 3)
+        os.kill(rungs.pid, signal.SIGSTOP)  # it hangs in a decoder
+        try:
+            wait_for(lambda: sum(m.dur / m.timescale for m in capture.all(child.Fragment)) > 3, "three seconds of the record")
+        finally:
+            os.kill(rungs.pid, signal.SIGCONT)
+        assert capture.all(child.Stats)[-1].tracks[0].dropped == 0
+        assert not capture.all(child.SourceLost)
