@@ -20,7 +20,8 @@ from recorder.record import layout
 
 log = structlog.get_logger()
 
-PART = ".part"
+COPYING = ".copying"
+DIFFERS = ".differs"
 _COPY_BYTES = 1024 * 1024
 
 
@@ -30,11 +31,21 @@ class DamagedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One file on both disks, and where on the second one bytes are kept that differ."""
+    """One file of a record on both disks; where on the second one bytes are kept that differ, and where a copy is made.
+
+    Both lie beside the record, for in it a verifier wants nothing but what the seal lists.
+    """
 
     source: Path
     target: Path
     aside: Path
+    part: Path
+
+
+def pair_of(leader: Path, follower: Path, path: str) -> Pair:
+    """A file of two directories of the same record."""
+    base, name = follower.parent, follower.name
+    return Pair(leader / path, follower / path, base / DIFFERS / name / path, base / COPYING / name)
 
 
 def bring(pair: Pair, stored: Stored, known_bytes: int) -> Seen | None:
@@ -65,11 +76,11 @@ def bring(pair: Pair, stored: Stored, known_bytes: int) -> Seen | None:
     return Seen()
 
 
-def set_aside(target: Path, aside: Path) -> None:
-    """Move a file away, under a name that nothing has yet."""
-    kept = _free_name(aside)
-    log.error("the disk that follows held something else", file=str(target), kept=str(kept))
-    target.rename(kept)
+def set_aside(pair: Pair) -> None:
+    """Move a file of the second disk away, under a name that nothing has yet."""
+    kept = _free_name(pair.aside)
+    log.error("the disk that follows held something else", file=str(pair.target), kept=str(kept))
+    pair.target.rename(kept)
     sync_directory(kept.parent)
 
 
@@ -97,16 +108,16 @@ def _renew(pair: Pair, stored: Stored, origin: Path, *, keep: bool) -> None:
     if origin is pair.source:
         _check_source(pair, stored)
     pair.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = pair.target.with_name(pair.target.name + PART)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    pair.part.parent.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(pair.part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with origin.open("rb") as reader, os.fdopen(descriptor, "wb") as writer:
         digest = _copy(reader, writer, stored.size_bytes)
     if stored.sha256 is not None and digest.digest() != stored.sha256:
-        part.unlink()
+        pair.part.unlink()
         raise DamagedError(str(pair.source))
     if keep:
         _keep(pair.target, pair.aside)
-    part.replace(pair.target)
+    pair.part.replace(pair.target)
     sync_directory(pair.target.parent)
 
 

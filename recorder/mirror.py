@@ -22,7 +22,7 @@ from typing import Literal
 import structlog
 
 from recorder.disk import Disk
-from recorder.file_copy import DamagedError, Pair, bring, copy_receipts, set_aside, sync_tree
+from recorder.file_copy import DamagedError, bring, copy_receipts, pair_of, set_aside, sync_tree
 from recorder.ledger import Round, Stored
 from recorder.read_back import ReadBack, Seen, read_on
 from recorder.record import layout
@@ -37,7 +37,6 @@ LONGEST_RETRY_S = 60.0
 IDLE_S = 0.25
 PROVE_S = 3.0
 """For so long a stop waits for the last bytes to be read back."""
-DIFFERS = ".differs"
 LAST_PASS_BYTES = 8 * 1024 * 1024
 """What may be left to copy when rounds begin to wait in memory: a second of any disk."""
 FULL = "no room"
@@ -317,7 +316,7 @@ class Mirror:
             self._hold(path, stored.size_bytes)
             return
         try:
-            seen = bring(Pair(leader / path, self.disk.root / path, self._aside(path)), stored, known_bytes)
+            seen = bring(pair_of(leader, self.disk.root, path), stored, known_bytes)
         except DamagedError as error:
             if layout.journal_number(path) or not (leader / layout.JOURNAL).exists():
                 raise OSError(errno.ENOENT, "the leading disk cannot be read") from error
@@ -340,10 +339,7 @@ class Mirror:
         """Files that the record does not know: what this disk took in rounds that were given up."""
         for path in listed_files(self.disk.root):
             if path not in files:
-                set_aside(self.disk.root / path, self._aside(path))
-
-    def _aside(self, path: str) -> Path:
-        return self.disk.root.parent / DIFFERS / self.disk.root.name / path
+                set_aside(pair_of(self._leader, self.disk.root, path))
 
     def _let_go(self) -> None:
         with contextlib.suppress(OSError):  # closing files of a failed disk tells of the same failure again

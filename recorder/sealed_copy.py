@@ -10,9 +10,8 @@ from pathlib import Path
 import structlog
 
 from recorder.disk import Disk
-from recorder.file_copy import DamagedError, Pair, bring, copy_receipts, set_aside, sync_tree
+from recorder.file_copy import DamagedError, bring, copy_receipts, pair_of, set_aside, sync_tree
 from recorder.ledger import Stored
-from recorder.mirror import DIFFERS
 from recorder.record import layout
 from recorder.seal import listed_files, put_file
 
@@ -46,19 +45,18 @@ def complete(record: Path, copy: Path, wanted: Callable[[], bool]) -> bool:
         OSError: a disk failed; calling again goes on.
     """
     whole, sums = True, _sums(record)
-    aside = copy.parent / DIFFERS / copy.name
     # The journal last: a line is never on a disk before the bytes that it speaks of.
     for path, digest in sorted(sums.items(), key=lambda item: layout.journal_number(item[0]) or 0):
         if not wanted():
             return False
         try:
-            bring(Pair(record / path, copy / path, aside / path), Stored((record / path).stat().st_size, digest), 0)
+            bring(pair_of(record, copy, path), Stored((record / path).stat().st_size, digest), 0)
         except (DamagedError, FileNotFoundError) as error:
             log.error("a sealed record is damaged; its copy keeps what it has", file=str(error))
             whole = False
     for path in listed_files(copy):
         if path not in sums:
-            set_aside(copy / path, aside / path)
+            set_aside(pair_of(record, copy, path))
     sync_tree(copy)
     if whole:
         put_seal(record, copy)

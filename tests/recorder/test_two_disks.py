@@ -371,6 +371,9 @@ def take_up(two: TwoDisks, killed: Kill) -> None:
     other = room.other(leader)
     assert other is not None
     two.first, two.second = FaultyDisk(root, name=leader.name), FaultyDisk(other.root, name=other.name)
+    assert not [
+        path for disk in (two.first, two.second) for path in disk.root.rglob("*.part")
+    ]  # a verifier wants no such thing in a record
     two.writer.take_up(root, two.second)
     two.writer.record(2)
     two.wait_in_step()
