@@ -69,6 +69,9 @@ def stored(before: dict[str, bytes], log: Log, operations: int) -> dict[str, Sto
 class Files(dict[str, bytes]):
     """Files by path."""
 
+    with_hole = False
+    """A journal lacks bytes before others that it has."""
+
     def __repr__(self) -> str:
         return ", ".join(f"{path} {len(data)}" for path, data in self.items())
 
@@ -82,11 +85,14 @@ def fates(draw: st.DrawFn, files: dict[str, Stored]) -> Files:
             continue
         data = file.full
         if file.full != file.synced:
-            kind = draw(st.sampled_from(["whole", "cut", "zeros", "garbage"]), label=path)
+            kind = draw(st.sampled_from(["whole", "cut", "zeros", "garbage", "hole"]), label=path)
             kept = len(file.synced) + draw(st.integers(0, len(file.full) - len(file.synced)), label=f"{path}, bytes kept")
             rest = len(file.full) - kept
             # Garbage has line ends, too, but no whole entries: of such a cut no disk could tell.
             ends = {"whole": file.full[kept:], "cut": b"", "zeros": bytes(rest), "garbage": (b'\xff"\n{\x00}' * rest)[:rest]}
+            if kind == "hole":  # the later pages were written, the earlier were not
+                ends["hole"] = bytes(rest // 2) + file.full[kept + rest // 2 :]
+                after.with_hole |= path.startswith("journal")
             data = file.full[:kept] + ends[kind]
         after[path] = data
     return after

@@ -11,7 +11,7 @@ from recorder import snapshot
 from recorder.clock import utc_us
 from recorder.record import entries, layout
 from recorder.signing import open_signer
-from tests.lab.room import Room
+from tests.lab.room import Room, room
 from tests.recorder.long_record import SIZES, long_record
 from tests.recorder.test_snapshot import state_at
 
@@ -59,6 +59,25 @@ def test_a_start_after_a_crash_does_not_take_longer_for_a_long_hearing(tmp_path:
         assert [type(entry) for _, entry in _seals(record)] == [entries.Seal]
     finally:
         it.close()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_recorder_that_runs_for_more_than_a_minute_is_taken_up_by_its_snapshot_once_and_again(tmp_path: Path) -> None:
+    with room(tmp_path) as it:
+        it.wait_live("cam", "judge")
+        record = it.begin()
+        for _ in range(2):
+            it.recorded(snapshot.PERIOD_S + 5)
+            it.kill()
+            it.start()
+            it.wait_live("cam", "judge")
+            it.recorded(1)
+        assert it.log.read_text(encoding="utf-8").count("by_snapshot=True") == 2
+        assert not it.wait(lambda _: True, "status").alarms
+        it.stop()
+        assert it.verify(record).returncode == 0
+        assert not snapshot.snapshot_file(record).exists()
 
 
 def _seals(record: Path) -> list[tuple[object, object]]:

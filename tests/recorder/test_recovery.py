@@ -56,18 +56,21 @@ def assert_kept(before: Files, root: Path) -> None:
 @given(failed_sync=st.booleans(), data=st.data())
 def test_a_power_cut_at_any_byte_of_any_file_is_told_and_the_record_goes_on(failed_sync: bool, data: st.DataObject) -> None:
     before, log, t_us = recording(failed_sync=failed_sync)
+    holes = False
     for cut in range(data.draw(st.integers(1, 3), label="cuts")):
         with tempfile.TemporaryDirectory() as base, logged() as next_log:
             root = Path(base, f"{cut}", NAME)
             moment = data.draw(st.integers(0, len(log.operations)), label="moment")
             before = data.draw(fates(stored(before, log, moment)), label="after the cut")
             lay(root, before)
+            holes |= before.with_hole
             level = judged(root).level
             left = read_left(root)
             if left is None:
                 assert level == "not_a_record"
                 return
-            assert level == "unsealed", problems(root)
+            # Whole lines behind a hole are no torn tail: before a recovery has named them, no verifier can tell them from lines cut out.
+            assert level == "unsealed" or (level == "broken" and holes), problems(root)
             assert not left.damaged
             if left.sealed:
                 seal(root, signer(), None)
