@@ -26,7 +26,7 @@ def clear_header(data: bytes) -> bytes:
     Raises:
         CencError: the boxes do not fit.
     """
-    return b"".join(_clear_box(kind, data[start:end]) for kind, start, end in _boxes(data, 0, len(data)))
+    return b"".join(_clear_box(kind, data[start:end]) for kind, start, end in boxes(data, 0, len(data)))
 
 
 def clear_fragment(data: bytes, key: bytes) -> bytes:
@@ -37,9 +37,9 @@ def clear_fragment(data: bytes, key: bytes) -> bytes:
     """
     out = bytearray(data)
     try:
-        for kind, start, end in _boxes(data, 0, len(data)):
+        for kind, start, end in boxes(data, 0, len(data)):
             if kind == b"moof":
-                for inner, at, stop in _boxes(data, start + 8, end):
+                for inner, at, stop in boxes(data, start + 8, end):
                     if inner == b"traf":
                         _clear_run(out, data, key, start, at + 8, stop)
     except (struct.error, IndexError) as error:
@@ -51,7 +51,7 @@ def _clear_run(out: bytearray, data: bytes, key: bytes, moof: int, start: int, e
     sizes: list[int] = []
     ivs: list[tuple[bytes, list[tuple[int, int]]]] = []
     default_size, first = 0, None
-    for kind, at, stop in _boxes(data, start, end):
+    for kind, at, stop in boxes(data, start, end):
         body, flags = at + 8, int.from_bytes(data[at + 9 : at + 12], "big")
         if kind == b"tfhd":
             skip = 8 + (8 if flags & 1 else 0) + (4 if flags & 2 else 0) + (4 if flags & 8 else 0)
@@ -111,23 +111,23 @@ def _initialisation_vectors(data: bytes, body: int, flags: int) -> list[tuple[by
 def _clear_box(kind: bytes, box: bytes) -> bytes:
     if kind in _CONTAINERS:
         fields = 16 if kind == b"stsd" else 8
-        inner = b"".join(_clear_box(name, box[at:end]) for name, at, end in _boxes(box, fields, len(box)))
+        inner = b"".join(_clear_box(name, box[at:end]) for name, at, end in boxes(box, fields, len(box)))
         return struct.pack(">I", fields + len(inner)) + box[4:fields] + inner
     if kind not in _ENTRY_FIELDS:
         return box
     fields = 8 + _ENTRY_FIELDS[kind]
     original, inner = kind, b""
-    for name, at, end in _boxes(box, fields, len(box)):
+    for name, at, end in boxes(box, fields, len(box)):
         if name != b"sinf":
             inner += box[at:end]
             continue
-        for part, start, _ in _boxes(box, at + 8, end):
+        for part, start, _ in boxes(box, at + 8, end):
             if part == b"frma":
                 original = box[start + 8 : start + 12]
     return struct.pack(">I", fields + len(inner)) + original + box[8:fields] + inner
 
 
-def _boxes(data: bytes, start: int, end: int) -> list[tuple[bytes, int, int]]:
+def boxes(data: bytes, start: int, end: int) -> list[tuple[bytes, int, int]]:
     """(kind, start, end) of the boxes in a range."""
     found, at = [], start
     while at < end:

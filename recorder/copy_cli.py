@@ -10,8 +10,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
-from recorder import readable
+from recorder import copy_files, readable
+from recorder.fragment_choice import summed
 from recorder.readable import LEVELS, Choice, Copied, CopyError
+from recorder.record.cli import session_time
 
 FILM = "hearing.mp4"
 
@@ -27,6 +29,9 @@ def copy(
     max_level: Annotated[str, typer.Option(help="Highest level to copy: open, closed, secret. Identity is never copied.")] = "closed",
 ) -> None:
     """Make a readable copy of a record: playlists and media that any player opens, signed by whoever makes it, naming its source.
+
+    What is of a higher level, by the journal or by the orders given since (`courtroom level`), is left out, and listed. An order that does
+    not hold lets no copy be made.
 
     The record stays as it is. Media whose hash does not fit the journal is named and left out; then the exit status is 1.
     """
@@ -46,8 +51,11 @@ def copy(
         raise typer.Exit(1) from None
     for line in copied.damaged:
         console.print(f"✗ {line}", style="red", highlight=False)
-    for one in copied.left_out:
-        console.print(f"· left out: {one['track']}, part {one['part']}, level {one['level']}", highlight=False)
+    for one in summed(copied.left_out):
+        why = f"level {one.level}" if one.because == "level" else f"level {one.level}, not encrypted to this key"
+        console.print(f"· left out: {one.track}, {session_time(one.from_us)} to {session_time(one.to_us)}, {why}", highlight=False)
+    if copied.notes_left_out:
+        console.print(f"· left out: {copied.notes_left_out} note(s) of a higher level", highlight=False)
     console.print(f"{out}: {len(copied.tracks)} tracks; open index.html, {FILM} or master.m3u8", highlight=False)
     raise typer.Exit(1 if copied.damaged else 0)
 
@@ -61,12 +69,13 @@ def _copy(console: Console, record: Path, out: Path, key: Path | None, cert: Pat
     with Progress("copying", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console, transient=True) as bar:
         task = bar.add_task("copy", total=readable.total_bytes(story))
         copied = readable.copy_media(record, out, story, choice, reader, lambda size: bar.advance(task, size))
-    readable.write_notes(out, story)
-    readable.write_master(out, copied)
+    copy_files.choose_notes(story, choice, copied)
+    copy_files.write_notes(out, story.notes)
+    copy_files.write_master(out, copied)
     with console.status("making one file of it"):
         _film(out, copied)
-    readable.write_page(out, story, copied)
-    readable.sign(record, out, story, choice, reader, copied, sys.argv[1:])
+    copy_files.write_page(out, story, copied)
+    copy_files.sign(record, out, story, choice, reader, copied, sys.argv[1:])
     return copied
 
 

@@ -1,4 +1,7 @@
-"""The page of a readable copy: opens from a disk without any server, plays ``hearing.mp4``, shows notes and what was not recorded."""
+"""The page of a readable copy: opens from a disk without any server, plays ``hearing.mp4``, shows what else there is.
+
+Notes, what was not recorded and why, and what was recorded and is not in the copy.
+"""
 
 import html
 import json
@@ -15,6 +18,7 @@ def player_page(
     duration_us: int,
     notes: Sequence[dict[str, Any]],
     gaps: Sequence[dict[str, Any]],
+    left_out: Sequence[dict[str, Any]],
     tracks: Sequence[dict[str, str]],
 ) -> str:
     """The page. Times are session time; ``first_us`` is where ``hearing.mp4`` begins. What was said and written is data, never markup."""
@@ -23,6 +27,7 @@ def player_page(
         "duration_us": duration_us,
         "notes": list(notes),
         "gaps": list(gaps),
+        "left_out": list(left_out),
         "tracks": list(tracks),
     }
     # A "<" could end the script element, whatever stands in quotes around it.

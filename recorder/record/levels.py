@@ -97,28 +97,34 @@ class Levels:
             return self._ordered(track, t_us) or self._told(-1, t_us) or "open"
         return max((self._part_at(part, t_us) for part in there), key=rank)
 
-    def highest(self, track: str, number: int, from_us: int, to_us: int) -> Level:
-        """The highest level that a part has in an interval of session time (at its beginning alone, where it is empty)."""
-        return self.between(track, number, from_us, to_us)[1]
+    def highest(self, track: str, number: int, from_us: int, to_us: int, begun_us: int | None = None) -> Level:
+        """The highest level that a part has in an interval of session time (at its beginning alone, where it is empty).
 
-    def between(self, track: str, number: int, from_us: int, to_us: int) -> tuple[Level, Level]:
-        """The lowest and the highest level that a part has in an interval."""
+        ``begun_us`` is when the last sample of the interval begins: a ``level`` entry behind that does not concern it, for the recorder
+        cuts parts between samples, and what a sample holds was captured when it began. Orders concern all of the interval.
+        """
+        return self.between(track, number, from_us, to_us, begun_us)[1]
+
+    def between(self, track: str, number: int, from_us: int, to_us: int, begun_us: int | None = None) -> tuple[Level, Level]:
+        """The lowest and the highest level that a part has in an interval; see ``highest``."""
         part = self.parts[track, number]
-        edges = {change.from_us for _, change in self._changes}
+        edges = {change.from_us for _, change in self._changes} | {part.to_us, part.from_us or 0}
         for order in self.orders:
             edges |= {order.from_us, order.to_us}
-        had = {self._part_at(part, t_us) for t_us in (from_us, *(edge for edge in edges if from_us < edge < to_us))}
+        had = {self._part_at(part, t_us, begun_us) for t_us in (from_us, *(edge for edge in edges if from_us < edge < to_us))}
         return min(had, key=rank), max(had, key=rank)
 
     def of_session(self, t_us: int) -> Level:
         """The level of what belongs to no track (notes): orders that name tracks do not speak of it."""
         return self._ordered(None, t_us) or self._told(-1, t_us) or "open"
 
-    def _part_at(self, part: PartSpan, t_us: int) -> Level:
-        ordered = self._ordered(part.track, t_us)
-        if ordered is not None:
-            return ordered
-        told = self._told(part.seq, t_us)
+    def _part_at(self, part: PartSpan, t_us: int, begun_us: int | None = None) -> Level:
+        for order in reversed(self.orders):
+            # A picture may be presented a little outside its part's span; an order about all of the part speaks of it too.
+            outside = not part.overlaps(t_us, t_us + 1) and part.is_within(order.from_us, order.to_us)
+            if order.concerns(part.track) and (order.from_us <= t_us < order.to_us or outside):
+                return order.level
+        told = self._told(part.seq, t_us if begun_us is None else min(t_us, begun_us))
         return part.level if told is None else max(part.level, told, key=rank)
 
     def _ordered(self, track: str | None, t_us: int) -> Level | None:

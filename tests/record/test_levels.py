@@ -64,6 +64,20 @@ def test_a_key_tells_which_level_a_part_was_begun_for_though_its_header_came_lat
     assert levels.highest("cam", 0, 0, 9) == "secret"
 
 
+def test_a_sample_that_began_before_a_level_entry_is_of_before_but_an_order_speaks_of_all_of_it() -> None:
+    levels = told(init("cam", 0, "open"), frag("cam", 0, 0, 12), change("secret", 10))
+    assert [levels.highest("cam", 0, 0, 12, begun) for begun in (9, 10)] == ["open", "secret"]
+    levels.obey(order("closed", 11, 12))
+    assert levels.highest("cam", 0, 0, 12, 9) == "closed"
+
+
+def test_an_order_about_all_of_a_part_speaks_of_what_is_presented_a_little_outside_of_it() -> None:
+    levels = told(init("cam", 0, "secret"), frag("cam", 0, 5, 10), orders=(order("open", 5, 10),))
+    assert (levels.highest("cam", 0, 4, 11), levels.highest("cam", 0, 5, 10)) == ("open", "open")
+    levels = told(init("cam", 0, "secret"), frag("cam", 0, 5, 10), orders=(order("open", 5, 9),))
+    assert levels.highest("cam", 0, 4, 11) == "secret"
+
+
 def test_an_order_of_one_track_says_nothing_of_notes_and_other_tracks() -> None:
     levels = told(
         init("cam", 0, "open"), init("mic", 0, "open"), frag("cam", 0, 0, 9), frag("mic", 0, 0, 9), orders=(order("secret", 3, 6, "cam"),)

@@ -1,0 +1,106 @@
+"""What stands beside the media in a readable copy: notes, page, master playlist, what it was made of, and the signature over all."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.serialization import pkcs7
+
+from recorder.copy_story import Story
+from recorder.fragment_choice import LeftOut, summed
+from recorder.manifest import manifest
+from recorder.player_page import player_page
+from recorder.playlist import master_playlist
+from recorder.readable import Choice, Copied, Reader
+from recorder.record import canonical, entries, layout
+from recorder.record.levels import rank
+from recorder.seal import file_sha256
+
+
+def choose_notes(story: Story, choice: Choice, copied: Copied) -> None:
+    """Keep the notes that the level allows: what is said in an interval that is left out may stand in a note of it."""
+    kept = [note for note in story.notes if rank(story.levels.of_session(note.at_us)) <= rank(choice.max_level)]
+    copied.notes_left_out = len(story.notes) - len(kept)
+    story.notes = kept
+
+
+def write_notes(out: Path, notes: Sequence[entries.Note]) -> None:
+    """The notes as WebVTT, each for five seconds from its time."""
+    lines = ["WEBVTT", ""]
+    for note in sorted(notes, key=lambda note: note.at_us):
+        text = note.text.replace("-->", "→").replace("\n", " ")
+        lines += [f"{_vtt(note.at_us)} --> {_vtt(note.at_us + 5_000_000)}", f"{note.author}: {text}", ""]
+    (out / "notes.vtt").write_text("\n".join(lines), encoding="utf-8")
+
+
+def write_page(out: Path, story: Story, copied: Copied) -> None:
+    """The page that plays the copy."""
+    ends = [segment.t_us + segment.dur_us for segments in copied.segments.values() for segment in segments]
+    ends += [one.to_us for one in copied.left_out]
+    told = manifest(story.lines)
+    page = player_page(
+        title=story.genesis.title or story.genesis.hearing,
+        case=story.genesis.case,
+        first_us=copied.film_first_us,
+        duration_us=max(ends, default=0),
+        notes=[{"at_us": note.at_us, "author": note.author, "text": note.text} for note in story.notes],
+        gaps=told["not_recorded"],
+        left_out=[_shown(one, story) for one in summed(copied.left_out)],
+        tracks=[{"name": track.name, "label": track.label, "playlist": track.playlist} for track in copied.tracks],
+    )
+    (out / "index.html").write_text(page, encoding="utf-8")
+
+
+def write_master(out: Path, copied: Copied) -> None:
+    """The master playlist."""
+    names = [track.name for track in copied.tracks if track.kind == "audio"]
+    default = "room-mix" if "room-mix" in names else (names[0] if names else None)
+    (out / "master.m3u8").write_text(master_playlist(copied.tracks, default), encoding="utf-8")
+
+
+def sign(record: Path, out: Path, story: Story, choice: Choice, reader: Reader | None, copied: Copied, arguments: Sequence[str]) -> None:
+    """Name the source, list the files, and sign the list as the recipient (a ``clear`` record's copy has no signer)."""
+    sums = record / layout.SUMS
+    derivative = {
+        "type": "courtroom-copy/1",
+        "source": {"record": story.genesis.record, "sha256sums_sha256": file_sha256(sums) if sums.exists() else None},
+        "hearing": story.genesis.hearing,
+        "tool": {"name": "courtroom copy", "version": version("courtroom-agent"), "arguments": list(arguments)},
+        "choice": {"tracks": sorted(choice.tracks), "from_us": choice.from_us, "to_us": choice.to_us, "max_level": choice.max_level},
+        "orders": [
+            {"number": given.order.number, "level": given.order.level, "order": given.order.order, "sha256": given.sha256}
+            for given in story.orders
+        ],
+        "left_out": msgspec.to_builtins(copied.left_out),
+        "notes_left_out": copied.notes_left_out,
+        "damaged": copied.damaged,
+        "by": reader.certificate.subject.rfc4514_string() if reader else None,
+    }
+    (out / "derivative.json").write_bytes(canonical.encode(derivative) + b"\n")
+    files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file() and path.name != layout.SUMS)
+    listed = "".join(f"{file_sha256(out / name)}  {name}\n" for name in files).encode()
+    (out / layout.SUMS).write_bytes(listed)
+    if reader is not None:
+        builder = pkcs7.PKCS7SignatureBuilder().set_data(listed).add_signer(reader.certificate, reader.key, hashes.SHA256())
+        options = [pkcs7.PKCS7Options.DetachedSignature, pkcs7.PKCS7Options.Binary]
+        (out / layout.SUMS_SIGNATURE).write_bytes(builder.sign(serialization.Encoding.DER, options))
+
+
+def _shown(one: LeftOut, story: Story) -> dict[str, Any]:
+    """A stretch for the page; no track is named where it is all of them."""
+    everywhere = set(one.track.split(", ")) >= story.tracks.keys()
+    return {
+        "track": "" if everywhere else one.track,
+        "from_us": one.from_us,
+        "to_us": one.to_us,
+        "level": one.level,
+        "because": one.because,
+    }
+
+
+def _vtt(t_us: int) -> str:
+    milliseconds = t_us // 1000
+    return f"{milliseconds // 3_600_000:02d}:{milliseconds // 60_000 % 60:02d}:{milliseconds // 1000 % 60:02d}.{milliseconds % 1000:03d}"
