@@ -17,6 +17,7 @@ import structlog
 
 from recorder.contract import child
 from recorder.contract.framing import FrameError, FrameReader, pack
+from recorder.record.canonical import NotCanonicalError
 
 log = structlog.get_logger()
 
@@ -164,8 +165,12 @@ class ChildProcess:
             try:
                 for head, body in frames.feed(data):
                     self._take(child.from_child.decode(head), body)
-            except (FrameError, msgspec.DecodeError) as error:
+            except (FrameError, msgspec.DecodeError, NotCanonicalError) as error:
                 self.kill("error", f"sent what the contract does not know: {error}")
+                return
+            except Exception as error:
+                log.exception("could not take what a child sent", child=self.plan.name)
+                self.kill("error", f"the recorder could not take what it sent: {error!r}")
                 return
 
     def _take(self, message: child.Message, body: bytes) -> None:

@@ -25,7 +25,7 @@ from recorder.disk_pair import DiskPair, Trouble
 from recorder.given_up import GivenUp
 from recorder.ledger import CloseItem, Committed, EntryItem, FragmentItem, InitItem, Item, KeyItem, Ledger, Round
 from recorder.mirror import Mirror
-from recorder.record import entries
+from recorder.record import canonical, entries
 from recorder.record.entries import Entry, TrackTotal
 from recorder.record.journal import Head, Times
 
@@ -118,16 +118,21 @@ class Committer:
         return self._ledger.head
 
     def put_entry(self, entry: Entry, times: Times, *, urgent: bool = False) -> None:
-        """Journal an entry with the times at which it happened."""
-        self._put(EntryItem(entry, times), urgent=urgent)
+        """Journal an entry with the times at which it happened, its texts in normalisation form C.
+
+        Raises:
+            NotCanonicalError: it holds a number that no journal can.
+        """
+        # Here and not in the committer's thread: what cannot be written must not stop what can.
+        self._put(EntryItem(canonical.writable(entry), times), urgent=urgent)
 
     def put_key(self, track: str, part: int, data: bytes, times: Times) -> None:
         """Store a wrapped media key; it is durable before its part's first fragment."""
         self._put(KeyItem(track, part, data, times))
 
     def put_init(self, init: entries.Init, data: bytes, times: Times) -> None:
-        """Store a part's header."""
-        self._put(InitItem(init, data, times), urgent=True)
+        """Store a part's header; as ``put_entry``."""
+        self._put(InitItem(canonical.writable(init), data, times), urgent=True)
 
     def put_fragment(self, message: child.Fragment, data: bytes, times: Times, *, urgent: bool = False) -> None:
         """Store a fragment; where the disk took nothing until memory was used up, it is given up, and the journal says so."""

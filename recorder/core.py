@@ -24,6 +24,7 @@ from recorder.contract import child, control
 from recorder.open_session import OpenSession
 from recorder.participants import Participants
 from recorder.record import entries
+from recorder.record.canonical import NotCanonicalError
 from recorder.room_view import RoomView
 from recorder.running import RunningSession
 from recorder.session_store import SessionStore
@@ -124,39 +125,45 @@ class Recorder(ChildOwner):
     async def handle(self, request: control.AnyRequest) -> control.Reply:
         """Do what a request asks; one at a time."""
         async with self._lock:
-            refused = rules.refusal(self.state, request)
-            if refused is not None:
-                return control.Reply(ok=False, error=refused)
-            if isinstance(request, control.Start):
-                return await self._start(request)
-            if isinstance(request, control.StopRequest):
-                return await self._stop(request)
-            if isinstance(request, control.ArmRequest):
-                return self._arm(on=request.on)
-            if isinstance(request, control.AddReceipt):
-                return await self._receipt(request)
-            session = self._session
-            if session is None:
-                return control.Reply(ok=False, error="no session is running")
-            now_us = mono_us()
-            if isinstance(request, control.PauseRequest):
-                session.pause(request, now_us)
-                if request.state in rules.DROPPING:
-                    self._guard.mute(on=True)
-            elif isinstance(request, control.ResumeRequest):
-                self._guard.mute(on=False)
-                session.resume(request.actor, now_us)
-            elif isinstance(request, control.AddNote):
-                at_us = session.clock.t_us(now_us) if request.at_us is None else request.at_us
-                session.journal(entries.Note(author=request.author, text=request.text, at_us=at_us))
-            elif isinstance(request, control.SetLevel):
-                session.set_level(request, now_us)
-            elif isinstance(request, control.BindRequest):
-                session.hearing = request.hearing
-                session.journal(entries.Bind(hearing=request.hearing, case=request.case, actor=request.actor, reason=request.reason))
-            elif isinstance(request, control.KeyframeRequest):
-                return self._keyframe(request.track)
-            return self._reply()
+            try:
+                return await self._do(request)
+            except NotCanonicalError as error:
+                return control.Reply(ok=False, error=f"this cannot stand in a record: {error}")
+
+    async def _do(self, request: control.AnyRequest) -> control.Reply:
+        refused = rules.refusal(self.state, request)
+        if refused is not None:
+            return control.Reply(ok=False, error=refused)
+        if isinstance(request, control.Start):
+            return await self._start(request)
+        if isinstance(request, control.StopRequest):
+            return await self._stop(request)
+        if isinstance(request, control.ArmRequest):
+            return self._arm(on=request.on)
+        if isinstance(request, control.AddReceipt):
+            return await self._receipt(request)
+        session = self._session
+        if session is None:
+            return control.Reply(ok=False, error="no session is running")
+        now_us = mono_us()
+        if isinstance(request, control.PauseRequest):
+            session.pause(request, now_us)
+            if request.state in rules.DROPPING:
+                self._guard.mute(on=True)
+        elif isinstance(request, control.ResumeRequest):
+            self._guard.mute(on=False)
+            session.resume(request.actor, now_us)
+        elif isinstance(request, control.AddNote):
+            at_us = session.clock.t_us(now_us) if request.at_us is None else request.at_us
+            session.journal(entries.Note(author=request.author, text=request.text, at_us=at_us))
+        elif isinstance(request, control.SetLevel):
+            session.set_level(request, now_us)
+        elif isinstance(request, control.BindRequest):
+            session.hearing = request.hearing
+            session.journal(entries.Bind(hearing=request.hearing, case=request.case, actor=request.actor, reason=request.reason))
+        elif isinstance(request, control.KeyframeRequest):
+            return self._keyframe(request.track)
+        return self._reply()
 
     @property
     def state(self) -> control.State:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import threading
 from pathlib import Path
 
 import structlog
@@ -15,6 +16,9 @@ from recorder.session_store import SessionStore
 from recorder.signing import SigningError, open_signer
 
 log = structlog.get_logger()
+
+UNEXPECTED = 70
+"""Exit status after an error that nothing expects (EX_SOFTWARE of sysexits.h)."""
 
 
 async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
@@ -31,6 +35,7 @@ async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
     control_server = ControlServer(run_dir, recorder.handle, recorder.status, frozenset())
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
+    threading.excepthook = _give_up
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     await recorder.start()
@@ -46,3 +51,13 @@ async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
         log.error("the recorder's timers failed", error=repr(timers.exception()))
         return 1
     return 0
+
+
+def _give_up(failed: threading.ExceptHookArgs) -> None:
+    """A thread ended by an error that nothing expects: to seem to run and to write nothing is worse than to start again.
+
+    What is on the disk is safe, and the session is taken up within seconds.
+    """
+    name = failed.thread.name if failed.thread is not None else "unknown"
+    log.critical("the recorder ends", thread=name, error=repr(failed.exc_value), exc_info=failed.exc_value)
+    os._exit(UNEXPECTED)

@@ -5,11 +5,15 @@ device, answers ``Opened``, and from then on does what it is told: by default it
 between ``StartPart`` and ``StopPart``. It exits when the link closes. Times named ``mono_us`` are CLOCK_MONOTONIC.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 LINK_FD = 3
+MAX_INTEGER = 2**53 - 1
+"""What the journal can hold: what a child says goes into it."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
+Timescale = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="m", forbid_unknown_fields=True):
@@ -120,14 +124,14 @@ class Init(Message, frozen=True, kw_only=True, tag="init"):
     """A part's CMAF header; the body holds its bytes."""
 
     track: str
-    part: int
+    part: Count
     kind: Literal["video", "audio"]
     codec: str
-    timescale: int
-    width: int = 0
-    height: int = 0
-    rate_hz: int = 0
-    channels: int = 0
+    timescale: Timescale
+    width: Count = 0
+    height: Count = 0
+    rate_hz: Count = 0
+    channels: Count = 0
     label: str = ""
 
 
@@ -138,10 +142,10 @@ class Fragment(Message, frozen=True, kw_only=True, tag="fragment"):
     """
 
     track: str
-    part: int
-    t0: int
-    dur: int
-    timescale: int
+    part: Count
+    t0: Count
+    dur: Count
+    timescale: Timescale
     key: bool
     new_segment: bool
 
@@ -150,15 +154,15 @@ class PartEnded(Message, frozen=True, kw_only=True, tag="part_ended"):
     """All fragments of the part were sent; its media ends at session time ``end_us`` (None: it never had any)."""
 
     track: str
-    part: int
-    end_us: int | None
+    part: Count
+    end_us: Count | None
 
 
 class Muted(Message, frozen=True, kw_only=True, tag="muted"):
     """``Mute`` took effect at this time."""
 
     on: bool
-    at_mono_us: int
+    at_mono_us: Count
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +171,7 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     track: str
     rms_dbfs: float
     peak_dbfs: float
-    clipped: int
+    clipped: Count
 
 
 class Levels(Message, frozen=True, kw_only=True, tag="levels"):
@@ -180,12 +184,12 @@ class TrackStats(msgspec.Struct, frozen=True, kw_only=True):
     """A track's counters since the device was opened."""
 
     track: str
-    units: int
+    units: Count
     """Frames (video) or samples (audio) captured."""
-    dropped: int
+    dropped: Count
     """Frames or samples that the device or the network lost, by its own timestamps."""
-    last_mono_us: int
-    bytes: int = 0
+    last_mono_us: Count
+    bytes: Count = 0
     detail: str = ""
 
 
@@ -199,18 +203,18 @@ class DriftMeasured(Message, frozen=True, kw_only=True, tag="drift_measured"):
     """Device clock against CLOCK_MONOTONIC, each 10 s: at device time ``media_us``, fitted monotonic time ``mono_us``."""
 
     track: str
-    media_us: int
-    mono_us: int
-    drift_ppb: int
-    error_us: int
+    media_us: Count
+    mono_us: Count
+    drift_ppb: Annotated[int, msgspec.Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+    error_us: Count
 
 
 class SenderReportSeen(Message, frozen=True, kw_only=True, tag="sender_report_seen"):
     """An RTCP sender report: the device's NTP time (microseconds since 1970) for the capture time ``mono_us``."""
 
     track: str
-    mono_us: int
-    ntp_us: int
+    mono_us: Count
+    ntp_us: Count
 
 
 class SourceLost(Message, frozen=True, kw_only=True, tag="source_lost"):
@@ -257,7 +261,7 @@ class Finding(Message, frozen=True, kw_only=True, tag="finding"):
     track: str
     code: Literal["silent", "clipped", "frozen", "black", "unreadable", "late", "room_silent"]
     on: bool
-    at_us: int
+    at_us: Count
     detail: str
 
 
@@ -265,7 +269,7 @@ class Baseline(Message, frozen=True, kw_only=True, tag="baseline"):
     """From the watch: measured values of a track on the disk over the last second, for ``status`` and ``courtroom baseline``."""
 
     track: str
-    at_us: int
+    at_us: Count
     values: dict[str, float]
 
 

@@ -4,13 +4,19 @@
 connect (SO_PEERCRED).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from recorder.record.entries import Level, PausedState
 
 State = Literal["idle", "open", "off_record", "privileged", "deliberation", "closing"]
+
+Words = Annotated[str, msgspec.Meta(max_length=1_000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+"""A line of text without control characters."""
+Prose = Annotated[str, msgspec.Meta(max_length=20_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
+"""Text of any number of lines."""
+SessionTime = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_unknown_fields=True):
@@ -20,11 +26,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_
 class Start(Request, frozen=True, kw_only=True, tag="start"):
     """Begin a session of a hearing. Refused while one is running."""
 
-    hearing: str
-    actor: str
-    case: str = ""
-    title: str = ""
-    start_token: str = ""
+    hearing: Words
+    actor: Words
+    case: Words = ""
+    title: Words = ""
+    start_token: Words = ""
     level: Level = "open"
 
 
@@ -32,60 +38,60 @@ class PauseRequest(Request, frozen=True, kw_only=True, tag="pause"):
     """Leave the state open: ``off_record`` stops the record alone, the two others drop every sample at the device."""
 
     state: PausedState
-    actor: str
-    reason: str = ""
-    order: str = ""
+    actor: Words
+    reason: Words = ""
+    order: Words = ""
 
 
 class ResumeRequest(Request, frozen=True, kw_only=True, tag="resume"):
     """Record again. Takes a named person."""
 
-    actor: str
+    actor: Words
 
 
 class AddNote(Request, frozen=True, kw_only=True, tag="note"):
     """A note; ``at_us`` is session time (default now)."""
 
-    author: str
-    text: str
-    at_us: int | None = None
+    author: Words
+    text: Prose
+    at_us: SessionTime | None = None
 
 
 class SetLevel(Request, frozen=True, kw_only=True, tag="level"):
     """What follows is of this level."""
 
     level: Level
-    actor: str
-    order: str = ""
+    actor: Words
+    order: Words = ""
 
 
 class BindRequest(Request, frozen=True, kw_only=True, tag="bind"):
     """The session belongs to this hearing."""
 
-    hearing: str
-    actor: str
-    case: str = ""
-    reason: str = ""
+    hearing: Words
+    actor: Words
+    case: Words = ""
+    reason: Words = ""
 
 
 class StopRequest(Request, frozen=True, kw_only=True, tag="stop"):
     """End the session and seal the record; answered when it is sealed."""
 
-    actor: str
-    reason: str = "ended"
+    actor: Words
+    reason: Words = "ended"
 
 
 class ArmRequest(Request, frozen=True, kw_only=True, tag="arm"):
     """Arm or wipe the pre-roll."""
 
     on: bool
-    actor: str
+    actor: Words
 
 
 class KeyframeRequest(Request, frozen=True, kw_only=True, tag="keyframe"):
     """A new GOP on this track."""
 
-    track: str
+    track: Words
 
 
 class AddReceipt(Request, frozen=True, kw_only=True, tag="receipt"):

@@ -6,7 +6,7 @@ re-encoding differs from its bytes (a duplicate key, a space, an escaped letter)
 """
 
 import unicodedata
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,6 +14,7 @@ MAX_INTEGER = 2**53 - 1
 
 Json = dict[str, Any] | list[Any] | str | int | bool | None
 
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
@@ -33,6 +34,19 @@ def encode(value: Any) -> bytes:  # noqa: ANN401 - a struct or plain JSON
     return _encoder.encode(plain)
 
 
+def writable(value: _Struct) -> _Struct:
+    """The same struct with its texts in normalisation form C, so that it can be encoded.
+
+    Raises:
+        NotCanonicalError: it holds a number that has no canonical form.
+
+    """
+    plain = msgspec.to_builtins(value)
+    normal = _normalised(plain)
+    _check(normal)
+    return value if normal == plain else msgspec.convert(normal, type(value))
+
+
 def decode(line: bytes) -> Any:  # noqa: ANN401 - plain JSON
     """Decode canonical bytes into plain JSON values.
 
@@ -46,6 +60,16 @@ def decode(line: bytes) -> Any:  # noqa: ANN401 - plain JSON
         raise NotCanonicalError(f"not JSON: {error}") from error
     if encode(value) != line:
         raise NotCanonicalError("not in canonical form (duplicate key, order, space or escape)")
+    return value
+
+
+def _normalised(value: Json) -> Json:
+    if isinstance(value, str):
+        return value if value.isascii() else unicodedata.normalize("NFC", value)
+    if isinstance(value, list):
+        return [_normalised(item) for item in value]
+    if isinstance(value, dict):
+        return {unicodedata.normalize("NFC", key): _normalised(item) for key, item in value.items()}
     return value
 
 

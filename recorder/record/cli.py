@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
 from recorder.record.anchors import LedgerError, parse_ledger
+from recorder.record.shown import shown
 from recorder.record.trust import Authorities, TrustError, load_certificates, load_revocation_list
 from recorder.record.verdict import ProofLevel, Severity, Verdict
 from recorder.record.verify import Outside
@@ -69,13 +69,11 @@ def verify(
 def show(console: Console, record: Path, verdict: Verdict) -> None:
     """Print a verdict for people."""
     colour = _COLOUR[verdict.level]
-    console.print(Panel(escape(verdict.sentence()), title=escape(record.resolve().name), border_style=colour, style=f"bold {colour}"))
+    console.print(Panel(shown(verdict.sentence()), title=shown(record.resolve().name), border_style=colour, style=f"bold {colour}"))
     if verdict.record:
         _show_facts(console, verdict)
     for finding in verdict.findings[:_SHOWN]:
-        console.print(
-            f" {_MARK[finding.severity]} {escape(finding.place)}: {escape(finding.text)} [dim]({finding.code})[/]", highlight=False
-        )
+        console.print(f" {_MARK[finding.severity]} {shown(finding.place)}: {shown(finding.text)} [dim]({finding.code})[/]", highlight=False)
     if len(verdict.findings) > _SHOWN:
         console.print(f"   … and {len(verdict.findings) - _SHOWN} more; --json lists all", highlight=False)
     if verdict.record:
@@ -127,7 +125,7 @@ def _show_facts(console: Console, verdict: Verdict) -> None:
         ("tracks", ", ".join(f"{track.track} ({track.fragments})" for track in verdict.tracks)),
         ("read", f"{verdict.files} files, {verdict.bytes_read / 1e6:.1f} MB"),
     ):
-        facts.add_row(f"[dim]{name}[/]", escape(value))
+        facts.add_row(f"[dim]{name}[/]", shown(value))
     console.print(facts, highlight=False)
 
 
@@ -144,9 +142,9 @@ def _show_intervals(console: Console, verdict: Verdict) -> None:
             session_time(interval.from_us),
             session_time(interval.to_us) if interval.to_us is not None else "…",
             f"{(interval.to_us - interval.from_us) / 1e6:.1f} s" if interval.to_us is not None else "unknown",
-            escape(interval.track) or "all",
-            escape(reason),
-            escape(interval.by),
+            shown(interval.track) or "all",
+            shown(reason),
+            shown(interval.by),
             style="" if interval.declared else "yellow",
         )
     console.print(table)
@@ -161,11 +159,11 @@ def _show_orders(console: Console, verdict: Verdict) -> None:
             str(order.number),
             session_time(order.from_us),
             session_time(order.to_us),
-            escape(", ".join(order.tracks)) or "all",
+            shown(", ".join(order.tracks)) or "all",
             order.level,
-            escape(order.actor),
-            escape(order.order),
-            escape(order.signed_by),
+            shown(order.actor),
+            shown(order.order),
+            shown(order.signed_by),
             f"{dt.datetime.fromtimestamp(order.utc_us / 1e6, dt.UTC):%Y-%m-%d %H:%M}",
         )
     console.print(table)
