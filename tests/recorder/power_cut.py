@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from unittest import mock
-
-from hypothesis import strategies as st
 
 from recorder.disk import Write
 from tests.recorder import committing
@@ -76,17 +75,16 @@ class Files(dict[str, bytes]):
         return ", ".join(f"{path} {len(data)}" for path, data in self.items())
 
 
-@st.composite
-def fates(draw: st.DrawFn, files: dict[str, Stored]) -> Files:
+def fates(files: dict[str, Stored], chance: Random) -> Files:
     """What the disk holds after the cut."""
     after = Files()
     for path, file in sorted(files.items()):
-        if not file.named and draw(st.booleans(), label=f"{path} is gone"):
+        if not file.named and chance.random() < 0.5:
             continue
         data = file.full
         if file.full != file.synced:
-            kind = draw(st.sampled_from(["whole", "cut", "zeros", "garbage", "hole"]), label=path)
-            kept = len(file.synced) + draw(st.integers(0, len(file.full) - len(file.synced)), label=f"{path}, bytes kept")
+            kind = chance.choice(["whole", "cut", "zeros", "garbage", "hole"])
+            kept = chance.randint(len(file.synced), len(file.full))
             rest = len(file.full) - kept
             # Garbage has line ends, too, but no whole entries: of such a cut no disk could tell.
             ends = {"whole": file.full[kept:], "cut": b"", "zeros": bytes(rest), "garbage": (b'\xff"\n{\x00}' * rest)[:rest]}
