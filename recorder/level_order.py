@@ -23,7 +23,7 @@ from recorder.record import canonical, entries, layout
 from recorder.record.cms import Addressee
 from recorder.record.levels import Levels, PartSpan, rank
 from recorder.record.order import ORDER_VERSION, LevelOrder, OrderError, OrderKey, order_bytes, order_sha256
-from recorder.record.order_check import Orders, check_orders, may_sign, order_files, seal_of
+from recorder.record.order_check import Orders, check_orders, holders, may_not_lower, may_sign, order_files, seal_of
 from recorder.seal import put_file, read_journal
 
 MAX_ORDERS = 9999
@@ -76,13 +76,6 @@ def give_order(
     from_us, to_us = _interval(wish, levels)
     with _alone(record):
         found = _orders(record, genesis, sums, levels)
-        concerned = levels.concerned(tracks, from_us, to_us)
-        closed = may_sign(record, Addressee.of(certificate), concerned, found)
-        if closed is not None:
-            raise OrderError(
-                f"this key cannot open track {closed.track}, part {closed.number}: an order is given by somebody who could open all that "
-                "it speaks of; use another recipient's key"
-            )
         number = len(found.given) + 1
         if number > MAX_ORDERS:
             raise OrderError(f"the record has {MAX_ORDERS} orders, and no number is left")
@@ -90,9 +83,21 @@ def give_order(
             v=ORDER_VERSION, number=number, record=genesis.record, sums_sha256=order_sha256(sums), previous_sha256=found.last_sha256,
             utc_us=utc_us, tracks=tracks, from_us=from_us, to_us=to_us, level=wish.level, actor=wish.actor, order=wish.order, keys=[],
         )  # fmt: skip
+        closed = may_sign(record, Addressee.of(certificate), levels.to_be_held(blank), found)
+        if closed is not None:
+            raise OrderError(
+                f"this key cannot open track {closed.track}, part {closed.number}: an order is given by somebody who could open all that "
+                "it speaks of; use another recipient's key"
+            )
+        set_before = may_not_lower(record, Addressee.of(certificate), blank, levels, found)
+        if set_before is not None:
+            raise OrderError(
+                f"order {set_before.order.number} of '{set_before.recipient}' ({set_before.order.order}) set '{set_before.order.level}' "
+                "there, and the record opens less to this key than to his: let him lower it, or somebody to whom it opens as much"
+            )
         own = {recipient.certificate_sha256 for recipient in genesis.recipients}
         strangers = [one.name for one in admitted if one.certificate.fingerprint(hashes.SHA256()).hex() not in own]
-        given = _judge(Given(blank, strangers=strangers), concerned, levels)
+        given = _judge(Given(blank, strangers=strangers), levels.concerned(tracks, from_us, to_us), levels)
         files = _wrap(record, given, levels, found, certificate, key, _counting(own, admitted, wish.level))
         given.order = _with_keys(blank, files)
         _write(record, given.order, files, certificate, key, found.unfinished)
@@ -170,7 +175,7 @@ def _wrap(
     """The keys of the parts that are lowered as a whole, wrapped to those who did not have them."""
     files: dict[tuple[str, int], bytes] = {}
     for part in given.lowered:
-        held = found.addressees[part.track, part.number]
+        held = holders(record, part, found)
         new = [one for one in counting if Addressee.of(one.certificate) not in held]
         if not new:
             continue

@@ -90,6 +90,21 @@ class Levels:
         found = [part for (track, _), part in sorted(self.parts.items()) if not tracks or track in tracks]
         return [part for part in found if part.overlaps(from_us, to_us)]
 
+    def to_be_held(self, order: LevelOrder) -> list[PartSpan]:
+        """The parts that somebody must be able to open to give this order.
+
+        All that it speaks of; and where it lowers what a ``level`` entry says of its interval, all parts of that level: the part before may
+        run on for a while, with the key of the lower level.
+        """
+        concerned = self.concerned(order.tracks, order.from_us, order.to_us)
+        ends_us = [change.from_us for _, change in self._changes[1:]] + [order.to_us]
+        said = {
+            change.level
+            for (_, change), end_us in zip(self._changes, ends_us, strict=False)
+            if change.from_us < order.to_us and order.from_us < end_us and rank(change.level) > rank(order.level)
+        }
+        return concerned + [part for part in self.parts.values() if part.level in said and part.key is not None and part not in concerned]
+
     def at(self, track: str, t_us: int) -> Level:
         """The level of a track at a moment; where parts meet, the higher one; where it has no media, that of the session."""
         there = [part for part in self.concerned([track], t_us, t_us + 1) if part.track == track]

@@ -55,6 +55,11 @@ class LevelOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Whether it speaks of this track."""
         return not self.tracks or track in self.tracks
 
+    def meets(self, other: "LevelOrder") -> bool:
+        """Whether there is a moment of a track of which both speak."""
+        tracks = not self.tracks or not other.tracks or bool(set(self.tracks) & set(other.tracks))
+        return tracks and self.from_us < other.to_us and other.from_us < self.to_us
+
 
 def order_bytes(order: LevelOrder) -> bytes:
     """The file of an order: what is signed, and what the next order holds the hash of.

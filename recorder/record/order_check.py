@@ -2,7 +2,8 @@
 
 An order is in force when it is signed by a recipient whom the record's first line names, who could open every part that the order speaks of
 (by the names on the wrapped keys, and on those that earlier orders wrapped), when it names this seal and the order before it, and when the
-keys that it wraps are there. The first that is not makes the record contradict itself.
+keys that it wraps are there. Where it lowers what an earlier order set, its signer must be one to whom the recorder opened all that it
+opened to the signer of that one. The first that is not in force makes the record contradict itself.
 """
 
 import hashlib
@@ -12,25 +13,28 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
 
-from recorder.record import checksums, entries, layout
+from recorder.record import canonical, checksums, entries, layout
 from recorder.record.cms import Addressee, CmsError, addressees, check_detached
 from recorder.record.file_check import inventory
-from recorder.record.levels import Levels, PartSpan
+from recorder.record.levels import Levels, PartSpan, rank
 from recorder.record.order import FIRST_PREVIOUS, LevelOrder, OrderError, OrderKey, order_sha256, read_order
 from recorder.record.trust import TrustError, name, parse_chain
 
+LAST_US = canonical.MAX_INTEGER
+"""Behind every session time."""
 MAX_ORDER_BYTES = 1024 * 1024
 """As a line of the journal; its signature and a wrapped key are far smaller."""
 
 
 @dataclass(frozen=True, slots=True)
 class GivenOrder:
-    """An order in force: its hash, the recipient who signed it (as the record calls him), and how his certificate does."""
+    """An order in force: its hash, the recipient who signed it (as the record calls him), and how his certificate and the keys do."""
 
     order: LevelOrder
     sha256: str
     recipient: str
     subject: str
+    signer: Addressee
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,10 @@ class Orders:
     problems: list[Problem] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     """Files of an order that was being written when the PC crashed: its own file, which comes last, is not there."""
-    addressees: dict[tuple[str, int], frozenset[Addressee]] = field(default_factory=dict)
-    """To whom the key of a part is wrapped, by the recorder or by an order; only of parts that somebody asked for."""
+    first: dict[tuple[str, int], frozenset[Addressee]] = field(default_factory=dict)
+    """To whom the recorder wrapped the key of a part; only of parts that somebody asked for."""
+    later: dict[tuple[str, int], frozenset[Addressee]] = field(default_factory=dict)
+    """To whom orders wrapped it."""
     last_sha256: str = FIRST_PREVIOUS
 
 
@@ -146,7 +152,35 @@ def may_sign(root: Path, signer: Addressee, parts: list[PartSpan], found: Orders
     Raises:
         OrderError: to whom a key is wrapped cannot be read.
     """
-    return next((part for part in parts if signer not in _addressees(root, part, found)), None)
+    return next((part for part in parts if signer not in holders(root, part, found)), None)
+
+
+def may_not_lower(root: Path, signer: Addressee, order: LevelOrder, levels: Levels, found: Orders) -> GivenOrder | None:
+    """The first earlier order that this one lowers and its signer may not, or None.
+
+    A record does not say who stands above whom. But to whom more was opened from the first is trusted more, so whoever could open all that
+    the earlier signer could may lower what he set, and nobody else: else who holds the keys of what was open could undo that it is secret.
+
+    Raises:
+        OrderError: to whom a key is wrapped cannot be read.
+    """
+    for earlier in found.given:
+        if rank(order.level) >= rank(earlier.order.level) or earlier.signer == signer or not order.meets(earlier.order):
+            continue
+        for part in levels.concerned((), 0, LAST_US):
+            opened = _first(root, part, found)
+            if earlier.signer in opened and signer not in opened:
+                return earlier
+    return None
+
+
+def holders(root: Path, part: PartSpan, found: Orders) -> frozenset[Addressee]:
+    """To whom the key of a part is wrapped, by the recorder or by an order in force.
+
+    Raises:
+        OrderError: it cannot be read.
+    """
+    return _first(root, part, found) | found.later.get((part.track, part.number), frozenset())
 
 
 def _check_one(
@@ -184,7 +218,7 @@ def _check_one(
     found.given.append(given)
     levels.obey(order)
     for part, more in wrapped.items():
-        found.addressees[part] = _addressees(root, levels.parts[part], found) | more
+        found.later[part] = found.later.get(part, frozenset()) | more
 
 
 def _check_signer(
@@ -206,9 +240,10 @@ def _check_signer(
     if unknown:
         text = f"speaks of what the record has not: track {', '.join(sorted(unknown))}"
         found.problems.append(Problem("order_damaged", layout.order_file(order.number), text))
+    signer = Addressee.of(signed.certificate)
     try:
-        concerned = levels.concerned(order.tracks, order.from_us, order.to_us)
-        closed = may_sign(root, Addressee.of(signed.certificate), concerned, found)
+        closed = may_sign(root, signer, levels.to_be_held(order), found)
+        set_before = may_not_lower(root, signer, order, levels, found)
     except OrderError as error:
         found.problems.append(Problem("order_signer", place, f"nobody can tell whether '{known.name}' may give it: {error}"))
         return None
@@ -216,7 +251,11 @@ def _check_signer(
         text = f"signed by '{known.name}', to whom track {closed.track}, part {closed.number} was never opened"
         found.problems.append(Problem("order_signer", place, text))
         return None
-    return GivenOrder(order, order_sha256(data), known.name, signed.certificate.subject.rfc4514_string())
+    if set_before is not None:
+        text = f"signed by '{known.name}', who may not lower what order {set_before.order.number} of '{set_before.recipient}' set"
+        found.problems.append(Problem("order_signer", place, text))
+        return None
+    return GivenOrder(order, order_sha256(data), known.name, signed.certificate.subject.rfc4514_string(), signer)
 
 
 def _check_key(
@@ -239,8 +278,8 @@ def _check_key(
     return wrapped
 
 
-def _addressees(root: Path, part: PartSpan, found: Orders) -> frozenset[Addressee]:
-    known = found.addressees.get((part.track, part.number))
+def _first(root: Path, part: PartSpan, found: Orders) -> frozenset[Addressee]:
+    known = found.first.get((part.track, part.number))
     if known is not None:
         return known
     if not layout.is_id(part.track) or part.key != layout.key_file(part.track, part.number):
@@ -252,7 +291,7 @@ def _addressees(root: Path, part: PartSpan, found: Orders) -> frozenset[Addresse
         raise OrderError(f"{part.key}: {error}") from error
     if order_sha256(data) != part.key_sha256:
         raise OrderError(f"{part.key} is not the key that the journal names")
-    found.addressees[part.track, part.number] = read
+    found.first[part.track, part.number] = read
     return read
 
 

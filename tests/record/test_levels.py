@@ -78,6 +78,18 @@ def test_an_order_about_all_of_a_part_speaks_of_what_is_presented_a_little_outsi
     assert levels.highest("cam", 0, 4, 11) == "secret"
 
 
+def test_who_lowers_what_was_said_to_be_secret_must_hold_the_secret_parts() -> None:
+    levels = told(
+        init("cam", 0, "open"), change("secret", 10), entries.Key(track="cam", part=1, file="", len=0, sha256=""),
+        init("cam", 1, "secret"), frag("cam", 0, 0, 14), change("open", 20), init("cam", 2, "open"), frag("cam", 1, 14, 20),
+        frag("cam", 2, 20, 30),
+    )  # fmt: skip
+    levels.parts["cam", 1].key = "keys/cam-01.cms"
+    held = [[part.number for part in levels.to_be_held(order("open", *span))] for span in ((0, 10), (10, 12), (8, 12), (20, 30))]
+    assert held == [[0], [0, 1], [0, 1], [2]]
+    assert [part.number for part in levels.to_be_held(order("identity", 8, 12))] == [0]
+
+
 def test_an_order_of_one_track_says_nothing_of_notes_and_other_tracks() -> None:
     levels = told(
         init("cam", 0, "open"), init("mic", 0, "open"), frag("cam", 0, 0, 9), frag("mic", 0, 0, 9), orders=(order("secret", 3, 6, "cam"),)

@@ -141,6 +141,17 @@ def by_the_press_about_what_it_cannot_open(it: Ordered) -> None:
     it.forge(it.press, level="open", from_us=SECRET_US[0], to_us=SECRET_US[1])
 
 
+def by_the_press_to_undo_what_the_court_made_secret(it: Ordered) -> None:
+    """The press holds the key of the open part of which the court raised two seconds."""
+    it.forge(it.press, level="open", tracks=["mic-judge"], from_us=2_500_000, to_us=3_500_000)
+
+
+def by_the_press_to_undo_it_after_it_was_admitted(it: Ordered) -> None:
+    """Who was admitted later stands not above who admitted him."""
+    it.order(level="closed", from_us=SECRET_US[0], to_us=SECRET_US[1])
+    it.forge(it.press, level="open", from_us=SECRET_US[0], to_us=SECRET_US[1])
+
+
 def of_another_record(it: Ordered) -> None:
     it.forge(it.court, record="11111111-52a4-4f0e-9c2b-3f6f8f3b9a10")
 
@@ -220,6 +231,8 @@ CASES: list[tuple[Callable[[Ordered], None], str, str]] = [
     (signatures_swapped, "order_signature", "orders/0001.json.p7s"),
     (by_a_stranger, "order_signer", "orders/0003.json.p7s"),
     (by_the_press_about_what_it_cannot_open, "order_signer", "orders/0001.json.p7s"),
+    (by_the_press_to_undo_what_the_court_made_secret, "order_signer", "orders/0003.json.p7s"),
+    (by_the_press_to_undo_it_after_it_was_admitted, "order_signer", "orders/0004.json.p7s"),
     (of_another_record, "order_record", "orders/0003.json"),
     (of_another_seal, "order_record", "orders/0003.json"),
     (of_a_gap_in_the_chain, "order_missing", "orders/0003.json"),
@@ -295,6 +308,10 @@ def test_who_was_admitted_by_an_order_may_give_the_next(it: Ordered, outside: Ou
     it.order(it.press, level="closed", from_us=SECRET_US[0], to_us=SECRET_US[1])
     verdict = verify(it.root, outside)
     assert (verdict.level, verdict.orders[2].signed_by) == ("sealed", "press (CN=Court archive)")
+    with pytest.raises(OrderError, match="order 1 of 'court'"):
+        it.order(it.press, level="open", from_us=0, to_us=SECRET_US[0])
+    it.order(level="open", from_us=SECRET_US[0], to_us=SECRET_US[1])  # and the court may undo it
+    assert verify(it.root, outside).level == "sealed"
 
 
 def test_an_order_admits_only_recipients_of_the_record_and_says_whom_not(whole: Ordered, tmp_path: Path) -> None:
