@@ -39,6 +39,8 @@ def baseline(
     session and no key is needed. From a record the cameras are measured too, their brightness and sharpness.
     """
     console = Console()
+    if not out.parent.is_dir():
+        raise typer.BadParameter(f"{out.parent} is no directory", param_hint="--out")
     try:
         values = listen(run_dir, seconds) if record is None else _measure(record, key, cert)
     except (CopyError, ControlError) as error:

@@ -57,7 +57,8 @@ def encode(size: tuple[int, int], count: int, slice_blocks: int = 0) -> list[byt
     assert isinstance(codec, av.VideoCodecContext)
     codec.width, codec.height = size
     codec.pix_fmt, codec.time_base, codec.framerate = "yuv420p", Fraction(1, 25), Fraction(25)
-    codec.options = {"tune": "zerolatency", "profile": "baseline", "preset": "ultrafast", "g": "20", "x264-params": f"slice-max-mbs={slice_blocks}"}
+    codec.options = {"tune": "zerolatency", "profile": "baseline", "preset": "ultrafast", "g": "20"}
+    codec.options["x264-params"] = f"slice-max-mbs={slice_blocks}"
     rng = np.random.default_rng(0)
     units = []
     for n in range(count):
