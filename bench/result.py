@@ -68,3 +68,17 @@ def pss_mib(pid: int) -> float:
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
     return 0.0
+
+
+def anonymous_mib(pid: int) -> float:
+    """Memory of a process that no file backs: what it has allocated, and no other process has a part in."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def process_name(pid: int) -> str:
+    """The last word of the module that a process runs: ``capture``, ``watch``, ``cli`` (the core)."""
+    words = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")
+    return words[words.index("-m") + 1].rsplit(".", 1)[-1] if "-m" in words else words[0]
