@@ -5,7 +5,8 @@ A line that does not continue the chain is not judged at once. The bytes wait, f
 - a ``recovered`` entry that continues the chain and names exactly these bytes: a power cut tore them (``docs/record-format.md``, recovery);
 - the next journal file begins with lines of which these bytes are the beginning: the disk failed in the middle of an append, and the
   same lines were written again in a new file;
-- nothing follows, and no line among them is whole: the torn tail of a record that was not recovered yet;
+- nothing follows, and no line among them is whole, or zeros stand before the first that is whole (a page that the disk never wrote): the torn
+  tail of a record that was not recovered yet;
 - anything else: somebody changed the journal.
 """
 
@@ -45,8 +46,11 @@ class _Waiting:
     size: int = 0
     lines: int = 0
     whole_lines: int = 0
+    holed: bool = False
+    """Zeros stand before any whole line: pages that the disk had not written when the power failed, though it had some behind them."""
 
     def add(self, raw: bytes) -> None:
+        self.holed = self.holed or (self.whole_lines == 0 and b"\0" in raw)
         self.size += len(raw)
         self.lines += 1
         if self.size <= _KEPT_BYTES:
@@ -111,7 +115,8 @@ class JournalReader:
         waiting = self._waiting
         if waiting is None:
             return
-        if waiting.whole_lines:
+        # Whoever puts zeros there himself has cut the tail off, and is told no more than that: the record is intact to the entry before.
+        if waiting.whole_lines and not waiting.holed:
             self._break(waiting)
             return
         self.torn = True

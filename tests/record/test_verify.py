@@ -230,3 +230,16 @@ def test_what_is_no_record_is_called_so(tmp_path: Path) -> None:
 def test_a_journal_whose_first_line_never_became_durable_is_no_record(tmp_path: Path) -> None:
     (tmp_path / layout.JOURNAL).write_bytes(b'{"actor":"cl')
     assert verify(tmp_path).level == "not_a_record"
+
+
+def test_a_page_of_the_journal_that_the_disk_never_wrote_is_a_torn_tail_and_no_tampering(begun: Begun, outside: Outside) -> None:
+    builder = begun()
+    builder.record(5)
+    journal = builder.root / "journal.jsonl"
+    data = bytearray(journal.read_bytes())
+    hole = (len(data) - 3000) // 512 * 512
+    data[hole : hole + 512] = bytes(512)
+    journal.write_bytes(data)
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, verdict.exit_status) == ("unsealed", 3)
+    assert verdict.intact_to == data[:hole].count(b"\n") - 1

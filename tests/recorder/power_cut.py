@@ -66,10 +66,7 @@ def stored(before: dict[str, bytes], log: Log, operations: int) -> dict[str, Sto
 
 
 class Files(dict[str, bytes]):
-    """Files by path."""
-
-    with_hole = False
-    """A journal lacks bytes before others that it has."""
+    """Files by path, shown by their lengths."""
 
     def __repr__(self) -> str:
         return ", ".join(f"{path} {len(data)}" for path, data in self.items())
@@ -90,7 +87,6 @@ def fates(files: dict[str, Stored], chance: Random) -> Files:
             ends = {"whole": file.full[kept:], "cut": b"", "zeros": bytes(rest), "garbage": (b'\xff"\n{\x00}' * rest)[:rest]}
             if kind == "hole":  # the later pages were written, the earlier were not
                 ends["hole"] = bytes(rest // 2) + file.full[kept + rest // 2 :]
-                after.with_hole |= path.startswith("journal")
             data = file.full[:kept] + ends[kind]
         after[path] = data
     return after
