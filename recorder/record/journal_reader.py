@@ -5,8 +5,8 @@ A line that does not continue the chain is not judged at once. The bytes wait, f
 - a ``recovered`` entry that continues the chain and names exactly these bytes: a power cut tore them (``docs/record-format.md``, recovery);
 - the next journal file begins with lines of which these bytes are the beginning: the disk failed in the middle of an append, and the
   same lines were written again in a new file;
-- nothing follows, and no line among them is whole, or zeros stand before the first that is whole (a page that the disk never wrote): the torn
-  tail of a record that was not recovered yet;
+- nothing follows, and no line among them is whole, or zeros stand before the first that is whole (a page that the disk never wrote):
+  the torn tail of a record that was not recovered yet;
 - anything else: somebody changed the journal.
 """
 
