@@ -2,33 +2,33 @@
 
 It reads the camera's stream from the media bus like any other reader, decodes it, and encodes it once at the low rung's size, while
 somebody watches and the room is not muted. It is a process of its own because it decodes: what a camera sends can crash it, or keep it
-busy, and the record does not notice. A camera of H.265, which browsers are not given, is seen by this rung alone.
+busy, and the record does not notice. A camera of H.265 or with B-frames, which browsers are not given, is seen by this rung alone.
 """
 
+import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
 import av
 
-from recorder.children.bus_server import BusServer
+from recorder.children.bus_server import BusServer, BusStream
 from recorder.children.encoder import PictureEncoder, low_size
 from recorder.children.link import Link, now_us
+from recorder.children.on_demand import Guarded, serve_on_demand
 from recorder.contract import bus, child
 from recorder.contract.bus_client import BusClient, BusEndedError
 
-RETRY_S = 1.0
 FRESH_US = 1_500_000
 """An older picture is decoded, for those after it need it, but not shown."""
 BEHIND_US = 6_000_000
 """Who is so far behind goes on with the next keyframe."""
+NICENESS = 5
+"""Where the processor is short the record comes first."""
 _FPS = Fraction(25)
+_LEAST_STEP_US = 1_000
 _WAIT_S = 2.0
-
-Guarded = Callable[[Callable[[], None]], bool]
-"""Runs what is given to it, unless the room is muted: then it returns False."""
 
 
 class Rung:
@@ -39,51 +39,49 @@ class Rung:
         self._run_dir = run_dir
         self._encoding = encoding
         self._guarded = guarded
-        self._came = threading.Event()
         self._key_wanted = False
         self._encoder: PictureEncoder | None = None
-        self._stream = server.stream(bus.Hello(stream=f"{camera}.low", kind="video", codec="h264"), self._asked, described=False)
-        threading.Thread(target=self._run, name=f"low rung of {camera}", daemon=True).start()
+        self._shown_us = 0
+        hello = bus.Hello(stream=f"{camera}.low", kind="video", codec="h264")
+        # The camera is not there now, or sends nonsense: who watches waits for it.
+        failures = (BusEndedError, TimeoutError, av.FFmpegError)
+        serve_on_demand(server, hello, guarded, self._serve, failures, self._want_key)
 
-    def _asked(self) -> None:
-        """A viewer came, or needs a keyframe."""
+    def _want_key(self) -> None:
         self._key_wanted = True
-        self._came.set()
 
-    def _run(self) -> None:
-        while True:
-            self._came.wait()
-            self._came.clear()
-            while self._stream.watched and self._guarded(_nothing):
-                try:
-                    self._serve()
-                except (BusEndedError, TimeoutError, av.FFmpegError):
-                    time.sleep(RETRY_S)  # the camera is not there now, or sends nonsense; who watches waits for it
-            self._encoder = None
-            self._stream.disconnect()
-
-    def _serve(self) -> None:
+    def _serve(self, stream: BusStream) -> None:
         """Pass the camera's pictures on until nobody watches, or nobody may.
 
         Raises:
             BusEndedError, TimeoutError: the camera's stream ended or stands still.
             FFmpegError: it cannot be decoded.
         """
-        with BusClient(self._run_dir, self._camera, _WAIT_S) as reader:
-            decoder = av.CodecContext.create(reader.hello.codec, "r")
-            if not isinstance(decoder, av.VideoCodecContext):
-                raise BusEndedError(f"{self._camera}: {reader.hello.codec} is no picture")
-            decoder.extradata = reader.hello.extradata or None
-            decoder.thread_count = 1
-            for packet in self._packets(reader):
-                for frame in decoder.decode(packet):
-                    if frame.pts is not None and now_us() - frame.pts < FRESH_US and not self._show(frame, frame.pts):
-                        return
+        try:
+            with BusClient(self._run_dir, self._camera, _WAIT_S) as reader:
+                decoder = av.CodecContext.create(reader.hello.codec, "r")
+                if not isinstance(decoder, av.VideoCodecContext):
+                    raise BusEndedError(f"{self._camera}: {reader.hello.codec} is no picture")
+                decoder.extradata = reader.hello.extradata or None
+                decoder.thread_count = 1
+                for packet in self._packets(reader, stream):
+                    for frame in decoder.decode(packet):
+                        if self._is_due(frame) and not self._show(stream, frame, self._shown_us):
+                            return
+        finally:
+            self._encoder = None
 
-    def _packets(self, reader: BusClient) -> "Iterator[av.Packet[Any]]":
+    def _is_due(self, frame: av.VideoFrame) -> bool:
+        """Whether a picture is fresh, and later than the one before it (a camera may say the same time twice)."""
+        if frame.pts is None or now_us() - frame.pts >= FRESH_US or frame.pts < self._shown_us + _LEAST_STEP_US:
+            return False
+        self._shown_us = frame.pts
+        return True
+
+    def _packets(self, reader: BusClient, stream: BusStream) -> "Iterator[av.Packet[Any]]":
         """The stream's packets while somebody watches; what follows a loss waits for a keyframe."""
         lost, await_key = reader.lost, True
-        while self._stream.watched:
+        while stream.watched:
             head, body = reader.read()
             await_key = await_key or reader.lost != lost or now_us() - head.mono_us > BEHIND_US
             lost = reader.lost
@@ -94,14 +92,14 @@ class Rung:
             packet.pts, packet.time_base = head.mono_us, Fraction(1, 1_000_000)
             yield packet
 
-    def _show(self, frame: av.VideoFrame, mono_us: int) -> bool:
+    def _show(self, stream: BusStream, frame: av.VideoFrame, mono_us: int) -> bool:
         """Encode and publish a picture; False where the room is muted."""
         width, height = low_size(frame.width, frame.height)
         if self._encoder is None or self._encoder.size != (width, height):
             self._encoder = PictureEncoder(width, height, _FPS, codec="libx264", options=self._encoding, low=True)
             extradata = self._encoder.stream.codec_context.extradata or b""
-            self._stream.describe(
-                bus.Hello(stream=f"{self._camera}.low", kind="video", codec="h264", extradata=extradata, width=width, height=height)
+            stream.describe(
+                bus.Hello(stream=stream.hello.stream, kind="video", codec="h264", extradata=extradata, width=width, height=height)
             )
         if self._key_wanted:
             self._key_wanted = False
@@ -109,7 +107,7 @@ class Rung:
         dur_us = round(1_000_000 / _FPS)
         for packet, at_us in self._encoder.encode(frame, mono_us):
             data, key = bytes(packet), packet.is_keyframe
-            if not self._guarded(lambda data=data, key=key, at_us=at_us: self._stream.publish(at_us, dur_us, key=key, data=data)):  # type: ignore[misc]
+            if not self._guarded(lambda data=data, key=key, at_us=at_us: stream.publish(at_us, dur_us, key=key, data=data)):  # type: ignore[misc]
                 return False
         return True
 
@@ -144,12 +142,16 @@ class Rungs:
             return True
 
 
-def _nothing() -> None:
-    return
+def _give_up(failure: threading.ExceptHookArgs) -> None:
+    """A rung failed in a way that nobody foresaw: the process ends, and the core starts it anew."""
+    threading.__excepthook__(failure)
+    os._exit(1)
 
 
 def main() -> int:
     """Run until the core closes the link."""
+    os.nice(NICENESS)
+    threading.excepthook = _give_up
     link = Link()
     configure = link.wait()
     if not isinstance(configure, child.Configure):

@@ -15,6 +15,8 @@ from recorder.contract import bus, child
 
 ARMED_GOP_US = 1_000_000
 """While the pre-roll is armed groups of pictures are this short: a part can only begin with one."""
+_REORDERED_US = 1_000_000
+"""A picture that is to be shown so little before the one that came before it is a B-frame; further back, the camera's clock leapt."""
 
 
 class VideoTrack:
@@ -52,6 +54,8 @@ class VideoTrack:
         if form.codec == "raw":
             self._codec, self.detail = choose_h264(str(encoding.get("h264", "auto")))
         raw = form.codec == "raw"
+        self._in_order = form.template is None or not form.template.codec_context.has_b_frames
+        self._shown_us = 0
         self._main = server.stream(self._hello(name, form.width, form.height), self.request_key, described=not raw)
         self._low_stream = (
             server.stream(self._hello(f"{name}.low", *low_size(form.width, form.height)), self._request_low_key, described=False)
@@ -105,6 +109,10 @@ class VideoTrack:
         if packet.dts is not None and packet.time_base is not None:
             decode_us = round(packet.dts * packet.time_base * 1_000_000)
         self._count(decode_us, mono_us)
+        if self._in_order and 0 < self._shown_us - encoded.device_us < _REORDERED_US:
+            self._in_order = False  # the camera's parameters did not say so
+            self._main.describe(self._hello(self.name, self._form.width, self._form.height))
+        self._shown_us = encoded.device_us
         self._take(packet, mono_us)
 
     def expire(self, mono_us: int) -> None:
@@ -193,4 +201,7 @@ class VideoTrack:
         if extradata is None and self._form.template is not None:
             extradata = self._form.template.codec_context.extradata
         codec = "h264" if self._form.codec == "raw" else self._form.codec
-        return bus.Hello(stream=stream, kind="video", codec=codec, extradata=extradata or b"", width=width, height=height)
+        forwardable = codec == "h264" and self._in_order
+        return bus.Hello(
+            stream=stream, kind="video", codec=codec, extradata=extradata or b"", width=width, height=height, forwardable=forwardable
+        )

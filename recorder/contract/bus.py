@@ -13,7 +13,11 @@ import msgspec
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="m"):
-    """What the stream is. ``extradata`` is the codec's (H.264: avcC or Annex B as the device gave it)."""
+    """What the stream is. ``extradata`` is the codec's (H.264: avcC or Annex B as the device gave it).
+
+    ``forwardable`` is False for pictures that browsers do not show (another codec than H.264, or B-frames: Chromium showed 30 of 375):
+    such a stream is there to be decoded, and viewers get ``<track>.low``.
+    """
 
     stream: str
     kind: Literal["video", "audio"]
@@ -23,6 +27,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="m
     height: int = 0
     rate_hz: int = 0
     channels: int = 0
+    forwardable: bool = True
 
 
 class Packet(msgspec.Struct, frozen=True, kw_only=True, tag="packet", tag_field="m"):

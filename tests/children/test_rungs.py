@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +13,12 @@ import av
 import numpy as np
 import pytest
 
-from recorder.contract import child
+from recorder.children.bus_server import BusServer
+from recorder.contract import bus, child
 from recorder.contract.bus_client import BusClient, BusEndedError
 from tests.children.linked import Linked, linked, wait_for
 from tests.children.test_capture_rtsp import stanza
+from tests.children.test_tracks import camera
 from tests.lab import frame_strip
 from tests.lab.rtsp_camera import elements, rtsp_camera
 
@@ -25,8 +28,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.skipif(not {"x264enc", "x265enc"} <= 
 @contextmanager
 def camera_and_rungs(run_dir: Path, codec: str = "h264") -> Iterator[tuple[Linked, Linked]]:
     with (
-        rtsp_camera(width=1600, height=900, fps=10, gop_s=1, kbps=3000, sound="none", codec=codec) as camera,
-        linked("recorder.children.capture", stanza(camera, run_dir, audio=False), run_dir) as capture,
+        rtsp_camera(width=1600, height=900, fps=10, gop_s=1, kbps=3000, sound="none", codec=codec) as seen,
+        linked("recorder.children.capture", stanza(seen, run_dir, audio=False), run_dir) as capture,
         linked("recorder.children.rungs", {"id": "rungs", "cameras": ["cam"]}, run_dir) as rungs,
     ):
         capture.first(child.Opened, 20)
@@ -52,7 +55,37 @@ def test_a_viewer_sees_every_picture_smaller_in_a_codec_that_browsers_take(tmp_p
     with camera_and_rungs(tmp_path, codec), BusClient(str(tmp_path), "cam.low", timeout_s=15) as viewer:
         assert (viewer.hello.codec, viewer.hello.width, viewer.hello.height) == ("h264", 1280, 720)
         shown = numbers(viewer, 15)
+        with BusClient(str(tmp_path), "cam") as reader:
+            assert reader.hello.forwardable == (codec == "h264")
     assert all(later == (earlier or 0) + 1 for earlier, later in itertools.pairwise(shown))
+
+
+def test_a_camera_that_says_the_same_time_of_two_pictures_is_seen_nevertheless(tmp_path: Path) -> None:
+    template, packets = camera("libx264", {"g": "10", "bf": "0"}, 100)
+    stream = BusServer(str(tmp_path), []).stream(
+        bus.Hello(stream="cam", kind="video", codec="h264", extradata=template.codec_context.extradata or b"", width=320, height=192)
+    )
+    done = threading.Event()
+
+    def send() -> None:
+        for number, packet in enumerate(itertools.cycle(packets)):
+            if number % 2 and done.wait(0.08):
+                return
+            if not number % 2:
+                at_us = time.monotonic_ns() // 1000
+            stream.publish(at_us, 40_000, key=packet.is_keyframe, data=bytes(packet))
+
+    with linked("recorder.children.rungs", {"id": "rungs", "cameras": ["cam"]}, tmp_path) as rungs:
+        rungs.first(child.Opened)
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            with BusClient(str(tmp_path), "cam.low", timeout_s=15) as viewer:
+                times_us = [viewer.read()[0].mono_us for _ in range(15)]
+        finally:
+            done.set()
+            sender.join()
+    assert all(earlier < later for earlier, later in itertools.pairwise(times_us))
 
 
 def test_a_mute_sends_viewers_away_at_once_and_they_may_come_back_after_it(tmp_path: Path) -> None:

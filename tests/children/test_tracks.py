@@ -18,6 +18,7 @@ from recorder.children.bus_server import BusServer
 from recorder.children.encoder import choose_h264
 from recorder.children.video_track import VideoTrack
 from recorder.contract import child
+from recorder.contract.bus_client import BusClient
 
 KEY = child.MediaKey(key=bytes(range(16)), kid=bytes(16))
 Said = list[tuple[child.Message, bytes]]
@@ -144,6 +145,30 @@ def test_a_picture_lost_on_the_way_is_counted_and_the_others_keep_their_time(tmp
 def test_a_record_begun_between_keyframes_begins_with_the_next_one(tmp_path: Path) -> None:
     _, _, shown = delivered("libx264", {"g": "25", "bf": "0"}, tmp_path, lambda place: place < 7)
     assert shown[0][0] == 25
+
+
+@pytest.mark.parametrize(
+    ("codec", "told", "sent", "forwardable"),
+    [
+        ("libx264", {"bf": "0"}, {"bf": "0"}, True),
+        ("libx264", {"bf": "2"}, {"bf": "2"}, False),
+        ("libx264", {"bf": "0"}, {"bf": "2"}, False),
+        ("mjpeg", {}, {}, False),
+    ],
+    ids=["h264", "b-frames", "b-frames that the camera does not tell of", "mjpeg"],
+)
+def test_viewers_are_told_which_pictures_no_browser_shows(
+    codec: str, told: dict[str, str], sent: dict[str, str], forwardable: bool, tmp_path: Path
+) -> None:
+    template, _ = camera(codec, told, 1)
+    _, packets = camera(codec, sent, 30)
+    form = VideoFormat(codec="mjpeg" if codec == "mjpeg" else "h264", width=320, height=192, rate=Fraction(25), template=template)
+    track = VideoTrack("cam", "", form, {}, BusServer(str(tmp_path), []), lambda *_: None, 1_000_000, 450_000)
+    for packet in packets:
+        at_us = (packet.pts or 0) * 40_000
+        track.add_encoded(Encoded(stream="video", packet=packet, device_us=at_us, arrival_us=at_us), at_us)
+    with BusClient(str(tmp_path), "cam") as viewer:
+        assert viewer.hello.forwardable is forwardable
 
 
 def test_an_encoder_that_is_not_there_is_replaced_and_the_record_says_so() -> None:
