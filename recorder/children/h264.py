@@ -3,13 +3,14 @@
 The bytes come from participants, so every read is bounded and whatever is not plain H.264 raises ``H264Error``.
 """
 
+import itertools
 import re
 from dataclasses import dataclass
 
 SLICES = range(1, 6)
 IDR, SPS, PPS = 5, 7, 8
 MAX_NALS = 600
-"""More than a picture of the largest size has slices."""
+"""More than a picture of the largest size has slices. Where there are more, no more are looked for."""
 _MAX_SIDE = 16_384
 _START = re.compile(rb"\x00\x00\x01")
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
@@ -26,13 +27,15 @@ def nal_units(annex_b: bytes) -> list[bytes]:
         H264Error: there is none, or there are more than ``MAX_NALS``.
 
     """
-    starts = [match.end() for match in _START.finditer(annex_b)]
+    starts = [match.end() for match in itertools.islice(_START.finditer(annex_b), MAX_NALS + 1)]
     if not starts or annex_b[: starts[0] - 3].strip(b"\x00"):
         raise H264Error("does not begin with a start code")
+    if len(starts) > MAX_NALS:
+        raise H264Error(f"more than {MAX_NALS} NAL units in an access unit")
     ends = [start - 3 for start in starts[1:]] + [len(annex_b)]
     units = [unit for start, end in zip(starts, ends, strict=True) if (unit := annex_b[start:end].rstrip(b"\x00"))]
-    if not units or len(units) > MAX_NALS:
-        raise H264Error(f"{len(units)} NAL units in an access unit")
+    if not units:
+        raise H264Error("an empty access unit")
     return units
 
 

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -168,6 +169,17 @@ def test_a_picture_of_many_slices_is_recorded_whole(running: Linked, tmp_path: P
         assert piece not in media, "a slice lies in the clear"
         header, fragments = b"", [body for message, body in running.said if isinstance(message, child.Fragment)]
         assert piece in header.join(clear_fragment(body, key.key) for body in fragments)
+
+
+def test_a_flood_of_start_codes_takes_no_memory_before_it_is_refused() -> None:
+    flood = b"\0\0\1\x65" * 1_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(h264.H264Error, match="more than 600"):
+            h264.nal_units(flood)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def refused(running: Linked, sock: socket.socket) -> tuple[str, str]:
