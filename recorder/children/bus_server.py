@@ -4,7 +4,6 @@ import contextlib
 import os
 import selectors
 import socket
-import struct
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from recorder.children.local_socket import accept, listen
 from recorder.contract import bus
 from recorder.contract.framing import FrameError, FrameReader, pack
 
@@ -19,7 +19,7 @@ QUEUE_PACKETS = 512
 QUEUE_BYTES = 4 * 1024 * 1024
 GOP_BYTES = QUEUE_BYTES
 """A group of pictures over this size is not kept for joiners."""
-_CREDENTIALS = struct.Struct("3i")
+_BACKLOG = 16
 
 
 class _Reader:
@@ -171,12 +171,7 @@ class BusServer:
         made = BusStream(self, hello, on_keyframe, described=described)
         path = Path(bus.socket_path(self._run_dir, hello.stream))
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(path))
-        path.chmod(0o660)
-        listener.listen(16)
-        listener.setblocking(False)
+        listener = listen(path, 0o660, _BACKLOG)
         with self.lock:
             self._streams.append(made)
             self._selector.register(listener, selectors.EVENT_READ, (listener, made))
@@ -223,15 +218,13 @@ class BusServer:
                     self._accept(*key.data)
 
     def _accept(self, listener: socket.socket, stream: BusStream) -> None:
-        try:
-            sock, _ = listener.accept()
-        except OSError:
+        accepted = accept(listener)
+        if accepted is None:
             return
-        _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+        sock, uid = accepted
         if uid not in self._uids:
             sock.close()
             return
-        sock.setblocking(False)
         reader = _Reader(sock, stream)
         with self.lock:
             stream.join(reader)

@@ -18,7 +18,7 @@ from drivers.capabilities import AudioFormat, Captured, Encoded, Picture, Sound,
 from drivers.registry import open_source
 from recorder.children.audio_track import AudioTrack
 from recorder.children.bus_server import BusServer
-from recorder.children.drift import DriftFit
+from recorder.children.drift import REPORT_EVERY_US, DriftFit
 from recorder.children.link import Link, now_us
 from recorder.children.sound_packets import SoundPacketTrack
 from recorder.children.sub_stream import SubStream
@@ -27,7 +27,6 @@ from recorder.contract import child
 
 METER_EVERY_US = 150_000
 STATS_EVERY_US = 200_000
-DRIFT_EVERY_US = 10_000_000
 INSIDE_US = 400_000
 """How long what was captured before a part's end may stay inside the device; the part is closed without it then."""
 _LOOK_S = 0.1
@@ -53,7 +52,7 @@ class Capture:
         self._by_stream: dict[str, list[tuple[int, Track]]] = {}
         self._bytes: dict[str, int] = {}
         self._meter_us = self._stats_us = 0
-        self._drift_us = now_us() + DRIFT_EVERY_US
+        self._drift_us = now_us() + REPORT_EVERY_US
 
     def open(self) -> Source:
         """Open the device, and make its tracks.
@@ -255,24 +254,15 @@ class Capture:
                 )
             )
         if now >= self._drift_us:
-            self._drift_us = now + DRIFT_EVERY_US
+            self._drift_us = now + REPORT_EVERY_US
             self._report_drift()
 
     def _report_drift(self) -> None:
         for stream, fitting in self._fits.items():
             fit = fitting.fit()
-            if fit is None:
-                continue
-            for _, track in self._by_stream[stream][:1]:
-                self._link.send(
-                    child.DriftMeasured(
-                        track=track.name,
-                        media_us=fit.at_us,
-                        mono_us=fit.mono_us(fit.at_us),
-                        drift_ppb=fit.drift_ppb(),
-                        error_us=fit.error_us,
-                    )
-                )
+            if fit is not None:
+                for _, track in self._by_stream[stream][:1]:
+                    self._link.send(fit.measured(track.name))
 
 
 def obey_all(link: Link, capture: Capture) -> None:

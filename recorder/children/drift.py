@@ -8,6 +8,9 @@ corrected by it but the place of a segment on the session clock.
 from collections import deque
 from dataclasses import dataclass
 
+from recorder.contract.child import DriftMeasured
+
+REPORT_EVERY_US = 10_000_000
 WINDOW_S = 300
 _BUCKET_US = 1_000_000
 _LEAST_SPAN_US = 20_000_000
@@ -32,6 +35,12 @@ class Fit:
     def drift_ppb(self) -> int:
         """How much faster than CLOCK_MONOTONIC the device's clock runs."""
         return round(-self.slope * 1e9)
+
+    def measured(self, track: str) -> DriftMeasured:
+        """What the core is told of it."""
+        return DriftMeasured(
+            track=track, media_us=self.at_us, mono_us=self.mono_us(self.at_us), drift_ppb=self.drift_ppb(), error_us=self.error_us
+        )
 
 
 class DriftFit:

@@ -3,17 +3,19 @@
 It faces what the internet sent, so it has no key but those of its own tracks, gives up files, new sockets and processes before it listens,
 uses no demuxer and no decoder, and knows only the verbs of ``contract/ingest.py``. Whoever asks for more is refused, named to the core, and
 disconnected; all that he had open ends with him.
+
+It reports no drift: participants' times arrive as the conference laid them on CLOCK_MONOTONIC, and their RTP times stay there.
 """
 
 import os
 import pwd
 import socket
-import struct
 from pathlib import Path
 
 from recorder.children import h264
 from recorder.children.ingest_gate import MAX_PACKET_BYTES, Bucket, Gate, RefusedError, decode
-from recorder.children.packet_track import Out, PacketTrack
+from recorder.children.local_socket import accept, listen, receive
+from recorder.children.packet_track import PacketTrack
 from recorder.children.sandbox import drop_powers
 from recorder.children.socket_loop import SocketLoop, now_us
 from recorder.contract import child, ingest
@@ -93,12 +95,7 @@ class Ingest:
         self._gate = Gate(device["max_tracks"], device["track_bytes_per_s"])
         self._uid = pwd.getpwnam(device["user"]).pw_uid if device.get("user") else os.getuid()
         path = Path(message.run_dir) / "ingest.sock"
-        path.unlink(missing_ok=True)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(path))
-        path.chmod(0o666)
-        self._listener.listen(MAX_PEERS)
-        self._listener.setblocking(False)
+        self._listener = listen(path, 0o666, MAX_PEERS)
         self._configured = True
         detail = drop_powers(MEMORY_BYTES, _FILES)
         self.loop.watch(self._listener, self._accept)
@@ -122,7 +119,7 @@ class Ingest:
                 if remote.stop_at_us is not None:
                     self._finish(remote)
                 else:
-                    self._send_all(remote.recorded.wipe())
+                    self.loop.send_all(remote.recorded.wipe())
         self.loop.send(child.Muted(on=on, at_mono_us=now_us()))
 
     def _on_tick(self) -> None:
@@ -132,7 +129,7 @@ class Ingest:
         for remote in self._remotes.values():
             if remote.stop_at_us is not None and now > remote.stop_at_us + LATE_US:
                 self._finish(remote)
-            self._send_all(remote.recorded.tick(now))
+            self.loop.send_all(remote.recorded.tick(now))
             if remote.kind == "video" and remote.recorded.recording and now - remote.keyframe_asked_us > KEYFRAME_EVERY_US:
                 self._ask_keyframe(remote)
         if now - self._stats_us > STATS_EVERY_US:
@@ -144,14 +141,12 @@ class Ingest:
             self.loop.send(child.Stats(tracks=stats))
 
     def _accept(self) -> None:
-        try:
-            sock, _ = self._listener.accept()
-        except BlockingIOError:
+        accepted = accept(self._listener)
+        if accepted is None:
             return
-        sock.setblocking(False)
+        sock, uid = accepted
         self._next_peer += 1
         peer = _Peer(self._next_peer, sock)
-        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         self._peers[peer.number] = peer
         self._gate.connected(peer.number, now_us())
         self.loop.watch(sock, lambda: self._readable(peer))
@@ -161,12 +156,9 @@ class Ingest:
             self._refuse(peer, RefusedError("connections", f"more than {MAX_PEERS} connections"))
 
     def _readable(self, peer: _Peer) -> None:
-        try:
-            data = peer.sock.recv(_READ_BYTES)
-        except BlockingIOError:
+        data = receive(peer.sock, _READ_BYTES)
+        if data is None:
             return
-        except ConnectionError:
-            data = b""
         if not data:
             self._drop(peer, "disconnected", "the connection ended")
             return
@@ -216,7 +208,7 @@ class Ingest:
                 out = remote.recorded.add_sound(body, message.mono_us)
         except ValueError as error:
             raise RefusedError("packet", str(error)) from error
-        self._send_all(out)
+        self.loop.send_all(out)
 
     def _refuse(self, peer: _Peer, refused: RefusedError) -> None:
         if self._refusals.take(1, now_us()):
@@ -237,7 +229,7 @@ class Ingest:
 
     def _finish(self, remote: _Remote) -> None:
         stop_at_us, remote.stop_at_us = remote.stop_at_us, None
-        self._send_all(remote.recorded.stop(stop_at_us))
+        self.loop.send_all(remote.recorded.stop(stop_at_us))
 
     def _ask_keyframe(self, remote: _Remote) -> None:
         remote.keyframe_asked_us = now_us()
@@ -248,10 +240,6 @@ class Ingest:
             peer.sock.send(pack(ingest.encoder.encode(message)))
         except (BlockingIOError, ConnectionError):
             return  # a peer that does not read, or has gone, misses what is for its own good
-
-    def _send_all(self, out: list[Out]) -> None:
-        for message, body in out:
-            self.loop.send(message, body)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recorder.children.packet_track import Out, PacketTrack
-from recorder.contract.child import MediaKey
+from recorder.contract.child import Message, StartPart, StopPart
 
 RATE_HZ = 48_000
 BLOCK = 960
@@ -50,6 +50,7 @@ class OpusTrack:
     """
 
     def __init__(self, track: str, label: str, bitrate_bps: int, fragment_us: int, segment_us: int) -> None:
+        self._name = track
         self._recorded = PacketTrack(track, label=label, channels=1, fragment_us=fragment_us, segment_us=segment_us)
         self._bitrate_bps = bitrate_bps
         self._from_us = 0
@@ -58,17 +59,20 @@ class OpusTrack:
         self._pending: npt.NDArray[np.int16] = np.zeros(0, np.int16)
         self._pending_us = 0
 
-    def start(self, part: int, from_mono_us: int, origin_mono_us: int, key: MediaKey | None) -> list[Out]:
-        """Record from this time on (a part that still runs ends)."""
-        out = self._finish()
-        self._from_us = from_mono_us
-        self._recorded.start(part, from_mono_us - LOOKAHEAD * 1_000_000 // RATE_HZ, origin_mono_us, key)
-        return out
-
-    def request_stop(self, at_mono_us: int) -> None:
-        """End the part with the last sample before this time, as soon as it has come (``add``, ``tick``)."""
-        if self._recorded.recording:
-            self._stop_at_us = at_mono_us
+    def obey(self, message: Message) -> list[Out]:
+        """Take a message of the core: it begins a part (one that still runs ends), or says when the part is to end."""
+        match message:
+            case StartPart() if self._name in message.tracks:
+                out = self._finish()
+                self._from_us = message.from_mono_us
+                from_us = message.from_mono_us - LOOKAHEAD * 1_000_000 // RATE_HZ
+                self._recorded.start(message.tracks[self._name], from_us, message.origin_mono_us, message.keys.get(self._name))
+                return out
+            case StopPart() if self._recorded.recording:
+                self._stop_at_us = message.at_mono_us
+            case _:
+                pass  # there is no picture and no pre-roll here
+        return []
 
     def add(self, samples: npt.NDArray[np.int16], mono_us: int) -> list[Out]:
         """Take samples whose first was captured (or played) at ``mono_us``."""

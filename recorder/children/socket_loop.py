@@ -3,7 +3,7 @@
 import selectors
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from recorder.children.sandbox import die_with_parent
 from recorder.contract import child
@@ -53,6 +53,11 @@ class SocketLoop:
             self._link.sendall(pack(child.encoder.encode(message), body))
         except ConnectionError:
             self._open = False
+
+    def send_all(self, messages: Iterable[tuple[child.Message, bytes]]) -> None:
+        """Say what a track made."""
+        for message, body in messages:
+            self.send(message, body)
 
     def end(self) -> None:
         """Leave ``run`` after this round."""

@@ -2,12 +2,13 @@
 
 It listens on ``<run>/room-out.sock`` (``RoomOut`` frames, 48 kHz, one channel, signed 16 bit). Sound that comes faster than it is played is
 dropped, the oldest first, so that the room never hears the past. While muted nothing is played and nothing recorded.
+
+The drift that it reports is the playing device's. Without a device sound is taken at the pace of the PC's clock, and there is none.
 """
 
 import os
 import queue
 import socket
-import struct
 import threading
 from pathlib import Path
 
@@ -16,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import sounddevice
 
+from recorder.children.drift import REPORT_EVERY_US, DriftFit
+from recorder.children.local_socket import accept, listen, receive
 from recorder.children.opus_track import OpusTrack
-from recorder.children.packet_track import Out
 from recorder.children.playout import BLOCK, RATE_HZ, Playout
 from recorder.children.socket_loop import SocketLoop, now_us
 from recorder.contract import child, ingest
@@ -43,6 +45,11 @@ class Speaker:
         self._playout = Playout()
         self._lock = threading.Lock()
         self._played: queue.SimpleQueue[tuple[npt.NDArray[np.int16], int]] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
+        """For each call of the device: how much it has taken until then, and when that was (us); None where it ran dry."""
+        self._taken_samples = 0
+        self._clock = DriftFit()
+        self._drift_us = now_us() + REPORT_EVERY_US
         self._muted = False
         self._peers = 0
         self._stream: sounddevice.OutputStream | None = None
@@ -57,15 +64,12 @@ class Speaker:
         match message:
             case child.Configure():
                 self._configure(message)
-            case child.StartPart() if self._track is not None and TRACK in message.tracks:
-                out = self._track.start(message.tracks[TRACK], message.from_mono_us, message.origin_mono_us, message.keys.get(TRACK))
-                self._send_all(out)
-            case child.StopPart() if self._track is not None:
-                self._track.request_stop(message.at_mono_us)
             case child.Mute() if self._track is not None:
                 self._mute(self._track, on=message.on)
+            case _ if self._track is not None:
+                self.loop.send_all(self._track.obey(message))
             case _:
-                pass  # there is no picture and no pre-roll here
+                pass
 
     def _configure(self, message: child.Configure) -> None:
         device = message.device["device"]
@@ -80,14 +84,8 @@ class Speaker:
                 self.loop.send(child.SourceLost(cause="missing", detail=f"{device}: {error}; `courtroom devices` lists the names"))
                 self.loop.end()
                 return
-        path = Path(message.run_dir) / "room-out.sock"
-        path.unlink(missing_ok=True)
         self._uids = {os.getuid(), *message.options.get("bus_uids", [])}
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(path))
-        path.chmod(0o666)
-        self._listener.listen(_MOST_PEERS)
-        self._listener.setblocking(False)
+        self._listener = listen(Path(message.run_dir) / "room-out.sock", 0o666, _MOST_PEERS)
         self.loop.watch(self._listener, self._accept)
         self._called_us = now_us()
         self.loop.send(child.Opened(driver="portaudio", address=device, serial="", tracks={TRACK: "audio"}, continuous=False))
@@ -98,7 +96,7 @@ class Speaker:
             self._playout.clear()
         self._record_played(track)
         if on:
-            self._send_all(track.mute())
+            self.loop.send_all(track.mute())
         self.loop.send(child.Muted(on=on, at_mono_us=now_us()))
 
     def _on_tick(self) -> None:
@@ -112,7 +110,8 @@ class Speaker:
             self.loop.send(child.SourceLost(cause="timeout", detail="the loudspeakers' device takes no sound any more"))
             self.loop.end()
         self._record_played(track)
-        self._send_all(track.tick(now))
+        self._measure(now)
+        self.loop.send_all(track.tick(now))
         if now - self._stats_us > STATS_EVERY_US:
             self._stats_us = now
             stats = child.TrackStats(track=TRACK, units=self._samples, dropped=self._playout.dropped_samples, last_mono_us=self._last_us)
@@ -128,9 +127,26 @@ class Speaker:
             self._played.put((block, self._next_us))
             self._next_us += _BLOCK_US
 
-    def _on_block(self, out: npt.NDArray[np.int16], _frames: int, timing: "_Timing", _status: sounddevice.CallbackFlags) -> None:
+    def _measure(self, now: int) -> None:
+        """Follow the device's clock, and report what it drifts."""
+        while not self._calls.empty():
+            call = self._calls.get()
+            if call is None:
+                self._clock = DriftFit()  # what it played instead of sound is not counted: a new count begins
+            else:
+                self._clock.add(*call)
+        fit = self._clock.fit()
+        if now >= self._drift_us and fit is not None:
+            self._drift_us = now + REPORT_EVERY_US
+            self.loop.send(fit.measured(TRACK))
+
+    def _on_block(self, out: npt.NDArray[np.int16], frames: int, timing: "_Timing", status: sounddevice.CallbackFlags) -> None:
         """Called by PortAudio's thread: fill a block."""
         self._called_us = now_us()
+        if status.output_underflow:
+            self._calls.put(None)
+        self._calls.put((self._taken_samples * 1_000_000 // RATE_HZ, self._called_us))
+        self._taken_samples += frames
         with self._lock:
             block = None if self._muted else self._playout.pull()
         if block is None:
@@ -147,30 +163,25 @@ class Speaker:
                 continue
             self._samples += len(block)
             self._last_us = mono_us
-            self._send_all(track.add(block, mono_us))
+            self.loop.send_all(track.add(block, mono_us))
 
     def _accept(self) -> None:
-        try:
-            sock, _ = self._listener.accept()
-        except BlockingIOError:
+        accepted = accept(self._listener)
+        if accepted is None:
             return
-        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        sock, uid = accepted
         if uid not in self._uids or self._peers >= _MOST_PEERS:
             self.loop.send(child.Refused(what="user", detail=f"user {uid} may not play into the courtroom"))
             sock.close()
             return
-        sock.setblocking(False)
         self._peers += 1
         frames = FrameReader(MOST_BODY_BYTES)
         self.loop.watch(sock, lambda: self._readable(sock, frames))
 
     def _readable(self, sock: socket.socket, frames: FrameReader) -> None:
-        try:
-            data = sock.recv(_READ_BYTES)
-        except BlockingIOError:
+        data = receive(sock, _READ_BYTES)
+        if data is None:
             return
-        except ConnectionError:
-            data = b""
         try:
             for head, body in frames.feed(data):
                 ingest.from_room_out.decode(head)
@@ -187,10 +198,6 @@ class Speaker:
         with self._lock:
             if not self._muted:
                 self._playout.push(samples)
-
-    def _send_all(self, out: list[Out]) -> None:
-        for message, body in out:
-            self.loop.send(message, body)
 
 
 class _Timing:

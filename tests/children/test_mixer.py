@@ -105,7 +105,8 @@ def test_the_mix_holds_every_microphone_and_is_encrypted(tmp_path: Path) -> None
         fragments = running.all(child.Fragment)
     for number in (1, 2):
         assert level(sound[24_000:72_000], tone_hz(number)) == pytest.approx(0.1, rel=0.35)
-    assert levels[-1].channels[0].rms_dbfs == pytest.approx(-20, abs=2)
+    usual = sorted(level.channels[0].rms_dbfs for level in levels)[len(levels) // 2]
+    assert usual == pytest.approx(-20, abs=2), "but for the beeps"
     assert all(a.t0 + a.dur == b.t0 for a, b in itertools.pairwise(fragments)), "no hole in the mix"
     assert fragments[0].t0 == pytest.approx(48_000, abs=2 * BLOCK)
 
