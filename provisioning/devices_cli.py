@@ -1,13 +1,15 @@
 """``courtroom devices``: what this PC has, each with the stanza to paste into room.toml."""
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from drivers import discovery
 from provisioning import device_stanzas as stanzas
@@ -16,12 +18,10 @@ from provisioning import device_stanzas as stanzas
 def survey(root: Path) -> list[dict[str, Any]]:
     """Every device as a row: ``kind``, ``name``, ``address``, ``abilities``, ``stanza`` and what was found. PortAudio only of this PC."""
     ids = stanzas.Ids()
-    rows: list[dict[str, Any]] = []
-    for camera in discovery.cameras(root):
-        offered = dict.fromkeys(f"{f.codec} {f.width}x{f.height}@{f.fps:g}" for f in camera.formats)
-        rows.append(
-            _row("camera", camera.name, camera.path, ", ".join(offered) or camera.note, stanzas.camera(camera, ids), asdict(camera))
-        )
+    rows: list[dict[str, Any]] = [
+        _row("camera", camera.name, camera.path, _offered(camera) or camera.note, stanzas.camera(camera, ids), asdict(camera))
+        for camera in discovery.cameras(root)
+    ]
     for card in discovery.cards(root):
         abilities = f"{_some(card.channels)} channels, {_some(card.rates_hz)} Hz"
         rows.append(_row("alsa", card.name, card.device, abilities, stanzas.card(card, ids), asdict(card)))
@@ -61,12 +61,32 @@ def devices(
         console.print(note + "\n", markup=False)
         console.print(stanzas.TEST_STANZAS, markup=False, highlight=False)
         return
-    table = Table("kind", "name", "address", "can do")
+    table = Table("kind", "name", Column("address", overflow="fold"), "can do")
     for row in rows:
         table.add_row(row["kind"], row["name"], row["address"], row["abilities"])
     console.print(table)
+    if root == discovery.ROOT:
+        console.print(f"H.264 of raw cameras is encoded by {encoder()}", markup=False, highlight=False)
     for row in rows:
         console.print(f"\n# {row['kind']}: {row['name']}\n{row['stanza']}", markup=False, highlight=False, soft_wrap=True)
+
+
+def encoder() -> str:
+    """Which H.264 encoder this PC gets, and why: a trial in a process of its own, for a driver may crash it."""
+    done = subprocess.run([sys.executable, "-m", "recorder.children.encoder"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or f"nothing: the trial failed ({(done.stderr.strip().splitlines() or ['no reason given'])[-1]})"
+
+
+def _offered(camera: discovery.FoundCamera) -> str:
+    """The largest picture of each format, and how many more there are."""
+    largest: dict[str, discovery.PictureFormat] = {}
+    for one in camera.formats:
+        known = largest.get(one.codec)
+        if known is None or (one.width * one.height, one.fps) > (known.width * known.height, known.fps):
+            largest[one.codec] = one
+    more = len(camera.formats) - len(largest)
+    offered = ", ".join(f"{one.codec} {one.width}x{one.height}@{one.fps:g}" for one in largest.values())
+    return f"{offered} and {more} smaller or slower" if more else offered
 
 
 def _row(kind: str, name: str, address: str, abilities: str, stanza: str, found: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """``courtroom keys``: make keys for a demonstration, tests or a first installation."""
 
+import os
+import pwd
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +9,9 @@ import typer
 from rich.console import Console
 
 from provisioning import keys
+
+RECORDER_USER = "courtroom-recorder"
+"""Made by systemd/courtroom.sysusers.conf."""
 
 app = typer.Typer(no_args_is_help=True, help="Make the keys and certificates of a room.")
 
@@ -31,8 +36,24 @@ def make(
     except keys.KeysError as error:
         Console(stderr=True).print(str(error), style="red", highlight=False)
         raise typer.Exit(1) from None
+    recorder = _hand_over(files)
     typer.echo(f"# Made in {files.root.parent}. Lines for room.toml (centre_roots stands before the first [table]):\n")
     typer.echo(keys.stanzas(files))
+    if recorder:
+        Console(stderr=True).print(f"device.key and its directory belong to {recorder} now, who signs with it.", style="yellow")
     Console(stderr=True).print(
         "Move root.key, issuing.key, centre.key, court.key and tsa.key off this PC: the room needs none of them.", style="yellow"
     )
+
+
+def _hand_over(files: keys.KeyFiles) -> str:
+    """Where root makes the keys of a PC that has the recorder's user, that user gets the signing key; returns his name, or nothing."""
+    if os.geteuid() != 0:
+        return ""
+    try:
+        user = pwd.getpwnam(RECORDER_USER)
+    except KeyError:
+        return ""
+    for path in (files.device_key.parent, files.device_key):
+        os.chown(path, user.pw_uid, user.pw_gid)
+    return RECORDER_USER

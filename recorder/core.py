@@ -245,9 +245,15 @@ class Recorder(ChildOwner):
     def _take_up(self, recovered: OpenSession) -> None:
         """Go on with a session that a crash broke off; the children record again as soon as they are there."""
         self._open = recovered
-        self._session = recovered.session(self._send)
-        if self._session.state in rules.DROPPING:
-            log.warning("the session goes on as it was left", state=self._session.state)
+        session = self._session = recovered.session(self._send)
+        if session.state in rules.DROPPING:
+            log.warning("the session goes on as it was left", state=session.state)
+        if session.state != "open":
+            return
+        for process in self.children.values():
+            session.add_tracks(process.plan.name, expected_tracks(process.plan), continuous=True)
+        for track in session.tracks.values():
+            session.journal(*track.missing("opening", "the recorder is back, its device is not yet", session.clock.times().t_us))
 
     def _arm(self, *, on: bool) -> control.Reply:
         self._preroll = on

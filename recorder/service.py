@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import pwd
 import signal
 import threading
 from pathlib import Path
@@ -17,6 +18,8 @@ from recorder.signing import SigningError, open_signer
 
 log = structlog.get_logger()
 
+AGENT_USER, VKS_USER = "courtroom-agent", "courtroom-vks"
+"""Made by systemd/courtroom.sysusers.conf: who may steer the recorder, and who may read the media bus."""
 UNEXPECTED = 70
 """Exit status after an error that nothing expects (EX_SOFTWARE of sysexits.h)."""
 
@@ -31,8 +34,9 @@ async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
         log.error("cannot sign", error=str(error))
         return 1
     os.makedirs(run_dir / "bus", mode=0o750, exist_ok=True)  # noqa: PTH103 - once, before anything runs
-    recorder = Recorder(config, run_dir, store, [os.geteuid()])
-    control_server = ControlServer(run_dir, recorder.handle, recorder.status, frozenset())
+    agent, vks = _uids(AGENT_USER), _uids(VKS_USER)
+    recorder = Recorder(config, run_dir, store, [os.geteuid(), *agent, *vks])
+    control_server = ControlServer(run_dir, recorder.handle, recorder.status, agent)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     threading.excepthook = _give_up
@@ -51,6 +55,14 @@ async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
         log.error("the recorder's timers failed", error=repr(timers.exception()))
         return 1
     return 0
+
+
+def _uids(user: str) -> frozenset[int]:
+    """The user's id, where this PC has him."""
+    try:
+        return frozenset({pwd.getpwnam(user).pw_uid})
+    except KeyError:
+        return frozenset()
 
 
 def _give_up(failed: threading.ExceptHookArgs) -> None:

@@ -68,7 +68,7 @@ class Track:
             if start_us - due_us > SEAM_US:
                 first = self.awaiting_from_us is not None
                 cause = "awaiting_keyframe" if first else "device_lost_media"
-                detail = "until the device's next keyframe" if first else "by the device's own timestamps"
+                detail = "until the device's first media, which begins with a keyframe" if first else "by the device's own timestamps"
                 entries += [
                     Gap(track=self.name, cause=cause, detail=detail, from_us=due_us),
                     GapEnd(track=self.name, from_us=due_us, to_us=start_us),

@@ -50,7 +50,8 @@ class PictureEncoder:
             raise TypeError(codec)
         self.stream = stream
         context = stream.codec_context
-        context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+        self._format = _pixel_format(codec)
+        context.width, context.height, context.pix_fmt = width, height, self._format
         context.time_base = Fraction(1, VIDEO_HZ)
         context.thread_count = 1
         if low:
@@ -59,7 +60,6 @@ class PictureEncoder:
         self._container.start_encoding()
         self._key_wanted = True
         self.size = (width, height)
-        self._format = "yuv420p"
         self._inside: dict[int, int] = {}
 
     def request_key(self) -> None:
@@ -136,17 +136,30 @@ class SoundEncoder:
 @functools.cache
 def choose_h264(wanted: str) -> tuple[str, str]:
     """The H.264 encoder to use, and in words why: a hardware encoder only where a trial of ten frames decoded right."""
-    for name in HARDWARE if wanted == "auto" else [wanted] if wanted != "libx264" else []:
+    if wanted == "libx264":
+        return wanted, "libx264, as configured"
+    problems = []
+    for name in HARDWARE if wanted == "auto" else [wanted]:
         problem = _trial(name)
         if problem is None:
             return name, f"{name}: a trial encode decoded right"
-        if wanted != "auto":
-            return "libx264", f"libx264 in place of {name}: {problem}"
-    return "libx264", "libx264: no hardware encoder works here" if wanted == "auto" else "libx264, as configured"
+        problems.append(f"{name}: {problem}")
+    return "libx264", f"libx264: no hardware encoder works here ({'; '.join(problems)})"
 
 
 def _trial(name: str) -> str | None:
-    """Encode ten pictures, decode them, and compare; returns what is wrong."""
+    """Encode ten pictures, decode them, and compare; returns what is wrong, in FFmpeg's own words where it has any."""
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture(local=False) as told:
+            problem = _compare(name)
+    finally:
+        av.logging.set_level(None)
+    words = next((text.strip() for level, _, text in told if level <= av.logging.ERROR and text.strip()), None)
+    return problem and (words or problem)
+
+
+def _compare(name: str) -> str | None:
     width, height = _TRIAL_SIZE
     try:
         encoder = PictureEncoder(width, height, Fraction(25), codec=name, options={})
@@ -170,6 +183,12 @@ def _trial(name: str) -> str | None:
     return None
 
 
+def _pixel_format(codec: str) -> str:
+    """``yuv420p``, or what the encoder takes in its place (QSV: ``nv12``)."""
+    taken = [form.name for form in av.Codec(codec, "w").video_formats or []]
+    return "yuv420p" if not taken or "yuv420p" in taken else "nv12"
+
+
 def _settings(codec: str, rate: Fraction, options: dict[str, Any], *, low: bool) -> dict[str, str]:
     gop = str(max(1, round(float(options.get("gop_s", 4.0)) * rate)))
     if codec != "libx264":
@@ -178,3 +197,13 @@ def _settings(codec: str, rate: Fraction, options: dict[str, Any], *, low: bool)
     if low:
         return settings | {"profile": "baseline"}
     return settings | {"preset": str(options.get("preset", "superfast")), "crf": str(options.get("crf", 23)), "profile": "high"}
+
+
+def main() -> int:
+    """``python -m recorder.children.encoder``: say which H.264 encoder this PC gets, and why."""
+    print(choose_h264("auto")[1])  # noqa: T201 - a tool's answer
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

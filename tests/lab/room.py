@@ -1,5 +1,6 @@
 """A whole room to test: keys, room.toml, and a real recorder process that can be killed and started again."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -53,6 +54,7 @@ class Room:
         self.config = base / "room.toml"
         self.config.write_text(self._toml(devices, extra, recipients=recipients, watch=watch), encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
+        self.dropped: dict[str, int] = {}
 
     def start(self) -> None:
         """Start the recorder."""
@@ -99,7 +101,8 @@ class Room:
         return Path(self.do(control.Start(hearing="lab-1", actor="Clerk")).record)
 
     def stop(self) -> Path:
-        """Stop and seal; returns the record."""
+        """Stop and seal; returns the record. What each device lost by its own count is in ``dropped`` then."""
+        self.dropped = {channel.track: channel.dropped for channel in self.wait(lambda _: True, "status").channels}
         return Path(self.do(control.StopRequest(actor="Clerk")).record)
 
     def recorded(self, seconds: float) -> None:
@@ -114,6 +117,11 @@ class Room:
             )
 
         self.wait(enough, f"{seconds} s more on the disk", timeout_s=seconds + READY_S)
+
+    def is_whole(self, numbers: list[int], track: str = "cam") -> bool:
+        """Whether these frame numbers rise, and none is missing but what the camera itself did not draw on a busy machine, and told."""
+        missing = sum(later - earlier - 1 for earlier, later in itertools.pairwise(numbers))
+        return numbers == sorted(set(numbers)) and bool(numbers) and missing <= self.dropped[track]
 
     def kill(self) -> None:
         """Kill the recorder's core, without a word."""

@@ -51,7 +51,7 @@ class VmRoom:
         self.install_s = machine.install()
         # Debian's own Python: it starts in a tenth of the time that the agent's command line takes here.
         machine.put("/root/ask.py", _ASK.encode())
-        machine.check(f"courtroom keys make {KEYS} --room lab && chown courtroom-recorder: {KEYS}/device.key")
+        machine.check(f"courtroom keys make {KEYS} --room lab")
         self.configure(devices)
 
     def configure(self, devices: str) -> None:

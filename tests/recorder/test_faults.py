@@ -21,10 +21,6 @@ def numbers(it: Room, record: Path) -> list[int]:
     return [n for _, n, _ in readback.frame_numbers(record, "cam", it.keys.court_key, it.keys.court) if n is not None]
 
 
-def unbroken(seen: list[int]) -> bool:
-    return seen == list(range(seen[0], seen[0] + len(seen)))
-
-
 def disk_states(record: Path) -> list[tuple[str, str]]:
     return [(entry.disk, entry.state) for _, entry in read_journal(record) if isinstance(entry, entries.DiskState)]
 
@@ -41,7 +37,7 @@ def test_a_disk_that_stalls_for_three_seconds_loses_nothing(tmp_path: Path) -> N
         it.recorded(2)
         it.stop()
         assert it.verify(record).returncode == 0
-        assert unbroken(numbers(it, record))
+        assert it.is_whole(numbers(it, record))
 
 
 def test_a_full_disk_without_a_mirror_raises_an_alarm_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
@@ -56,7 +52,7 @@ def test_a_full_disk_without_a_mirror_raises_an_alarm_and_goes_on_when_there_is_
         it.recorded(2)
         it.stop()
         assert it.verify(record).returncode == 0
-        assert unbroken(numbers(it, record))
+        assert it.is_whole(numbers(it, record))
         assert ("primary", "full") in disk_states(record)
 
 
@@ -72,7 +68,7 @@ def test_a_full_primary_hands_the_lead_to_the_mirror(tmp_path: Path) -> None:
         it.stop()
         assert it.verify(tmp_path / "mirror" / record.name).returncode == 0
         copy = tmp_path / "mirror" / record.name
-        assert unbroken(numbers(it, copy))
+        assert it.is_whole(numbers(it, copy))
         assert ("mirror", "leads") in disk_states(copy)
         assert (copy / "SHA256SUMS.p7s").exists()
 
@@ -90,7 +86,7 @@ def test_a_mirror_that_is_pulled_and_put_back_is_caught_up(tmp_path: Path) -> No
         it.recorded(1)
         it.stop()
         assert it.verify(record).returncode == 0
-        assert unbroken(numbers(it, record))
+        assert it.is_whole(numbers(it, record))
         assert ("mirror", "left") in disk_states(record)
         same = subprocess.run(
             ["diff", "-r", str(record), str(disk.path / "mirror" / record.name)], capture_output=True, text=True, check=False
@@ -132,7 +128,7 @@ def test_a_failed_sync_is_never_trusted_and_the_round_is_written_again(tmp_path:
         it.recorded(2)
         it.stop()
         assert it.verify(record).returncode == 0
-        assert unbroken(numbers(it, record))
+        assert it.is_whole(numbers(it, record))
         assert ("primary", "failed") in disk_states(record)
 
 

@@ -32,7 +32,7 @@ def with_camera(camera: RtspCamera, base: Path) -> str:
 
 def others_are_whole(it: Room, record: Path) -> bool:
     seen = [number for _, number, _ in readback.frame_numbers(record, "cam", it.keys.court_key, it.keys.court)]
-    return seen == list(range(seen[0] or 0, (seen[0] or 0) + len(seen)))
+    return it.is_whole([number for number in seen if number is not None])
 
 
 def gaps(record: Path, track: str) -> list[entries.Gap]:
