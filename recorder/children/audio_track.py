@@ -104,20 +104,11 @@ class AudioTrack:
             self._parts.forget_abandoned(mono_us)
             if self.schedule.begins_with(mono_us):
                 self._begin()
-            cut = self._next_edge(mono_us, len(samples))
+            cut = self.schedule.samples_to_edge(mono_us, len(samples), self._rate_hz)
             if self.schedule.running is not None:
                 self._encode(samples[:cut], mono_us)
             samples = samples[cut:]
             mono_us += -(-cut * 1_000_000 // self._rate_hz)
-
-    def _next_edge(self, mono_us: int, count: int) -> int:
-        """How many samples lie before the next beginning or end (all, where there is none among them)."""
-        within = [
-            -(-(edge - mono_us) * self._rate_hz // 1_000_000)
-            for edge in self.schedule.edges_us()
-            if mono_us < edge < mono_us + count * 1_000_000 // self._rate_hz
-        ]
-        return max(1, min([count, *within]))
 
     def _begin(self) -> None:
         self._encoder = SoundEncoder(self._rate_hz, self._bits)

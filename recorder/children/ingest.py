@@ -15,7 +15,8 @@ from pathlib import Path
 from recorder.children import h264
 from recorder.children.ingest_gate import MAX_PACKET_BYTES, Bucket, Gate, RefusedError, decode
 from recorder.children.local_socket import accept, listen, receive
-from recorder.children.packet_track import PacketTrack
+from recorder.children.packet_track import PacketTrack, can_begin
+from recorder.children.part import Schedule
 from recorder.children.sandbox import drop_powers
 from recorder.children.socket_loop import SocketLoop, now_us
 from recorder.contract import child, ingest
@@ -50,7 +51,7 @@ class _Remote:
         self.short = short
         self.kind = kind
         self.recorded = recorded
-        self.stop_at_us: int | None = None
+        self.schedule = Schedule(recorded.track)
         self.keyframe_asked_us = 0
         self.units = 0
         self.bytes = 0
@@ -78,8 +79,7 @@ class Ingest:
                 self._start_part(message)
             case child.StopPart():
                 for remote in self._remotes.values():
-                    if remote.recorded.recording and remote.stop_at_us is None:
-                        remote.stop_at_us = message.at_mono_us
+                    remote.schedule.stop(message.at_mono_us)
             case child.Mute():
                 self._mute(on=message.on)
             case child.RequestKeyframe():
@@ -107,8 +107,7 @@ class Ingest:
             if remote is None:
                 self.loop.send(child.PartEnded(track=name, part=part, end_us=None))
                 continue
-            self._finish(remote)
-            remote.recorded.start(part, message.from_mono_us, message.origin_mono_us, message.keys.get(name))
+            remote.schedule.start(message)
             if remote.kind == "video":
                 self._ask_keyframe(remote)
 
@@ -116,10 +115,11 @@ class Ingest:
         self._muted = on
         if on:
             for remote in self._remotes.values():
-                if remote.stop_at_us is not None:
-                    self._finish(remote)
-                else:
+                running = remote.schedule.running
+                if running is not None and running.stop_us is None:
                     self.loop.send_all(remote.recorded.wipe())
+                    remote.schedule.ended()
+                self._finish(remote, None)
         self.loop.send(child.Muted(on=on, at_mono_us=now_us()))
 
     def _on_tick(self) -> None:
@@ -127,10 +127,11 @@ class Ingest:
             return
         now = now_us()
         for remote in self._remotes.values():
-            if remote.stop_at_us is not None and now > remote.stop_at_us + LATE_US:
-                self._finish(remote)
+            if remote.schedule.stopped_by(now - LATE_US):
+                self._finish(remote, None)
+            self._name_abandoned(remote, now - LATE_US)
             self.loop.send_all(remote.recorded.tick(now))
-            if remote.kind == "video" and remote.recorded.recording and now - remote.keyframe_asked_us > KEYFRAME_EVERY_US:
+            if remote.kind == "video" and remote.schedule.wanted and now - remote.keyframe_asked_us > KEYFRAME_EVERY_US:
                 self._ask_keyframe(remote)
         if now - self._stats_us > STATS_EVERY_US:
             self._stats_us = now
@@ -199,16 +200,34 @@ class Ingest:
         remote.units += 1
         remote.bytes += len(body)
         remote.last_us = message.mono_us
-        if remote.stop_at_us is not None and message.mono_us >= remote.stop_at_us:
-            return
         try:
             if remote.kind == "video":
-                out = remote.recorded.add_picture(h264.nal_units(body), message.mono_us, message.dur_us)
+                units = h264.nal_units(body)
+                self._turn(remote, message.mono_us, can_begin=can_begin(units))
+                out = remote.recorded.add_picture(units, message.mono_us, message.dur_us)
             else:
+                self._turn(remote, message.mono_us, can_begin=True)
                 out = remote.recorded.add_sound(body, message.mono_us)
         except ValueError as error:
             raise RefusedError("packet", str(error)) from error
         self.loop.send_all(out)
+
+    def _turn(self, remote: _Remote, mono_us: int, *, can_begin: bool) -> None:
+        """End the part that ends before a packet, and begin the one that begins with it.
+
+        A part of another level begins with the keyframe that was asked for. Until it comes pictures are not kept: none lies in a part of
+        the wrong level.
+        """
+        if remote.schedule.ends_before(mono_us):
+            self._finish(remote, mono_us)
+        self._name_abandoned(remote, mono_us)
+        if remote.schedule.begins_with(mono_us, can_begin=can_begin):
+            part = remote.schedule.begin()
+            remote.recorded.start(part.number, part.from_us, part.origin_us, part.key)
+
+    def _name_abandoned(self, remote: _Remote, mono_us: int) -> None:
+        while (gone := remote.schedule.abandoned(mono_us)) is not None:
+            self.loop.send(child.PartEnded(track=remote.recorded.track, part=gone.number, end_us=None))
 
     def _refuse(self, peer: _Peer, refused: RefusedError) -> None:
         if self._refusals.take(1, now_us()):
@@ -224,12 +243,20 @@ class Ingest:
         del self._peers[peer.number]
 
     def _close(self, name: str, cause: str, detail: str) -> None:
-        self._finish(self._remotes.pop(name))
+        remote = self._remotes.pop(name)
+        self._finish(remote, None)
+        remote.schedule.stop(0)
+        self._name_abandoned(remote, 0)
         self.loop.send(child.TrackClosed(track=name, cause=cause, detail=detail))
 
-    def _finish(self, remote: _Remote) -> None:
-        stop_at_us, remote.stop_at_us = remote.stop_at_us, None
-        self.loop.send_all(remote.recorded.stop(stop_at_us))
+    def _finish(self, remote: _Remote, next_us: int | None) -> None:
+        """End the running part where it was to end, at the latest with what is captured at ``next_us``."""
+        running = remote.schedule.running
+        if running is None:
+            return
+        ends_us = [at_us for at_us in (running.stop_us, next_us) if at_us is not None]
+        self.loop.send_all(remote.recorded.stop(min(ends_us, default=None)))
+        remote.schedule.ended()
 
     def _ask_keyframe(self, remote: _Remote) -> None:
         remote.keyframe_asked_us = now_us()

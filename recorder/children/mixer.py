@@ -64,7 +64,7 @@ class MixerChild:
             case child.Mute() if self._track is not None:
                 self._mute(self._track, on=message.on)
             case _ if self._track is not None:
-                self.loop.send_all(self._track.obey(message))
+                self._track.obey(message)
             case _:
                 pass
 
@@ -106,6 +106,7 @@ class MixerChild:
                     self._connect(channel, now)
             self._mix(track, now)
             if self._opened and now - self._heard_us > SILENT_US:
+                self.loop.send_all(track.finish())
                 self.loop.send(child.SourceLost(cause="eof", detail="no microphone of the mix gives sound"))
                 self.loop.end()
         self.loop.send_all(track.tick(now))

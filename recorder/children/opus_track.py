@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recorder.children.packet_track import Out, PacketTrack
-from recorder.contract.child import Message, StartPart, StopPart
+from recorder.children.part import Schedule
+from recorder.contract.child import Message, PartEnded, StartPart, StopPart
 
 RATE_HZ = 48_000
 BLOCK = 960
@@ -50,57 +51,64 @@ class OpusTrack:
     """
 
     def __init__(self, track: str, label: str, bitrate_bps: int, fragment_us: int, segment_us: int) -> None:
-        self._name = track
+        self._schedule = Schedule(track)
         self._recorded = PacketTrack(track, label=label, channels=1, fragment_us=fragment_us, segment_us=segment_us)
         self._bitrate_bps = bitrate_bps
-        self._from_us = 0
-        self._stop_at_us: int | None = None
         self._encoder: OpusEncoder | None = None
         self._pending: npt.NDArray[np.int16] = np.zeros(0, np.int16)
         self._pending_us = 0
 
-    def obey(self, message: Message) -> list[Out]:
-        """Take a message of the core: it begins a part (one that still runs ends), or says when the part is to end."""
+    def obey(self, message: Message) -> None:
+        """Take a message of the core: a part is to begin (one that still runs ends there), or to end."""
         match message:
-            case StartPart() if self._name in message.tracks:
-                out = self._finish()
-                self._from_us = message.from_mono_us
-                from_us = message.from_mono_us - LOOKAHEAD * 1_000_000 // RATE_HZ
-                self._recorded.start(message.tracks[self._name], from_us, message.origin_mono_us, message.keys.get(self._name))
-                return out
-            case StopPart() if self._recorded.recording:
-                self._stop_at_us = message.at_mono_us
+            case StartPart():
+                self._schedule.start(message)
+            case StopPart():
+                self._schedule.stop(message.at_mono_us)
             case _:
                 pass  # there is no picture and no pre-roll here
-        return []
 
     def add(self, samples: npt.NDArray[np.int16], mono_us: int) -> list[Out]:
         """Take samples whose first was captured (or played) at ``mono_us``."""
-        if not self._recorded.recording:
-            return []
-        end_us = mono_us + len(samples) * 1_000_000 // RATE_HZ
-        stop_at_us = self._stop_at_us
-        first = max(0, _samples(self._from_us - mono_us))
-        last = len(samples) if stop_at_us is None else min(len(samples), _samples(stop_at_us - mono_us))
         out: list[Out] = []
-        if first < last:
-            out += self._take(samples[first:last], mono_us + first * 1_000_000 // RATE_HZ)
-        if stop_at_us is not None and end_us >= stop_at_us:
-            out += self._finish()
-        return out
+        while len(samples):
+            out += self._end_what_ended(mono_us)
+            if self._schedule.begins_with(mono_us):
+                part = self._schedule.begin()
+                self._recorded.start(part.number, part.from_us - LOOKAHEAD * 1_000_000 // RATE_HZ, part.origin_us, part.key)
+            cut = self._schedule.samples_to_edge(mono_us, len(samples), RATE_HZ)
+            if self._recorded.recording:
+                out += self._take(samples[:cut], mono_us)
+            samples = samples[cut:]
+            mono_us += -(-cut * 1_000_000 // RATE_HZ)
+        return out + self._end_what_ended(mono_us)
 
     def tick(self, now_us: int) -> list[Out]:
         """End what was to end, and send what waits."""
-        if self._stop_at_us is not None and now_us > self._stop_at_us + LATE_US:
-            return self._finish()
-        return self._recorded.tick(now_us)
+        return self._end_what_ended(now_us - LATE_US) + self._recorded.tick(now_us)
 
     def mute(self) -> list[Out]:
         """Drop all sound at once. A part that was to end already ends with what it has."""
-        if self._stop_at_us is not None:
-            return self._finish()
-        self._encoder, self._pending = None, self._pending[:0]
-        return self._recorded.wipe()
+        running = self._schedule.running
+        if running is not None and running.stop_us is None:
+            self._encoder, self._pending = None, self._pending[:0]
+            self._schedule.ended()
+            return self._recorded.wipe()
+        return self.finish()
+
+    def finish(self) -> list[Out]:
+        """End the part that runs with what there is."""
+        if self._schedule.running is None:
+            return []
+        self._schedule.ended()
+        return self._drain() + self._recorded.stop()
+
+    def _end_what_ended(self, mono_us: int) -> list[Out]:
+        """End the part that ends before what is captured at this time; name those that never began."""
+        out = self.finish() if self._schedule.ends_before(mono_us) else []
+        while (gone := self._schedule.abandoned(mono_us)) is not None:
+            out.append((PartEnded(track=self._recorded.track, part=gone.number, end_us=None), b""))
+        return out
 
     def _take(self, samples: npt.NDArray[np.int16], mono_us: int) -> list[Out]:
         out = []
@@ -134,11 +142,3 @@ class OpusTrack:
         for start in range(0, left, BLOCK):
             out += self._encode(encoder, padded[start : start + BLOCK], min(BLOCK, left - start))
         return out
-
-    def _finish(self) -> list[Out]:
-        self._stop_at_us = None
-        return self._drain() + self._recorded.stop()
-
-
-def _samples(span_us: int) -> int:
-    return -(-span_us * RATE_HZ // 1_000_000)

@@ -41,6 +41,11 @@ def opus_dur_us(packet: bytes) -> int:
     return dur_us
 
 
+def can_begin(units: list[bytes]) -> bool:
+    """Whether a part can begin with an access unit of these NAL units: a keyframe that brings its parameter sets."""
+    return {h264.IDR, h264.SPS, h264.PPS} <= {h264.kind(unit) for unit in units}
+
+
 @dataclass(slots=True)
 class _Part:
     number: int
@@ -128,10 +133,10 @@ class PacketTrack:
         key = any(h264.kind(unit) == h264.IDR for unit in units)
         out = []
         if part.codec is None:
-            sps = next((unit for unit in units if h264.kind(unit) == h264.SPS), None)
-            pps = next((unit for unit in units if h264.kind(unit) == h264.PPS), None)
-            if not key or sps is None or pps is None:
+            if not can_begin(units):
                 return []
+            sps = next(unit for unit in units if h264.kind(unit) == h264.SPS)
+            pps = next(unit for unit in units if h264.kind(unit) == h264.PPS)
             h264.picture_size(sps)
             out += self._begin(part, Avc3(sps, pps))
         out += self._release(part, mono_us)

@@ -23,21 +23,28 @@ class Schedule:
         self._track = track
         self.running: Planned | None = None
         self.next: Planned | None = None
+        self._replaced: list[Planned] = []
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a part runs, or is to begin."""
+        return self.running is not None or self.next is not None
 
     def start(self, message: StartPart) -> Planned | None:
         """Take a ``StartPart``; returns the part that it plans, or None where the track is not meant."""
         number = message.tracks.get(self._track)
         if number is None:
             return None
+        if self.next is not None and self.next.number != number:
+            self._replaced.append(self.next)
         self.next = Planned(number, message.from_mono_us, message.origin_mono_us, message.keys.get(self._track))
         return self.next
 
     def stop(self, at_us: int) -> None:
-        """Take a ``StopPart``: it ends the part that was asked for last."""
+        """Take a ``StopPart``: it ends the part that was asked for last, and one that still runs because that could not begin yet."""
         for part in (self.next, self.running):
             if part is not None:
                 part.stop_us = at_us if part.stop_us is None else min(part.stop_us, at_us)
-                return
 
     def stopped_by(self, mono_us: int) -> bool:
         """Whether what was captured at ``mono_us`` lies behind the running part's end."""
@@ -66,13 +73,24 @@ class Schedule:
         return self.running
 
     def abandoned(self, mono_us: int) -> Planned | None:
-        """A planned part whose end was passed before it could begin (no keyframe came in time); it is forgotten."""
+        """A planned part that never began: its end was passed, or another was asked for, before a keyframe came; it is forgotten."""
+        if self._replaced:
+            return self._replaced.pop(0)
         if self.running is None and self.next is not None and self.next.stop_us is not None and mono_us >= self.next.stop_us:
             gone, self.next = self.next, None
             return gone
         return None
 
-    def edges_us(self) -> list[int]:
+    def samples_to_edge(self, mono_us: int, count: int, rate_hz: int) -> int:
+        """How many of so many samples, captured from ``mono_us`` on, lie before the next beginning or end (all: none is among them)."""
+        within = [
+            -(-(edge_us - mono_us) * rate_hz // 1_000_000)
+            for edge_us in self._edges_us()
+            if mono_us < edge_us < mono_us + count * 1_000_000 // rate_hz
+        ]
+        return max(1, min([count, *within]))
+
+    def _edges_us(self) -> list[int]:
         """The times at which parts begin or end."""
         edges: list[int] = []
         if self.running is not None and self.running.stop_us is not None:

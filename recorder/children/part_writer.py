@@ -48,7 +48,6 @@ class PartWriter:
         self._emit(child.PartEnded(track=self._track, part=running.number, end_us=end_us), b"")
 
     def forget_abandoned(self, mono_us: int) -> None:
-        """A part whose end was passed before it could begin is told as ended, empty."""
-        gone = self.schedule.abandoned(mono_us)
-        if gone is not None:
+        """A part that never began, and will not, is told as ended, empty."""
+        while (gone := self.schedule.abandoned(mono_us)) is not None:
             self._emit(child.PartEnded(track=self._track, part=gone.number, end_us=None), b"")

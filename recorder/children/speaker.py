@@ -10,6 +10,7 @@ import os
 import queue
 import socket
 import threading
+from collections import deque
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,8 @@ MOST_BODY_BYTES = RATE_HZ * 2
 """A second of sound in one frame is more than anyone needs to send."""
 STALL_US = 1_000_000
 STATS_EVERY_US = 200_000
+HELD_US = 50_000
+"""Blocks wait so long before they are recorded: an order that says "now" takes a while to arrive."""
 _BLOCK_US = 20_000
 _WAIT_US = 100_000
 """So late may a block come and still follow the one before it, where no device sets the pace."""
@@ -45,6 +48,8 @@ class Speaker:
         self._playout = Playout()
         self._lock = threading.Lock()
         self._played: queue.SimpleQueue[tuple[npt.NDArray[np.int16], int]] = queue.SimpleQueue()
+        self._waiting: deque[tuple[npt.NDArray[np.int16], int]] = deque()
+        """Blocks that were given to the device: samples, and when the first is heard."""
         self._calls: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
         """For each call of the device: how much it has taken until then, and when that was (us); None where it ran dry."""
         self._taken_samples = 0
@@ -67,7 +72,7 @@ class Speaker:
             case child.Mute() if self._track is not None:
                 self._mute(self._track, on=message.on)
             case _ if self._track is not None:
-                self.loop.send_all(self._track.obey(message))
+                self._track.obey(message)
             case _:
                 pass
 
@@ -91,10 +96,11 @@ class Speaker:
         self.loop.send(child.Opened(driver="portaudio", address=device, serial="", tracks={TRACK: "audio"}, continuous=False))
 
     def _mute(self, track: OpusTrack, *, on: bool) -> None:
+        self._record_played(track, now_us())
         with self._lock:
             self._muted = on
             self._playout.clear()
-        self._record_played(track)
+        self._waiting.clear()
         if on:
             self.loop.send_all(track.mute())
         self.loop.send(child.Muted(on=on, at_mono_us=now_us()))
@@ -107,9 +113,11 @@ class Speaker:
         if self._stream is None:
             self._play_nowhere(now)
         elif now - self._called_us > STALL_US:
+            self._record_played(track, now)
+            self.loop.send_all(track.finish())
             self.loop.send(child.SourceLost(cause="timeout", detail="the loudspeakers' device takes no sound any more"))
             self.loop.end()
-        self._record_played(track)
+        self._record_played(track, now - HELD_US)
         self._measure(now)
         self.loop.send_all(track.tick(now))
         if now - self._stats_us > STATS_EVERY_US:
@@ -156,9 +164,12 @@ class Speaker:
         ahead_us = round((timing.outputBufferDacTime - timing.currentTime) * 1_000_000)
         self._played.put((block, self._called_us + max(0, min(ahead_us, 1_000_000))))
 
-    def _record_played(self, track: OpusTrack) -> None:
+    def _record_played(self, track: OpusTrack, until_us: int) -> None:
+        """Record the blocks that were heard until this time; what the device still holds may belong to a part that nobody asked for yet."""
         while not self._played.empty():
-            block, mono_us = self._played.get()
+            self._waiting.append(self._played.get())
+        while self._waiting and self._waiting[0][1] + _BLOCK_US <= until_us:
+            block, mono_us = self._waiting.popleft()
             if self._muted:
                 continue
             self._samples += len(block)

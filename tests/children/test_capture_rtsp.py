@@ -209,6 +209,46 @@ def test_a_pause_wipes_the_pre_roll_of_encoded_sound(camera: RtspCamera, tmp_pat
     assert fragment.t0 / fragment.timescale > 1.8, "nothing of before the pause is there"
 
 
+def test_a_new_level_takes_the_sound_at_once_and_pictures_with_the_camera_s_next_keyframe(tmp_path: Path) -> None:
+    tracks = ("cam", "cam-sound")
+    with rtsp_camera(sound="opus", **SMALL | {"gop_s": 2}) as camera, linked(CAPTURE, stanza(camera, tmp_path), tmp_path) as running:
+        running.first(child.Opened, 15)
+        origin_us = start(running)
+        wait_for(lambda: min(recorded_s(running, track) for track in tracks) > 1, "a second", 15)
+        change_us = now_us()
+        keys = dict.fromkeys(tracks, child.MediaKey(key=bytes(16), kid=bytes(16)))
+        running.tell(child.StartPart(from_mono_us=change_us, origin_mono_us=origin_us, tracks=dict.fromkeys(tracks, 2), keys=keys))
+        wait_for(lambda: {m.track for m in running.all(child.Fragment) if m.part == 2} == set(tracks), "the new part", 15)
+        running.tell(child.StopPart(at_mono_us=now_us()))
+        wait_for(lambda: len(running.all(child.PartEnded)) == 4, "the ends")
+        pictures: list[int | None] = []
+        for part, key in ((1, KEY.key), (2, bytes(16))):
+            with av.open(io.BytesIO(running.media("cam", part)), "r", options={"decryption_key": key.hex()}) as file:
+                pictures += [number_in(frame) for frame in file.decode(video=0)]
+    change_s = (change_us - origin_us) / 1e6
+    begins_s = {m.track: m.t0 / m.timescale for m in reversed(running.all(child.Fragment)) if m.part == 2}
+    sound_ends_s = next(m.end_us or 0 for m in running.all(child.PartEnded) if (m.track, m.part) == ("cam-sound", 1)) / 1e6
+    assert change_s - 0.005 <= begins_s["cam-sound"] < change_s + 0.1
+    assert sound_ends_s == pytest.approx(begins_s["cam-sound"], abs=0.05)
+    assert change_s <= begins_s["cam"] < change_s + 2.3
+    assert pictures == list(range(pictures[0] or 0, (pictures[0] or 0) + len(pictures))), "none is lost between the levels"
+
+
+def test_a_pause_before_the_new_level_s_keyframe_is_kept_by_the_pictures_too(tmp_path: Path) -> None:
+    with rtsp_camera(**SMALL | {"gop_s": 5}) as camera, linked(CAPTURE, stanza(camera, tmp_path, audio=False), tmp_path) as running:
+        running.first(child.Opened, 15)
+        origin_us = start(running, ("cam",))
+        wait_for(lambda: recorded_s(running, "cam") > 1, "a second", 15)
+        pause_us = now_us()
+        running.tell(child.StartPart(from_mono_us=pause_us - 1000, origin_mono_us=origin_us, tracks={"cam": 2}, keys={"cam": KEY}))
+        running.tell(child.StopPart(at_mono_us=pause_us))
+        wait_for(lambda: len(running.all(child.PartEnded)) == 2, "the ends of both", 3)
+        ends_us = {m.part: m.end_us for m in running.all(child.PartEnded)}
+    assert ends_us[1] is not None
+    assert ends_us[1] <= pause_us - origin_us + 150_000, "but for the picture that stands"
+    assert ends_us[2] is None
+
+
 @pytest.mark.long
 def test_h265_is_recorded_as_it_came(tmp_path: Path) -> None:
     if "x265enc" not in elements():

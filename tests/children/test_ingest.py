@@ -189,6 +189,38 @@ def refused(running: Linked, sock: socket.socket) -> tuple[str, str]:
     return told[-1].what, told[-1].detail
 
 
+def test_a_new_level_loses_no_sound_that_was_on_its_way_and_leaves_no_picture_in_the_old_part(running: Linked, tmp_path: Path) -> None:
+    pictures, sounds = encode((320, 180), 100), opus(200)
+    with peer(tmp_path / "ingest.sock") as sock:
+        for track, kind, codec in (("v", "video", "h264"), ("a", "audio", "opus")):
+            say(sock, ingest.TrackStart(track=track, kind=kind, codec=codec, label=""))  # type: ignore[arg-type]
+        wait_for(lambda: len(running.all(child.TrackOpened)) == 2, "both tracks")
+        start_us = now_us() - 4_000_000
+        change_us = start_us + 2_100_000
+        tracks = ("remote-v", "remote-a")
+        running.tell(child.StartPart(from_mono_us=start_us, origin_mono_us=start_us, tracks=dict.fromkeys(tracks, 1)))
+        frames = FrameReader()
+        assert frames.feed(sock.recv(65536))
+        for n in range(200):
+            if n == 90:  # 0.3 s before the sound of that moment has come
+                wait_for(lambda: 90 in [track.units for m in running.all(child.Stats) for track in m.tracks], "what was sent")
+                running.tell(child.StartPart(from_mono_us=change_us, origin_mono_us=start_us, tracks=dict.fromkeys(tracks, 2)))
+                assert frames.feed(sock.recv(65536)), "a keyframe is asked for"
+            at_us = start_us + n * 20_000
+            say(sock, ingest.MediaPacket(track="a", mono_us=at_us, dur_us=20_000, key=True), sounds[n])
+            if n % 2 == 0:
+                say(sock, ingest.MediaPacket(track="v", mono_us=at_us, dur_us=40_000, key=n % 40 == 0), pictures[n // 2])
+        for track in ("v", "a"):
+            say(sock, ingest.TrackStop(track=track, cause="left"))
+        wait_for(lambda: len(running.all(child.PartEnded)) == 4, "the ends")
+    ends_us = {(m.track, m.part): m.end_us for m in running.all(child.PartEnded)}
+    begins_us = {(m.track, m.part): m.t0 * 1_000_000 // m.timescale for m in reversed(running.all(child.Fragment))}
+    assert ends_us["remote-a", 1] == pytest.approx(2_100_000, abs=50)
+    assert begins_us["remote-a", 2] == pytest.approx(2_100_000, abs=50)
+    assert ends_us["remote-v", 1] == pytest.approx(2_120_000, abs=50), "the picture that was seen at that moment lasts until the next"
+    assert begins_us["remote-v", 2] == pytest.approx(2_400_000, abs=50), "the next keyframe"
+
+
 def test_control_verbs_are_refused_and_the_connection_ends(running: Linked, tmp_path: Path) -> None:
     for number, request in enumerate((control.StopRequest(actor="x"), control.PauseRequest(state="off_record", actor="x")), start=1):
         with peer(tmp_path / "ingest.sock") as sock:

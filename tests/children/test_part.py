@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.children.part import Schedule
+from recorder.children.part import Planned, Schedule
 from recorder.contract.child import StartPart
 
 
@@ -92,3 +92,40 @@ def test_whatever_the_orders_nothing_outside_them_is_recorded(edges: list[int], 
         kept += recorded(schedule, [at_us])
     for at_us, part in kept:
         assert any(number == part and begin <= at_us < end for number, begin, end in parts)
+
+
+def test_a_pause_before_the_keyframe_of_a_new_level_ends_what_runs_too() -> None:
+    schedule = Schedule("cam")
+    schedule.start(start(1, 0))
+    assert recorded(schedule, [10])
+    schedule.start(start(2, 100))
+    schedule.stop(150)
+    assert not schedule.ends_before(140, can_begin=False)
+    assert schedule.ends_before(160, can_begin=False), "what comes after the pause is in no part"
+    schedule.ended()
+    assert [schedule.abandoned(160), schedule.abandoned(160)] == [Planned(2, 100, 0, None, 150), None]
+
+
+def test_a_level_that_was_changed_again_before_a_keyframe_came_is_named_as_ended() -> None:
+    schedule = Schedule("cam")
+    schedule.start(start(1, 0))
+    assert recorded(schedule, [10])
+    schedule.start(start(2, 100))
+    schedule.start(start(3, 110))
+    gone = schedule.abandoned(120)
+    assert gone is not None
+    assert gone.number == 2
+    assert recorded(schedule, [90, 120]) == [(90, 1), (120, 3)]
+
+
+@given(st.integers(0, 10**12), st.integers(1, 5000), st.sampled_from([8000, 16_000, 44_100, 48_000]), st.integers(-300_000, 300_000))
+def test_samples_are_cut_at_the_first_that_was_captured_behind_the_edge(mono_us: int, count: int, rate_hz: int, ahead_us: int) -> None:
+    schedule = Schedule("cam")
+    schedule.start(start(1, mono_us + ahead_us))
+    cut = schedule.samples_to_edge(mono_us, count, rate_hz)
+    captured_us = [mono_us + n * 1_000_000 / rate_hz for n in (cut - 1, cut)]
+    assert 1 <= cut <= count
+    if cut < count:
+        assert captured_us[0] < mono_us + ahead_us <= captured_us[1]
+    else:
+        assert not captured_us[0] >= mono_us + ahead_us > mono_us
