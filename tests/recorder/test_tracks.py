@@ -44,7 +44,9 @@ def test_a_hole_that_the_device_hides_is_found_between_two_fragments() -> None:
 
 def test_waiting_for_a_camera_s_keyframe_is_told_apart_from_a_loss() -> None:
     entries = running(from_us=100).fragment(2_000_000, 2_450_000, 10)
-    assert entries[0] == Gap(track="judge", cause="awaiting_keyframe", detail="until the device's next keyframe", from_us=100)
+    assert entries[0] == Gap(
+        track="judge", cause="awaiting_keyframe", detail="until the device's first media, which begins with a keyframe", from_us=100
+    )
 
 
 def test_nothing_is_due_in_a_pause() -> None:
