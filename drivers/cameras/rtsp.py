@@ -13,10 +13,13 @@ import av
 
 from drivers.capabilities import AudioFormat, Encoded, Sound, SourceLostError, VideoFormat
 from drivers.microphones.decoded import lost
+from drivers.microphones.pcm import interleaved, sample_bits
 from drivers.microphones.rtsp_sound import with_password, without_secrets
 
 OPEN_S = 5.0
 STALL_S = 1.8
+WOBBLE_S = 0.01
+"""With two streams FFmpeg lays sound on the camera's wall clock by its sender reports, which rounds: so small a step is no loss."""
 _SOUND_IN_MP4 = frozenset({"aac", "opus"})
 _SENDER_REPORT = struct.Struct("<IxxxxQIII")
 """``AVRTCPSenderReport`` as the compiler lays it out: ssrc, ntp_timestamp, rtp_timestamp, packets, bytes."""
@@ -85,10 +88,12 @@ class RtspCameraSource:
                 codec=audio.codec_context.name if self._audio_encoded else "pcm",
                 rate_hz=audio.codec_context.sample_rate,
                 channels=audio.codec_context.channels,
+                bits=16 if self._audio_encoded else sample_bits(audio.codec_context.name),
                 template=audio if self._audio_encoded else None,
             )
         self._packets = container.demux(*([video] if audio is None else [video, audio]))
         self._sounds: list[Sound] = []
+        self._position: int | None = None
         self._stalled = False
 
     def read(self) -> Encoded | Sound:
@@ -126,10 +131,16 @@ class RtspCameraSource:
         for frame in self._audio.codec_context.decode(packet):
             if frame.pts is None or frame.time_base is None:
                 continue
-            samples = frame.to_ndarray()
-            block = samples.T if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels)
-            position = round(frame.pts * frame.time_base * frame.sample_rate)
-            self._sounds.append(Sound(stream="audio", samples=block.astype("int16"), position=position, arrival_us=arrival_us))
+            samples = interleaved(frame.to_ndarray(), frame.format.name, frame.layout.nb_channels)
+            at = round(frame.pts * frame.time_base * frame.sample_rate)
+            position = continued(at, self._position, frame.sample_rate)
+            self._position = position + len(samples)
+            self._sounds.append(Sound(stream="audio", samples=samples, position=position, arrival_us=arrival_us))
+
+
+def continued(at: int, expected: int | None, rate_hz: int) -> int:
+    """Where a block of samples lies that says ``at``, and follows one that ended at ``expected``."""
+    return expected if expected is not None and abs(at - expected) <= WOBBLE_S * rate_hz else at
 
 
 def sender_report_us(packet: "av.Packet[Any]") -> int | None:

@@ -26,6 +26,11 @@ def from_16(data: bytes, channels: int) -> npt.NDArray[np.int16]:
     return np.frombuffer(data, "<i2").astype(np.int16, copy=False).reshape(-1, channels)
 
 
+def sample_bits(codec: str) -> int:
+    """How many bits ``interleaved`` keeps of what FFmpeg's decoder of this name gives: 24, or 16."""
+    return 24 if codec.startswith(("pcm_s24", "pcm_s32")) else 16
+
+
 def interleaved(planes: npt.NDArray[np.generic], sample_format: str, channels: int) -> Samples:
     """FFmpeg's decoded samples as a block of (samples, channels).
 

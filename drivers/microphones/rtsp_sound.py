@@ -10,6 +10,7 @@ import av
 
 from drivers.capabilities import AudioFormat, Encoded, Sound, SourceLostError
 from drivers.microphones.decoded import DecodedSound, lost
+from drivers.microphones.pcm import sample_bits
 
 OPEN_S = 5.0
 STALL_S = 2.0
@@ -76,6 +77,7 @@ class RtspSoundSource:
                 codec=codec.name if self._encoded else "pcm",
                 rate_hz=codec.sample_rate,
                 channels=codec.channels,
+                bits=16 if self._encoded else sample_bits(codec.name),
                 template=stream if self._encoded else None,
             )
         }

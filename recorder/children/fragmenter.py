@@ -63,6 +63,9 @@ class Fragmenter:
         self._delay = 0
         self._shift = 0
         self._segment_start: int | None = None
+        self._earliest = 0
+        """No fragment begins before the one before it; one after a cut not before that one's end, even if the device dates it so."""
+        self._end = 0
         self.end_us: int | None = None
         options = {
             "movflags": MOVFLAGS,
@@ -103,6 +106,7 @@ class Fragmenter:
     def cut(self) -> None:
         """The device lost media here: what came before is written, and the next packet begins a new segment at its own session time."""
         self._container.close()
+        self._earliest = self._end
         self._base, self._shift, self._segment_start = None, 0, None
         self._session_us.clear()
         self._open()
@@ -136,9 +140,10 @@ class Fragmenter:
         if new_segment:
             self._segment_start = info.decode_time
             if fitted_us is not None:
-                self._shift = max(0, fitted_us) * self._timescale // 1_000_000 - info.decode_time
-        start = max(0, info.decode_time + self._shift)
-        self.end_us = (start + info.duration) * 1_000_000 // self._timescale
+                self._shift = max(self._earliest, fitted_us * self._timescale // 1_000_000) - info.decode_time
+        start = max(self._earliest, info.decode_time + self._shift)
+        self._earliest, self._end = start, start + info.duration
+        self.end_us = self._end * 1_000_000 // self._timescale
         self._emit(
             child.Fragment(
                 track=self._plan.track,

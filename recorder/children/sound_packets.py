@@ -13,6 +13,9 @@ from recorder.contract import bus, child
 
 _LOST_US = 60_000
 """A hole between two packets' times beyond a packet's own length and jitter is a loss."""
+_BACK_US = 5_000
+"""A packet that lies so far before the end of the one before it was dated anew: FFmpeg lays both streams of a camera on its wall clock
+when the first sender report has come."""
 
 
 class SoundPacketTrack:
@@ -45,8 +48,9 @@ class SoundPacketTrack:
         packet = encoded.packet
         dur_us = round((packet.duration or 0) * packet.time_base * 1_000_000) if packet.time_base else 0
         self.units += dur_us * self._form.rate_hz // 1_000_000
-        if self._end_device_us is not None and encoded.device_us - self._end_device_us > _LOST_US:
-            self.dropped += (encoded.device_us - self._end_device_us) * self._form.rate_hz // 1_000_000
+        leap_us = 0 if self._end_device_us is None else encoded.device_us - self._end_device_us
+        if not -_BACK_US <= leap_us <= _LOST_US:
+            self.dropped += max(0, leap_us) * self._form.rate_hz // 1_000_000
             if self._parts.fragmenter is not None:
                 self._parts.fragmenter.cut()
         self._end_device_us = encoded.device_us + dur_us

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from drivers.cameras.frame_code import read_frame_number, write_frame_number
-from drivers.capabilities import Encoded, VideoFormat
+from drivers.capabilities import AudioFormat, Encoded, VideoFormat
 from recorder.children.audio_track import AudioTrack
 from recorder.children.bus_server import BusServer
 from recorder.children.encoder import choose_h264
+from recorder.children.sound_packets import SoundPacketTrack
 from recorder.children.video_track import VideoTrack
 from recorder.contract import child
 from recorder.contract.bus_client import BusClient
@@ -145,6 +146,43 @@ def test_a_picture_lost_on_the_way_is_counted_and_the_others_keep_their_time(tmp
 def test_a_record_begun_between_keyframes_begins_with_the_next_one(tmp_path: Path) -> None:
     _, _, shown = delivered("libx264", {"g": "25", "bf": "0"}, tmp_path, lambda place: place < 7)
     assert shown[0][0] == 25
+
+
+def opus(frames: int) -> tuple[av.AudioStream, list["av.Packet[Any]"]]:
+    """A microphone that delivers Opus, 20 ms a packet."""
+    container = av.open(io.BytesIO(), "w", format="null")
+    stream = container.add_stream("libopus", rate=48_000, layout="mono")
+    assert isinstance(stream, av.AudioStream)
+    stream.codec_context.format = "s16"
+    stream.codec_context.flags |= 0x00400000
+    container.start_encoding()
+    packets: list[av.Packet[Any]] = []
+    for number in range(frames):
+        wave = (8000 * np.sin(2 * np.pi * 440 * np.arange(960) / 48_000)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(wave.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, number * 960, Fraction(1, 48_000)
+        packets += stream.encode(frame)
+    return stream, packets
+
+
+@pytest.mark.parametrize("leap_us", [-200_000, 0, 300_000], ids=["back", "none", "ahead"])
+def test_sound_whose_time_leaps_goes_on_and_only_what_is_missing_is_counted_as_lost(leap_us: int, tmp_path: Path) -> None:
+    stream, packets = opus(100)
+    said: Said = []
+    form = AudioFormat(codec="opus", rate_hz=48_000, channels=1, template=stream)
+    track = SoundPacketTrack("mic", "", form, BusServer(str(tmp_path), []), lambda m, b: said.append((m, b)), 60_000_000, 450_000)
+    track.start(start("mic"))
+    for number, packet in enumerate(packets):
+        leapt_us = leap_us if number >= 50 else 0
+        packet.pts = packet.dts = (packet.pts or 0) + leapt_us * 48 // 1000
+        packet.time_base, packet.duration = Fraction(1, 48_000), 960
+        at_us = number * 20_000 + leapt_us
+        track.add_encoded(Encoded(stream="audio", packet=packet, device_us=at_us, arrival_us=at_us), at_us + 1_000_000)
+    track.finish()
+    parts = fragments(said)
+    assert sum(m.dur for m in parts) == pytest.approx(len(packets) * 960, abs=960)
+    assert all(a.t0 <= b.t0 for a, b in itertools.pairwise(parts))
+    assert track.dropped == max(0, leap_us) * 48 // 1000
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 import time
 from pathlib import Path
 
+import av
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.microphones import test_tone
 from drivers.microphones.edge import SLIP_US, EdgeModel
-from drivers.microphones.pcm import from_16, from_24_in_3, from_32, interleaved
+from drivers.microphones.pcm import from_16, from_24_in_3, from_32, interleaved, sample_bits
 from drivers.microphones.rtsp_sound import with_password, without_secrets
 
 
@@ -29,6 +31,21 @@ def test_planar_and_interleaved_frames_give_the_same_channels() -> None:
     block = np.array([[1, -1], [2, -2], [3, -3]], np.int16)
     assert interleaved(block.T, "s16p", 2).tolist() == block.tolist()
     assert interleaved(block.reshape(1, -1), "s16", 2).tolist() == block.tolist()
+
+
+@pytest.mark.parametrize(("codec", "peak"), [("pcm_s24be", 2**31), ("pcm_s16be", 2**15), ("pcm_mulaw", 2**15), ("mp3float", 2**15)])
+def test_what_a_network_sends_keeps_its_level_in_the_bits_that_are_told(codec: str, peak: int) -> None:
+    if codec == "mp3float":
+        block = interleaved(np.array([[0.5, -0.5]], np.float32), "fltp", 1)
+    else:
+        decoder = av.CodecContext.create(codec, "r")
+        assert isinstance(decoder, av.AudioCodecContext)
+        decoder.layout, decoder.sample_rate = "mono", 8000
+        half = {"pcm_s24be": b"\x40\0\0\xc0\0\0", "pcm_s16be": b"\x40\0\xc0\0", "pcm_mulaw": b"\x90\x10"}[codec]
+        frame = decoder.decode(av.Packet(half))[0]
+        block = interleaved(frame.to_ndarray(), frame.format.name, 1)
+    assert block.dtype == (np.int32 if sample_bits(codec) == 24 else np.int16)
+    assert block[:, 0] / peak == pytest.approx([0.5, -0.5], abs=0.02)
 
 
 @given(ppm=st.floats(-300, 300), jitter=st.lists(st.integers(0, 60_000), min_size=50, max_size=50))
