@@ -11,6 +11,10 @@ from recorder.record.layout import ID_PATTERN
 
 Id = Annotated[str, Field(pattern=f"^{ID_PATTERN}$")]
 
+OWN_TRACKS = {"room-mix": "the room mix", "room-out": "the loudspeakers"}
+OWN_CHILDREN = OWN_TRACKS | {"ingest": "participants' media", "rungs": "small pictures for viewers", "watch": "sound and picture's proof"}
+"""Names of the recorder's own children and tracks, whether the room has them now or not: a device of such a name would take its place."""
+
 
 class Stanza(BaseModel):
     """Base of all tables: an unknown key is a mistake, not a wish."""
@@ -259,7 +263,7 @@ class RoomConfig(Stanza):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "RoomConfig":
-        seen: dict[str, str] = {"room-mix": "[mix]", "room-out": "[speaker]"}
+        seen = dict(OWN_TRACKS)
         names = [(camera.id, f"camera '{camera.id}'") for camera in self.camera]
         names += [(f"{c.id}-sound", f"the sound of camera '{c.id}'") for c in self.camera if isinstance(c, RtspCamera) and c.audio]
         names += [(ch.id, f"channel '{ch.id}' of microphone '{mic.id}'") for mic in self.microphone for ch in mic.channels]
@@ -271,6 +275,8 @@ class RoomConfig(Stanza):
             seen[name] = place
         devices = [d.id for d in (*self.camera, *self.microphone)]
         for device in devices:
+            if device in OWN_CHILDREN:
+                raise ValueError(f"'{device}' is the recorder's own name for {OWN_CHILDREN[device]}; rename the device")
             if devices.count(device) > 1:
                 raise ValueError(f"two devices are called '{device}'; rename one")
         if not devices:

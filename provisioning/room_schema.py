@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from provisioning.problems import Finding, meant
-from provisioning.room import RoomConfig
+from provisioning.room import OWN_CHILDREN, OWN_TRACKS, RoomConfig
 from provisioning.toml_places import Place
 
 _TAGGED = {"camera": "driver", "microphone": "driver", "signing": "kind"}
@@ -89,13 +89,16 @@ def name_mistakes(data: dict[str, Any]) -> list[Finding]:
     """Every clash of names in a document, however wrong it may be otherwise. The rules are ``RoomConfig``'s own."""
     found: list[Finding] = []
     devices: dict[str, str] = {}
-    tracks: dict[str, str] = {"room-mix": "the room mix", "room-out": "the loudspeakers"}
+    tracks = dict(OWN_TRACKS)
     for place, name, what in _names(data):
         is_track = what != "microphone"
         is_device = what in {"camera", "microphone"}
         if is_track and name.startswith("remote-"):
             found.append(Finding(place=place, what=f"'{name}' begins with 'remote-', as only participants' tracks may", remedy="rename it"))
-        if is_device and name in devices:
+        if is_device and name in OWN_CHILDREN:
+            own = f"'{name}' is the recorder's own name for {OWN_CHILDREN[name]}: this {what} would vanish, or take its place"
+            found.append(Finding(place=place, what=own, remedy="rename it"))
+        elif is_device and name in devices:
             found.append(Finding(place=place, what=f"{devices[name]} is already called '{name}'", remedy="rename one of them"))
         elif is_track and name in tracks:
             found.append(Finding(place=place, what=f"the track '{name}' is already that of {tracks[name]}", remedy="rename one of them"))

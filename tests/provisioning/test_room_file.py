@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from provisioning.problems import Problem
+from provisioning.room import OWN_CHILDREN
 from provisioning.room_file import ConfigError, load
+from recorder.children_plan import plans
 
 GOOD = """\
 [room]
@@ -145,6 +147,19 @@ def test_every_clash_of_names_is_told_not_the_first_alone(write: Write) -> None:
 def test_the_sound_of_a_camera_may_not_take_a_microphones_name(write: Write) -> None:
     text = GOOD.replace("user =", "audio = true\nuser =").replace('id = "witness"', 'id = "bench-sound"')
     assert "camera's sound" in only(write(text)).what
+
+
+@pytest.mark.parametrize("device", ["bench", "table"])
+@pytest.mark.parametrize("name", ["watch", "ingest", "rungs", "room-mix", "room-out"])
+def test_no_device_may_take_the_name_of_a_child_of_the_recorder(write: Write, device: str, name: str) -> None:
+    problem = only(write(GOOD.replace(f'id = "{device}"', f'id = "{name}"')))
+    assert "the recorder's own name" in problem.what
+    assert problem.where == (f"camera[1] '{name}'.id" if device == "bench" else f"microphone[1] '{name}'.id")
+
+
+def test_every_name_of_the_recorders_own_children_is_reserved(write: Write) -> None:
+    config = load(write(GOOD + "[speaker]\n[ingest]\nenabled = true\n[watch]\nenabled = true\n"))
+    assert {plan.name for plan in plans(config, [])} - {"bench", "table"} == set(OWN_CHILDREN)
 
 
 def test_a_room_without_devices_is_told_where_stanzas_come_from(write: Write) -> None:
