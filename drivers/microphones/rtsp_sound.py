@@ -1,10 +1,11 @@
 """Sound of an RTSP stream: as the device encoded it where MP4 holds the codec, else decoded to samples."""
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 import av
 
@@ -15,12 +16,16 @@ from drivers.microphones.pcm import sample_bits
 OPEN_S = 5.0
 STALL_S = 2.0
 _IN_MP4 = frozenset({"aac", "opus", "mp3", "ac3", "eac3"})
+_SECRET_IN_PATH = re.compile(r"[^/]*(user|usr|pass|pwd)[^/=]*=.*", re.IGNORECASE | re.DOTALL)
 
 
 def without_secrets(url: str) -> str:
-    """The URL as it may be shown: without user and password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    """The URL as it may be told in records and logs: without user and password, and without its query, in which cameras take them too.
+
+    Some take them in the path, as in ``/user=admin_password=…_channel=1.sdp``: it is cut off there.
+    """
+    parts = _without_user(urlsplit(url))
+    return urlunsplit(parts._replace(path=_SECRET_IN_PATH.sub("", parts.path), query="", fragment=""))
 
 
 def with_password(url: str, user: str, password_file: str) -> str:
@@ -38,8 +43,12 @@ def with_password(url: str, user: str, password_file: str) -> str:
             password = Path(password_file).read_text(encoding="utf-8").rstrip("\r\n")
         except OSError as error:
             raise SourceLostError("missing", f"password file {password_file}: {error.strerror}") from error
-    parts = urlsplit(without_secrets(url))
+    parts = _without_user(urlsplit(url))
     return urlunsplit(parts._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{parts.netloc}"))
+
+
+def _without_user(parts: SplitResult) -> SplitResult:
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2])
 
 
 def open(stanza: Mapping[str, Any]) -> "RtspSoundSource":  # noqa: A001 - the drivers' convention

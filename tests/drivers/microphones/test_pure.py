@@ -71,7 +71,20 @@ def test_a_url_is_shown_without_its_password_and_a_strange_password_survives(tmp
     secret.write_text("p@ss:w/rd\n")
     url = with_password("rtsp://camera.local:554/a?b=c", "court", str(secret))
     assert url == "rtsp://court:p%40ss%3Aw%2Frd@camera.local:554/a?b=c"
-    assert without_secrets(url) == "rtsp://camera.local:554/a?b=c"
+    assert without_secrets(url) == "rtsp://camera.local:554/a"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("rtsp://192.0.2.10:554/live?user=admin&password=S3cret&channel=1#S3cret", "rtsp://192.0.2.10:554/live"),
+        ("rtsp://admin:S3cret@192.0.2.10/live?password=S3cret", "rtsp://192.0.2.10/live"),
+        ("rtsp://192.0.2.10/a/user=admin_password=S3cret_channel=1.sdp", "rtsp://192.0.2.10/a/"),
+        ("rtsp://[2001:db8::1]:8554/users/1", "rtsp://[2001:db8::1]:8554/users/1"),
+    ],
+)
+def test_what_is_told_of_an_address_holds_no_secret(url: str, told: str) -> None:
+    assert without_secrets(url) == told
 
 
 def test_the_tone_s_beep_begins_on_every_fifth_second_of_the_clock_and_each_channel_has_its_tone() -> None:
