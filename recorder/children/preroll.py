@@ -50,7 +50,7 @@ class Preroll:
             self.wipe()
 
     def put(self, mono_us: int, *, key: bool, data: bytes, meta: Any) -> None:  # noqa: ANN401
-        """Keep an item, and forget whole groups (from keyframe to keyframe) that are too old."""
+        """Keep an item, and forget those that are too old. What is left of a group whose keyframe is gone is never given out."""
         if not self.armed:
             return
         nonce = os.urandom(12)

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from recorder.children.bus_server import BusServer
+from recorder.children.bus_server import BusServer, BusStream
 from recorder.contract import bus, child
 from recorder.contract.bus_client import BusClient, BusEndedError
 from tests.children.linked import Linked, linked, wait_for
@@ -60,32 +60,50 @@ def test_a_viewer_sees_every_picture_smaller_in_a_codec_that_browsers_take(tmp_p
     assert all(later == (earlier or 0) + 1 for earlier, later in itertools.pairwise(shown))
 
 
-def test_a_camera_that_says_the_same_time_of_two_pictures_is_seen_nevertheless(tmp_path: Path) -> None:
+@contextmanager
+def bus_camera(run_dir: Path) -> Iterator[BusStream]:
+    """A camera that gives two pictures every 80 ms, and says the same time of both."""
     template, packets = camera("libx264", {"g": "10", "bf": "0"}, 100)
-    stream = BusServer(str(tmp_path), []).stream(
+    stream = BusServer(str(run_dir), []).stream(
         bus.Hello(stream="cam", kind="video", codec="h264", extradata=template.codec_context.extradata or b"", width=320, height=192)
     )
     done = threading.Event()
 
     def send() -> None:
-        for number, packet in enumerate(itertools.cycle(packets)):
-            if number % 2 and done.wait(0.08):
+        endless = itertools.cycle(packets)
+        for pair in zip(endless, endless, strict=True):
+            at_us = time.monotonic_ns() // 1000
+            for packet in pair:
+                stream.publish(at_us, 40_000, key=packet.is_keyframe, data=bytes(packet))
+            if done.wait(0.08):
                 return
-            if not number % 2:
-                at_us = time.monotonic_ns() // 1000
-            stream.publish(at_us, 40_000, key=packet.is_keyframe, data=bytes(packet))
 
-    with linked("recorder.children.rungs", {"id": "rungs", "cameras": ["cam"]}, tmp_path) as rungs:
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield stream
+    finally:
+        done.set()
+        sender.join()
+
+
+def test_a_camera_that_says_the_same_time_of_two_pictures_is_seen_nevertheless(tmp_path: Path) -> None:
+    with bus_camera(tmp_path), linked("recorder.children.rungs", {"id": "rungs", "cameras": ["cam"]}, tmp_path) as rungs:
         rungs.first(child.Opened)
-        sender = threading.Thread(target=send)
-        sender.start()
-        try:
-            with BusClient(str(tmp_path), "cam.low", timeout_s=15) as viewer:
-                times_us = [viewer.read()[0].mono_us for _ in range(15)]
-        finally:
-            done.set()
-            sender.join()
+        with BusClient(str(tmp_path), "cam.low", timeout_s=15) as viewer:
+            times_us = [viewer.read()[0].mono_us for _ in range(15)]
     assert all(earlier < later for earlier, later in itertools.pairwise(times_us))
+
+
+def test_the_camera_is_read_only_while_somebody_watches(tmp_path: Path) -> None:
+    with bus_camera(tmp_path) as stream, linked("recorder.children.rungs", {"id": "rungs", "cameras": ["cam"]}, tmp_path) as rungs:
+        rungs.first(child.Opened)
+        for _ in range(2):
+            assert not stream.watched
+            with BusClient(str(tmp_path), "cam.low", timeout_s=15) as viewer:
+                viewer.read()
+                wait_for(lambda: stream.watched, "the rung at the camera")
+            wait_for(lambda: not stream.watched, "the rung to leave the camera")
 
 
 def test_a_mute_sends_viewers_away_at_once_and_they_may_come_back_after_it(tmp_path: Path) -> None:
