@@ -38,11 +38,19 @@ class ChildPlan:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+class LimitError(ValueError):
+    """A child said what it may not; the message says what."""
+
+
 class ChildOwner(Protocol):
     """What the owner of children is told; ``core.py`` implements it."""
 
     def on_message(self, process: "ChildProcess", message: child.Message, body: bytes) -> None:
-        """Take a message of the child."""
+        """Take a message of the child.
+
+        Raises:
+            LimitError: it may not say that; it is killed and started again.
+        """
         ...
 
     def on_started(self, process: "ChildProcess") -> None:
@@ -165,7 +173,7 @@ class ChildProcess:
             try:
                 for head, body in frames.feed(data):
                     self._take(child.from_child.decode(head), body)
-            except (FrameError, msgspec.DecodeError, NotCanonicalError) as error:
+            except (FrameError, msgspec.DecodeError, NotCanonicalError, LimitError) as error:
                 self.kill("error", f"sent what the contract does not know: {error}")
                 return
             except Exception as error:

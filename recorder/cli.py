@@ -35,7 +35,10 @@ def run(
     session: it is taken up at the next start. Only `courtroom recorder stop` ends and seals it.
     """
     from provisioning.room_file import ConfigError, load  # noqa: PLC0415 - a client command needs neither configuration nor core
+    from recorder.logs import configure  # noqa: PLC0415
     from recorder.service import serve  # noqa: PLC0415
+
+    configure()
 
     try:
         room = load(config)

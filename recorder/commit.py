@@ -79,6 +79,7 @@ class Committer:
         self._urgent = False
         self._closing = False
         self._sealed = False
+        self._settling = False
         self._flushes: list[Future[None]] = []
         self._batch_flushes: list[Future[None]] = []
         self._failing = False
@@ -144,7 +145,8 @@ class Committer:
         self._put(FragmentItem(message, data, times), urgent=urgent)
 
     def close_segments(self, times: Times) -> None:
-        """End all open segments."""
+        """End all open segments; what was given up before is told now, however full memory is."""
+        self._settling = True
         self._put(CloseItem(times), urgent=True)
 
     def flush(self) -> "Future[None]":
@@ -192,11 +194,11 @@ class Committer:
                 self._urgent = False
                 closing = self._closing
                 if self._half is None:
+                    if not self._failing and not self._sealed:
+                        self._batch += self._overflow_items()
                     self._batch += self._items
                     self._batch_flushes += self._flushes
                     self._items, self._flushes = [], []
-                    if not self._failing:
-                        self._batch += self._overflow_items()
             try:
                 if self._batch:
                     self._commit()
@@ -224,7 +226,7 @@ class Committer:
 
     def _overflow_items(self) -> list[Item]:
         """The lost fragments' entries, once there is room in memory again."""
-        if self._queued_bytes > self._memory_bytes // 2:
+        if self._queued_bytes > self._memory_bytes // 2 and not self._settling:
             return []
         return [EntryItem(entry, self._now()) for entry in self._given_up.told()]
 

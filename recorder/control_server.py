@@ -83,7 +83,14 @@ class ControlServer:
             elif isinstance(request, control.Subscribe):
                 await self._stream(writer)
             else:
-                await _answer(writer, await self._handle(request))
+                await _answer(writer, await self._answered(request))
+
+    async def _answered(self, request: control.AnyRequest) -> control.Reply:
+        try:
+            return await self._handle(request)
+        except Exception as error:
+            log.exception("a request failed", request=type(request).__name__)
+            return control.Reply(ok=False, error=f"the recorder could not do it: {error!r}; see its log")
 
     async def _stream(self, writer: asyncio.StreamWriter) -> None:
         while not writer.is_closing():

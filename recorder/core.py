@@ -16,6 +16,7 @@ from recorder import session as rules
 from recorder.alarms import Alarms
 from recorder.child_entries import entry_of
 from recorder.child_guard import ChildGuard
+from recorder.child_limits import ChildLimits
 from recorder.child_process import ChildOwner, ChildProcess
 from recorder.children_plan import INGEST, WITHOUT_DEVICE, expected_tracks, plans
 from recorder.clock import StepDetector, clock_state, mono_us, utc_us
@@ -36,6 +37,8 @@ PARTS_CLOSED_S = 1.2
 PREROLL_S = 10
 WATCH_CODES = frozenset({"silent", "clipped", "frozen", "black", "unreadable", "late", "room_silent", "record_damaged"})
 """Alarms that are judged on the disk: they end with the session."""
+STANDS_STILL_US = 5_000_000
+"""An open session of which nothing became durable for so long is not being recorded, whatever the lamp says."""
 _CHECKPOINT_S = 1.0
 _ALIVE_S = 9.0
 _CLOCK_S = 60.0
@@ -58,9 +61,11 @@ class Recorder(ChildOwner):
         self._steps = StepDetector()
         self._commits_us: deque[int] = deque(maxlen=240)
         self._lock = asyncio.Lock()
+        self._durable_us = mono_us()
         self._latency_us = {device.id: device.latency_us for device in (*config.camera, *config.microphone)}
         self.children = {plan.name: ChildProcess(plan, str(run_dir), self) for plan in plans(config, bus_uids)}
         self._guard = ChildGuard(self.children)
+        self._limits = {name: ChildLimits(process.plan) for name, process in self.children.items()}
         self._watch = WatchLink(self.children.get("watch"))
         for process in self.children.values():
             for name, kind in expected_tracks(process.plan).items():
@@ -119,6 +124,7 @@ class Recorder(ChildOwner):
                 self._session.journal(entries.ClockStep(delta_us=step_us), urgent=True)
             if is_due("disk", 1.0):
                 self._watch_disk()
+                self._watch_media()
 
     # what people ask for
 
@@ -145,16 +151,20 @@ class Recorder(ChildOwner):
         session = self._session
         if session is None:
             return control.Reply(ok=False, error="no session is running")
+        level = request.level if isinstance(request, control.SetLevel) else session.level
+        if isinstance(request, control.SetLevel | control.ResumeRequest) and not self._store.can_be_opened(level):
+            return control.Reply(ok=False, error=f"nobody may open level '{level}': name a [[recipient]] for it in room.toml")
         now_us = mono_us()
         if isinstance(request, control.PauseRequest):
+            was_dropping = session.state in rules.DROPPING
             session.pause(request, now_us)
-            if request.state in rules.DROPPING:
-                self._guard.mute(on=True)
+            if was_dropping or request.state in rules.DROPPING:
+                self._guard.mute(on=request.state in rules.DROPPING)
         elif isinstance(request, control.ResumeRequest):
             self._guard.mute(on=False)
             session.resume(request.actor, now_us)
         elif isinstance(request, control.AddNote):
-            at_us = session.clock.t_us(now_us) if request.at_us is None else request.at_us
+            at_us = session.clock.t_us(now_us) if request.at_us is None else min(request.at_us, session.clock.t_us(now_us))
             session.journal(entries.Note(author=request.author, text=request.text, at_us=at_us))
         elif isinstance(request, control.SetLevel):
             session.set_level(request, now_us)
@@ -195,6 +205,8 @@ class Recorder(ChildOwner):
         )
 
     async def _start(self, request: control.Start) -> control.Reply:
+        if not self._store.can_be_opened(request.level):
+            return control.Reply(ok=False, error=f"nobody may open level '{request.level}': name a [[recipient]] for it in room.toml")
         now_us = mono_us()
         from_us = now_us - PREROLL_S * 1_000_000 if self._preroll else now_us
         try:
@@ -202,6 +214,7 @@ class Recorder(ChildOwner):
         except OSError as error:
             return control.Reply(ok=False, error=f"cannot write to {self._config.storage.primary}: {error.strerror}; check the disk")
         session = opened.session(self._send)
+        session.level = request.level
         self._session, self._open, self._preroll = session, opened, False
         self._view.begin()
         for process in self.children.values():
@@ -235,6 +248,7 @@ class Recorder(ChildOwner):
         self._closing = True
         try:
             await self._until(session.all_ended, PARTS_CLOSED_S)
+            session.cut_off()
             problem = await opened.seal(session, request, session.clock.t_us(now_us))
         finally:
             self._closing = False
@@ -285,7 +299,12 @@ class Recorder(ChildOwner):
             process.send(child.ArmPreroll(seconds=PREROLL_S))
 
     def on_message(self, process: ChildProcess, message: child.Message, body: bytes) -> None:
-        """Take what a child says."""
+        """Take what a child says.
+
+        Raises:
+            LimitError: it may not say that; the child is killed.
+        """
+        self._limits[process.plan.name].hold(message, asyncio.get_running_loop().time())
         session = self._session
         if isinstance(message, child.Fragment):
             if session is not None:
@@ -365,10 +384,24 @@ class Recorder(ChildOwner):
             detail = "" if disk.hours_left is None else f"{disk.path} is full in {disk.hours_left:.1f} h at the present rate; make room"
             self._alarm(f"disk_short_{disk.disk}", "", on=short, detail=detail)
 
+    def _watch_media(self) -> None:
+        """Nothing may seem to be recorded that is not: media must come from every device, and must become durable."""
+        session = self._session
+        if session is None:
+            return
+        for track in session.stalled(mono_us()):
+            detail = "its child lives and hands nothing over"
+            self._alarm("source_lost", track.name, on=True, detail=detail)
+            self.children[track.device].kill("stalled", detail)
+        quiet_us = mono_us() - self._durable_us
+        stands_still = session.state == "open" and quiet_us > STANDS_STILL_US
+        self._alarm("storage_stalled", "", on=stands_still, detail=f"nothing became durable for {quiet_us / 1e6:.0f} s; the disk hangs")
+
     # what the disk says (from the committer's thread by way of the loop)
 
     def _on_commit(self, report: CommitReport) -> None:
         self._commits_us.append(report.duration_us)
+        self._durable_us = mono_us()
         for done in report.committed:
             self._view.written(done.track, done.len, done.dur_us)
         if self._open is not None and self._session is not None:

@@ -30,6 +30,10 @@ class WrappedKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     kid: str
     key: str
 
+    def __repr__(self) -> str:
+        """Without the key: what is printed ends in a log."""
+        return f"WrappedKey({self.track}, {self.part}, …)"
+
 
 @dataclass(frozen=True, slots=True)
 class RecipientKey:

@@ -64,7 +64,7 @@ class Part:
     number: int
     level: Level
     key_file: str | None = None
-    key: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)
     timescale: int = 0
     stop_us: int | None = None
     has_media: bool = False
@@ -145,7 +145,7 @@ class RunningSession:
     def take_init(self, message: child.Init, data: bytes) -> None:
         """Store a part's header. One that was never asked for is refused."""
         part = self.parts.get((message.track, message.part))
-        if part is None:
+        if part is None or part.ended:
             log.warning("header of an unknown part refused", track=message.track, part=message.part)
             return
         part.timescale = message.timescale
@@ -197,6 +197,24 @@ class RunningSession:
     def all_ended(self) -> bool:
         """Whether every part that was told to stop has ended."""
         return all(part.ended for part in self.parts.values() if part.stop_us is not None)
+
+    def cut_off(self) -> None:
+        """What has not been handed over by now is not waited for: the parts are ended, and who is late has a gap to the session's end."""
+        for part in self.parts.values():
+            if part.ended:
+                continue
+            part.ended = True
+            track, stop_us = self.tracks[part.track], part.stop_us
+            if stop_us is not None and track.part == part.number:
+                log.error("not everything was handed over in time", track=part.track)
+                self.journal(*track.late(stop_us))
+
+    def stalled(self, now_mono_us: int) -> list[Track]:
+        """The tracks whose device is there and gives no media although it is due; each is told once, for its device is started again."""
+        if self.state != "open":
+            return []
+        now_us = self.clock.t_us(now_mono_us)
+        return [track for track in self.tracks.values() if track.is_stalled(now_us)]
 
     def device_lost(self, device: str, cause: str, detail: str) -> list[str]:
         """A device is gone; its tracks have a gap from where their media ended. Returns the continuous tracks concerned."""

@@ -32,7 +32,7 @@ from recorder.ledger import Ledger
 from recorder.open_session import OpenSession
 from recorder.record import entries, layout
 from recorder.record.checkpoint import Receipt
-from recorder.record.entries import TrackTotal
+from recorder.record.entries import Level, TrackTotal
 from recorder.record.journal import Head, Times
 from recorder.recovery import Left, read_left, recovered, totals
 from recorder.room_disks import RoomDisks
@@ -69,6 +69,10 @@ class SessionStore:
         self._sealing: asyncio.Task[None] | None = None
         self._led: set[str] = set()
         """Names of the records that have a committer."""
+
+    def can_be_opened(self, level: Level) -> bool:
+        """Whether media of this level would have a reader: with recipients, one of them must be let in."""
+        return not self.recipients or any(level in recipient.levels for recipient in self.recipients)
 
     async def begin(
         self, request: control.Start, origin_mono_us: int, sources: list[entries.Source], on_commit: OnCommit, on_trouble: Trouble

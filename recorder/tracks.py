@@ -12,6 +12,13 @@ from recorder.record.entries import Entry, Gap, GapEnd
 SEAM_US = 150_000
 """How far two fragments may lie apart before that is a gap: three FLAC blocks, or four frames at 25 fps, plus the clock's re-basing."""
 
+ON_THE_WAY_US = 2_000_000
+"""Media may be so long on its way; a track that gave none for longer gave none at all."""
+STALLED_US = 4_000_000
+"""A device that gave media and gives none for so long is started again (its child's own rules are quicker where they see it)."""
+FIRST_MEDIA_US = 15_000_000
+"""A camera may have its next keyframe only so late."""
+
 
 @dataclass(slots=True)
 class Track:
@@ -79,12 +86,35 @@ class Track:
         self.total_us += end_us - start_us
         return entries
 
+    def is_stalled(self, now_us: int) -> bool:
+        """Whether media is due for so long that something is wrong, though nobody said so."""
+        if not self.continuous or not self.running or self.gap_from_us is not None:
+            return False
+        if self.awaiting_from_us is not None:
+            return now_us - self.awaiting_from_us > FIRST_MEDIA_US
+        return self.end_us is not None and now_us - self.end_us > STALLED_US
+
+    def late(self, stop_us: int) -> list[Entry]:
+        """The track was to stop at ``stop_us``, and not all of its media came in time: the rest is a gap."""
+        from_us = self._due_us(stop_us)
+        if not self.continuous or stop_us - from_us <= SEAM_US:
+            return []
+        detail = "its child did not hand everything over before the session was sealed"
+        return [Gap(track=self.name, cause="late", detail=detail, from_us=from_us), GapEnd(track=self.name, from_us=from_us, to_us=stop_us)]
+
     def paused(self, at_us: int) -> list[Entry]:
         """The session stops recording at ``at_us``: a gap that is open ends there, for from there on nothing is due."""
+        waited_from_us = self.awaiting_from_us
         self.running = False
         self.awaiting_from_us = None
         if self.gap_from_us is None:
-            return []
+            if not self.continuous or waited_from_us is None or at_us - waited_from_us <= ON_THE_WAY_US:
+                return []
+            detail = "the device gave nothing in all this time"
+            return [
+                Gap(track=self.name, cause="no_media", detail=detail, from_us=waited_from_us),
+                GapEnd(track=self.name, from_us=waited_from_us, to_us=at_us),
+            ]
         entry = GapEnd(track=self.name, from_us=self.gap_from_us, to_us=max(at_us, self.gap_from_us))
         self.gap_from_us = None
         return [entry]

@@ -40,6 +40,10 @@ class MediaKey(msgspec.Struct, frozen=True, kw_only=True):
     key: bytes
     kid: bytes
 
+    def __repr__(self) -> str:
+        """Without the key: what is printed ends in a log."""
+        return "MediaKey(…)"
+
 
 class StartPart(Message, frozen=True, kw_only=True, tag="start_part"):
     """Make fragments of what is captured from ``from_mono_us`` on.

@@ -40,9 +40,11 @@ class Room:
         primary: Path | None = None,
         mirror: Path | None = None,
         extra: str = "",
+        storage: str = "",
         recipients: bool = True,
         watch: bool = False,
         environment: Mapping[str, str] | None = None,
+        program: str = "agent.cli",
     ) -> None:
         self.base = base
         self.run_dir = base / "run"
@@ -50,15 +52,16 @@ class Room:
         self.primary = primary or base / "records"
         self.mirror = mirror
         self.keys = make(base / "keys", "lab")
+        self._program = program
         self._environment = dict(os.environ) | dict(environment or {})
         self.config = base / "room.toml"
-        self.config.write_text(self._toml(devices, extra, recipients=recipients, watch=watch), encoding="utf-8")
+        self.config.write_text(self._toml(devices, extra, storage, recipients=recipients, watch=watch), encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
         self.dropped: dict[str, int] = {}
 
     def start(self) -> None:
         """Start the recorder."""
-        command = [sys.executable, "-m", "agent.cli", "recorder", "run", "--config", str(self.config), "--run", str(self.run_dir)]
+        command = [sys.executable, "-m", self._program, "recorder", "run", "--config", str(self.config), "--run", str(self.run_dir)]
         with self.log.open("ab") as sink:
             self.process = subprocess.Popen(command, stdout=sink, stderr=sink, env=self._environment)
 
@@ -166,7 +169,7 @@ class Room:
         live = {channel.track for channel in status.channels if channel.live and channel.units}
         return bool(live) and (live >= set(tracks) if tracks else len(live) == len(status.channels))
 
-    def _toml(self, devices: str, extra: str, *, recipients: bool, watch: bool) -> str:
+    def _toml(self, devices: str, extra: str, storage: str, *, recipients: bool, watch: bool) -> str:
         mirror = f'mirror = "{self.mirror}"' if self.mirror else ""
         recipient = f'[[recipient]]\nname = "court"\ncertificate = "{self.keys.court}"' if recipients else ""
         return f"""
@@ -178,6 +181,7 @@ court = "Lab court"
 primary = "{self.primary}"
 {mirror}
 ballast_mib = 1
+{storage}
 [signing]
 kind = "file"
 key = "{self.keys.device_key}"

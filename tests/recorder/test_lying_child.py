@@ -1,0 +1,67 @@
+"""A child that was taken over can spoil its own tracks, and nothing else; and what it did not give is told."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from recorder.contract import control
+from recorder.record import entries
+from recorder.seal import read_journal
+from tests.lab import readback
+from tests.lab.room import Room, room
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+
+
+@contextmanager
+def lying(base: Path, what: str, storage: str = "") -> Iterator[tuple[Room, Path]]:
+    """A session that records beside a lying camera."""
+    with room(base, program="tests.lab.lying_child", environment={"LIE": what}, storage=storage) as it:
+        it.wait(lambda status: {c.track for c in status.channels if c.live} >= {"judge", "witness", "room-mix"}, "the microphones")
+        yield it, it.begin()
+
+
+def microphones(status: control.Status, seconds: float) -> bool:
+    return all(c.written_us > seconds * 1_000_000 for c in status.channels if c.track in {"judge", "witness", "room-mix"})
+
+
+def gaps(record: Path, track: str) -> list[entries.Gap]:
+    return [entry for _, entry in read_journal(record) if isinstance(entry, entries.Gap) and entry.track == track]
+
+
+@pytest.mark.parametrize("what", ["others_end", "others_media", "others_open", "path", "flood", "memory"])
+def test_a_child_that_lies_is_killed_and_every_other_track_is_whole(tmp_path: Path, what: str) -> None:
+    extra = "memory_mib = 64\n" if what == "memory" else ""
+    with lying(tmp_path, what, storage=extra) as (it, record):
+        it.wait(lambda status: microphones(status, 4), "four seconds of the microphones")
+        it.stop()
+        done = it.verify(record)
+        assert done.returncode == 0, done.stdout
+        for track in ("judge", "witness", "room-mix"):
+            assert not gaps(record, track)
+            sounds = readback.sounds(record, track, it.keys.court_key, it.keys.court)
+            assert sum(len(sound.samples) / sound.rate_hz for sound in sounds) > 3.5
+        assert gaps(record, "cam"), "what it did not give is told"
+        if what != "memory":
+            assert "not its own" in it.log.read_text() or "says more than" in it.log.read_text()
+    assert not list(tmp_path.rglob("*PWNED*"))
+
+
+def test_a_child_that_lives_and_gives_nothing_is_told_and_the_record_names_the_whole_time(tmp_path: Path) -> None:
+    with lying(tmp_path, "silent") as (it, record):
+        it.wait(lambda status: microphones(status, 4), "four seconds of the microphones")
+        it.stop()
+        assert it.verify(record).returncode == 0
+    told = gaps(record, "cam")
+    assert [gap.cause for gap in told] == ["no_media"]
+    assert told[0].from_us < 500_000
+
+
+def test_media_that_comes_too_late_does_not_break_the_seal(tmp_path: Path) -> None:
+    with lying(tmp_path, "late") as (it, record):
+        it.wait(lambda status: microphones(status, 3), "three seconds of the microphones")
+        it.stop()
+        done = it.verify(record)
+    assert done.returncode == 0, done.stdout
