@@ -22,11 +22,13 @@ class Problem:
     remedy: str = ""
 
     def text(self, path: Path) -> str:
-        """``file:line: where: what`` and, on a line of its own, the remedy."""
+        """``file:line: where: what`` and, on a line of its own, the remedy; nothing in it moves a terminal's cursor."""
         place = f"{path}:{self.line}" if self.line else str(path)
         where = f"{self.where}: " if self.where else ""
         remedy = f"\n    {self.remedy}" if self.remedy else ""
-        return f"{place}: {where}{self.what}{remedy}"
+        return "".join(
+            one if one.isprintable() or one == "\n" else "\N{REPLACEMENT CHARACTER}" for one in f"{place}: {where}{self.what}{remedy}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

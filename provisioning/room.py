@@ -4,12 +4,29 @@ Every device has an ``id`` that names its tracks. Secrets never stand in the fil
 """
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from recorder.record.layout import ID_PATTERN
 
 Id = Annotated[str, Field(pattern=f"^{ID_PATTERN}$")]
+
+
+def _address(url: str) -> str:
+    """Refuse what only looks like an address. The reason never quotes it: a password may stand in it."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"is no address: {'the port is wrong' if 'port' in str(error).lower() else 'the host is wrong'}") from None
+    if not host:
+        raise ValueError("is no address: it names no host")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_address)]
+RtspUrl = Annotated[str, Field(pattern=r"^rtsps?://"), AfterValidator(_address)]
 
 OWN_TRACKS = {"room-mix": "the room mix", "room-out": "the loudspeakers"}
 OWN_CHILDREN = OWN_TRACKS | {"ingest": "participants' media", "rungs": "small pictures for viewers", "watch": "sound and picture's proof"}
@@ -26,7 +43,7 @@ class Room(Stanza):
     """``[room]``: which courtroom this is."""
 
     id: Id
-    court: str
+    court: str = Field(pattern=r"\S")
     name: str = ""
     timezone: str = "Asia/Almaty"
 
@@ -83,7 +100,7 @@ class RecipientCertificate(Stanza):
 class Timestamp(Stanza):
     """``[timestamp]``: an RFC 3161 authority asked at the seal. Its silence delays nothing: the record seals without."""
 
-    url: str
+    url: Url
     roots: str
     timeout_s: float = Field(default=10, gt=0, le=120)
 
@@ -131,8 +148,8 @@ class RtspCamera(CameraDevice):
     """A network camera over TCP. ``sub_url`` is its low stream for viewers; ``audio`` records its sound as ``<id>-sound``."""
 
     driver: Literal["rtsp"]
-    url: str = Field(pattern=r"^rtsps?://")
-    sub_url: str | None = Field(default=None, pattern=r"^rtsps?://")
+    url: RtspUrl
+    sub_url: RtspUrl | None = None
     user: str = ""
     password_file: str = ""
     audio: bool = False
@@ -187,7 +204,7 @@ class RtspMicrophone(MicrophoneDevice):
     """Sound of an RTSP stream, recorded as delivered where MP4 holds the codec, else as FLAC."""
 
     driver: Literal["rtsp"]
-    url: str = Field(pattern=r"^rtsps?://")
+    url: RtspUrl
     user: str = ""
     password_file: str = ""
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import difflib
 import os
+import re
 import zoneinfo
 from collections import Counter
 from collections.abc import Iterator
@@ -24,9 +25,12 @@ from provisioning.room import (
     V4l2Camera,
 )
 from provisioning.toml_places import Place
+from recorder.record.levels import LEVELS
 
 FULL_HD_PIXELS_PER_S = 1920 * 1080 * 25
 """One raw 1080p25 camera: 0.34 of a core by libx264 superfast, 0.54 with both rungs for viewers; two cores carry one beside the rest."""
+_SECRET_NAME = re.compile(r"[a-z_-]*(pass|pwd|psw|secret|token|auth|apikey|api_key)[a-z_-]*=", re.IGNORECASE)
+"""A name in an address's query whose value is likely a secret, as ``password`` in ``?user=admin&password=…``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,37 @@ def _storage(config: RoomConfig) -> Iterator[Finding]:
         )
 
 
+def mirror_mistakes(config: RoomConfig) -> Iterator[Finding]:
+    """Whether the mirror is the primary directory, lies in it, or holds it, also by links and bind mounts: then there is no second copy."""
+    if config.storage.mirror is None:
+        return
+    primary, mirror = Path(config.storage.primary), Path(config.storage.mirror)
+    what = None
+    if _identity(primary) & _identity(mirror):
+        what = "is the same directory as primary"
+    elif _identity(primary) & _above(mirror):
+        what = "lies inside primary"
+    elif _identity(mirror) & _above(primary):
+        what = "holds primary"
+    if what:
+        remedy = "name a directory of its own, on a second disk; or leave mirror out"
+        yield Finding(place=("storage", "mirror"), what=f"{what}, so that it is no second copy", remedy=remedy)
+
+
+def _identity(path: Path) -> set[object]:
+    """What tells a directory from others: its path without links and, where it exists, its place on its disk."""
+    real = os.path.realpath(path)
+    try:
+        stat = os.stat(real)  # noqa: PTH116 - of the resolved path
+    except OSError:
+        return {real}
+    return {real, (stat.st_dev, stat.st_ino)}
+
+
+def _above(path: Path) -> set[object]:
+    return {one for parent in Path(os.path.realpath(path)).parents for one in _identity(parent)}
+
+
 def _key_files(config: RoomConfig) -> Iterator[Finding]:
     private: list[tuple[Place, str]] = []
     if isinstance(config.signing, FileKey):
@@ -133,8 +168,18 @@ def _recipients(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:
             remedy="add a [[recipient]] with the certificate of the court or its archive",
             severity="warning",
         )
+        return
     for index, recipient in enumerate(config.recipient):
         yield from check_recipient(("recipient", index), recipient, now)
+    admitted = {level for recipient in config.recipient for level in recipient.levels}
+    for level in LEVELS:
+        if level not in admitted:
+            yield Finding(
+                place=("recipient",),
+                what=f"nobody may open level '{level}': a session of this level cannot be recorded, nor one be set to it",
+                remedy=f'add "{level}" to the levels of a recipient; one without levels may open all',
+                severity="error" if level == "open" else "warning",
+            )
 
 
 def _other_files(config: RoomConfig) -> Iterator[Finding]:
@@ -164,8 +209,8 @@ def _cameras(config: RoomConfig, machine: Machine) -> Iterator[Finding]:
         place: Place = ("camera", index)
         if isinstance(camera, RtspCamera):
             yield from _network(place, camera.url, camera.user, camera.password_file)
-            if camera.sub_url and urlsplit(camera.sub_url).password is not None:
-                yield _secret_in_url((*place, "sub_url"))
+            if camera.sub_url:
+                yield from _secret_in_url((*place, "sub_url"), camera.sub_url)
             continue
         if isinstance(camera, PatternCamera) or camera.format != "h264":
             raw.append((index, camera.width * camera.height * camera.fps))
@@ -194,16 +239,23 @@ def _v4l2(place: Place, path: str) -> Iterator[Finding]:
 
 
 def _network(place: Place, url: str, user: str, password_file: str) -> Iterator[Finding]:
-    if urlsplit(url).password is not None:
-        yield _secret_in_url((*place, "url"))
+    yield from _secret_in_url((*place, "url"), url)
     if bool(user) != bool(password_file):
         missing, there = ("password_file", "user") if user else ("user", "password_file")
         yield Finding(place=(*place, there), what=f"'{there}' stands without '{missing}'", remedy=f"add {missing}")
 
 
-def _secret_in_url(place: Place) -> Finding:
-    what = "a password stands in the address, where every reader of this file and of the log sees it"
-    return Finding(place=place, what=what, remedy="take it out, and name user and password_file")
+def _secret_in_url(place: Place, url: str) -> Iterator[Finding]:
+    parts = urlsplit(url)
+    where = "every reader of this file sees it"
+    remedy = "take it out, and name user and password_file"
+    if parts.password is not None:
+        what = "a password stands in the address, where every reader of this file and of the log sees it"
+        yield Finding(place=place, what=what, remedy=remedy)
+    named = _SECRET_NAME.search(parts.query) or _SECRET_NAME.search(parts.path)
+    if named:
+        what = f"what looks like a secret ('{named[0].strip('=')}') stands in the address's path or query, where {where}"
+        yield Finding(place=place, what=what, remedy=f"{remedy}, if the device takes them", severity="warning")
 
 
 def _microphones(config: RoomConfig) -> Iterator[Finding]:

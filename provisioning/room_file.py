@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from provisioning.problems import Problem, located
+from provisioning.problems import Finding, Problem, located
 from provisioning.room import RoomConfig
-from provisioning.room_checks import Machine, check_config
-from provisioning.room_schema import explain, name_mistakes
+from provisioning.room_checks import Machine, check_config, mirror_mistakes
+from provisioning.room_schema import control_characters, explain, name_mistakes
 from provisioning.toml_places import Place, lines
 
 _PATHS: tuple[tuple[str, ...], ...] = (
@@ -27,6 +27,8 @@ _PATHS: tuple[tuple[str, ...], ...] = (
 )  # fmt: skip
 """Values that are paths whatever the kind of their table; a relative one counts from the file's own directory."""
 _SIGNING_PATHS = {"file": ("key", "chain"), "pkcs11": ("chain",)}
+_DEEP = 32
+_MOST_SHOWN = 100
 _AT_LINE = re.compile(r"\s*\(at line (\d+), column (\d+)\)")
 
 
@@ -110,30 +112,53 @@ def _read(path: Path) -> _Document:
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     try:
         document.data = tomllib.loads(text)
+        document.lines = lines(text)
+        findings = _mistakes(document)
     except tomllib.TOMLDecodeError as error:
         document.problems.append(_syntax(str(error), text))
-        return document
-    document.lines = lines(text)
+    except RecursionError:
+        what, remedy = "tables or lists are nested too deeply", "nothing in this file is nested more than three levels deep"
+        document.problems.append(Problem(severity="error", line=_deepest_line(text), where="", what=what, remedy=remedy))
+        document.data = {}
+    else:
+        document.problems += sorted(
+            (located(finding, document.data, document.lines) for finding in findings), key=lambda problem: problem.line or 0
+        )
+    return document
+
+
+def _mistakes(document: _Document) -> list[Finding]:
+    """All that is wrong with the form of a document that is TOML; where nothing is, its ``config`` is set."""
     names = name_mistakes(document.data)
-    findings = list(names)
+    unseen = control_characters(document.data)
+    findings = names + unseen
     try:
-        document.config = RoomConfig.model_validate(_absolute(document.data, path.resolve().parent))
+        config = RoomConfig.model_validate(_absolute(document.data, document.path.resolve().parent))
     except ValidationError as error:
         # The schema stops at the first clash of names, and says it of the whole file: name_mistakes has them all, each with its place.
-        findings += [explain(e, document.data) for e in error.errors(include_url=False) if not (names and e["loc"] == ())]
-    if findings:
-        document.config = None
-    document.problems += sorted(
-        (located(finding, document.data, document.lines) for finding in findings), key=lambda problem: problem.line or 0
-    )
-    return document
+        told = [explain(e, document.data) for e in error.errors(include_url=False) if not (names and e["loc"] == ())]
+        return findings + [finding for finding in told if finding.place not in {one.place for one in unseen}]
+    if not findings:
+        findings = list(mirror_mistakes(config))
+        document.config = None if findings else config
+    return findings
+
+
+def _deepest_line(text: str) -> int:
+    """About the line whose brackets or dots nest too deeply, for a document that cannot be read at all."""
+    depth = 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        depth += line.count("[") + line.count("{") - line.count("]") - line.count("}")
+        if max(depth, line.count("[") + line.count("{"), line.count(".")) > _DEEP:
+            return number
+    return 1
 
 
 def _syntax(message: str, text: str) -> Problem:
     match = _AT_LINE.search(message)
     line = int(match[1]) if match else len(text.splitlines()) or 1
     said = _AT_LINE.sub("", message).replace(" (at end of document)", " at the end of the file")
-    stands = text.splitlines()[line - 1].strip() if line <= len(text.splitlines()) else ""
+    stands = text.splitlines()[line - 1].strip()[:_MOST_SHOWN] if line <= len(text.splitlines()) else ""
     remedy = f"the line reads: {stands}" if stands else ""
     if "Invalid value" in said:
         remedy = f'text stands in quotes, as in id = "judge"; yes and no are true and false; {remedy}'

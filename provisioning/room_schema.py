@@ -1,7 +1,9 @@
 """Puts the schema's complaints about ``room.toml`` into a technician's words, and finds every clash of names. Pure."""
 
 import difflib
+import re
 import types
+import unicodedata
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -33,6 +35,9 @@ _EXAMPLES = {
     "storage": "[storage]",
     "signing": "[signing]; `courtroom keys make` makes a first key and prints the lines",
 }
+_URLS = frozenset({"url", "sub_url"})
+_UNSEEN = frozenset({"Cc", "Zl", "Zp"})
+"""Unicode's categories of control and line separating characters."""
 _BOUNDS = {"greater_than_equal": "at least {ge}", "greater_than": "more than {gt}", "less_than_equal": "at most {le}",
            "less_than": "less than {lt}", "multiple_of": "a multiple of {multiple_of}"}  # fmt: skip
 _KINDS = {
@@ -74,7 +79,7 @@ def explain(error: ErrorDetails, data: dict[str, Any]) -> Finding:
         hint = f"is '{alike[0]}' meant to be it? " if alike else ""
         return Finding(place=(*place, tag), what=f"'{tag}' is missing", remedy=f"{hint}one of: {', '.join(_tags(place))}")
     if kind == "string_pattern_mismatch":
-        return Finding(place=place, what=f"is {_shown(value)}", remedy=_pattern_remedy(key))
+        return Finding(place=place, what=f"is {_shown(_public(key, value))}", remedy=_pattern_remedy(key))
     if kind in _BOUNDS:
         return Finding(place=place, what=f"is {_shown(value)}; it must be {_BOUNDS[kind].format(**context)}")
     if kind == "too_short":
@@ -82,7 +87,26 @@ def explain(error: ErrorDetails, data: dict[str, Any]) -> Finding:
     if kind in _KINDS:
         expected, remedy = _KINDS[kind]
         return Finding(place=place, what=f"is {_shown(value)}; it must be {expected}", remedy=remedy)
-    return Finding(place=place, what=error["msg"].removeprefix("Value error, "))
+    remedy = f"for example: {_EXAMPLES[key]}" if key in _URLS and key in _EXAMPLES else ""
+    return Finding(place=place, what=error["msg"].removeprefix("Value error, "), remedy=remedy)
+
+
+def control_characters(data: dict[str, Any]) -> list[Finding]:
+    """Every text with line ends, escape sequences or the like in it: it would stand in a signed record, in paths and on terminals."""
+    found: list[Finding] = []
+    waiting: list[tuple[Place, Any]] = [((), data)]
+    while waiting:  # no recursion: tables may be nested deeply
+        place, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [((*place, str(key)), part) for key, part in value.items()]
+        elif isinstance(value, list):
+            waiting += [((*place, index), part) for index, part in enumerate(value)]
+        elif isinstance(value, str):
+            at = next((at for at, one in enumerate(value) if unicodedata.category(one) in _UNSEEN), None)
+            if at is not None:
+                what = f"has a character that cannot be seen (U+{ord(value[at]):04X}) at position {at + 1}"
+                found.append(Finding(place=place, what=what, remedy="write it anew, in one line"))
+    return found
 
 
 def name_mistakes(data: dict[str, Any]) -> list[Finding]:
@@ -186,9 +210,18 @@ def _tables_of(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - a ty
 
 
 def _pattern_remedy(key: str) -> str:
-    if key in {"url", "sub_url"}:
+    if key == "court":
+        return f"it must be told whose hearings these are, for example: {_EXAMPLES['court']}"
+    if key in _URLS:
         return "it must begin with rtsp:// or rtsps://"
     return "at most 48 of a-z, 0-9, dot and dash; the first and last a letter or digit"
+
+
+def _public(key: str, value: object) -> object:
+    """A value as it may be told: an address without what stands before its host, and without its query."""
+    if key not in _URLS or not isinstance(value, str):
+        return value
+    return re.sub(r"//[^/]*@", "//…@", value.partition("?")[0])
 
 
 def _shown(value: object) -> str:

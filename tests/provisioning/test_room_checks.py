@@ -189,6 +189,43 @@ def test_no_recipient_is_a_warning_that_anyone_can_read_the_record(room: Path) -
     the_one(report, "warning", "", "readable by anyone.*'clear'")
 
 
+@pytest.mark.parametrize(
+    ("levels", "told"),
+    [
+        ('["open", "closed", "secret"]', [("warning", "identity")]),
+        ('["open"]', [("warning", "closed"), ("warning", "secret"), ("warning", "identity")]),
+        ('["closed", "secret", "identity"]', [("error", "open")]),
+    ],
+)
+def test_a_level_that_nobody_may_open_is_told(room: Path, levels: str, told: list[tuple[str, str]]) -> None:
+    edit(room, 'name = "court"', f'name = "court"\nlevels = {levels}')
+    report = judge(room)
+    assert [p.where for p in report.problems] == ["recipient"] * len(told)
+    for problem, (severity, level) in zip(report.problems, told, strict=True):
+        assert problem.severity == severity
+        assert f"'{level}'" in problem.what
+        assert "cannot be recorded" in problem.what
+
+
+def test_recipients_who_may_open_all_levels_together_are_enough(room: Path) -> None:
+    edit(room, 'name = "court"', 'name = "court"\nlevels = ["open", "closed"]')
+    room.write_text(room.read_text() + '[[recipient]]\nname = "archive"\ncertificate = "keys/court.pem"\nlevels = ["secret", "identity"]\n')
+    assert judge(room).problems == []
+
+
+@pytest.mark.parametrize("query", ["?user=admin&password=s3cret", "?channel=1&token=s3cret", "/user=admin_password=s3cret_channel=1.sdp"])
+def test_a_secret_in_an_addresss_query_or_path_is_a_warning(room: Path, query: str) -> None:
+    edit(room, 'url = "rtsp://192.0.2.10/1"', f'url = "rtsp://192.0.2.10/1{query}"\nsub_url = "rtsp://192.0.2.10/2{query}"')
+    report = judge(room)
+    assert [(p.severity, p.where) for p in report.problems] == [("warning", f"camera[1] 'bench'.{key}") for key in ("url", "sub_url")]
+    assert not any("s3cret" in p.text(room) for p in report.problems)
+
+
+def test_a_query_without_secrets_is_none(room: Path) -> None:
+    edit(room, 'url = "rtsp://192.0.2.10/1"', 'url = "rtsp://192.0.2.10/cam/realmonitor?channel=1&subtype=0"')
+    assert judge(room).problems == []
+
+
 def test_a_mirror_on_the_same_disk_is_a_warning(room: Path) -> None:
     (room.parent / "mirror").mkdir()
     edit(room, 'primary = "records"\n', 'primary = "records"\nmirror = "mirror"\n')

@@ -43,6 +43,8 @@ channels = [
 ]
 """
 
+GOOD_URL = 'url = "rtsp://192.0.2.10/1"\n'
+
 Write = Callable[[str], Path]
 
 
@@ -181,6 +183,89 @@ def test_what_is_no_toml_is_told_with_its_line(write: Write, text: str, line: in
     problem = only(write(text))
     assert problem.line == line
     assert re.search(says, problem.remedy)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("a = 1\nb = " + "[" * 5_000, 2), ("a = 1\nb = " + "[" * 5_000 + "]" * 5_000, 2), ("a = 1\nb = " + "{b=" * 5_000, 2),
+     ("a = 1\n\nb" + ".b" * 5_000 + " = 1", 3), ("b = " + "[\n" * 5_000, 33)],
+)  # fmt: skip
+def test_what_is_nested_too_deeply_is_told_with_its_line(write: Write, text: str, line: int) -> None:
+    problem = only(write(text))
+    assert "nested too deeply" in problem.what
+    assert problem.line == line
+    assert problem.remedy
+
+
+@pytest.mark.parametrize("key", ["url", "sub_url"])
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [("rtsp://u:s3cret@[bad/x", "host is wrong"), ("rtsp://u:s3cret@h:99999/x", "port is wrong"), ("rtsp://u:s3cret@h:x/", "port is wrong"),
+     ("rtsp:///s3cret", "names no host"), ("http://u:s3cret@h/?password=s3cret", "must begin with rtsp://")],
+)  # fmt: skip
+def test_what_only_looks_like_an_address_is_told_with_its_place_and_without_its_secret(
+    write: Write, key: str, address: str, says: str
+) -> None:
+    text = GOOD.replace('url = "rtsp://192.0.2.10/1"', f'{"" if key == "url" else GOOD_URL}{key} = "{address}"')
+    problem = only(write(text))
+    assert problem.where == f"camera[1] 'bench'.{key}"
+    assert says in f"{problem.what} {problem.remedy}"
+    assert problem.remedy or key == "sub_url"
+    assert "s3cret" not in problem.text(Path("room.toml"))
+
+
+def test_a_wrong_address_of_a_microphone_or_a_timestamp_authority_is_told_too(write: Write) -> None:
+    microphone = '[[microphone]]\nid = "net"\ndriver = "rtsp"\nurl = "rtsp://[x"\nchannels = [{ id = "net-1", number = 1 }]\n'
+    authority = '[timestamp]\nurl = "http://[x"\nroots = "r.pem"\n'
+    assert [p.where for p in mistakes(write(GOOD + microphone + authority))] == ["microphone[2] 'net'.url", "timestamp.url"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("Almaty city court", r"Almaty\u0000court", "room.court"),
+        ("Almaty city court", r"Almaty\ncourt", "room.court"),
+        ('id = "bench"', r'id = "bench"' + "\n" + r'label = "\u001b[2J"', "camera[1] 'bench'.label"),
+        ('id = "judge"', r'id = "judge", label = "a\u2028b"', "microphone[1] 'table'.channels[1] 'judge'.label"),
+        ('"records"', r'"rec\u0000ords"', "storage.primary"),
+        ('id = "table"', r'id = "ta\tble"', "microphone[1] 'ta\tble'.id"),
+    ],
+)
+def test_a_character_that_cannot_be_seen_is_a_mistake_and_reaches_no_terminal(write: Write, old: str, new: str, where: str) -> None:
+    problem = only(write(GOOD.replace(old, new)))
+    assert problem.where == where
+    assert "U+" in problem.what
+    assert problem.text(Path("room.toml")).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("court", ["", "  "])
+def test_a_court_without_a_name_is_a_mistake(write: Write, court: str) -> None:
+    problem = only(write(GOOD.replace("Almaty city court", court)))
+    assert problem.where == "room.court"
+    assert "Almaty city court" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("mirror", "says"),
+    [("records", "same directory"), ("records/../records/", "same directory"), ("link", "same directory"), ("records/mirror", "inside"),
+     ("link/deep/mirror", "inside"), (".", "holds primary"), ("..", "holds primary")],
+)  # fmt: skip
+@pytest.mark.parametrize("made", [True, False])
+def test_a_mirror_in_or_around_the_primary_directory_is_refused(
+    write: Write, tmp_path: Path, mirror: str, says: str, *, made: bool
+) -> None:
+    (tmp_path / "link").symlink_to("records")
+    if made:
+        (tmp_path / "records").mkdir()
+    problem = only(write(GOOD.replace('primary = "records"', f'primary = "records"\nmirror = "{mirror}"')))
+    assert problem.where == "storage.mirror"
+    assert says in problem.what
+    assert problem.remedy
+
+
+@pytest.mark.parametrize("mirror", ["records2", "other/records", "/elsewhere"])
+def test_a_mirror_beside_the_primary_directory_is_taken(write: Write, mirror: str) -> None:
+    load(write(GOOD.replace('primary = "records"', f'primary = "records"\nmirror = "{mirror}"')))
 
 
 def test_a_file_in_another_encoding_is_told_so(tmp_path: Path) -> None:
