@@ -18,7 +18,7 @@ from recorder.children.local_socket import accept, listen, receive
 from recorder.children.packet_track import PacketTrack, can_begin
 from recorder.children.part import Schedule
 from recorder.children.sandbox import drop_powers
-from recorder.children.socket_loop import SocketLoop, now_us
+from recorder.children.socket_loop import SocketLoop, now_us, serve
 from recorder.contract import child, ingest
 from recorder.contract.framing import FrameError, FrameReader, pack
 
@@ -61,20 +61,27 @@ class _Remote:
 class Ingest:
     """The child's state; driven by its loop."""
 
-    def __init__(self) -> None:
-        self.loop = SocketLoop(self._on_message, self._on_tick)
+    def __init__(self, loop: SocketLoop, configure: child.Configure) -> None:
+        device = configure.device
+        self._loop = loop
         self._muted = False
         self._peers: dict[int, _Peer] = {}
         self._remotes: dict[str, _Remote] = {}
         self._next_peer = 0
         self._refusals = Bucket(_REFUSALS_PER_S, _REFUSALS_PER_S * 4, now_us())
         self._stats_us = 0
-        self._configured = False
+        self._fragment_us, self._segment_us = configure.fragment_us, configure.segment_s * 1_000_000
+        self._gate = Gate(device["max_tracks"], device["track_bytes_per_s"])
+        self._uid = pwd.getpwnam(device["user"]).pw_uid if device.get("user") else os.getuid()
+        path = Path(configure.run_dir) / "ingest.sock"
+        self._listener = listen(path, 0o666, MAX_PEERS)
+        detail = drop_powers(MEMORY_BYTES, _FILES)
+        loop.watch(self._listener, self._accept)
+        loop.send(child.Opened(driver="ingest", address=str(path), serial="", tracks={}, detail=detail, continuous=False))
 
-    def _on_message(self, message: child.Message) -> None:
+    def obey(self, message: child.ToChild) -> None:
+        """Take a message of the core."""
         match message:
-            case child.Configure():
-                self._configure(message)
             case child.StartPart():
                 self._start_part(message)
             case child.StopPart():
@@ -89,23 +96,11 @@ class Ingest:
             case _:
                 pass  # the pre-roll is the room's own devices' matter
 
-    def _configure(self, message: child.Configure) -> None:
-        device = message.device
-        self._fragment_us, self._segment_us = message.fragment_us, message.segment_s * 1_000_000
-        self._gate = Gate(device["max_tracks"], device["track_bytes_per_s"])
-        self._uid = pwd.getpwnam(device["user"]).pw_uid if device.get("user") else os.getuid()
-        path = Path(message.run_dir) / "ingest.sock"
-        self._listener = listen(path, 0o666, MAX_PEERS)
-        self._configured = True
-        detail = drop_powers(MEMORY_BYTES, _FILES)
-        self.loop.watch(self._listener, self._accept)
-        self.loop.send(child.Opened(driver="ingest", address=str(path), serial="", tracks={}, detail=detail, continuous=False))
-
     def _start_part(self, message: child.StartPart) -> None:
         for name, part in message.tracks.items():
             remote = self._remotes.get(name)
             if remote is None:
-                self.loop.send(child.PartEnded(track=name, part=part, end_us=None))
+                self._loop.send(child.PartEnded(track=name, part=part, end_us=None))
                 continue
             remote.schedule.start(message)
             if remote.kind == "video":
@@ -117,20 +112,19 @@ class Ingest:
             for remote in self._remotes.values():
                 running = remote.schedule.running
                 if running is not None and running.stop_us is None:
-                    self.loop.send_all(remote.recorded.wipe())
+                    self._loop.send_all(remote.recorded.wipe())
                     remote.schedule.ended()
                 self._finish(remote, None)
-        self.loop.send(child.Muted(on=on, at_mono_us=now_us()))
+        self._loop.send(child.Muted(on=on, at_mono_us=now_us()))
 
-    def _on_tick(self) -> None:
-        if not self._configured:
-            return
+    def tick(self) -> None:
+        """Do what is due."""
         now = now_us()
         for remote in self._remotes.values():
             if remote.schedule.stopped_by(now - LATE_US):
                 self._finish(remote, None)
             self._name_abandoned(remote, now - LATE_US)
-            self.loop.send_all(remote.recorded.tick(now))
+            self._loop.send_all(remote.recorded.tick(now))
             if remote.kind == "video" and remote.schedule.wanted and now - remote.keyframe_asked_us > KEYFRAME_EVERY_US:
                 self._ask_keyframe(remote)
         if now - self._stats_us > STATS_EVERY_US:
@@ -139,7 +133,7 @@ class Ingest:
                 child.TrackStats(track=name, units=remote.units, dropped=0, last_mono_us=remote.last_us, bytes=remote.bytes)
                 for name, remote in self._remotes.items()
             ]
-            self.loop.send(child.Stats(tracks=stats))
+            self._loop.send(child.Stats(tracks=stats))
 
     def _accept(self) -> None:
         accepted = accept(self._listener)
@@ -150,7 +144,7 @@ class Ingest:
         peer = _Peer(self._next_peer, sock)
         self._peers[peer.number] = peer
         self._gate.connected(peer.number, now_us())
-        self.loop.watch(sock, lambda: self._readable(peer))
+        self._loop.watch(sock, lambda: self._readable(peer))
         if uid != self._uid:
             self._refuse(peer, RefusedError("user", f"user {uid} may not connect"))
         elif len(self._peers) > MAX_PEERS:
@@ -182,7 +176,7 @@ class Ingest:
                     name, label=message.label, channels=_OPUS_CHANNELS, fragment_us=self._fragment_us, segment_us=self._segment_us
                 )
                 self._remotes[name] = _Remote(peer, message.track, message.kind, recorded)
-                self.loop.send(child.TrackOpened(track=name, kind=message.kind, label=message.label))
+                self._loop.send(child.TrackOpened(track=name, kind=message.kind, label=message.label))
             case ingest.MediaPacket():
                 self._media(self._remotes[self._gate.media(peer.number, message, len(body), now)], message, body)
             case ingest.TrackStop():
@@ -190,7 +184,7 @@ class Ingest:
                 self._close(name, message.cause, message.detail)
             case ingest.Quality():
                 name = self._gate.quality(peer.number, message, now)
-                self.loop.send(child.QualityEvent(track=name, name=message.name, data=message.data))
+                self._loop.send(child.QualityEvent(track=name, name=message.name, data=message.data))
             case _:
                 raise RefusedError("verb", type(message).__name__)
 
@@ -210,7 +204,7 @@ class Ingest:
                 out = remote.recorded.add_sound(body, message.mono_us)
         except ValueError as error:
             raise RefusedError("packet", str(error)) from error
-        self.loop.send_all(out)
+        self._loop.send_all(out)
 
     def _turn(self, remote: _Remote, mono_us: int, *, can_begin: bool) -> None:
         """End the part that ends before a packet, and begin the one that begins with it.
@@ -227,18 +221,18 @@ class Ingest:
 
     def _name_abandoned(self, remote: _Remote, mono_us: int) -> None:
         while (gone := remote.schedule.abandoned(mono_us)) is not None:
-            self.loop.send(child.PartEnded(track=remote.recorded.track, part=gone.number, end_us=None))
+            self._loop.send(child.PartEnded(track=remote.recorded.track, part=gone.number, end_us=None))
 
     def _refuse(self, peer: _Peer, refused: RefusedError) -> None:
         if self._refusals.take(1, now_us()):
-            self.loop.send(child.Refused(what=refused.what, detail=refused.detail))
+            self._loop.send(child.Refused(what=refused.what, detail=refused.detail))
         self._say(peer, ingest.Refusal(what=refused.what, detail=refused.detail))
         self._drop(peer, "refused", f"{refused.what}: {refused.detail}"[:200])
 
     def _drop(self, peer: _Peer, cause: str, detail: str) -> None:
         for name in self._gate.disconnected(peer.number):
             self._close(name, cause, detail)
-        self.loop.unwatch(peer.sock)
+        self._loop.unwatch(peer.sock)
         peer.sock.close()
         del self._peers[peer.number]
 
@@ -247,7 +241,7 @@ class Ingest:
         self._finish(remote, None)
         remote.schedule.stop(0)
         self._name_abandoned(remote, 0)
-        self.loop.send(child.TrackClosed(track=name, cause=cause, detail=detail))
+        self._loop.send(child.TrackClosed(track=name, cause=cause, detail=detail))
 
     def _finish(self, remote: _Remote, next_us: int | None) -> None:
         """End the running part where it was to end, at the latest with what is captured at ``next_us``."""
@@ -255,7 +249,7 @@ class Ingest:
         if running is None:
             return
         ends_us = [at_us for at_us in (running.stop_us, next_us) if at_us is not None]
-        self.loop.send_all(remote.recorded.stop(min(ends_us, default=None)))
+        self._loop.send_all(remote.recorded.stop(min(ends_us, default=None)))
         remote.schedule.ended()
 
     def _ask_keyframe(self, remote: _Remote) -> None:
@@ -269,10 +263,5 @@ class Ingest:
             return  # a peer that does not read, or has gone, misses what is for its own good
 
 
-def main() -> None:
-    """Run until the core closes the link."""
-    Ingest().loop.run()
-
-
 if __name__ == "__main__":
-    main()
+    serve(Ingest)

@@ -17,7 +17,7 @@ from recorder.children.local_socket import receive
 from recorder.children.meter import Meter
 from recorder.children.mixing import BLOCK_US, RATE_HZ, Limiter, Mixer
 from recorder.children.opus_track import LOOKAHEAD, OpusEncoder, OpusTrack
-from recorder.children.socket_loop import SocketLoop, now_us
+from recorder.children.socket_loop import SocketLoop, now_us, serve
 from recorder.contract import bus, child
 from recorder.contract.framing import FrameError, FrameReader
 
@@ -42,10 +42,14 @@ class _Channel:
 class MixerChild:
     """The child's state; driven by its loop."""
 
-    def __init__(self) -> None:
-        self.loop = SocketLoop(self._on_message, self._on_tick)
-        self._track: OpusTrack | None = None
-        self._channels: list[_Channel] = []
+    def __init__(self, loop: SocketLoop, configure: child.Configure) -> None:
+        device = configure.device
+        self._loop = loop
+        self._run_dir = configure.run_dir
+        self._bitrate_bps = device["bitrate_bps"]
+        self._mixer = Mixer({channel["track"]: channel["gain_db"] for channel in device["channels"]})
+        self._channels = [_Channel(channel["track"]) for channel in device["channels"]]
+        self._track = OpusTrack(TRACK, "room mix", self._bitrate_bps, configure.fragment_us, configure.segment_s * 1_000_000)
         self._limiter = Limiter()
         self._muted = False
         self._opened = False
@@ -56,32 +60,20 @@ class MixerChild:
         self._told_us = 0
         self._told_samples = 0
         self._meter = Meter(16)
-
-    def _on_message(self, message: child.Message) -> None:
-        match message:
-            case child.Configure():
-                self._configure(message)
-            case child.Mute() if self._track is not None:
-                self._mute(self._track, on=message.on)
-            case _ if self._track is not None:
-                self._track.obey(message)
-            case _:
-                pass
-
-    def _configure(self, message: child.Configure) -> None:
-        device = message.device
-        self._run_dir = message.run_dir
-        self._bitrate_bps = device["bitrate_bps"]
-        self._mixer = Mixer({channel["track"]: channel["gain_db"] for channel in device["channels"]})
-        self._channels = [_Channel(channel["track"]) for channel in device["channels"]]
-        self._track = OpusTrack(TRACK, "room mix", self._bitrate_bps, message.fragment_us, message.segment_s * 1_000_000)
-        self._bus = BusServer(message.run_dir, message.options.get("bus_uids", []))
+        self._bus = BusServer(configure.run_dir, configure.options.get("bus_uids", []))
         opus = bus.Hello(stream=TRACK, kind="audio", codec="opus", rate_hz=RATE_HZ, channels=1)
         pcm = bus.Hello(stream=f"{TRACK}.pcm", kind="audio", codec="pcm_s16le", rate_hz=RATE_HZ, channels=1)
         self._opus_bus = self._bus.stream(opus)
         self._pcm_bus = self._bus.stream(pcm)
 
-    def _mute(self, track: OpusTrack, *, on: bool) -> None:
+    def obey(self, message: child.ToChild) -> None:
+        """Take a message of the core."""
+        if isinstance(message, child.Mute):
+            self._mute(on=message.on)
+        else:
+            self._track.obey(message)
+
+    def _mute(self, *, on: bool) -> None:
         """Forget all sound, also what waits on the bus on both sides of us."""
         self._muted = on
         self._mixer.clear()
@@ -91,25 +83,23 @@ class MixerChild:
             self._disconnect(channel)
         if on:
             self._bus.disconnect_all()
-            self.loop.send_all(track.mute())
+            self._loop.send_all(self._track.mute())
         self._heard_us = now_us()
-        self.loop.send(child.Muted(on=on, at_mono_us=now_us()))
+        self._loop.send(child.Muted(on=on, at_mono_us=now_us()))
 
-    def _on_tick(self) -> None:
-        track = self._track
-        if track is None:
-            return
+    def tick(self) -> None:
+        """Do what is due."""
         now = now_us()
         if not self._muted:
             for channel in self._channels:
                 if channel.sock is None and now - channel.tried_us > RETRY_US:
                     self._connect(channel, now)
-            self._mix(track, now)
+            self._mix(now)
             if self._opened and now - self._heard_us > SILENT_US:
-                self.loop.send_all(track.finish())
-                self.loop.send(child.SourceLost(cause="eof", detail="no microphone of the mix gives sound"))
-                self.loop.end()
-        self.loop.send_all(track.tick(now))
+                self._loop.send_all(self._track.finish())
+                self._loop.send(child.SourceLost(cause="eof", detail="no microphone of the mix gives sound"))
+                self._loop.end()
+        self._loop.send_all(self._track.tick(now))
 
     def _connect(self, channel: _Channel, now: int) -> None:
         channel.tried_us = now
@@ -121,17 +111,17 @@ class MixerChild:
             return
         sock.setblocking(False)
         channel.sock, channel.frames = sock, FrameReader()
-        self.loop.watch(sock, lambda: self._readable(channel))
+        self._loop.watch(sock, lambda: self._readable(channel))
 
     def _disconnect(self, channel: _Channel) -> None:
         sock, channel.sock = channel.sock, None
         if sock is not None:
-            self.loop.unwatch(sock)
+            self._loop.unwatch(sock)
             sock.close()
 
     def _readable(self, channel: _Channel) -> None:
         data = receive(channel.sock, _READ_BYTES) if channel.sock is not None else None
-        if data is None or self._track is None:
+        if data is None:
             return
         try:
             for head, body in channel.frames.feed(data):
@@ -143,27 +133,27 @@ class MixerChild:
             data = b""  # what it sends is no sound: begin anew with it
         if not data:
             self._disconnect(channel)
-        self._mix(self._track, now_us())
+        self._mix(now_us())
 
-    def _mix(self, track: OpusTrack, now: int) -> None:
+    def _mix(self, now: int) -> None:
         for mono_us, total in self._mixer.take(now):
             done = self._limiter.push(mono_us, total)
             if done is not None:
-                self._give(track, *done)
+                self._give(*done)
         if self._samples != self._told_samples and now - self._told_us > LEVELS_EVERY_US:
             self._told_us, self._told_samples = now, self._samples
             stats = child.TrackStats(track=TRACK, units=self._samples, dropped=self._mixer.late_samples, last_mono_us=self._last_us)
-            self.loop.send(child.Stats(tracks=[stats]))
-            self.loop.send(child.Levels(channels=[self._meter.read(TRACK)]))
+            self._loop.send(child.Stats(tracks=[stats]))
+            self._loop.send(child.Levels(channels=[self._meter.read(TRACK)]))
 
-    def _give(self, track: OpusTrack, mono_us: int, block: npt.NDArray[np.int16]) -> None:
+    def _give(self, mono_us: int, block: npt.NDArray[np.int16]) -> None:
         if not self._opened:
             self._opened = True
-            self.loop.send(child.Opened(driver="mixer", address="media bus", serial="", tracks={TRACK: "audio"}))
+            self._loop.send(child.Opened(driver="mixer", address="media bus", serial="", tracks={TRACK: "audio"}))
         self._samples += len(block)
         self._last_us = mono_us
         self._meter.add(block)
-        self.loop.send_all(track.add(block, mono_us))
+        self._loop.send_all(self._track.add(block, mono_us))
         if self._pcm_bus.watched:
             self._pcm_bus.publish(mono_us, BLOCK_US, key=True, data=block.astype("<i2", copy=False).tobytes())
         if not self._opus_bus.watched:
@@ -175,10 +165,5 @@ class MixerChild:
             self._opus_bus.publish(mono_us - LOOKAHEAD * 1_000_000 // RATE_HZ, BLOCK_US, key=True, data=packet)
 
 
-def main() -> None:
-    """Run until the core closes the link."""
-    MixerChild().loop.run()
-
-
 if __name__ == "__main__":
-    main()
+    serve(MixerChild)

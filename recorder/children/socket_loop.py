@@ -3,7 +3,9 @@
 import selectors
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from recorder.children.sandbox import die_with_parent
 from recorder.contract import child
@@ -18,26 +20,40 @@ def now_us() -> int:
     return time.monotonic_ns() // 1000
 
 
+class Served(Protocol):
+    """What a child makes of itself when it knows its configuration."""
+
+    def obey(self, message: child.ToChild) -> None:
+        """Take a message of the core."""
+
+    def tick(self) -> None:
+        """Do what is due; called about every ``TICK_S``."""
+
+
 class SocketLoop:
     """Waits, hands over the core's messages, and ends when the link closes.
 
     Args:
-        on_message: takes each message of the core.
-        on_tick: called about every ``TICK_S``.
         link: the core's link; by default descriptor 3.
 
     """
 
-    def __init__(self, on_message: Callable[[child.Message], None], on_tick: Callable[[], None], link: socket.socket | None = None) -> None:
+    def __init__(self, link: socket.socket | None = None) -> None:
         die_with_parent()
         self._link = link or socket.socket(fileno=child.LINK_FD)
         self._link.setblocking(True)
-        self._on_message = on_message
-        self._on_tick = on_tick
         self._frames = FrameReader()
+        self._came: deque[child.ToChild] = deque()
         self._selector = selectors.DefaultSelector()
         self._open = True
         self.watch(self._link, self._from_core)
+
+    def configuration(self) -> child.Configure | None:
+        """Wait for the core's first message, which says who the child is; None where the core is gone, or said something else."""
+        while self._open and not self._came:
+            self._from_core()
+        first = self._came.popleft() if self._came else None
+        return first if isinstance(first, child.Configure) else None
 
     def watch(self, sock: socket.socket, when_readable: Callable[[], None]) -> None:
         """Call a function whenever the socket can be read."""
@@ -63,16 +79,18 @@ class SocketLoop:
         """Leave ``run`` after this round."""
         self._open = False
 
-    def run(self) -> None:
+    def run(self, served: Served) -> None:
         """Wait and hand over until the link closes."""
         next_tick_s = 0.0
         while self._open:
+            while self._came:
+                served.obey(self._came.popleft())
             for key, _ in self._selector.select(max(0.0, next_tick_s - time.monotonic())):
                 if self._selector.get_map().get(key.fd) is key:  # one callback may close what another was to read
                     key.data()
             if time.monotonic() >= next_tick_s:
                 next_tick_s = time.monotonic() + TICK_S
-                self._on_tick()
+                served.tick()
 
     def _from_core(self) -> None:
         try:
@@ -82,5 +100,12 @@ class SocketLoop:
         if not data:
             self._open = False
             return
-        for head, _ in self._frames.feed(data):
-            self._on_message(child.to_child.decode(head))
+        self._came += [child.to_child.decode(head) for head, _ in self._frames.feed(data)]
+
+
+def serve(make: Callable[[SocketLoop, child.Configure], Served]) -> None:
+    """A child's life: made as its configuration says, it runs until the core closes the link."""
+    loop = SocketLoop()
+    configure = loop.configuration()
+    if configure is not None:
+        loop.run(make(loop, configure))

@@ -22,7 +22,7 @@ from recorder.children.drift import REPORT_EVERY_US, DriftFit
 from recorder.children.local_socket import accept, listen, receive
 from recorder.children.opus_track import OpusTrack
 from recorder.children.playout import BLOCK, RATE_HZ, Playout
-from recorder.children.socket_loop import SocketLoop, now_us
+from recorder.children.socket_loop import SocketLoop, now_us, serve
 from recorder.contract import child, ingest
 from recorder.contract.framing import FrameError, FrameReader
 
@@ -43,8 +43,11 @@ _MOST_PEERS = 4
 class Speaker:
     """The child's state; driven by its loop."""
 
-    def __init__(self) -> None:
-        self.loop = SocketLoop(self._on_message, self._on_tick)
+    def __init__(self, loop: SocketLoop, configure: child.Configure) -> None:
+        device = configure.device
+        self._loop = loop
+        self._track = OpusTrack(TRACK, "loudspeakers", device["bitrate_bps"], configure.fragment_us, configure.segment_s * 1_000_000)
+        self._uids = {os.getuid(), *configure.options.get("bus_uids", [])}
         self._playout = Playout()
         self._lock = threading.Lock()
         self._played: queue.SimpleQueue[tuple[npt.NDArray[np.int16], int]] = queue.SimpleQueue()
@@ -58,27 +61,14 @@ class Speaker:
         self._muted = False
         self._peers = 0
         self._stream: sounddevice.OutputStream | None = None
-        self._track: OpusTrack | None = None
         self._next_us = 0
         self._called_us = 0
         self._stats_us = 0
         self._samples = 0
         self._last_us = 0
+        self._open(device["device"], configure.run_dir)
 
-    def _on_message(self, message: child.Message) -> None:
-        match message:
-            case child.Configure():
-                self._configure(message)
-            case child.Mute() if self._track is not None:
-                self._mute(self._track, on=message.on)
-            case _ if self._track is not None:
-                self._track.obey(message)
-            case _:
-                pass
-
-    def _configure(self, message: child.Configure) -> None:
-        device = message.device["device"]
-        self._track = OpusTrack(TRACK, "loudspeakers", message.device["bitrate_bps"], message.fragment_us, message.segment_s * 1_000_000)
+    def _open(self, device: str, run_dir: str) -> None:
         if device != "none":
             try:
                 self._stream = sounddevice.OutputStream(
@@ -86,44 +76,48 @@ class Speaker:
                 )
                 self._stream.start()
             except (sounddevice.PortAudioError, ValueError) as error:
-                self.loop.send(child.SourceLost(cause="missing", detail=f"{device}: {error}; `courtroom devices` lists the names"))
-                self.loop.end()
+                self._loop.send(child.SourceLost(cause="missing", detail=f"{device}: {error}; `courtroom devices` lists the names"))
+                self._loop.end()
                 return
-        self._uids = {os.getuid(), *message.options.get("bus_uids", [])}
-        self._listener = listen(Path(message.run_dir) / "room-out.sock", 0o666, _MOST_PEERS)
-        self.loop.watch(self._listener, self._accept)
+        self._listener = listen(Path(run_dir) / "room-out.sock", 0o666, _MOST_PEERS)
+        self._loop.watch(self._listener, self._accept)
         self._called_us = now_us()
-        self.loop.send(child.Opened(driver="portaudio", address=device, serial="", tracks={TRACK: "audio"}, continuous=False))
+        self._loop.send(child.Opened(driver="portaudio", address=device, serial="", tracks={TRACK: "audio"}, continuous=False))
 
-    def _mute(self, track: OpusTrack, *, on: bool) -> None:
-        self._record_played(track, now_us())
+    def obey(self, message: child.ToChild) -> None:
+        """Take a message of the core."""
+        if isinstance(message, child.Mute):
+            self._mute(on=message.on)
+        else:
+            self._track.obey(message)
+
+    def _mute(self, *, on: bool) -> None:
+        self._record_played(now_us())
         with self._lock:
             self._muted = on
             self._playout.clear()
         self._waiting.clear()
         if on:
-            self.loop.send_all(track.mute())
-        self.loop.send(child.Muted(on=on, at_mono_us=now_us()))
+            self._loop.send_all(self._track.mute())
+        self._loop.send(child.Muted(on=on, at_mono_us=now_us()))
 
-    def _on_tick(self) -> None:
-        track = self._track
-        if track is None:
-            return
+    def tick(self) -> None:
+        """Do what is due."""
         now = now_us()
         if self._stream is None:
             self._play_nowhere(now)
         elif now - self._called_us > STALL_US:
-            self._record_played(track, now)
-            self.loop.send_all(track.finish())
-            self.loop.send(child.SourceLost(cause="timeout", detail="the loudspeakers' device takes no sound any more"))
-            self.loop.end()
-        self._record_played(track, now - HELD_US)
+            self._record_played(now)
+            self._loop.send_all(self._track.finish())
+            self._loop.send(child.SourceLost(cause="timeout", detail="the loudspeakers' device takes no sound any more"))
+            self._loop.end()
+        self._record_played(now - HELD_US)
         self._measure(now)
-        self.loop.send_all(track.tick(now))
+        self._loop.send_all(self._track.tick(now))
         if now - self._stats_us > STATS_EVERY_US:
             self._stats_us = now
             stats = child.TrackStats(track=TRACK, units=self._samples, dropped=self._playout.dropped_samples, last_mono_us=self._last_us)
-            self.loop.send(child.Stats(tracks=[stats]))
+            self._loop.send(child.Stats(tracks=[stats]))
 
     def _play_nowhere(self, now: int) -> None:
         """Take blocks as a device would, at the pace of the clock."""
@@ -146,7 +140,7 @@ class Speaker:
         fit = self._clock.fit()
         if now >= self._drift_us and fit is not None:
             self._drift_us = now + REPORT_EVERY_US
-            self.loop.send(fit.measured(TRACK))
+            self._loop.send(fit.measured(TRACK))
 
     def _on_block(self, out: npt.NDArray[np.int16], frames: int, timing: "_Timing", status: sounddevice.CallbackFlags) -> None:
         """Called by PortAudio's thread: fill a block."""
@@ -164,7 +158,7 @@ class Speaker:
         ahead_us = round((timing.outputBufferDacTime - timing.currentTime) * 1_000_000)
         self._played.put((block, self._called_us + max(0, min(ahead_us, 1_000_000))))
 
-    def _record_played(self, track: OpusTrack, until_us: int) -> None:
+    def _record_played(self, until_us: int) -> None:
         """Record the blocks that were heard until this time; what the device still holds may belong to a part that nobody asked for yet."""
         while not self._played.empty():
             self._waiting.append(self._played.get())
@@ -174,7 +168,7 @@ class Speaker:
                 continue
             self._samples += len(block)
             self._last_us = mono_us
-            self.loop.send_all(track.add(block, mono_us))
+            self._loop.send_all(self._track.add(block, mono_us))
 
     def _accept(self) -> None:
         accepted = accept(self._listener)
@@ -182,12 +176,12 @@ class Speaker:
             return
         sock, uid = accepted
         if uid not in self._uids or self._peers >= _MOST_PEERS:
-            self.loop.send(child.Refused(what="user", detail=f"user {uid} may not play into the courtroom"))
+            self._loop.send(child.Refused(what="user", detail=f"user {uid} may not play into the courtroom"))
             sock.close()
             return
         self._peers += 1
         frames = FrameReader(MOST_BODY_BYTES)
-        self.loop.watch(sock, lambda: self._readable(sock, frames))
+        self._loop.watch(sock, lambda: self._readable(sock, frames))
 
     def _readable(self, sock: socket.socket, frames: FrameReader) -> None:
         data = receive(sock, _READ_BYTES)
@@ -198,10 +192,10 @@ class Speaker:
                 ingest.from_room_out.decode(head)
                 self._push(np.frombuffer(body[: len(body) // 2 * 2], "<i2").astype(np.int16, copy=False))
         except (FrameError, msgspec.DecodeError) as error:
-            self.loop.send(child.Refused(what="frame", detail=str(error)[:200]))
+            self._loop.send(child.Refused(what="frame", detail=str(error)[:200]))
             data = b""
         if not data:
-            self.loop.unwatch(sock)
+            self._loop.unwatch(sock)
             sock.close()
             self._peers -= 1
 
@@ -218,10 +212,5 @@ class _Timing:
     outputBufferDacTime: float  # noqa: N815 - likewise
 
 
-def main() -> None:
-    """Run until the core closes the link."""
-    Speaker().loop.run()
-
-
 if __name__ == "__main__":
-    main()
+    serve(Speaker)
