@@ -51,7 +51,8 @@ class BackgroundCheck:
         if self._ended.wait(AFTER_S):
             return
         left = self._left
-        command = [sys.executable, "-m", "recorder.recheck", str(left.record), str(left.end.number), str(left.end.off)]
+        places = (left.end.number, left.end.off, left.journal.head.at)
+        command = [sys.executable, "-m", "recorder.recheck", str(left.record), *map(str, places)]
         with self._starting:
             if self._ended.is_set():
                 return

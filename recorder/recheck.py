@@ -3,7 +3,7 @@
 It is no thread of the core: one that held the interpreter's lock while something more important had the processor would hold the committer
 up. It says what it finds in lines of JSON (``Sums``, ``Damage``), and rests between two reads for longer than it worked.
 
-    python -m recorder.recheck <record> <number of the last journal file> <how far of it>
+    python -m recorder.recheck <record> <number of the last journal file> <how far of it> <number of its last entry>
 """
 
 import contextlib
@@ -61,8 +61,8 @@ class Pace:
         self._since_s = time.monotonic()
 
 
-def recheck(record: Path, number: int, off: int, tell: Tell, pace: Callable[[int], None]) -> None:
-    """Read the journal up to byte ``off`` of its ``number``-th file, and each file that it speaks of."""
+def recheck(record: Path, number: int, off: int, last: int, tell: Tell, pace: Callable[[int], None]) -> None:
+    """Read the journal up to byte ``off`` of its ``number``-th file, where entry ``last`` stood, and each file that it speaks of."""
     findings = Findings()
     reader = JournalReader(findings)
     replay, state = Replay(findings, reader.digest), JournalState()
@@ -78,6 +78,12 @@ def recheck(record: Path, number: int, off: int, tell: Tell, pace: Callable[[int
     tell(Sums(totals(state)))
     reader.finish()
     replay.finish()
+    if reader.head.at != last and not reader.broken:
+        tell(
+            Damage(
+                f"{layout.journal_file(number)}: entry {last} stood there when the session was taken up, now {reader.head.at} is the last"
+            )
+        )
     check_checkpoints(record, replay, findings)
     for finding in findings.all():
         if finding.severity == "error":
@@ -94,13 +100,13 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(OSError):  # where a unit forbids it, resting is what is left
         os.nice(19)
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    record, number, off = Path(arguments[0]), int(arguments[1]), int(arguments[2])
+    record, (number, off, last) = Path(arguments[0]), map(int, arguments[1:])
 
     def tell(answer: Answer) -> None:
         sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
         sys.stdout.buffer.flush()
 
-    recheck(record, number, off, tell, Pace())
+    recheck(record, number, off, last, tell, Pace())
     return 0
 
 

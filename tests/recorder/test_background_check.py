@@ -30,7 +30,7 @@ def left_of(root: Path) -> Left:
 
 def answers(left: Left) -> list[Answer]:
     told: list[Answer] = []
-    recheck(left.record, left.end.number, left.end.off, told.append, lambda _: None)
+    recheck(left.record, left.end.number, left.end.off, left.journal.head.at, told.append, lambda _: None)
     return told
 
 

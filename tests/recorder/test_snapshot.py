@@ -144,7 +144,7 @@ def test_a_running_record_keeps_a_snapshot_of_what_is_durable(tmp_path: Path) ->
             assert state == state_at(writer.root, state.head.at)
     snapshots.close()
     snapshots.take()
-    assert len(seen) > 1
+    assert seen, "there is one while the record runs"
     writer.seal()
     assert snapshot.snapshot_file(writer.root).parent.stat().st_mode & 0o777 == 0o700
     assert [path for path in bytes_of(writer.root) if "json" in path and "manifest" not in path] == ["journal.jsonl"]
