@@ -13,7 +13,12 @@ from provisioning import keys
 RECORDER_USER = "courtroom-recorder"
 """Made by systemd/courtroom.sysusers.conf."""
 
-app = typer.Typer(no_args_is_help=True, help="Make the keys and certificates of a room.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Make the keys and certificates of a room.",
+    pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,
+)
 
 
 @app.callback()

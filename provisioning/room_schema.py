@@ -87,7 +87,10 @@ def explain(error: ErrorDetails, data: dict[str, Any]) -> Finding:
     if kind in _KINDS:
         expected, remedy = _KINDS[kind]
         return Finding(place=place, what=f"is {_shown(value)}; it must be {expected}", remedy=remedy)
-    remedy = f"for example: {_EXAMPLES[key]}" if key in _URLS and key in _EXAMPLES else ""
+    remedy = ""
+    if key in _URLS:
+        example = "http://tsa.example.kz/" if place[0] == "timestamp" else "rtsp://192.0.2.10/stream1"
+        remedy = f'for example: {key} = "{example}"'
     return Finding(place=place, what=error["msg"].removeprefix("Value error, "), remedy=remedy)
 
 

@@ -1,9 +1,10 @@
 """``courtroom recorder``: run the recorder, and speak to one that runs."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, get_args
 
 import msgspec
 import typer
@@ -15,11 +16,21 @@ from recorder.contract.client import ControlClient, ControlError
 from recorder.live_view import status_view
 from recorder.record.entries import Level, PausedState
 
-app = typer.Typer(no_args_is_help=True, help="Run the recorder, and start, pause, annotate and stop a session of the one that runs.")
+if TYPE_CHECKING:
+    from provisioning.room import RoomConfig
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Run the recorder, and start, pause, annotate and stop a session of the one that runs.",
+    pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,
+)
 
 RunDir = Annotated[Path, typer.Option("--run", help="Directory of the recorder's sockets.", envvar="COURTROOM_RUN")]
 Actor = Annotated[str, typer.Option("--by", help="Name of the person who asks for it; it stands in the record.")]
 DEFAULT_RUN = Path("/run/courtroom")
+MOST_SOCKET_PATH_BYTES = 107
+"""unix(7): sun_path has 108 bytes, the last of which is zero."""
 
 
 @app.command()
@@ -43,8 +54,10 @@ def run(
     try:
         room = load(config)
     except ConfigError as error:
-        Console(stderr=True).print(str(error), style="red", highlight=False)
-        raise typer.Exit(1) from None
+        _fail(str(error))
+    too_long = _too_long(room, run_dir)
+    if too_long:
+        _fail(f"the path of the socket {too_long} is longer than {MOST_SOCKET_PATH_BYTES} bytes; name a shorter directory by --run")
     raise typer.Exit(asyncio.run(serve(room, config, run_dir)))
 
 
@@ -148,8 +161,8 @@ def status(
             with Live(console=console, refresh_per_second=5, screen=console.is_terminal) as live:
                 for state in states:
                     live.update(status_view(state))
-    except ControlError as error:
-        _fail(error)
+    except (ControlError, OSError) as error:
+        _fail(str(error))
     except KeyboardInterrupt:
         return
 
@@ -166,14 +179,29 @@ def _do(run_dir: Path, request: control.Request) -> control.Reply:
     try:
         with ControlClient(run_dir) as client:
             return client.do(request)
-    except ControlError as error:
-        _fail(error)
-        raise  # not reached: _fail exits
+    except UnicodeEncodeError as error:  # bytes of the command line that are no UTF-8 reach Python as halves of characters
+        _fail(
+            f"a text on the command line is not UTF-8, from its character {error.start + 1} on; type it anew, or set the terminal to UTF-8"
+        )
+    except (ControlError, OSError) as error:
+        _fail(str(error))
 
 
-def _fail(error: ControlError) -> None:
-    Console(stderr=True).print(str(error), style="red", highlight=False)
+def _fail(reason: str) -> NoReturn:
+    Console(stderr=True).print(reason, style="red", highlight=False, markup=False)
     raise typer.Exit(1)
+
+
+def _too_long(room: "RoomConfig", run_dir: Path) -> Path | None:
+    """The first of the recorder's sockets whose path no unix socket can have."""
+    from recorder.children_plan import expected_tracks, plans  # noqa: PLC0415 - as in run
+
+    streams = [
+        f"{track}.{'low' if kind == 'video' else 'pcm'}" for plan in plans(room, []) for track, kind in expected_tracks(plan).items()
+    ]
+    names = ["control", "ingest", "room-out", "bus/room-mix.pcm", *(f"bus/{stream}" for stream in streams)]
+    sockets = [run_dir / f"{name}.sock" for name in names]
+    return next((path for path in sockets if len(os.fsencode(path)) > MOST_SOCKET_PATH_BYTES), None)
 
 
 def _level(text: str) -> Level:

@@ -59,8 +59,8 @@ class ControlServer:
                 await _answer(writer, control.Reply(ok=False, error="this user may not control the recorder"))
                 return
             await self._serve(reader, writer)
-        except ConnectionError:
-            return
+        except (ConnectionError, asyncio.CancelledError):
+            return  # only close() cancels; a task that ends as cancelled is an error to asyncio's streams, which log its traceback
         finally:
             writer.close()
 

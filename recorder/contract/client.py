@@ -24,7 +24,9 @@ class ControlClient:
             self._socket.connect(str(path))
         except OSError as error:
             self._socket.close()
-            raise ControlError(f"no recorder answers at {path} ({error.strerror}); is `courtroom recorder run` running there?") from error
+            raise ControlError(
+                f"no recorder answers at {path} ({error.strerror or error}); is `courtroom recorder run` running there?"
+            ) from error
         self._lines = self._socket.makefile("rb")
 
     def __enter__(self) -> Self:

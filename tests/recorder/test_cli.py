@@ -1,0 +1,109 @@
+"""The command line and the control socket where people err or leave: one clear error, and no traceback."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+import typer
+
+from agent.cli import application
+from recorder.contract import control
+from recorder.control_server import ControlServer
+from tests.lab.room import Room
+
+STATUS = control.Status(
+    state="idle",
+    record="",
+    hearing="",
+    t_us=0,
+    entries=0,
+    head="",
+    head_at=-1,
+    signed_at=-1,
+    preroll_armed=False,
+    commit_p99_us=0,
+    channels=[],
+    disks=[],
+    alarms=[],
+)
+
+
+def courtroom(*arguments: str | bytes | Path) -> tuple[int, str]:
+    """Exit status and all output of the command."""
+    command = [sys.executable, "-m", "agent.cli", *arguments]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60, env=dict(os.environ, COLUMNS="500"))
+    return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    "words", [("note", b"a\xff", "--by", "Clerk"), ("note", "a", "--by", b"\xff"), ("start", b"\xff", "--by", "Clerk")]
+)
+def test_bytes_that_are_no_utf8_are_one_clear_error(tmp_path: Path, words: tuple[str | bytes, ...]) -> None:
+    async def answer(_: control.AnyRequest) -> control.Reply:
+        return control.Reply(ok=True)
+
+    async def ask() -> tuple[int, str]:
+        server = ControlServer(tmp_path, answer, lambda: STATUS, frozenset())
+        await server.start()
+        try:
+            return await asyncio.to_thread(courtroom, "recorder", *words, "--run", tmp_path)
+        finally:
+            await server.close()
+
+    status, output = asyncio.run(ask())
+    assert status == 1
+    assert "not UTF-8" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("command", [("status",), ("stop", "--by", "Clerk")])
+def test_a_path_that_no_socket_can_have_is_told_to_clients(tmp_path: Path, command: tuple[str, ...]) -> None:
+    status, output = courtroom("recorder", *command, "--run", tmp_path / ("r" * 120))
+    assert status == 1
+    assert "path too long" in output
+    assert "None" not in output
+
+
+def test_a_recorder_whose_sockets_would_have_too_long_paths_says_so_and_begins_nothing(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    run = tmp_path / ("r" * (107 - len(os.fsencode(tmp_path)) - len("//bus/room-mix.pcm.sock") + 1))
+    status, output = courtroom("recorder", "run", "--config", room.config, "--run", run)
+    assert status == 1
+    assert "bus/room-mix.pcm.sock" in output
+    assert "Traceback" not in output
+    assert not run.exists()
+
+
+def test_a_recorder_that_ends_while_somebody_streams_its_state_logs_no_error(tmp_path: Path) -> None:
+    said: list[dict[str, object]] = []
+
+    async def answer(_: control.AnyRequest) -> control.Reply:
+        return control.Reply(ok=True)
+
+    async def end() -> bytes:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+        server = ControlServer(tmp_path, answer, lambda: STATUS, frozenset())
+        await server.start()
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "control.sock"))
+        writer.write(control.json_encoder.encode(control.Subscribe()) + b"\n")
+        first = await reader.readline()
+        await server.close()
+        await reader.read()
+        writer.close()
+        return first
+
+    assert b'"idle"' in asyncio.run(end())
+    assert said == []
+
+
+def test_no_command_shows_what_its_variables_hold_when_it_fails() -> None:
+    loaded = [point.load() for point in entry_points(group="courtroom.commands")]
+    applications = [application(), *(one for one in loaded if isinstance(one, typer.Typer))]
+    assert len(applications) > 1
+    for one in applications:
+        assert not one.pretty_exceptions_enable
+        assert not one.pretty_exceptions_show_locals
