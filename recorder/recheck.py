@@ -79,11 +79,7 @@ def recheck(record: Path, number: int, off: int, last: int, tell: Tell, pace: Ca
     reader.finish()
     replay.finish()
     if reader.head.at != last and not reader.broken:
-        tell(
-            Damage(
-                f"{layout.journal_file(number)}: entry {last} stood there when the session was taken up, now {reader.head.at} is the last"
-            )
-        )
+        tell(Damage(f"{layout.journal_file(number)}: entry {last} stood there at the start, now {reader.head.at} is the last"))
     check_checkpoints(record, replay, findings)
     for finding in findings.all():
         if finding.severity == "error":
