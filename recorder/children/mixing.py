@@ -29,6 +29,8 @@ Block = npt.NDArray[np.float64]
 class _Source:
     gain: float
     next: int | None = None
+    joined: bool = False
+    """Whether the mix has had anything of it: what a source brings of the time before it joined is not lost."""
 
 
 @dataclass(slots=True)
@@ -47,7 +49,7 @@ class Mixer:
     def __init__(self, gains_db: dict[str, float]) -> None:
         self._gains_db = gains_db
         self.late_samples = 0
-        """Samples that came after their slot was mixed."""
+        """Samples of sources in the mix that came after their slot was mixed."""
         self.clear()
 
     def clear(self) -> None:
@@ -66,7 +68,7 @@ class Mixer:
         if len(block) > 1 and abs(wanted - source.next) >= _STRETCH_AT:
             longer = len(block) + (1 if wanted > source.next else -1)
             block = np.interp(np.linspace(0, len(block) - 1, longer), np.arange(len(block)), block)
-        self._lay(source.next, block)
+        self._lay(source, source.next, block)
         source.next += len(block)
 
     def take(self, now_us: int) -> list[tuple[int, Block]]:
@@ -80,14 +82,15 @@ class Mixer:
         self._done = max(self._done, complete)
         return taken
 
-    def _lay(self, start: int, block: Block) -> None:
+    def _lay(self, source: _Source, start: int, block: Block) -> None:
         at = 0
         while at < len(block):
             slot, offset = divmod(start + at, BLOCK)
             count = min(BLOCK - offset, len(block) - at)
             if slot < self._done:
-                self.late_samples += count
+                self.late_samples += count if source.joined else 0
             else:
+                source.joined = True
                 self._slots.setdefault(slot, _Slot()).total[offset : offset + count] += block[at : at + count]
             at += count
 

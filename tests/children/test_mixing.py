@@ -119,3 +119,17 @@ def test_after_clear_nothing_of_before_is_heard() -> None:
     limiter.clear()
     assert mixer.take(START_US + 10**9) == []
     assert limiter.flush() is None
+
+
+def test_what_a_source_brings_of_the_time_before_it_joined_is_not_lost() -> None:
+    mixer = Mixer({"a": 0.0, "b": 0.0})
+    second_us = 1_000_000
+    for n in range(20):
+        mixer.add("a", second_us + n * BLOCK_US, np.ones(BLOCK, np.int16))
+    mixer.take(second_us + 20 * BLOCK_US + LATE_US)
+    mixer.add("b", second_us, np.ones(5 * BLOCK, np.int16))
+    assert mixer.late_samples == 0
+    mixer.add("a", second_us + 20 * BLOCK_US, np.ones(BLOCK, np.int16))
+    mixer.take(second_us + 30 * BLOCK_US + LATE_US)
+    mixer.add("a", second_us + 21 * BLOCK_US, np.ones(BLOCK, np.int16))
+    assert mixer.late_samples == BLOCK, "what comes too late of one that was there is"
