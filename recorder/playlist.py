@@ -31,6 +31,12 @@ class PlaylistTrack:
     height: int = 0
 
 
+def _quoted(text: str) -> str:
+    """What may stand between quotes: RFC 8216, 4.2, lets no quote and no line end in, and knows no escape."""
+    plain = text.replace('"', "'").replace("\\", "/")
+    return "".join(one if one.isprintable() else " " for one in plain)
+
+
 def media_playlist(segments: Sequence[PlaylistSegment]) -> str:
     """A track's playlist; a change of part, and a hole of more than half a second, is a discontinuity."""
     longest_s = max((math.ceil(segment.dur_us / 1e6) for segment in segments), default=1)
@@ -57,7 +63,7 @@ def master_playlist(tracks: Sequence[PlaylistTrack], default_sound: str | None) 
     for track in sounds:
         chosen = "YES" if track.name == default_sound else "NO"
         lines.append(
-            f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="{track.label or track.name}",DEFAULT={chosen},AUTOSELECT={chosen},'
+            f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="{_quoted(track.label or track.name)}",DEFAULT={chosen},AUTOSELECT={chosen},'
             f'URI="{track.playlist}"'
         )
     chosen_sound = next((track for track in sounds if track.name == default_sound), None)
@@ -68,9 +74,12 @@ def master_playlist(tracks: Sequence[PlaylistTrack], default_sound: str | None) 
         bandwidth = track.bits_per_s + (chosen_sound.bits_per_s if chosen_sound else 0)
         group = ',AUDIO="sound"' if sounds else ""
         lines += [
-            f'#EXT-X-STREAM-INF:BANDWIDTH={max(1, bandwidth)},RESOLUTION={track.width}x{track.height},CODECS="{codecs}"{group}',
+            f'#EXT-X-STREAM-INF:BANDWIDTH={max(1, bandwidth)},RESOLUTION={track.width}x{track.height},CODECS="{_quoted(codecs)}"{group}',
             track.playlist,
         ]
     if not any(track.kind == "video" for track in tracks) and chosen_sound is not None:
-        lines += [f'#EXT-X-STREAM-INF:BANDWIDTH={max(1, chosen_sound.bits_per_s)},CODECS="{chosen_sound.codecs}"', chosen_sound.playlist]
+        lines += [
+            f'#EXT-X-STREAM-INF:BANDWIDTH={max(1, chosen_sound.bits_per_s)},CODECS="{_quoted(chosen_sound.codecs)}"',
+            chosen_sound.playlist,
+        ]
     return "\n".join([*lines, ""])
