@@ -1,6 +1,8 @@
 """``courtroom copy``."""
 
 import json
+import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +14,18 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 
 from recorder import copy_files, readable
 from recorder.fragment_choice import summed
-from recorder.readable import LEVELS, Choice, Copied, CopyError
-from recorder.record.cli import session_time
+from recorder.readable import LEVELS, Choice, Copied, CopyError, Reader, Story
+from recorder.record.cli import DEFAULT_CA, authorities_of, run_verify, session_time
+from recorder.record.journal import Head
+from recorder.record.shown import shown
+from recorder.record.trust import TrustError
+from recorder.record.verdict import Verdict
+from recorder.record.verify import Outside
 
 FILM = "hearing.mp4"
+MOST_S = 1e9
+"""More seconds than any session has."""
+_SHOWN = 10
 
 
 def copy(
@@ -27,17 +37,24 @@ def copy(
     from_s: Annotated[float, typer.Option("--from", min=0, help="From this second of the session on.")] = 0,
     to_s: Annotated[float | None, typer.Option("--to", min=0, help="Up to this second of the session.")] = None,
     max_level: Annotated[str, typer.Option(help="Highest level to copy: open, closed, secret. Identity is never copied.")] = "closed",
+    ca: Annotated[Path | None, typer.Option(help=f"PEM file of the authorities that vouch for devices (default: {DEFAULT_CA}).")] = None,
+    even_if_broken: Annotated[
+        bool, typer.Option("--even-if-broken", help="Copy what is left of a broken record; the copy says that it is of one.")
+    ] = False,
 ) -> None:
     """Make a readable copy of a record: playlists and media that any player opens, signed by whoever makes it, naming its source.
 
     What is of a higher level, by the journal or by the orders given since (`courtroom level`), is left out, and listed. An order that does
     not hold lets no copy be made.
 
-    The record stays as it is. Media whose hash does not fit the journal is named and left out; then the exit status is 1.
+    The record is verified first, as `courtroom verify` does, and stays as it is; what it proved stands in the copy. Of a broken record no
+    copy is made; with --even-if-broken media whose hash does not fit the journal is named and left out, and the exit status is 1.
     """
     console = Console()
     if max_level not in LEVELS[:-1]:
         raise typer.BadParameter(f"'{max_level}' is none of {', '.join(LEVELS[:-1])}")
+    if not all(math.isfinite(given) and given < MOST_S for given in (from_s, to_s or 0)):
+        raise typer.BadParameter("--from and --to are seconds of the session")
     choice = Choice(
         tracks=frozenset(track or []),
         from_us=round(from_s * 1e6),
@@ -45,27 +62,71 @@ def copy(
         max_level=LEVELS[LEVELS.index(max_level)],
     )
     try:
-        copied = _copy(console, record, out, key, cert, choice)
+        reader = readable.load_reader(key, cert) if key is not None else None
+        verdict = checked(record, ca, even_if_broken=even_if_broken)
+        copied = _copy(console, record, out, reader, choice, verdict)
     except CopyError as error:
-        Console(stderr=True).print(str(error), style="red", highlight=False)
+        words = Console(stderr=True)
+        for text in str(error).splitlines():
+            words.print(shown(text), style="red", highlight=False)
         raise typer.Exit(1) from None
+    if verdict.level == "broken":
+        console.print(f"✗ the record is broken, and the copy says so: {len(verdict.errors)} finding(s)", style="red", highlight=False)
+    elif verdict.level == "unsealed":
+        console.print("? the record is not sealed, and the copy says so", style="yellow", highlight=False)
     for line in copied.damaged:
-        console.print(f"✗ {line}", style="red", highlight=False)
+        console.print(f"✗ {shown(line)}", style="red", highlight=False)
     for one in summed(copied.left_out):
         why = f"level {one.level}" if one.because == "level" else f"level {one.level}, not encrypted to this key"
         console.print(f"· left out: {one.track}, {session_time(one.from_us)} to {session_time(one.to_us)}, {why}", highlight=False)
     if copied.notes_left_out:
         console.print(f"· left out: {copied.notes_left_out} note(s) of a higher level", highlight=False)
-    console.print(f"{out}: {len(copied.tracks)} tracks; open index.html, {FILM} or master.m3u8", highlight=False)
-    raise typer.Exit(1 if copied.damaged else 0)
+    console.print(f"{shown(str(out))}: {len(copied.tracks)} tracks; open index.html, {FILM} or master.m3u8", highlight=False)
+    raise typer.Exit(1 if copied.damaged or verdict.level == "broken" else 0)
 
 
-def _copy(console: Console, record: Path, out: Path, key: Path | None, cert: Path | None, choice: Choice) -> Copied:
-    reader = readable.load_reader(key, cert) if key is not None else None
-    story = readable.read_story(record)
-    if out.exists():
+def checked(record: Path, ca: Path | None, *, even_if_broken: bool) -> Verdict:
+    """Verify the record: whoever signs a copy of it answers for what it is a copy of.
+
+    Raises:
+        CopyError: it is none, or is broken.
+    """
+    try:
+        authorities = authorities_of(ca)
+    except (OSError, TrustError) as error:
+        raise CopyError(f"the authorities cannot be read: {error}") from error
+    verdict = run_verify(record, Outside(authorities=authorities), workers=0)
+    if verdict.level in {"sealed", "anchored", "signed_only", "unsealed"} or (verdict.level == "broken" and even_if_broken):
+        return verdict
+    found = [f"  {finding.place}: {finding.text}" for finding in verdict.errors]
+    if len(found) > _SHOWN:
+        found[_SHOWN:] = [f"  … and {len(found) - _SHOWN} more: see `courtroom verify`"]
+    remedy = "ask for another copy of the record (its mirror); --even-if-broken copies what is left of this one, and says so in the copy"
+    raise CopyError("\n".join([f"no copy is made of {record}: {verdict.sentence()}", *found, remedy if verdict.level == "broken" else ""]))
+
+
+def _copy(console: Console, record: Path, out: Path, reader: Reader | None, choice: Choice, verdict: Verdict) -> Copied:
+    story = readable.read_story(record, Head(verdict.entries - 1, verdict.head))
+    if out.exists() or out.is_symlink():
         raise CopyError(f"{out} exists; a copy never overwrites anything: name another directory")
-    out.mkdir(parents=True)
+    if out.resolve().is_relative_to(record.resolve()):
+        raise CopyError(f"{out} lies in the record, where nothing may be added: name another directory")
+    try:
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise CopyError(f"{out} cannot be made: {error.strerror}; name another directory") from error
+    try:
+        return _fill(console, out, story, reader, choice, verdict, record)
+    except OSError as error:
+        shutil.rmtree(out, ignore_errors=True)
+        raise CopyError(f"the copy cannot be written: {error.filename or out}: {error.strerror}") from error
+    except BaseException:
+        # A copy that is not whole is not signed, and must not lie about as if it were one.
+        shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def _fill(console: Console, out: Path, story: Story, reader: Reader | None, choice: Choice, verdict: Verdict, record: Path) -> Copied:
     with Progress("copying", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console, transient=True) as bar:
         task = bar.add_task("copy", total=readable.total_bytes(story))
         copied = readable.copy_media(record, out, story, choice, reader, lambda size: bar.advance(task, size))
@@ -74,8 +135,8 @@ def _copy(console: Console, record: Path, out: Path, key: Path | None, cert: Pat
     copy_files.write_master(out, copied)
     with console.status("making one file of it"):
         _film(out, copied)
-    copy_files.write_page(out, story, copied)
-    copy_files.sign(record, out, story, choice, reader, copied, sys.argv[1:])
+    copy_files.write_page(out, story, copied, verdict)
+    copy_files.sign(out, story, choice, reader, copied, verdict, sys.argv[1:])
     return copied
 
 

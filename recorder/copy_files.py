@@ -17,6 +17,7 @@ from recorder.playlist import master_playlist
 from recorder.readable import Choice, Copied, Reader
 from recorder.record import canonical, entries, layout
 from recorder.record.levels import rank
+from recorder.record.verdict import Verdict
 from recorder.seal import file_sha256
 
 
@@ -31,12 +32,11 @@ def write_notes(out: Path, notes: Sequence[entries.Note]) -> None:
     """The notes as WebVTT, each for five seconds from its time."""
     lines = ["WEBVTT", ""]
     for note in sorted(notes, key=lambda note: note.at_us):
-        text = note.text.replace("-->", "→").replace("\n", " ")
-        lines += [f"{_vtt(note.at_us)} --> {_vtt(note.at_us + 5_000_000)}", f"{note.author}: {text}", ""]
+        lines += [f"{_vtt(note.at_us)} --> {_vtt(note.at_us + 5_000_000)}", _cue(f"{note.author}: {note.text}"), ""]
     (out / "notes.vtt").write_text("\n".join(lines), encoding="utf-8")
 
 
-def write_page(out: Path, story: Story, copied: Copied) -> None:
+def write_page(out: Path, story: Story, copied: Copied, verdict: Verdict) -> None:
     """The page that plays the copy."""
     ends = [segment.t_us + segment.dur_us for segments in copied.segments.values() for segment in segments]
     ends += [one.to_us for one in copied.left_out]
@@ -50,6 +50,7 @@ def write_page(out: Path, story: Story, copied: Copied) -> None:
         gaps=told["not_recorded"],
         left_out=[_shown(one, story) for one in summed(copied.left_out)],
         tracks=[{"name": track.name, "label": track.label, "playlist": track.playlist} for track in copied.tracks],
+        source={"level": verdict.level, "found": [f"{finding.place}: {finding.text}" for finding in verdict.errors]},
     )
     (out / "index.html").write_text(page, encoding="utf-8")
 
@@ -61,12 +62,26 @@ def write_master(out: Path, copied: Copied) -> None:
     (out / "master.m3u8").write_text(master_playlist(copied.tracks, default), encoding="utf-8")
 
 
-def sign(record: Path, out: Path, story: Story, choice: Choice, reader: Reader | None, copied: Copied, arguments: Sequence[str]) -> None:
-    """Name the source, list the files, and sign the list as the recipient (a ``clear`` record's copy has no signer)."""
-    sums = record / layout.SUMS
+def sign(
+    out: Path, story: Story, choice: Choice, reader: Reader | None, copied: Copied, verdict: Verdict, arguments: Sequence[str]
+) -> None:
+    """Name the source and what it proved, list the files, and sign the list as the recipient (a ``clear`` record's copy has no signer)."""
     derivative = {
         "type": "courtroom-copy/1",
-        "source": {"record": story.genesis.record, "sha256sums_sha256": file_sha256(sums) if sums.exists() else None},
+        "source": {
+            "record": story.genesis.record,
+            "sha256sums_sha256": verdict.sums_sha256 or None,
+            "entries": verdict.entries,
+            "head": verdict.head,
+            "verdict": verdict.level,
+            "sentence": verdict.sentence(),
+            "signer": verdict.signer,
+            "signer_trusted": verdict.signer_trusted,
+            "signed_to": verdict.signed_to,
+            "intact_to": verdict.intact_to,
+            "anchored_to": verdict.anchored_to,
+            "findings": [msgspec.to_builtins(finding) for finding in verdict.findings],
+        },
         "hearing": story.genesis.hearing,
         "tool": {"name": "courtroom copy", "version": version("courtroom-agent"), "arguments": list(arguments)},
         "choice": {"tracks": sorted(choice.tracks), "from_us": choice.from_us, "to_us": choice.to_us, "max_level": choice.max_level},
@@ -79,7 +94,7 @@ def sign(record: Path, out: Path, story: Story, choice: Choice, reader: Reader |
         "damaged": copied.damaged,
         "by": reader.certificate.subject.rfc4514_string() if reader else None,
     }
-    (out / "derivative.json").write_bytes(canonical.encode(derivative) + b"\n")
+    (out / "derivative.json").write_bytes(canonical.encode(canonical.normalised(derivative)) + b"\n")
     files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file() and path.name != layout.SUMS)
     listed = "".join(f"{file_sha256(out / name)}  {name}\n" for name in files).encode()
     (out / layout.SUMS).write_bytes(listed)
@@ -99,6 +114,12 @@ def _shown(one: LeftOut, story: Story) -> dict[str, Any]:
         "level": one.level,
         "because": one.because,
     }
+
+
+def _cue(text: str) -> str:
+    """One line of a cue: nothing in it ends the line or the cue, or is markup (WebVTT, 4.2.2)."""
+    plain = "".join(one if one.isprintable() else " " for one in text).replace("-->", "→")
+    return plain.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _vtt(t_us: int) -> str:

@@ -5,6 +5,7 @@ Notes, what was not recorded and why, and what was recorded and is not in the co
 
 import html
 import json
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -20,8 +21,14 @@ def player_page(
     gaps: Sequence[dict[str, Any]],
     left_out: Sequence[dict[str, Any]],
     tracks: Sequence[dict[str, str]],
+    source: dict[str, Any],
 ) -> str:
-    """The page. Times are session time; ``first_us`` is where ``hearing.mp4`` begins. What was said and written is data, never markup."""
+    """The page.
+
+    Times are session time; ``first_us`` is where ``hearing.mp4`` begins. What was said and written is data, never markup.
+
+    ``source`` is what the record proved when the copy was made: its ``level``, and in words what was ``found`` that breaks it.
+    """
     story = {
         "first_us": first_us,
         "duration_us": duration_us,
@@ -29,8 +36,11 @@ def player_page(
         "gaps": list(gaps),
         "left_out": list(left_out),
         "tracks": list(tracks),
+        "source": source,
     }
     # A "<" could end the script element, whatever stands in quotes around it.
     data = json.dumps(story, ensure_ascii=False).replace("<", "\\u003c")
     page = files("recorder").joinpath("static/player.html").read_text(encoding="utf-8")
-    return page.replace("@TITLE@", html.escape(title)).replace("@CASE@", html.escape(case)).replace("@STORY@", data, 1)
+    said = {"@TITLE@": html.escape(title), "@CASE@": html.escape(case), "@STORY@": data}
+    # In one pass: what stands in a title is never looked at for a place to fill.
+    return re.sub("|".join(said), lambda place: said[place[0]], page)

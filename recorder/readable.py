@@ -6,9 +6,11 @@ in a copy is made by ``copy_files.py``.
 """
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -22,6 +24,7 @@ from recorder.part_keys import KeyDamagedError, NotAddressedError, open_key
 from recorder.playlist import PlaylistSegment, PlaylistTrack, media_playlist
 from recorder.record import entries, layout
 from recorder.record.entries import Level
+from recorder.record.file_check import open_inside
 from recorder.record.levels import LEVELS, rank
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
 _FIT_US = 100_000
 """By how much a sample's time, fitted to its device's clock, may lie behind the moment at which the recorder cut a part for a ``level``
 entry: what the cut kept in the part of the lower level is not left out for that."""
+_SHOWN = 10
 _CODECS = {"flac": "fLaC", "opus": "Opus", "aac": "mp4a.40.2", "hevc": "hvc1.1.6.L120.90"}
 
 
@@ -119,6 +123,8 @@ def copy_media(record: Path, out: Path, story: Story, choice: Choice, reader: Re
     if not copied.tracks and any(one.because == "key" for one in copied.left_out):
         names = ", ".join(recipient.name for recipient in story.genesis.recipients)
         raise CopyError(f"this key does not open the record, or nothing of this choice; it was encrypted to: {names}")
+    if not copied.tracks and copied.damaged:
+        raise CopyError("\n".join(["nothing of the record could be copied:", *copied.damaged[:_SHOWN]]))
     if not copied.tracks:
         raise CopyError("nothing of the record is of this choice of tracks, time and level")
     return copied
@@ -215,20 +221,19 @@ class _TrackCopy:
     def _read(self, init: entries.Init, segment: Segment) -> list[_Fragment]:
         path = layout.segment_file(self.track.name, segment.number)
         found: list[_Fragment] = []
-        if not (self.record / path).exists():
-            self.copied.damaged.append(f"{path}: is not there; left out")
+        try:
+            file = open_inside(self.record, path)
+            size = os.fstat(file.fileno()).st_size
+        except OSError as error:
+            self.copied.damaged.append(f"{path}: {_why(error)}; left out")
             return found
-        with (self.record / path).open("rb") as file:
+        with file:
             for frag in segment.frags:
-                file.seek(frag.off)
-                data: bytes | None = file.read(frag.len)
+                data = self._bytes(file, size, path, frag)
                 self.progress(frag.len)
                 first, last, end, key = 0, frag.dur, frag.dur, False
                 try:
-                    if data is None or hashlib.sha256(data).hexdigest() != frag.sha256:
-                        self._damage(path, frag, "not what was recorded; left out")
-                        data = None
-                    else:
+                    if data is not None:
                         seen = look(data)
                         first, last, end, key = min(0, seen.first), seen.last, max(frag.dur, seen.end), seen.key
                 except CencError as error:
@@ -240,6 +245,21 @@ class _TrackCopy:
                 level = self.story.levels.highest(self.track.name, segment.part, from_us, to_us, begun_us)
                 found.append(_Fragment(frag, data, Candidate(from_us, to_us, key, level)))
         return found
+
+    def _bytes(self, file: BinaryIO, size: int, path: str, frag: entries.Frag) -> bytes | None:
+        """A fragment's bytes, or None where they are not what was recorded."""
+        data = None
+        try:
+            if frag.off + frag.len <= size:
+                file.seek(frag.off)
+                data = file.read(frag.len)
+        except OSError as error:
+            self._damage(path, frag, f"{_why(error)}; left out")
+            return None
+        if data is None or hashlib.sha256(data).hexdigest() != frag.sha256:
+            self._damage(path, frag, "not what was recorded; left out")
+            return None
+        return data
 
     def _write(self, init: entries.Init, segment: Segment, run: list[_Fragment], number: int) -> PlaylistSegment | None:
         """Decrypt and write one run; None where nothing of it is whole."""
@@ -266,16 +286,33 @@ class _TrackCopy:
         target = self.out / init.file
         if target.exists():
             return init.file
-        data = (self.record / init.file).read_bytes()
-        if hashlib.sha256(data).hexdigest() != init.sha256:
-            self.copied.damaged.append(f"{init.file}: not what was recorded; its part is left out")
+        try:
+            with open_inside(self.record, init.file) as file:
+                data = file.read(init.len + 1)
+            if len(data) != init.len or hashlib.sha256(data).hexdigest() != init.sha256:
+                self._leave_part(f"{init.file}: not what was recorded")
+                return None
+            clear = data if key is None else clear_header(data)
+        except OSError as error:
+            self._leave_part(f"{init.file}: {_why(error)}")
+            return None
+        except CencError as error:
+            self._leave_part(f"{init.file}: {error}")
             return None
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data if key is None else clear_header(data))
+        target.write_bytes(clear)
         return init.file
+
+    def _leave_part(self, text: str) -> None:
+        if f"{text}; its part is left out" not in self.copied.damaged:
+            self.copied.damaged.append(f"{text}; its part is left out")
 
     def _damage(self, path: str, frag: entries.Frag, text: str) -> None:
         self.copied.damaged.append(f"{path}, bytes {frag.off} to {frag.off + frag.len}: {text}")
+
+
+def _why(error: OSError) -> str:
+    return "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
 
 
 def _describe(out: Path, track: Track, segments: list[PlaylistSegment], playlist: str) -> PlaylistTrack:

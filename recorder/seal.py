@@ -23,7 +23,9 @@ from recorder.disk import sync_directory
 from recorder.manifest import manifest
 from recorder.record import canonical, entries, layout
 from recorder.record.entries import AnyEntry, Line
+from recorder.record.file_check import blocks
 from recorder.record.journal import BEFORE_FIRST, Head, JournalError, read_line, read_line_fast
+from recorder.record.journal_reader import split_lines
 from recorder.signing import Signer
 
 log = structlog.get_logger()
@@ -68,16 +70,28 @@ def seal(record: Path, signer: Signer, timestamp: Timestamp | None) -> Sealed:
 
 
 def read_journal(record: Path) -> Iterator[tuple[Line, AnyEntry]]:
-    """The valid lines of a record's journal in order, over all its files; what is torn or repeated is passed over (``verify`` judges)."""
+    """The valid lines of a record's journal in order, over all its files; what is torn or repeated is passed over (``verify`` judges).
+
+    Raises:
+        OSError: a file of the journal cannot be read, or is no regular file.
+    """
+    return ((line, entry) for line, entry, _ in read_heads(record))
+
+
+def read_heads(record: Path) -> Iterator[tuple[Line, AnyEntry, Head]]:
+    """``read_journal`` with the head at each line.
+
+    Raises:
+        OSError: as there.
+    """
     head, number = BEFORE_FIRST, 1
     while (record / layout.journal_file(number)).exists():
-        with (record / layout.journal_file(number)).open("rb") as file:
-            for raw in file:
-                try:
-                    line, entry, head = read_line(raw.rstrip(b"\n"), head)
-                except JournalError:
-                    continue
-                yield line, entry
+        for raw in split_lines(blocks(record / layout.journal_file(number), lambda _: None)):
+            try:
+                line, entry, head = read_line(raw.removesuffix(b"\n"), head)
+            except JournalError:
+                continue
+            yield line, entry, head
         number += 1
 
 

@@ -42,7 +42,7 @@ def writable(value: _Struct) -> _Struct:
 
     """
     plain = msgspec.to_builtins(value)
-    normal = _normalised(plain)
+    normal = normalised(plain)
     _check(normal)
     return value if normal == plain else msgspec.convert(normal, type(value))
 
@@ -63,13 +63,14 @@ def decode(line: bytes) -> Any:  # noqa: ANN401 - plain JSON
     return value
 
 
-def _normalised(value: Json) -> Json:
+def normalised(value: Json) -> Json:
+    """The same plain value with its texts in normalisation form C, and what is no Unicode (of a file's name) replaced."""
     if isinstance(value, str):
-        return value if value.isascii() else unicodedata.normalize("NFC", value)
+        return value if value.isascii() else unicodedata.normalize("NFC", value.encode("utf-8", "replace").decode())
     if isinstance(value, list):
-        return [_normalised(item) for item in value]
+        return [normalised(item) for item in value]
     if isinstance(value, dict):
-        return {unicodedata.normalize("NFC", key): _normalised(item) for key, item in value.items()}
+        return {unicodedata.normalize("NFC", key): normalised(item) for key, item in value.items()}
     return value
 
 

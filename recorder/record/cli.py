@@ -2,6 +2,7 @@
 
 import datetime as dt
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,7 +59,7 @@ def verify(
     except (OSError, TrustError, LedgerError) as error:
         Console(stderr=True).print(str(error), style="red", highlight=False, markup=False)
         raise typer.Exit(USAGE_STATUS) from None
-    verdict = _run(record, outside, workers)
+    verdict = run_verify(record, outside, workers)
     if as_json:
         sys.stdout.write(msgspec.json.encode(plain(verdict)).decode() + "\n")
     else:
@@ -88,16 +89,27 @@ def plain(verdict: Verdict) -> dict[str, Any]:
     return fields | {"sentence": verdict.sentence(), "exit_status": verdict.exit_status}
 
 
+def authorities_of(ca: Path | None, crl: Sequence[Path] = ()) -> Authorities | None:
+    """Who vouches for devices: the given file, or the room's own (``DEFAULT_CA``), or nobody.
+
+    Raises:
+        TrustError: a file holds something else, or revocation lists stand without an authority that signed them.
+        OSError: a file cannot be read.
+    """
+    if ca is None and DEFAULT_CA.exists():
+        ca = DEFAULT_CA
+    if ca is not None:
+        return Authorities(load_certificates(ca), [load_revocation_list(path) for path in crl])
+    if crl:
+        raise TrustError(f"--crl {crl[0]} counts for nothing without the authority that signed it: give it by --ca")
+    return None
+
+
 def _outside(
     ca: Path | None, ledger: Path | None, crl: list[Path], tsa_ca: Path | None, hearing: str | None, start_token: str | None
 ) -> Outside:
-    if ca is None and DEFAULT_CA.exists():
-        ca = DEFAULT_CA
-    authorities = None
-    if ca is not None:
-        authorities = Authorities(load_certificates(ca), [load_revocation_list(path) for path in crl])
     return Outside(
-        authorities=authorities,
+        authorities=authorities_of(ca, crl),
         ledger=parse_ledger(ledger.read_bytes()) if ledger is not None else (),
         timestamp_roots=load_certificates(tsa_ca) if tsa_ca is not None else (),
         hearing=hearing,
@@ -105,7 +117,8 @@ def _outside(
     )
 
 
-def _run(record: Path, outside: Outside, workers: int) -> Verdict:
+def run_verify(record: Path, outside: Outside, workers: int) -> Verdict:
+    """Verify, and show on a terminal how far it is."""
     console = Console(stderr=True)
     columns = (TextColumn("verifying"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -1,16 +1,23 @@
 """Reads files, each once and on all cores, and compares their bytes with what the journal says of them."""
 
+import errno
 import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
+from recorder.record import layout
 from recorder.record.replay import Expected, Piece
 
 BLOCK_BYTES = 512 * 1024
+SMALL_BYTES = 1024 * 1024
+"""The most that a certificate chain, a signature or a timestamp has; the recorder's are far smaller."""
+LIST_BYTES = 256 * 1024 * 1024
+"""The most that a list of files or receipts, or a manifest, has: it is held in memory."""
 Progress = Callable[[int], None]
 """Told how many more bytes were read; from any thread."""
 
@@ -42,20 +49,62 @@ def inventory(root: Path) -> tuple[dict[str, int], list[str]]:
 
 
 def blocks(path: Path, progress: Progress) -> Iterator[memoryview]:
-    """A file's bytes in views that hold until the next is asked for; a link is refused.
+    """A file's bytes in views that hold until the next is asked for; what is no regular file is refused.
 
     Raises:
         OSError: it cannot be read.
     """
     # One buffer that stays in the processor's cache between reading and hashing: a new one each time costs a third more.
     buffer = memoryview(bytearray(BLOCK_BYTES))
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    descriptor = open_regular(path)
     try:
         while size := os.readv(descriptor, [buffer]):
             yield buffer[:size]
             progress(size)
     finally:
         os.close(descriptor)
+
+
+def open_regular(path: Path) -> int:
+    """A descriptor for reading a regular file. A link is not followed, and a pipe without a writer is not waited for.
+
+    Raises:
+        OSError: it cannot be opened, or is something else.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return descriptor
+
+
+def open_inside(root: Path, path: str) -> BinaryIO:
+    """A regular file of a record for reading, by its path in it; no part of that path may be a link.
+
+    Raises:
+        OSError: it cannot be opened, or lies elsewhere.
+    """
+    at = root
+    for name in PurePosixPath(path).parts[:-1]:
+        at /= name
+        if at.is_symlink():
+            raise OSError(errno.ELOOP, "a link stands in its path", str(root / path))
+    if not layout.is_inside(path):
+        raise OSError(errno.EINVAL, "is no path inside the record", path)
+    return os.fdopen(open_regular(root / path), "rb")
+
+
+def read_small(path: Path, most_bytes: int = SMALL_BYTES) -> bytes:
+    """All of a regular file that is to be held in memory.
+
+    Raises:
+        OSError: it cannot be read, is something else, or is larger.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise OSError(errno.EFBIG, f"has more than {most_bytes} bytes", str(path))
+    return data
 
 
 def check_files(root: Path, names: list[str], expected: Mapping[str, Expected], workers: int, progress: Progress) -> dict[str, FileState]:

@@ -88,6 +88,10 @@ class Verdict:
     signer: str = ""
     signer_trusted: bool = False
     entries: int = 0
+    head: str = ""
+    """The chain's head (hex) at the last of them."""
+    sums_sha256: str = ""
+    """Hash of SHA256SUMS as it was read; empty where there is none."""
     intact_to: int = -1
     """Number of the last entry up to which everything is proven intact; -1 where not even the first is."""
     signed_to: int = -1

@@ -275,6 +275,8 @@ class _Verification:
         verdict.timestamp_utc_us = timestamp_us
         verdict.signed_to = signed_to
         verdict.entries = reader.head.at + 1
+        verdict.sums_sha256 = states[layout.SUMS].sha256 if layout.SUMS in states else ""
+        verdict.head = reader.head.sha256 if verdict.entries else ""
         verdict.not_recorded = replay.story.intervals
         verdict.tracks = replay.tracks
         verdict.files = len(states)

@@ -163,7 +163,10 @@ def test_damaged_media_is_named_and_left_out(sealed: tuple[Room, Path], tmp_path
     data = bytearray(segment.read_bytes())
     data[len(data) // 2] ^= 1
     segment.write_bytes(data)
-    done = courtroom("copy", str(broken), str(tmp_path / "c"), "--key", str(it.keys.court_key))
+    refused = courtroom("copy", str(broken), str(tmp_path / "c"), "--key", str(it.keys.court_key))
+    assert refused.returncode == 1
+    assert not (tmp_path / "c").exists()
+    done = courtroom("copy", str(broken), str(tmp_path / "c"), "--key", str(it.keys.court_key), "--even-if-broken")
     assert done.returncode == 1
     assert "tracks/judge/seg-000000.m4s" in done.stdout.replace("\n", "")
     assert (tmp_path / "c" / "hearing.mp4").exists()
@@ -171,9 +174,15 @@ def test_damaged_media_is_named_and_left_out(sealed: tuple[Room, Path], tmp_path
 
 def test_a_copy_never_overwrites(sealed: tuple[Room, Path], tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    done = courtroom("copy", str(sealed[1]), str(tmp_path / "there"), "--key", str(sealed[0].keys.court_key))
-    assert done.returncode == 1
-    assert "never overwrites" in done.stderr
+    for out, said in (
+        (tmp_path / "there", "never overwrites"),
+        (sealed[1] / "copy", "lies in the record"),
+        (Path("/proc/copy"), "cannot be made"),
+    ):
+        done = courtroom("copy", str(sealed[1]), str(out), "--key", str(sealed[0].keys.court_key))
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_what_people_wrote_is_text_on_the_page_and_not_markup(copied: Path) -> None:

@@ -285,7 +285,10 @@ def test_orders_that_do_not_hold_let_no_copy_be_made(sealed: Sealed, tmp_path: P
     for _ in range(2):
         assert sealed.give("--level", "identity", "--from", "1", "--to", "2").returncode == 0
     place = tamper(sealed.record)
-    done = sealed.copy(tmp_path / "c")
+    refused = sealed.copy(tmp_path / "c")
+    assert refused.returncode == 1
+    assert "BROKEN" in refused.stderr
+    done = sealed.copy(tmp_path / "c", "--even-if-broken")
     assert done.returncode == 1
     assert place in done.stderr
     assert "Traceback" not in done.stderr
