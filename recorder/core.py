@@ -164,7 +164,9 @@ class Recorder(ChildOwner):
             self._guard.mute(on=False)
             session.resume(request.actor, now_us)
         elif isinstance(request, control.AddNote):
-            at_us = session.clock.t_us(now_us) if request.at_us is None else min(request.at_us, session.clock.t_us(now_us))
+            at_us = session.clock.t_us(now_us) if request.at_us is None else request.at_us
+            if at_us > session.clock.t_us(now_us):
+                return control.Reply(ok=False, error="cannot take a note: its at_us lies behind the session's present time")
             session.journal(entries.Note(author=request.author, text=request.text, at_us=at_us))
         elif isinstance(request, control.SetLevel):
             session.set_level(request, now_us)
