@@ -25,6 +25,7 @@ from recorder.record.verify import Outside
 FILM = "hearing.mp4"
 MOST_S = 1e9
 """More seconds than any session has."""
+SPOILT = frozenset({"broken", "unreadable"})
 _SHOWN = 10
 
 
@@ -70,8 +71,10 @@ def copy(
         for text in str(error).splitlines():
             words.print(shown(text), style="red", highlight=False)
         raise typer.Exit(1) from None
-    if verdict.level == "broken":
-        console.print(f"✗ the record is broken, and the copy says so: {len(verdict.errors)} finding(s)", style="red", highlight=False)
+    if verdict.level in SPOILT:
+        console.print(
+            f"✗ the record is {verdict.level}, and the copy says so: {len(verdict.errors)} finding(s)", style="red", highlight=False
+        )
     elif verdict.level == "unsealed":
         console.print("? the record is not sealed, and the copy says so", style="yellow", highlight=False)
     for line in copied.damaged:
@@ -82,7 +85,7 @@ def copy(
     if copied.notes_left_out:
         console.print(f"· left out: {copied.notes_left_out} note(s) of a higher level", highlight=False)
     console.print(f"{shown(str(out))}: {len(copied.tracks)} tracks; open index.html, {FILM} or master.m3u8", highlight=False)
-    raise typer.Exit(1 if copied.damaged or verdict.level == "broken" else 0)
+    raise typer.Exit(1 if copied.damaged or verdict.level in SPOILT else 0)
 
 
 def checked(record: Path, ca: Path | None, *, even_if_broken: bool) -> Verdict:
@@ -96,13 +99,15 @@ def checked(record: Path, ca: Path | None, *, even_if_broken: bool) -> Verdict:
     except (OSError, TrustError) as error:
         raise CopyError(f"the authorities cannot be read: {error}") from error
     verdict = run_verify(record, Outside(authorities=authorities), workers=0)
-    if verdict.level in {"sealed", "anchored", "signed_only", "unsealed"} or (verdict.level == "broken" and even_if_broken):
+    if verdict.level in {"sealed", "anchored", "signed_only", "unsealed"} or (
+        verdict.level in SPOILT and verdict.entries and even_if_broken
+    ):
         return verdict
     found = [f"  {finding.place}: {finding.text}" for finding in verdict.errors]
     if len(found) > _SHOWN:
         found[_SHOWN:] = [f"  … and {len(found) - _SHOWN} more: see `courtroom verify`"]
     remedy = "ask for another copy of the record (its mirror); --even-if-broken copies what is left of this one, and says so in the copy"
-    raise CopyError("\n".join([f"no copy is made of {record}: {verdict.sentence()}", *found, remedy if verdict.level == "broken" else ""]))
+    raise CopyError("\n".join([f"no copy is made of {record}: {verdict.sentence()}", *found, remedy if verdict.entries else ""]))
 
 
 def _copy(console: Console, record: Path, out: Path, reader: Reader | None, choice: Choice, verdict: Verdict) -> Copied:

@@ -10,6 +10,7 @@ from recorder import media_keys
 from recorder.media_keys import MediaKeyError, WrappedKey
 from recorder.record import layout
 from recorder.record.cms import Addressee, CmsError, addressees
+from recorder.record.file_check import read_small
 from recorder.record.levels import PartSpan
 from recorder.record.order import LevelOrder, order_sha256
 
@@ -34,7 +35,7 @@ def open_key(
     damaged = ""
     for path, sha256 in _files(part, orders):
         try:
-            data = (record / path).read_bytes()
+            data = read_small(record / path)
             if order_sha256(data) != sha256:
                 damaged = damaged or f"{path}: is not the key that was stored"
                 continue

@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
+from recorder.record import canonical
 from recorder.record.anchors import LedgerError, parse_ledger
 from recorder.record.shown import shown
 from recorder.record.trust import Authorities, TrustError, load_certificates, load_revocation_list
@@ -23,6 +24,9 @@ from recorder.record.verify import verify as verify_record
 DEFAULT_CA = Path("/etc/courtroom/ca.pem")
 USAGE_STATUS = 64
 """Exit status where a file given by an option cannot be used (EX_USAGE): it must not look like a verdict."""
+FAILED_STATUS = 70
+"""Exit status where the verifier itself fails (EX_SOFTWARE)."""
+_INTERRUPTED_STATUS = 130
 _COLOUR: dict[ProofLevel, str] = {
     "sealed": "green",
     "anchored": "green",
@@ -30,6 +34,7 @@ _COLOUR: dict[ProofLevel, str] = {
     "unsealed": "yellow",
     "broken": "red",
     "not_a_record": "red",
+    "unreadable": "red",
 }
 _MARK: dict[Severity, str] = {"error": "[bold red]✗[/]", "doubt": "[yellow]?[/]", "note": "[dim]·[/]"}
 _SHOWN = 40
@@ -52,14 +57,20 @@ def verify(
     docs/record-format.md; docs/verify-by-hand.md does the same with openssl and sha256sum.
 
     Exit status: 0 sealed, by a device that an authority vouches for; 3 intact, but not sealed, or without an authority to check the signer
-    by; 1 broken; 2 not a record; 64 an option's file cannot be used.
+    by; 1 broken; 2 not a record; 64 an option's file or one of the record cannot be read, so nothing is judged; 70 the verifier failed.
     """
     try:
         outside = _outside(ca, ledger, crl or [], tsa_ca, hearing, start_token)
     except (OSError, TrustError, LedgerError) as error:
         Console(stderr=True).print(str(error), style="red", highlight=False, markup=False)
         raise typer.Exit(USAGE_STATUS) from None
-    verdict = run_verify(record, outside, workers)
+    try:
+        verdict = run_verify(record, outside, workers)
+    except KeyboardInterrupt:
+        raise typer.Exit(_INTERRUPTED_STATUS) from None
+    except Exception:  # noqa: BLE001 - whatever it is, it is no verdict, and must not look like one
+        Console(stderr=True).print_exception()
+        raise typer.Exit(FAILED_STATUS) from None
     if as_json:
         sys.stdout.write(msgspec.json.encode(plain(verdict)).decode() + "\n")
     else:
@@ -85,7 +96,8 @@ def show(console: Console, record: Path, verdict: Verdict) -> None:
 
 def plain(verdict: Verdict) -> dict[str, Any]:
     """A verdict as plain values, with its sentence and exit status."""
-    fields: dict[str, Any] = msgspec.to_builtins(verdict)
+    # The name of a file need not be Unicode, JSON must be.
+    fields: dict[str, Any] = canonical.normalised(msgspec.to_builtins(verdict))  # type: ignore[assignment]
     return fields | {"sentence": verdict.sentence(), "exit_status": verdict.exit_status}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from recorder.record import layout
 from recorder.record.file_check import FileState
 from recorder.record.replay import Expected, Piece, Replay
-from recorder.record.verdict import Findings
+from recorder.record.verdict import UNREADABLE, Findings
 
 Locator = Callable[[str], tuple[list[Piece], FileState]]
 """For a file that is not what it must be: all its fragments by the journal, and the file read again piece by piece."""
@@ -31,7 +31,7 @@ class FileJudge:
         for path, state in sorted(states.items()):
             expected = self.replay.files.get(path)
             if state.unreadable:
-                self.findings.error("file_unreadable", path, f"cannot be read: {state.unreadable}")
+                self.findings.error(UNREADABLE, path, f"cannot be read: {state.unreadable}")
                 self._sink(expected.seq if expected is not None else 0)
             elif expected is not None:
                 self._judge_expected(path, expected, state)

@@ -33,10 +33,18 @@ class FileState:
 
 
 def inventory(root: Path) -> tuple[dict[str, int], list[str]]:
-    """The regular files under a directory with their lengths, and what is there besides (links, devices). Follows no link."""
+    """The regular files under a directory with their lengths, and what is there besides (links, devices). Follows no link.
+
+    Raises:
+        OSError: a directory cannot be read: what is in it is not known, which is another thing than that nothing is.
+    """
     files: dict[str, int] = {}
     others: list[str] = []
-    for directory, names, leaves in os.walk(root):
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for directory, names, leaves in os.walk(root, onerror=refuse):
         for name in (*names, *leaves):
             path = Path(directory, name)
             status = path.lstat()

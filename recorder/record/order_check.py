@@ -7,6 +7,7 @@ opened to the signer of that one. The first that is not in force makes the recor
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 
 from recorder.record import canonical, checksums, entries, layout
 from recorder.record.cms import Addressee, CmsError, addressees, check_detached
-from recorder.record.file_check import inventory
+from recorder.record.file_check import LIST_BYTES, inventory, open_regular, read_small
 from recorder.record.levels import Levels, PartSpan, rank
 from recorder.record.order import FIRST_PREVIOUS, LevelOrder, OrderError, OrderKey, order_sha256, read_order
 from recorder.record.trust import TrustError, name, parse_chain
@@ -62,11 +63,18 @@ class Orders:
 
 
 def order_files(root: Path) -> tuple[dict[str, int], list[str]]:
-    """The regular files under ``orders/`` with their lengths, and what is there besides; paths are relative to the record."""
+    """The regular files under ``orders/`` with their lengths, and what is there besides; paths are relative to the record.
+
+    Raises:
+        OrderError: they cannot be read.
+    """
     place = root / layout.ORDERS
     if place.is_symlink() or (place.exists() and not place.is_dir()):
         return {}, [layout.ORDERS]
-    files, others = inventory(place)
+    try:
+        files, others = inventory(place) if place.exists() else ({}, [])
+    except OSError as error:
+        raise OrderError(f"{error.filename or place} cannot be read: {error.strerror}") from error
     return {f"{layout.ORDERS}/{path}": size for path, size in files.items()}, [f"{layout.ORDERS}/{path}" for path in others]
 
 
@@ -84,18 +92,18 @@ def seal_of(root: Path, genesis: entries.Genesis) -> bytes:
             f"the record is not sealed ({', '.join(missing)} is not there): orders speak of sealed records alone; stop the session"
         )
     try:
-        sums = (root / layout.SUMS).read_bytes()
-        signer = check_detached((root / layout.SUMS_SIGNATURE).read_bytes(), sums).certificate
-        chain = parse_chain((root / layout.DEVICE_CHAIN).read_bytes(), layout.DEVICE_CHAIN)
+        sums = read_small(root / layout.SUMS, LIST_BYTES)
+        signer = check_detached(read_small(root / layout.SUMS_SIGNATURE), sums).certificate
+        chain = parse_chain(read_small(root / layout.DEVICE_CHAIN), layout.DEVICE_CHAIN)
         listed = checksums.parse(sums)
+        journals = {leaf.name: _file_sha256(leaf) for leaf in root.iterdir() if layout.journal_number(leaf.name) is not None}
     except (OSError, CmsError, TrustError, checksums.ChecksumsError) as error:
         raise OrderError(f"the record is broken: its seal does not hold ({error}); see `courtroom verify`") from error
     if signer != chain[0] or signer.fingerprint(hashes.SHA256()).hex() != genesis.device_certificate_sha256:
         raise OrderError("the record is broken: its seal is not by the device that its first line names; see `courtroom verify`")
-    journals = {path for path in (leaf.name for leaf in root.iterdir()) if layout.journal_number(path) is not None}
     named = {path for path in listed if layout.journal_number(path) is not None}
-    for path in sorted(journals | named):
-        if path not in journals or listed.get(path) != _file_sha256(root / path):
+    for path in sorted(journals.keys() | named):
+        if path not in journals or listed.get(path) != journals[path]:
             raise OrderError(f"the record is broken: {path} is not what the seal lists; see `courtroom verify`")
     return sums
 
@@ -285,7 +293,7 @@ def _first(root: Path, part: PartSpan, found: Orders) -> frozenset[Addressee]:
     if not layout.is_id(part.track) or part.key != layout.key_file(part.track, part.number):
         raise OrderError(f"{part.track}, part {part.number} has no wrapped key")
     try:
-        data = (root / part.key).read_bytes()
+        data = read_small(root / part.key)
         read = addressees(data)
     except (OSError, CmsError) as error:
         raise OrderError(f"{part.key}: {error}") from error
@@ -296,7 +304,7 @@ def _first(root: Path, part: PartSpan, found: Orders) -> frozenset[Addressee]:
 
 
 def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -305,4 +313,4 @@ def _read(root: Path, path: str, files: Mapping[str, int]) -> bytes:
         raise OrderError(f"{path} is not there")
     if files[path] > MAX_ORDER_BYTES:
         raise OrderError(f"{path} has {files[path]} bytes; the most is {MAX_ORDER_BYTES}")
-    return (root / path).read_bytes()
+    return read_small(root / path)

@@ -16,6 +16,7 @@ from recorder.record import canonical, layout
 from recorder.record.anchors import Anchored
 from recorder.record.checkpoint import signing_text
 from recorder.record.cms import CmsError, check_detached
+from recorder.record.file_check import LIST_BYTES, read_small
 from recorder.record.replay import Replay
 from recorder.record.trust import Authorities, TrustError, name, parse_chain, rooms
 from recorder.record.verdict import Findings
@@ -35,7 +36,7 @@ def check_checkpoints(root: Path, replay: Replay, findings: Findings) -> Signed:
     """Check all checkpoints by the certificate that the record's first line names."""
     genesis = replay.genesis
     try:
-        chain = parse_chain((root / layout.DEVICE_CHAIN).read_bytes(), layout.DEVICE_CHAIN)
+        chain = parse_chain(read_small(root / layout.DEVICE_CHAIN), layout.DEVICE_CHAIN)
     except FileNotFoundError:
         findings.error("certificate_missing", layout.DEVICE_CHAIN, "the device's certificate is not there, so no signature can be checked")
         return Signed([], -1)
@@ -101,7 +102,7 @@ def check_signer(
 def check_signature(root: Path, sums: bytes, chain: Sequence[x509.Certificate], findings: Findings) -> bytes | None:
     """Check the signature over SHA256SUMS; returns its bytes, for the timestamp."""
     try:
-        signature = (root / layout.SUMS_SIGNATURE).read_bytes()
+        signature = read_small(root / layout.SUMS_SIGNATURE)
         signed = check_detached(signature, sums)
     except (OSError, CmsError) as error:
         findings.error("seal_signature", layout.SUMS_SIGNATURE, f"the signature over {layout.SUMS} does not hold: {error}")
@@ -116,13 +117,13 @@ def check_signature(root: Path, sums: bytes, chain: Sequence[x509.Certificate], 
 def check_timestamp(root: Path, signature: bytes, roots: Sequence[x509.Certificate], findings: Findings) -> int | None:
     """Check the timestamp over the signature; returns its time (microseconds since 1970) where it holds."""
     path = root / layout.SUMS_TIMESTAMP
-    if not path.exists():
+    if not path.is_file():
         return None
     if not roots:
         findings.note("timestamp_unchecked", layout.SUMS_TIMESTAMP, "not checked: no timestamp authority was given (--tsa-ca)")
         return None
     try:
-        response = decode_timestamp_response(path.read_bytes())
+        response = decode_timestamp_response(read_small(path))
         builder = VerifierBuilder(roots=list(roots))
         builder.build().verify_message(response, signature)
         at = response.tst_info.gen_time
@@ -137,7 +138,7 @@ def check_manifest(root: Path, replay: Replay, findings: Findings) -> None:
     """The manifest must speak of this record; its bytes are held by SHA256SUMS."""
     genesis = replay.genesis
     try:
-        manifest = canonical.decode((root / layout.MANIFEST).read_bytes().removesuffix(b"\n"))
+        manifest = canonical.decode(read_small(root / layout.MANIFEST, LIST_BYTES).removesuffix(b"\n"))
         fits = genesis is not None and (manifest["record"], manifest["room"], manifest["hearing"]["id"]) == (
             genesis.record,
             genesis.room,

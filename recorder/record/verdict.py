@@ -3,14 +3,24 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-ProofLevel = Literal["sealed", "anchored", "signed_only", "unsealed", "broken", "not_a_record"]
+ProofLevel = Literal["sealed", "anchored", "signed_only", "unsealed", "broken", "not_a_record", "unreadable"]
 """From ``docs/record-format.md``: ``anchored`` is sealed with heads that somebody outside the room holds; ``signed_only`` is intact by a
 signer nobody vouched for."""
 
 Severity = Literal["error", "doubt", "note"]
 """An ``error`` makes the record broken. A ``doubt`` is for a person to judge. A ``note`` explains."""
 
-EXIT_STATUS: dict[ProofLevel, int] = {"sealed": 0, "anchored": 0, "broken": 1, "not_a_record": 2, "signed_only": 3, "unsealed": 3}
+EXIT_STATUS: dict[ProofLevel, int] = {
+    "sealed": 0,
+    "anchored": 0,
+    "broken": 1,
+    "not_a_record": 2,
+    "signed_only": 3,
+    "unsealed": 3,
+    "unreadable": 64,
+}
+UNREADABLE = "file_unreadable"
+"""The code of what the verifier may not or cannot read: it contradicts nothing, and proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +117,7 @@ class Verdict:
 
     @property
     def exit_status(self) -> int:
-        """0 sealed or anchored; 3 intact, but unsealed or its signer not vouched for; 1 broken; 2 not a record."""
+        """0 sealed or anchored; 3 intact, but unsealed or its signer not vouched for; 1 broken; 2 not a record; 64 it cannot be read."""
         return EXIT_STATUS[self.level]
 
     @property
@@ -137,6 +147,11 @@ class Verdict:
             return f"Not sealed; intact to entry {self.intact_to}{anchored}. What may have followed is not proven either way."
         if self.level == "not_a_record":
             return "This is not a record."
+        if self.level == "unreadable":
+            return (
+                f"Not judged: {len(self.errors)} file(s) or directories cannot be read. Nothing that can be read contradicts the record. "
+                "Verify it as somebody who may read all of it, or from another disk."
+            )
         return f"BROKEN: {len(self.errors)} thing(s) contradict the record. Intact to entry {self.intact_to}."
 
 
@@ -164,6 +179,11 @@ class Findings:
     def broken(self) -> bool:
         """Whether there is an error."""
         return any(severity == "error" for _, severity in self._count)
+
+    @property
+    def unreadable_alone(self) -> bool:
+        """Whether the only errors are files that cannot be read."""
+        return {code for code, severity in self._count if severity == "error"} == {UNREADABLE}
 
     def has(self, code: str) -> bool:
         """Whether something of this code was found."""

@@ -19,19 +19,28 @@ from recorder.record.anchors import Anchored, check_anchors, compare_clock
 from recorder.record.checkpoint import Receipt
 from recorder.record.clock_check import ClockCheck
 from recorder.record.damage import FileJudge
-from recorder.record.file_check import FileState, blocks, check_file, check_files, inventory
+from recorder.record.file_check import LIST_BYTES, SMALL_BYTES, FileState, blocks, check_file, check_files, inventory, read_small
 from recorder.record.journal_reader import JournalReader, split_lines
 from recorder.record.levels import Levels
 from recorder.record.order_check import Orders, check_orders
 from recorder.record.replay import Piece, Replay
 from recorder.record.seal_check import check_checkpoints, check_manifest, check_signature, check_signer, check_timestamp, proven_us
 from recorder.record.trust import Authorities
-from recorder.record.verdict import Findings, OrderSum, ProofLevel, Verdict
+from recorder.record.verdict import UNREADABLE, Findings, OrderSum, ProofLevel, Verdict
 
 Progress = Callable[[int, int], None]
 """Told the bytes done and the bytes in all; from any thread."""
 _ORDER_EARLY_US = 60_000_000
 """By how much an order's signer's clock may lie behind the room's, as receipts may."""
+_SMALL = {
+    layout.DEVICE_CHAIN: SMALL_BYTES,
+    layout.SUMS_SIGNATURE: SMALL_BYTES,
+    layout.SUMS_TIMESTAMP: SMALL_BYTES,
+    layout.MANIFEST: LIST_BYTES,
+    layout.SUMS: LIST_BYTES,
+    layout.ANCHORS: LIST_BYTES,
+}
+"""What is held in memory, and how much of it at most."""
 _NAME = re.compile(r"\d{4}-\d{2}-\d{2}.*_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
@@ -80,11 +89,15 @@ class _Verification:
         self._levels: Levels | None = None
         self._verdict = Verdict()
         self._done_bytes = self._total_bytes = 0
+        self._small: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
     def run(self) -> Verdict:
         verdict, findings = self._verdict, self._findings
-        sizes, others = inventory(self._root) if self._root.is_dir() else ({}, [])
+        try:
+            sizes, others = inventory(self._root) if self._root.is_dir() else ({}, [])
+        except OSError as error:
+            return self._unreadable([(str(error.filename or self._root), error)])
         journals = [name for name in (layout.journal_file(number + 1) for number in range(9999)) if name in sizes]
         if not journals and layout.SUMS not in sizes:
             findings.error("no_journal", str(self._root), f"there is no {layout.JOURNAL}")
@@ -92,9 +105,13 @@ class _Verification:
         self._total_bytes = sum(sizes.values())
         for other in others:
             findings.error("not_a_file", other, "is no regular file; a record holds no links and no devices")
+        if unread := self._read_small(sizes):
+            return self._unreadable(unread)
         orders = {name: size for name, size in sizes.items() if name.startswith(f"{layout.ORDERS}/")}
         self._levels = Levels() if orders else None
         states = self._read_journals(journals)
+        if any(state.unreadable for state in states.values()):
+            return self._unreadable([(name, state.unreadable) for name, state in states.items() if state.unreadable])
         replay = self._replay
         if replay.genesis is None and layout.SUMS not in sizes and not self._reader.broken:
             findings.error("no_entry", layout.JOURNAL, "the journal holds no entry: nothing became durable")
@@ -106,18 +123,39 @@ class _Verification:
         states |= check_files(self._root, sorted(name for name in sizes if name not in states), replay.files, self._workers, self._tell)
         self._check_files({name: state for name, state in states.items() if name not in orders}, sealed=sealed, signed_to=signed.to)
         self._check_identity()
-        anchored = self._check_anchors(signed.chain, sizes)
+        anchored = self._check_anchors(signed.chain)
         timestamp_us = self._check_seal(sizes, sealed=sealed, chain=signed.chain)
-        self._check_orders(orders, sealed=sealed)
+        self._check_orders(orders, states, sealed=sealed)
         self._check_trust(signed.chain, anchored, timestamp_us)
         self._sum_up(states, signed.to, anchored, timestamp_us)
         if findings.broken:
-            return self._ended("broken")
+            return self._ended("unreadable" if findings.unreadable_alone else "broken")
         if not sealed:
             return self._ended("unsealed")
         if not verdict.signer_trusted:
             return self._ended("signed_only")
         return self._ended("sealed" if anchored is None else "anchored")
+
+    def _read_small(self, sizes: dict[str, int]) -> list[tuple[str, OSError]]:
+        """Read what is held in memory; returns what cannot be read. All else would be judged by it."""
+        unread = []
+        for name, most_bytes in _SMALL.items():
+            if name not in sizes:
+                continue
+            if sizes[name] > most_bytes:
+                self._findings.error("file_too_large", name, f"has {sizes[name]} bytes; the most is {most_bytes}")
+                continue
+            try:
+                self._small[name] = read_small(self._root / name, most_bytes)
+            except OSError as error:
+                unread.append((name, error))
+        return unread
+
+    def _unreadable(self, places: Sequence[tuple[str, OSError | str]]) -> Verdict:
+        for place, error in places:
+            why = error if isinstance(error, str) else error.strerror or str(error)
+            self._findings.error(UNREADABLE, place.removeprefix(f"{self._root}/"), f"cannot be read: {why}")
+        return self._ended("unreadable" if self._findings.unreadable_alone else "broken")
 
     def _read_journals(self, names: list[str]) -> dict[str, FileState]:
         clock, states = ClockCheck(self._findings), {}
@@ -153,8 +191,8 @@ class _Verification:
         sums = None
         if layout.SUMS in states and (sealed or self._replay.seal is not None):
             try:
-                sums = checksums.parse((self._root / layout.SUMS).read_bytes())
-            except (OSError, checksums.ChecksumsError) as error:
+                sums = checksums.parse(self._small.get(layout.SUMS, b""))
+            except checksums.ChecksumsError as error:
                 self._findings.error("sums_damaged", layout.SUMS, str(error))
         judge.judge(states, sums)
         self._verdict.intact_to = judge.intact_to
@@ -165,7 +203,7 @@ class _Verification:
         wanted = (track, int(leaf.removeprefix("seg-").removesuffix(".m4s")))
         decoder, pieces = msgspec.json.Decoder(_Frag), []
         number = 1
-        while (journal := self._root / layout.journal_file(number)).exists():
+        while (journal := self._root / layout.journal_file(number)).is_file() and not journal.is_symlink():
             for raw in split_lines(blocks(journal, lambda _: None)):
                 if b'"frag"' not in raw:
                     continue
@@ -191,8 +229,8 @@ class _Verification:
         if outside.start_token is not None and outside.start_token != genesis.start_token:
             findings.error("start_token", layout.JOURNAL, "the session was started with another token than the one given out for it")
 
-    def _check_anchors(self, chain: list[x509.Certificate], sizes: dict[str, int]) -> Anchored | None:
-        anchors = (self._root / layout.ANCHORS).read_bytes() if layout.ANCHORS in sizes else b""
+    def _check_anchors(self, chain: list[x509.Certificate]) -> Anchored | None:
+        anchors = self._small.get(layout.ANCHORS, b"")
         outside = self._outside
         return check_anchors(anchors, outside.ledger, self._reader, self._replay, outside.authorities, chain, self._findings)
 
@@ -211,7 +249,7 @@ class _Verification:
                 "seal_missing", layout.JOURNAL, "the files are signed as sealed, but the journal has no seal: its end was cut off"
             )
         check_manifest(self._root, replay, findings)
-        signature = check_signature(self._root, (self._root / layout.SUMS).read_bytes(), chain, findings)
+        signature = check_signature(self._root, self._small.get(layout.SUMS, b""), chain, findings)
         if signature is None:
             return None
         roots = self._outside.timestamp_roots or (self._outside.authorities.roots if self._outside.authorities is not None else ())
@@ -221,7 +259,7 @@ class _Verification:
             compare_clock(self._reader, replay, findings, layout.SUMS_TIMESTAMP, at, timestamp_us, ahead=True)
         return timestamp_us
 
-    def _check_orders(self, files: dict[str, int], *, sealed: bool) -> None:
+    def _check_orders(self, files: dict[str, int], states: dict[str, FileState], *, sealed: bool) -> None:
         """Orders stand beside the seal; each must be in force, and nothing else may stand among them."""
         findings, genesis = self._findings, self._replay.genesis
         if self._levels is None or genesis is None:
@@ -229,7 +267,13 @@ class _Verification:
         if not sealed:
             findings.error("order_unsealed", layout.ORDERS, "orders speak of a seal, and none is there")
             return
-        found = check_orders(self._root, files, genesis, (self._root / layout.SUMS).read_bytes(), self._levels)
+        unread = {path: state for path, state in states.items() if state.unreadable and path.startswith((layout.ORDERS, layout.KEYS))}
+        if unread:  # who may give an order hangs on all of these
+            for path, state in unread.items():
+                if path in files:
+                    findings.error(UNREADABLE, path, f"cannot be read: {state.unreadable}")
+            return
+        found = check_orders(self._root, files, genesis, self._small.get(layout.SUMS, b""), self._levels)
         for problem in found.problems:
             findings.error(problem.code, problem.place, problem.text)
         for path in found.unfinished:

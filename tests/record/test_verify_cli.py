@@ -63,3 +63,9 @@ def test_a_ledger_is_read_and_one_that_cannot_be_read_is_no_verdict(
     assert done.returncode == 64
     assert "line 1 of the ledger" in done.stderr
     assert courtroom_verify(finished[0].root, "--ca", tmp_path / "nowhere").returncode == 64
+
+
+def test_a_revocation_list_without_its_authority_is_not_passed_over(finished: tuple[Builder, list[Receipt]], tmp_path: Path) -> None:
+    done = courtroom_verify(finished[0].root, "--crl", tmp_path / "list.pem")
+    assert done.returncode == 64
+    assert "give it by --ca" in done.stderr or "list.pem" in done.stderr  # a room's own authority may stand in /etc
