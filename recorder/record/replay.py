@@ -57,6 +57,7 @@ class _Track:
     damaged: bool = False
     start_us: int = -1
     end_us: int = -1
+    """Where its media ends; before any has come, where its first part began: media is due from there on."""
     bytes: int = 0
     segments: int = 0
     digests: Any = field(default_factory=hashlib.sha256)
@@ -126,7 +127,7 @@ class Replay:
         if self.seal is not None:
             self._check_totals(self.seal)
         for name, track in self._tracks.items():
-            if track.continuous and track.end_us >= 0 and self.seal is not None:
+            if track.continuous and self.seal is not None:
                 self.story.media_ends(name, track.end_us, self.seal.duration_us)
         self.story.finish()
 
@@ -143,6 +144,8 @@ class Replay:
             self._findings.error("part_twice", place, f"part {entry.part} of track {entry.track} begins a second time")
         if entry.timescale < 1:
             self._findings.error("timescale", place, f"a timescale of {entry.timescale}")
+        if track.end_us < 0:
+            track.end_us = line.t_us
         track.timescales[entry.part] = max(1, entry.timescale)
         track.sum.codec = entry.codec
         track.digests.update(self._raw_hash(place, entry.sha256))
@@ -175,14 +178,15 @@ class Replay:
         start_us = entry.t0 * 1_000_000 // timescale
         if start_us < track.start_us:
             self._findings.doubt("media_backwards", place, f"track {entry.track}: the media's time runs backwards")
-        if track.continuous and track.end_us >= 0:
+        if track.continuous:
             self.story.media_hole(entry.track, track.end_us, start_us, place)
         self.story.media_at(entry.track, start_us, place)
+        summed = track.sum
         track.pieces.append(Piece(entry.off, entry.len, entry.sha256, "frag", entry.n, line.seq))
         track.next_n, track.off = entry.n + 1, entry.off + entry.len
-        track.start_us, track.end_us = start_us, max(track.end_us, (entry.t0 + entry.dur) * 1_000_000 // timescale)
+        end_us = (entry.t0 + entry.dur) * 1_000_000 // timescale
+        track.start_us, track.end_us = start_us, end_us if summed.to_us is None else max(track.end_us, end_us)
         track.bytes += entry.len
-        summed = track.sum
         summed.fragments += 1
         summed.bytes += entry.len
         summed.from_us = start_us if summed.from_us is None else summed.from_us

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from recorder.ledger import FragmentItem
 from recorder.record import entries, layout
 from recorder.record.checkpoint import Receipt
 from recorder.record.verdict import Verdict
@@ -243,3 +246,39 @@ def test_a_page_of_the_journal_that_the_disk_never_wrote_is_a_torn_tail_and_no_t
     verdict = verify(builder.root, outside)
     assert (verdict.level, verdict.exit_status) == ("unsealed", 3)
     assert verdict.intact_to == data[:hole].count(b"\n") - 1
+
+
+@pytest.mark.parametrize("explained", [False, True])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_track_that_gave_nothing_from_its_header_on_is_listed(begun: Begun, outside: Outside, late: bool, explained: bool) -> None:
+    builder = begun()
+    silent = builder.tracks.pop("mic-judge")
+    builder.record(6)
+    if explained:
+        builder.entry(entries.Gap(track="mic-judge", cause="no_media", detail="", from_us=0))
+    if late:
+        builder.tracks["mic-judge"] = silent
+        builder.put(*[item for item in _numbered_anew(builder) if item.message.track == "mic-judge"])
+        if explained:
+            builder.entry(entries.GapEnd(track="mic-judge", from_us=0, to_us=builder.t_us))
+        builder.wait(0.5)
+    builder.close()
+    verdict = verify(builder.root, outside)
+    assert codes(verdict) == (set() if explained else {"hole_unexplained"})
+    found = [(interval.track, interval.cause, interval.from_us) for interval in verdict.not_recorded]
+    assert found == [("mic-judge", "no_media" if explained else "unexplained", 0)]
+    (hole,) = verdict.not_recorded
+    assert hole.to_us == (6_000_000 if late or not explained else None)
+
+
+def test_a_participant_may_be_silent(begun: Begun, outside: Outside) -> None:
+    builder = begun(tracks={"cam-judge": ("video", 900), "remote-1": ("audio", 200)})
+    builder.tracks.pop("remote-1")
+    builder.record(6)
+    builder.close()
+    assert not verify(builder.root, outside).not_recorded
+
+
+def _numbered_anew(builder: Builder) -> list[FragmentItem]:
+    builder.n = 0
+    return [item for item in builder.fragments() if isinstance(item, FragmentItem)]
