@@ -109,7 +109,7 @@ class _Verification:
             return self._unreadable(unread)
         orders = {name: size for name, size in sizes.items() if name.startswith(f"{layout.ORDERS}/")}
         self._levels = Levels() if orders else None
-        states = self._read_journals(journals)
+        states = self._read_journals({name: sizes[name] for name in journals})
         if any(state.unreadable for state in states.values()):
             return self._unreadable([(name, state.unreadable) for name, state in states.items() if state.unreadable])
         replay = self._replay
@@ -157,14 +157,15 @@ class _Verification:
             self._findings.error(UNREADABLE, place.removeprefix(f"{self._root}/"), f"cannot be read: {why}")
         return self._ended("unreadable" if self._findings.unreadable_alone else "broken")
 
-    def _read_journals(self, names: list[str]) -> dict[str, FileState]:
+    def _read_journals(self, sizes: dict[str, int]) -> dict[str, FileState]:
+        """Read as far as they went when the files were listed: a record that runs goes on, in files that were not there then."""
         clock, states = ClockCheck(self._findings), {}
-        for number, name in enumerate(names, 1):
+        for number, name in enumerate(sizes, 1):
             if name != layout.journal_file(number):
                 self._findings.error("journal_missing", layout.journal_file(number), "is not there, but later journal files are")
             digest, state = hashlib.sha256(), FileState(0, "")
             try:
-                for line, entry in self._reader.read(name, split_lines(self._hashed(name, digest, state))):
+                for line, entry in self._reader.read(name, split_lines(self._hashed(name, sizes[name], digest, state))):
                     clock.take(line, entry)
                     self._replay.take(line, entry)
                     if self._levels is not None:
@@ -178,8 +179,11 @@ class _Verification:
         self._replay.finish()
         return states
 
-    def _hashed(self, name: str, digest: "hashlib._Hash", state: FileState) -> Iterator[memoryview]:
-        for block in blocks(self._root / name, self._tell):
+    def _hashed(self, name: str, size: int, digest: "hashlib._Hash", state: FileState) -> Iterator[memoryview]:
+        for read in blocks(self._root / name, self._tell):
+            if state.len == size:
+                return
+            block = read[: size - state.len]
             digest.update(block)
             state.len += len(block)
             yield block

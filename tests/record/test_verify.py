@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recorder.ledger import FragmentItem
-from recorder.record import entries, layout
+from recorder.ledger import CloseItem, FragmentItem
+from recorder.record import entries, file_check, layout
 from recorder.record.checkpoint import Receipt
 from recorder.record.verdict import Verdict
 from recorder.record.verify import Outside, verify
@@ -277,6 +277,24 @@ def test_a_participant_may_be_silent(begun: Begun, outside: Outside) -> None:
     builder.record(6)
     builder.close()
     assert not verify(builder.root, outside).not_recorded
+
+
+def test_a_record_that_goes_on_while_it_is_verified_is_not_called_broken(
+    begun: Begun, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = begun(per_segment=2)
+    builder.record(3)
+
+    def inventory(root: Path) -> tuple[dict[str, int], list[str]]:
+        found = file_check.inventory(root)
+        builder.put(CloseItem(builder.times))
+        builder.record(3)
+        builder.receipt()
+        return found
+
+    monkeypatch.setattr("recorder.record.verify.inventory", inventory)
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, verdict.errors) == ("unsealed", [])
 
 
 def _numbered_anew(builder: Builder) -> list[FragmentItem]:

@@ -18,6 +18,7 @@ from recorder.copy_story import CopyError, read_story
 from recorder.record import canonical, entries, layout
 from recorder.record.entries import Entry
 from recorder.record.journal import Chain, Times
+from tests.lab import browser
 from tests.lab.room import Room, room
 
 pytestmark = [pytest.mark.timeout(120)]
@@ -144,6 +145,22 @@ def test_titles_and_notes_are_text_on_page_and_in_subtitles(made: tuple[Room, Pa
     assert page.count('"first_us"') == 1
     json.loads(page.split('id="story">')[1].split("</script>")[0])
     assert "Clerk → &lt;b>: a → b &amp; &lt;c>" in (tmp_path / "c" / "notes.vtt").read_text()
+
+
+WARNING = """(() => { const it = document.getElementById("source"); return { hidden: it.hidden, text: it.innerText } })()"""
+
+
+@pytest.mark.lab
+@pytest.mark.skipif(browser.missing(), reason="Debian's chromium is missing")
+def test_the_page_warns_of_a_broken_source_and_of_no_whole_one(made: tuple[Room, Path], record: Path, tmp_path: Path) -> None:
+    file_added(record)
+    it, whole = made
+    assert copy(it, record, tmp_path / "broken", "--even-if-broken").returncode == 1
+    assert copy(it, whole, tmp_path / "whole", "--ca", str(it.keys.root)).returncode == 0
+    warned = browser.ask(f"file://{tmp_path}/broken/index.html", WARNING)
+    assert not warned["hidden"]
+    assert "tracks/extra.mp4" in warned["text"]
+    assert browser.ask(f"file://{tmp_path}/whole/index.html", WARNING)["hidden"]
 
 
 INIT = entries.Init(
