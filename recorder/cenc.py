@@ -26,7 +26,10 @@ def clear_header(data: bytes) -> bytes:
     Raises:
         CencError: the boxes do not fit.
     """
-    return b"".join(_clear_box(kind, data[start:end]) for kind, start, end in boxes(data, 0, len(data)))
+    try:
+        return b"".join(_clear_box(kind, data[start:end]) for kind, start, end in boxes(data, 0, len(data)))
+    except (struct.error, RecursionError) as error:
+        raise CencError("a header's boxes are cut, or nested without end") from error
 
 
 def clear_fragment(data: bytes, key: bytes) -> bytes:
@@ -42,7 +45,9 @@ def clear_fragment(data: bytes, key: bytes) -> bytes:
                 for inner, at, stop in boxes(data, start + 8, end):
                     if inner == b"traf":
                         _clear_run(out, data, key, start, at + 8, stop)
-    except (struct.error, IndexError) as error:
+    except CencError:
+        raise
+    except (struct.error, IndexError, ValueError) as error:
         raise CencError("a fragment's boxes are cut") from error
     return bytes(out)
 
@@ -81,7 +86,7 @@ def _clear_run(out: bytearray, data: bytes, key: bytes, moof: int, start: int, e
 
 def _sizes(data: bytes, body: int, flags: int, default_size: int, moof: int) -> tuple[list[int], int]:
     """Sizes of a run's samples, and where the first one begins (``default-base-is-moof``)."""
-    count = _u32(data, body + 4)
+    count = sample_count(data, body + 4)
     at = body + 8
     offset = struct.unpack_from(">i", data, at)[0] if flags & 0x1 else 0
     at += (4 if flags & 0x1 else 0) + (4 if flags & 0x4 else 0)
@@ -94,7 +99,7 @@ def _sizes(data: bytes, body: int, flags: int, default_size: int, moof: int) -> 
 
 def _initialisation_vectors(data: bytes, body: int, flags: int) -> list[tuple[bytes, list[tuple[int, int]]]]:
     """For each sample its IV, and its runs of clear and protected bytes (empty: all is protected)."""
-    count, at = _u32(data, body + 4), body + 8
+    count, at = sample_count(data, body + 4), body + 8
     found = []
     for _ in range(count):
         iv, at = data[at : at + _IV_BYTES], at + _IV_BYTES
@@ -137,6 +142,18 @@ def boxes(data: bytes, start: int, end: int) -> list[tuple[bytes, int, int]]:
         found.append((data[at + 4 : at + 8], at, at + size))
         at += size
     return found
+
+
+def sample_count(data: bytes, at: int) -> int:
+    """How many samples a box says that there are.
+
+    Raises:
+        CencError: more than bytes.
+    """
+    count = _u32(data, at)
+    if count > len(data):
+        raise CencError(f"a run of {count} samples in {len(data)} bytes")
+    return count
 
 
 def _u32(data: bytes, at: int) -> int:

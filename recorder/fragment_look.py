@@ -6,7 +6,7 @@ Boxes and fields are those of ISO/IEC 14496-12 (8.8.7 ``tfhd``, 8.8.8 ``trun``);
 import struct
 from dataclasses import dataclass
 
-from recorder.cenc import CencError, boxes
+from recorder.cenc import CencError, boxes, sample_count
 
 _NOT_SYNC = 0x00010000
 """``sample_is_non_sync_sample`` of the sample flags (8.8.3.1)."""
@@ -71,7 +71,7 @@ def _run(
     data: bytes, body: int, flags: int, default_duration: int, default_flags: int, start: int, times: list[tuple[int, int]]
 ) -> tuple[int, int]:
     """Adds the presentation times of a run's samples that begins at ``start``; returns where it ends and the flags of its first sample."""
-    count, at = _u32(data, body + 4), body + 8
+    count, at = sample_count(data, body + 4), body + 8
     at += 4 if flags & 0x1 else 0
     first_flags = default_flags
     if flags & 0x4:

@@ -1,6 +1,7 @@
 """What of a track a copy may hold, decided fragment by fragment; and what fragments say of themselves, against FFmpeg's reading of them."""
 
 import io
+import struct
 from fractions import Fraction
 
 import av
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.cenc import CencError
+from recorder.cenc import CencError, clear_fragment, clear_header
 from recorder.children.boxes import Cutter, read_fragment
 from recorder.children.fragmenter import MOVFLAGS
 from recorder.fragment_choice import Candidate, LeftOut, add, highest_of_groups, summed
@@ -99,3 +100,25 @@ CUT = fragments_of(0, 1)[1][0]
 def test_a_fragment_whose_boxes_are_cut_is_refused(cut: int) -> None:
     with pytest.raises(CencError):
         look(CUT[:cut])
+
+
+def test_a_run_of_more_samples_than_bytes_and_boxes_without_end_are_refused() -> None:
+    """A fragment of a few bytes must not take the memory and the time of four thousand million samples."""
+
+    def box(kind: bytes, *inner: bytes) -> bytes:
+        data = b"".join(inner)
+        return struct.pack(">I", 8 + len(data)) + kind + data
+
+    endless = struct.pack(">II", 0, 2**32 - 1)
+    fragment = box(b"moof", box(b"traf", box(b"tfhd", bytes(8)), box(b"trun", endless)))
+    with pytest.raises(CencError, match="4294967295 samples"):
+        look(fragment)
+    with pytest.raises(CencError, match="4294967295 samples"):
+        clear_fragment(fragment, bytes(16))
+    with pytest.raises(CencError, match="4294967295 samples"):
+        clear_fragment(box(b"moof", box(b"traf", box(b"senc", endless))), bytes(16))
+    nested = b""
+    for _ in range(5000):
+        nested = box(b"moov", nested)
+    with pytest.raises(CencError):
+        clear_header(nested)
