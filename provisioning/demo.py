@@ -94,7 +94,7 @@ def _run(console: Console, out: Path, seconds: int, *, use_test_devices: bool) -
 
     console.print(Rule("5. A readable copy for whoever holds the court's key"))
     copy = out / "copy"
-    _expect(console, 0, "copy", record, "--key", str(keys / "court.key"), str(copy))
+    _expect(console, 0, "copy", record, "--key", str(keys / "court.key"), "--ca", roots, str(copy))
 
     console.print(Rule("Where everything lies"))
     for what, path in (
