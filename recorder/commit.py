@@ -90,7 +90,7 @@ class Committer:
 
     def start(self) -> None:
         """Begin to write, and, when the first line is put, to let the other disk follow."""
-        self._pair.leads(self._ledger.files())
+        self._pair.leads(self._ledger.files)
         self._thread.start()
 
     @property

@@ -6,7 +6,8 @@ import structlog
 
 from recorder.clock import mono_us
 from recorder.disk import Disk, DiskName
-from recorder.ledger import Round, Stored
+from recorder.file_table import FileTable
+from recorder.ledger import Round
 from recorder.mirror import FULL, Mirror, MirrorState
 from recorder.record import entries
 from recorder.storage import Forecast
@@ -35,20 +36,21 @@ class DiskPair:
         self._journal = journal
         self._on_trouble = on_trouble
         self._forecast = Forecast()
-        self._files: Mapping[str, Stored] = {}
+        self._files = FileTable()
         self._started = False
         if other is not None:
             self.follower = self._mirror(other, full=False)
 
-    def leads(self, files: Mapping[str, Stored]) -> None:
+    def leads(self, files: FileTable) -> None:
         """What the leading disk holds at the beginning."""
-        self._files = files
+        self._files = files.copied()
 
     def start(self) -> None:
         """Let the other disk follow, if it does not yet; never before the first line is put, for what a disk does comes behind it."""
         if self.follower is not None and not self._started:
             self._started = True
             self.follower.start(self.leader.root, self._files)
+            self._files = FileTable()
 
     def committed(self, done: Round) -> None:
         """Hand a round on that the leading disk made durable."""

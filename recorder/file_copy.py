@@ -14,7 +14,7 @@ from typing import BinaryIO
 import structlog
 
 from recorder.disk import sync_directory
-from recorder.ledger import Stored
+from recorder.file_table import Stored
 from recorder.read_back import Seen, read_on
 from recorder.record import layout
 

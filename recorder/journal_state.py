@@ -1,19 +1,16 @@
 """What a journal says as of one of its lines: all that is needed to go on behind it. Pure.
 
 ``JournalState`` is fed the valid lines in order. It is plain data, so that a snapshot can hold it (``snapshot.py``) and reading can go on
-from there; hashes are kept as lists, for a running hash cannot be stored.
+from there; hashes are kept one by one, for a running hash cannot be stored.
 """
-
-import re
 
 import msgspec
 
 from recorder.contract.control import State
+from recorder.file_table import FileTable, Stored
 from recorder.record import entries, layout
 from recorder.record.entries import AnyEntry, Level, Line, TrackKind
 from recorder.record.journal import BEFORE_FIRST, Head
-
-_segment_number = re.compile(r"/seg-(\d{6,})\.m4s$")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -57,8 +54,8 @@ class LeftTrack(msgspec.Struct, forbid_unknown_fields=True):
     bytes: int = 0
     fragments: int = 0
     segments: int = 0
-    digests: list[str] = []
-    """SHA-256 (hex) of the headers and closed segments, in the journal's order."""
+    digests: bytearray = bytearray()
+    """SHA-256 of the headers and closed segments, one behind the other in the journal's order."""
     frags: list[LeftFrag] = []
     """Fragments of the open segment since the last checkpoint."""
     end_us: int = 0
@@ -75,8 +72,8 @@ class JournalState(msgspec.Struct, forbid_unknown_fields=True):
     last: LineClocks | None = None
     """The last line's clocks."""
     tracks: dict[str, LeftTrack] = {}
-    sizes: dict[str, int] = {}
-    """Length of every file that the journal speaks of."""
+    files: FileTable = msgspec.field(default_factory=FileTable)
+    """Every file that the journal speaks of, by its length alone."""
     state: State = "open"
     paused_from_us: int = 0
     paused_us: dict[str, int] = {}
@@ -130,37 +127,38 @@ class JournalState(msgspec.Struct, forbid_unknown_fields=True):
         track.fragments += 1
         track.bytes += entry.len
         track.frags.append(LeftFrag(entry.off, entry.len, entry.sha256))
-        self.sizes[layout.segment_file(entry.track, entry.seg)] = track.off
+        self.files.put_segment(entry.track, entry.seg, Stored(track.off, None))
         timescale = track.timescales.get(entry.part, 1)
         track.end_us = max(track.end_us, (entry.t0 + entry.dur) * 1_000_000 // timescale)
 
     def _take_header(self, entry: entries.Init | entries.Key) -> None:
         track = self.track(entry.track)
         track.next_part = max(track.next_part, entry.part + 1)
-        self.sizes[entry.file] = entry.len
+        self.files.put(entry.file, Stored(entry.len, None))
         if isinstance(entry, entries.Init):
             track.timescales[entry.part], track.kind = max(1, entry.timescale), entry.kind
-            track.digests.append(entry.sha256)
+            track.digests += _raw_hash(entry.sha256)
             track.bytes += entry.len
 
     def _take_segment(self, entry: entries.Segment) -> None:
         track = self.track(entry.track)
-        track.digests.append(entry.sha256)
+        track.digests += _raw_hash(entry.sha256)
         track.segments += 1
         track.segment = None
         track.frags.clear()
         track.next_seg = max(track.next_seg, entry.seg + 1)
-        self.sizes[entry.file] = entry.len
+        self.files.put(entry.file, Stored(entry.len, None))
 
     def _take_abandoned(self, entry: entries.Abandoned) -> None:
         """Bytes of no fragment at the end of a segment, which may be a new one."""
         track = self.track(entry.track)
         if track.segment is None:
             track.frags.clear()
-            named = _segment_number.search(entry.file)
-            track.segment = track.next_seg if named is None else int(named[1])
+            named = layout.segment_of(entry.file)
+            track.segment = track.next_seg if named is None else named[1]
         track.next_seg = max(track.next_seg, track.segment + 1)
-        track.off = self.sizes[entry.file] = entry.off + entry.len
+        track.off = entry.off + entry.len
+        self.files.put(entry.file, Stored(track.off, None))
 
     def _take_recovered(self, entry: entries.Recovered) -> None:
         """An earlier recovery named bytes at the end of the open segments, and files of which no line speaks."""
@@ -173,7 +171,7 @@ class JournalState(msgspec.Struct, forbid_unknown_fields=True):
         for torn in entry.torn:
             if layout.journal_number(torn.file) is not None:
                 continue
-            self.sizes[torn.file] = torn.off + torn.len
+            self.files.put(torn.file, Stored(torn.off + torn.len, None))
             if torn.file in open_ones:
                 open_ones[torn.file].off = torn.off + torn.len
 
@@ -197,3 +195,10 @@ class JournalState(msgspec.Struct, forbid_unknown_fields=True):
 def _plain_genesis(entry: entries.Genesis) -> entries.Genesis:
     """Fast reading gives an entry that has its line's fields, too."""
     return entries.Genesis(**{name: getattr(entry, name) for name in entries.Genesis.__struct_fields__})
+
+
+def _raw_hash(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""  # a journal that somebody changed; the verifier says so

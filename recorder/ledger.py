@@ -14,6 +14,7 @@ import msgspec
 
 from recorder.contract import child
 from recorder.disk import Write
+from recorder.file_table import FileTable, Stored
 from recorder.record import entries, layout
 from recorder.record.entries import Entry, TrackTotal
 from recorder.record.journal import BEFORE_FIRST, Chain, Head, Times
@@ -79,14 +80,6 @@ class Committed:
     dur_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A file as it stands after a round: its length, and the SHA-256 of so many bytes (None: an earlier run of the recorder began it)."""
-
-    size_bytes: int
-    sha256: bytes | None
-
-
 @dataclass(slots=True)
 class Round:
     """What one commit writes."""
@@ -141,18 +134,15 @@ class TrackFiles:
 
 @dataclass(slots=True)
 class LedgerState:
-    """Where a record stands: its chain, its journal file, its tracks and the length of every file."""
+    """Where a record stands: its chain, its journal file and its tracks."""
 
     head: Head = BEFORE_FIRST
     journal_number: int = 1
     journal_off: int = 0
     journal_prefix: bytes = b""
     tracks: dict[str, TrackFiles] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
     already: list[Write] = field(default_factory=list)
     """See ``Round.already``: what the next round must name."""
-    digests: dict[str, bytes] = field(default_factory=dict)
-    """SHA-256 of files of ``sizes``, over so many bytes, as far as it is known."""
     journal_hash: Any = None
     """Running hash of the journal file that is written; None where an earlier run of the recorder began it and nobody hashed it."""
 
@@ -164,15 +154,9 @@ class LedgerState:
             self.journal_off,
             self.journal_prefix,
             {name: t.copied() for name, t in self.tracks.items()},
-            dict(self.sizes),
             list(self.already),
-            dict(self.digests),
             self.journal_hash.copy() if self.journal_hash is not None else None,
         )
-
-    def stored(self, path: str) -> Stored:
-        """A file as it stands."""
-        return Stored(self.sizes[path], self.digests.get(path))
 
 
 class Ledger:
@@ -181,13 +165,17 @@ class Ledger:
     def __init__(self) -> None:
         self._state = LedgerState(journal_hash=hashlib.sha256())
         self._before = self._state.copied()
+        self._files = FileTable()
+        self._files_before: dict[str, Stored | None] = {}
+        """Of the files that changed since the last round was planned: how they stood then."""
 
     @classmethod
-    def resumed(cls, left: "LedgerState") -> "Ledger":
+    def resumed(cls, left: "LedgerState", files: FileTable) -> "Ledger":
         """Go on with a record as recovery found it; the first line end it writes ends a torn line."""
         ledger = cls()
         ledger._state = left
         ledger._before = left.copied()
+        ledger._files = files
         return ledger
 
     @property
@@ -195,18 +183,14 @@ class Ledger:
         """The chain's head after the last planned round."""
         return self._state.head
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Length of every file after the last planned round."""
-        return self._state.sizes
-
     def holds(self, path: str, data: bytes) -> None:
         """A file that is on the disk already."""
-        self._state.sizes[path], self._state.digests[path] = len(data), hashlib.sha256(data).digest()
+        self._files.put(path, _stored(data))
 
-    def files(self) -> dict[str, Stored]:
-        """Every file after the last planned round."""
-        return {path: self._state.stored(path) for path in self._state.sizes}
+    @property
+    def files(self) -> FileTable:
+        """Every file after the last planned round; not to be changed."""
+        return self._files
 
     def totals(self) -> list[TrackTotal]:
         """The tracks' sums."""
@@ -215,6 +199,7 @@ class Ledger:
     def plan(self, items: Iterable[Item]) -> Round:
         """Plan a round; ``restore`` takes it back."""
         self._before = self._state.copied()
+        self._files_before.clear()
         state, done = self._state, Round(already=self._state.already)
         state.already = []
         chain, lines = Chain(state.head), []
@@ -225,8 +210,7 @@ class Ledger:
                 path = layout.key_file(item.track, item.part)
                 done.keys.append(Write(path, 0, item.data))
                 done.closed.append(path)
-                state.sizes[path] = len(item.data)
-                state.digests[path] = hashlib.sha256(item.data).digest()
+                self._put(path, _stored(item.data))
                 lines.append(
                     chain.line(
                         entries.Key(track=item.track, part=item.part, file=path, len=len(item.data), sha256=_sha256(item.data)), item.times
@@ -244,17 +228,22 @@ class Ledger:
         done.journal = Write(layout.journal_file(state.journal_number), state.journal_off, data)
         state.head = chain.head
         state.journal_off += len(data)
-        state.sizes[done.journal.path] = state.journal_off
         if state.journal_hash is not None:
             state.journal_hash.update(data)
-            state.digests[done.journal.path] = state.journal_hash.digest()
+        self._put(done.journal.path, Stored(state.journal_off, None if state.journal_hash is None else state.journal_hash.digest()))
         touched = {write.path for write in (*done.keys, *done.already, *done.media, done.journal)}
-        done.after = {path: state.stored(path) for path in touched | set(done.closed) if path in state.sizes}
+        done.after = {path: stored for path in touched | set(done.closed) if (stored := self._files.get(path)) is not None}
         return done
 
     def restore(self) -> None:
         """Take the last planned round back: it is not on the disk."""
         self._state = self._before.copied()
+        for path, stored in self._files_before.items():
+            if stored is None:
+                self._files.remove(path)
+            else:
+                self._files.put(path, stored)
+        self._files_before.clear()
 
     def abandon(self, failed: Round, sizes: dict[str, int], reason: str, times: Times, *, even_new: bool = True) -> list[EntryItem]:
         """After ``restore``: give up the segments that the failed round touched, as far as the disk took them (``sizes``).
@@ -287,27 +276,31 @@ class Ledger:
                 self._state.already.append(Write(path, track.off, taken))
             track.hash.update(taken)
             track.off += len(taken)
-            self._state.sizes[path], self._state.digests[path] = track.off, track.hash.digest()
+            self._put(path, Stored(track.off, track.hash.digest()))
             items += [EntryItem(closed, times) for closed in self._close(track, Round())]
         return items
 
     def next_journal(self, failed: Round, taken: bytes = b"") -> Round:
         """After a failed sync of the journal: the same lines, in a new journal file. ``taken`` is what the old one took of them."""
         state, old = self._state, failed.journal.path
-        state.sizes[old] = failed.journal.off + len(taken)
-        state.digests.pop(old, None)
+        ended = None
         if self._before.journal_hash is not None:
             ended = self._before.journal_hash.copy()
             ended.update(taken)
-            state.digests[old] = ended.digest()
+        after = {old: Stored(failed.journal.off + len(taken), None if ended is None else ended.digest())}
         state.journal_number += 1
         state.journal_off = len(failed.journal.data)
         state.journal_hash = hashlib.sha256(failed.journal.data)
         path = layout.journal_file(state.journal_number)
-        state.sizes[path], state.digests[path] = state.journal_off, state.journal_hash.digest()
+        after[path] = Stored(state.journal_off, state.journal_hash.digest())
+        for file, stored in after.items():
+            self._put(file, stored)
         already = [*failed.already, Write(old, failed.journal.off, taken)] if taken else failed.already
-        after = failed.after | {old: state.stored(old), path: state.stored(path)}
-        return replace(failed, journal=Write(path, 0, failed.journal.data), already=already, after=after)
+        return replace(failed, journal=Write(path, 0, failed.journal.data), already=already, after=failed.after | after)
+
+    def _put(self, path: str, stored: Stored) -> None:
+        self._files_before.setdefault(path, self._files.get(path))
+        self._files.put(path, stored)
 
     def _track(self, name: str) -> TrackFiles:
         if name not in self._state.tracks:
@@ -318,8 +311,7 @@ class Ledger:
         track, digest = self._track(item.entry.track), hashlib.sha256(item.data)
         track.digests.update(digest.digest())
         track.bytes += len(item.data)
-        self._state.sizes[item.entry.file] = len(item.data)
-        self._state.digests[item.entry.file] = digest.digest()
+        self._put(item.entry.file, Stored(len(item.data), digest.digest()))
         done.media.append(Write(item.entry.file, 0, item.data))
         done.segments.append(None)
         done.closed.append(item.entry.file)
@@ -357,7 +349,7 @@ class Ledger:
         track.fragments += 1
         track.bytes += len(data)
         track.off += len(data)
-        self._state.sizes[path], self._state.digests[path] = track.off, track.hash.digest()
+        self._put(path, Stored(track.off, track.hash.digest()))
         return lines
 
     def _close(self, track: TrackFiles, done: Round) -> list[Entry]:
@@ -366,12 +358,17 @@ class Ledger:
         path = layout.segment_file(track.name, track.segment)
         entry = entries.Segment(track=track.name, seg=track.segment, file=path, len=track.off, sha256=track.hash.hexdigest())
         track.digests.update(track.hash.digest())
-        if self._state.sizes.get(path) == track.off:  # else a crash took bytes of it that the journal speaks of
-            self._state.digests[path] = track.hash.digest()
+        there = self._files.get(path)
+        if there is not None and there.size_bytes == track.off:  # else a crash took bytes of it that the journal speaks of
+            self._put(path, Stored(track.off, track.hash.digest()))
         track.segments += 1
         track.segment = None
         done.closed.append(path)
         return [entry]
+
+
+def _stored(data: bytes) -> Stored:
+    return Stored(len(data), hashlib.sha256(data).digest())
 
 
 def _sha256(data: bytes) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from recorder.file_table import Stored
 from recorder.journal_state import JournalState, LeftTrack
 from recorder.record import layout
 from recorder.record.entries import ByteRange
@@ -46,11 +47,11 @@ def look_at_files(record: Path, state: JournalState) -> LeftFiles:
     passed_over = {layout.DEVICE_CHAIN, layout.MANIFEST} | layout.UNHASHED
     for path in sorted(_files(record)):
         _pass_over_number(state, path)
-        if path in state.sizes or path in passed_over or path.endswith(".part") or layout.journal_number(path) is not None:
+        if path in state.files or path in passed_over or path.endswith(".part") or layout.journal_number(path) is not None:
             continue
         loose = byte_range(record, path, 0, (record / path).stat().st_size)
         found.torn.append(loose)
-        state.sizes[path] = loose.len
+        state.files.put(path, Stored(loose.len, None))
     found.torn.sort(key=lambda torn: (torn.file, torn.off))
     found.damaged.sort(key=lambda lost: (lost.file, lost.off))
     return found
@@ -73,7 +74,7 @@ def _look_at_open(record: Path, state: JournalState, track: LeftTrack, found: Le
     except FileNotFoundError:
         # Its name was durable before its lines: somebody or something removed it.
         found.damaged.append(ByteRange(file=path, off=0, len=track.off, sha256=_EMPTY_SHA256))
-        state.sizes.pop(path, None)
+        state.files.remove(path)
         track.off = 0
         return
     for frag in track.frags:
@@ -83,7 +84,8 @@ def _look_at_open(record: Path, state: JournalState, track: LeftTrack, found: Le
     if size > track.off:
         found.torn.append(byte_range(record, path, track.off, size - track.off))
     _feed(record / path, 0, size, whole.update)
-    track.off = state.sizes[path] = size
+    track.off = size
+    state.files.put(path, Stored(size, None))
 
 
 def _pass_over_number(state: JournalState, path: str) -> None:

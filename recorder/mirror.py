@@ -23,7 +23,8 @@ import structlog
 
 from recorder.disk import Disk
 from recorder.file_copy import DamagedError, bring, copy_receipts, pair_of, set_aside, sync_tree
-from recorder.ledger import Round, Stored
+from recorder.file_table import FileTable, Stored
+from recorder.ledger import Round
 from recorder.read_back import ReadBack, Seen, read_on
 from recorder.record import layout
 from recorder.seal import listed_files
@@ -62,16 +63,17 @@ class Mirror:
         self.state: MirrorState = "left"
         self.detail = "not yet caught up"
         self.full = full
-        self.files: dict[str, Stored] = {}
+        self.files = FileTable()
         """What it is to hold: every file as it was committed."""
         self._told = told
         self._reserve_bytes = reserve_bytes
         self._backlog_bytes = backlog_bytes
         self._rounds: deque[Round] = deque()
         self._queued_bytes = 0
-        self._goal_bytes = 0
-        self._held_bytes = 0
         self._held: dict[str, int] = {}
+        """Of the files that it does not hold as it should: how much of them it does."""
+        self.lag_bytes = 0
+        """How much this disk lacks."""
         self._follows = False
         """Rounds are kept to be applied: in step, or in the last pass of catching up."""
         self._urgent = False
@@ -87,18 +89,13 @@ class Mirror:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
 
-    def start(self, leader: Path, files: Mapping[str, Stored], *, held: bool = False) -> None:
+    def start(self, leader: Path, files: FileTable, *, held: bool = False) -> None:
         """Begin to follow a leading disk that holds these files; ``held``: this disk led until now and should hold them, too."""
         self._leader = leader
         self._aim(files)
         if held:
-            self._held, self._held_bytes = {path: stored.size_bytes for path, stored in files.items()}, self._goal_bytes
+            self._held, self.lag_bytes = {}, 0
         self._thread.start()
-
-    @property
-    def lag_bytes(self) -> int:
-        """How much this disk lacks."""
-        return self._goal_bytes - self._held_bytes
 
     def offer(self, done: Round) -> None:
         """Take a round that the leading disk has committed; never waits."""
@@ -141,7 +138,7 @@ class Mirror:
             self._changed.wait_for(lambda: self.state == "left" or self._is_proven(), timeout_s)
             self._proving = False
             state, detail, lag, unread = self.state, self.detail, self.lag_bytes, self._read_back.unread
-            files, damaged = dict(self.files), set(self._damaged)
+            files, damaged = self.files.copied(), set(self._damaged)
         if state == "left":
             return f"left: {detail}; {lag} bytes behind"
         if state != "in_step" or lag:
@@ -164,15 +161,30 @@ class Mirror:
             self._thread.join(timeout_s)
         return words
 
-    def _aim(self, after: Mapping[str, Stored]) -> None:
+    def _aim(self, after: Mapping[str, Stored] | FileTable) -> None:
         for path, stored in after.items():
-            before = self.files.get(path)
-            self._goal_bytes += stored.size_bytes - (before.size_bytes if before else 0)
-            self.files[path] = stored
+            held_bytes = self._held_bytes(path)
+            self.lag_bytes += stored.size_bytes - self._goal_bytes(path)
+            self.files.put(path, stored)
+            self._note_held(path, held_bytes)
+
+    def _goal_bytes(self, path: str) -> int:
+        stored = self.files.get(path)
+        return 0 if stored is None else stored.size_bytes
+
+    def _held_bytes(self, path: str) -> int:
+        return self._held[path] if path in self._held else self._goal_bytes(path)
 
     def _hold(self, path: str, size_bytes: int) -> None:
-        self._held_bytes += size_bytes - self._held.get(path, 0)
-        self._held[path] = size_bytes
+        with self._changed:
+            self.lag_bytes -= size_bytes - self._held_bytes(path)
+            self._note_held(path, size_bytes)
+
+    def _note_held(self, path: str, size_bytes: int) -> None:
+        if size_bytes == self._goal_bytes(path):
+            self._held.pop(path, None)
+        else:
+            self._held[path] = size_bytes
 
     def _is_proven(self) -> bool:
         return self.state == "in_step" and not self._rounds and not self._read_back.unread
@@ -209,7 +221,7 @@ class Mirror:
                 if self._rounds:
                     self._rounds.popleft()
                     self._queued_bytes -= done.bytes()
-                    self._read_back.wrote(self._with_journal_hash(done))
+                    self._read_back.wrote(self._with_journal_hash(done), done.closed)
                     for path, stored in done.after.items():
                         self._hold(path, stored.size_bytes)
                 self._changed.notify_all()
@@ -293,7 +305,7 @@ class Mirror:
         self._damaged.clear()
         while not last and not self._closing.is_set():
             with self._changed:
-                files = dict(self.files)
+                files = self.files.copied()
                 last = sum(stored.size_bytes - known.get(path, 0) for path, stored in files.items()) <= LAST_PASS_BYTES
                 self._follows = last
             # The journal last: a line is never on a disk before the bytes that it speaks of.
@@ -329,13 +341,13 @@ class Mirror:
                 self._read_back.saw(path, stored, seen)
         self._hold(path, stored.size_bytes)
 
-    def _read_journal(self, files: Mapping[str, Stored]) -> None:
-        unknown = [path for path, stored in files.items() if stored.sha256 is None and layout.journal_number(path)]
-        for path in sorted(unknown)[-1:]:
+    def _read_journal(self, files: FileTable) -> None:
+        unknown = [(path, stored) for path, stored in files.items() if stored.sha256 is None and layout.journal_number(path)]
+        for path, stored in sorted(unknown, key=lambda item: item[0])[-1:]:
             self._journal = (path, Seen())
-            read_on(self.disk.root / path, self._journal[1], files[path].size_bytes)
+            read_on(self.disk.root / path, self._journal[1], stored.size_bytes)
 
-    def _set_strangers_aside(self, files: Mapping[str, Stored]) -> None:
+    def _set_strangers_aside(self, files: FileTable) -> None:
         """Files that the record does not know: what this disk took in rounds that were given up."""
         for path in listed_files(self.disk.root):
             if path not in files:

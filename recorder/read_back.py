@@ -12,12 +12,13 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recorder.ledger import Stored
+from recorder.file_table import FileTable, Stored
+from recorder.record import layout
 
 AGE_S = 10.0
 """Bytes are read back no sooner: many rounds at once cost fewer reads, and the drive has had time to forget."""
@@ -42,6 +43,11 @@ class ReadBack:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._seen: dict[str, Seen] = {}
+        """Files that grow."""
+        self._whole = FileTable()
+        """Files that do not grow any more and were read back: what ``_kept`` makes of them, for a running hash takes much memory."""
+        self._closed: set[str] = set()
+        """Files that do not grow any more and were not read back yet."""
         self._due: dict[str, tuple[Stored, float]] = {}
 
     @property
@@ -49,12 +55,16 @@ class ReadBack:
         """Files of which something was written that was not read back yet."""
         return len(self._due)
 
-    def wrote(self, after: Mapping[str, Stored]) -> None:
-        """Files that were written to, as they stand now; where no hash is known there is nothing to compare with."""
+    def wrote(self, after: Mapping[str, Stored], closed: Iterable[str] = ()) -> None:
+        """Files that were written to, as they stand now, and those that are not written to again.
+
+        Where no hash is known there is nothing to compare with.
+        """
         now_s = time.monotonic()
         for path, stored in after.items():
             if stored.sha256 is not None:
                 self._due[path] = (stored, self._due[path][1] if path in self._due else now_s)
+        self._closed.update(path for path in closed if path in self._due)
 
     def step(self, *, hurry: bool) -> None:
         """Read back a little of what is old enough (``hurry``: of anything).
@@ -68,6 +78,7 @@ class ReadBack:
             if left <= 0 or (since_s > limit_s and not hurry):
                 return
             seen = self._seen.setdefault(path, Seen())
+            self._whole.remove(path)
             until = min(stored.size_bytes, seen.size_bytes + left)
             left -= until - seen.size_bytes
             read_on(self._root / path, seen, until)
@@ -76,6 +87,8 @@ class ReadBack:
                     del self._seen[path]
                     raise OSError(errno.EIO, f"{path} reads back otherwise than it was written")
                 del self._due[path]
+                if path in self._closed:
+                    self._keep(path, seen)
 
     def holds(self, path: str, stored: Stored) -> bool:
         """Whether the disk was seen to hold a file as it should be, and nobody touched the file since.
@@ -84,16 +97,15 @@ class ReadBack:
             OSError: the disk failed.
         """
         seen = self._seen.get(path)
-        return (
-            seen is not None
-            and seen.size_bytes == stored.size_bytes
-            and seen.hash.digest() == stored.sha256
-            and seen.touched == _touched(self._root / path)
-        )
+        if seen is None:
+            there = _kept(stored.size_bytes, stored.sha256, _touched(self._root / path))
+            return stored.sha256 is not None and self._whole.get(path) == there
+        return seen.size_bytes == stored.size_bytes and seen.hash.digest() == stored.sha256 and seen.touched == _touched(self._root / path)
 
     def begin_anew(self) -> None:
         """The disk failed: nothing that was written and not yet read back counts any more."""
         self._due.clear()
+        self._closed.clear()
 
     def saw(self, path: str, stored: Stored, seen: Seen) -> None:
         """Of a file that was just made to stand as ``stored``, this beginning was read back already."""
@@ -101,6 +113,14 @@ class ReadBack:
         self._due.pop(path, None)
         if seen.size_bytes < stored.size_bytes or seen.hash.digest() != stored.sha256:
             self.wrote({path: stored})
+        elif not layout.journal_number(path):  # a segment may grow after all: it is read once more then, a journal would be too long
+            self._keep(path, seen)
+
+    def _keep(self, path: str, seen: Seen) -> None:
+        """Keep of a file that was read back what tells whether it is still as it was."""
+        self._whole.put(path, _kept(seen.size_bytes, seen.hash.digest(), seen.touched))
+        self._seen.pop(path, None)
+        self._closed.discard(path)
 
 
 def read_on(file: Path, seen: Seen, until_bytes: int) -> None:
@@ -124,6 +144,11 @@ def read_on(file: Path, seen: Seen, until_bytes: int) -> None:
         seen.touched = _touched(file)
     finally:
         os.close(descriptor)
+
+
+def _kept(size_bytes: int, sha256: bytes | None, touched: tuple[int, int, int]) -> Stored:
+    """A file's length, and one hash over its own and over what tells that it was not touched since."""
+    return Stored(size_bytes, hashlib.sha256((sha256 or b"") + repr(touched).encode()).digest())
 
 
 def _touched(file: Path) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from recorder import snapshot
 from recorder.clock import SessionClock
+from recorder.file_table import FileTable, Stored
 from recorder.journal_read import JournalEnd, read_on
 from recorder.journal_state import JournalState, LeftTrack, LineClocks
 from recorder.ledger import LedgerState, TrackFiles
@@ -38,6 +39,7 @@ class Left:
     genesis: entries.Genesis
     journal: JournalState
     ledger: LedgerState
+    files: FileTable
     end: JournalEnd
     from_snapshot: bool
     torn: list[ByteRange] = field(default_factory=list)
@@ -149,14 +151,17 @@ def _left(record: Path, state: JournalState, end: JournalEnd, *, from_snapshot: 
     name = layout.journal_file(end.number)
     if end.valid_off < end.off:
         torn.append(byte_range(record, name, end.valid_off, end.off - end.valid_off))
-    return Left(record, state.genesis, state, _ledger(record, state, end, files), end, from_snapshot, torn, files.damaged)
+    known = state.files.copied()
+    for journal in (layout.journal_file(number) for number in range(1, end.number)):
+        known.put(journal, Stored((record / journal).stat().st_size, None))
+    known.put(name, Stored(end.off, None))
+    return Left(record, state.genesis, state, _ledger(record, state, end, files), known, end, from_snapshot, torn, files.damaged)
 
 
 def _ledger(record: Path, state: JournalState, end: JournalEnd, files: LeftFiles) -> LedgerState:
     tracks = {track.name: _track_files(track) for track in state.tracks.values()}
     for name, whole in files.hashes.items():
         tracks[name].hash = whole
-    journals = {path.name: path.stat().st_size for path in (record / layout.journal_file(n) for n in range(1, end.number))}
     last = layout.journal_file(end.number)
     return LedgerState(
         head=state.head,
@@ -164,7 +169,6 @@ def _ledger(record: Path, state: JournalState, end: JournalEnd, files: LeftFiles
         journal_off=end.off,
         journal_prefix=b"" if _ends_a_line(record / last, end.off) else b"\n",
         tracks=tracks,
-        sizes=state.sizes | journals | {last: end.off},
     )
 
 
@@ -179,7 +183,7 @@ def _track_files(track: LeftTrack) -> TrackFiles:
         bytes=track.bytes,
         fragments=track.fragments,
         segments=track.segments,
-        digests=hashlib.sha256(b"".join(map(_raw_hash, track.digests))),
+        digests=hashlib.sha256(track.digests),
     )
 
 
@@ -187,10 +191,3 @@ def _ends_a_line(path: Path, off: int) -> bool:
     with path.open("rb") as file:
         file.seek(max(0, off - 1))
         return file.read(1) == b"\n"
-
-
-def _raw_hash(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        return b""  # a journal that somebody changed; the verifier says so

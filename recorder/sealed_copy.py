@@ -11,7 +11,7 @@ import structlog
 
 from recorder.disk import Disk
 from recorder.file_copy import DamagedError, bring, copy_receipts, pair_of, set_aside, sync_tree
-from recorder.ledger import Stored
+from recorder.file_table import Stored
 from recorder.record import layout
 from recorder.seal import listed_files, put_file
 

@@ -301,7 +301,9 @@ class SessionStore:
         now = Times(mono_us(), utc_us(), 0)
         entry, clock = recovered(left, now, boot, utc_trusted=clock_state().source == "kernel")
         disk = self.room_disks.disk(left.record)
-        opened = self._open(left.genesis.record, clock, disk, Ledger.resumed(left.ledger), left.genesis, on_commit, on_trouble, left)
+        opened = self._open(
+            left.genesis.record, clock, disk, Ledger.resumed(left.ledger, left.files), left.genesis, on_commit, on_trouble, left
+        )
         log.warning(
             "took up what a crash had left", record=str(left.record), entries=left.ledger.head.at + 1, by_snapshot=left.from_snapshot
         )

@@ -25,6 +25,7 @@ ID_PATTERN = r"[a-z0-9](?:[a-z0-9.-]{0,46}[a-z0-9])?"
 _id = re.compile(ID_PATTERN)
 _order = re.compile(rf"{ORDERS}/(\d{{4}})(?:\.json|\.json\.p7s|/{ID_PATTERN}-\d{{2,}}\.cms)(?:\.part)?")
 _journal = re.compile(r"journal(?:-(\d{4}))?\.jsonl")
+_segment = re.compile(rf"{TRACKS}/({ID_PATTERN})/seg-(\d{{6}}|[1-9]\d{{6,11}})\.m4s")
 
 
 def is_id(text: str) -> bool:
@@ -53,6 +54,12 @@ def init_file(track: str, part: int) -> str:
 def segment_file(track: str, segment: int) -> str:
     """Path of a segment, relative to the record."""
     return f"{TRACKS}/{track}/seg-{segment:06d}.m4s"
+
+
+def segment_of(path: str) -> tuple[str, int] | None:
+    """The track and number of a segment by its path, or None."""
+    match = _segment.fullmatch(path)
+    return (match[1], int(match[2])) if match else None
 
 
 def key_file(track: str, part: int) -> str:

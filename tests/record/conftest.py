@@ -57,7 +57,7 @@ def begun(keys: Hierarchy, tmp_path: Path) -> Callable[..., Builder]:
 
 def copied(builder: Builder, base: Path) -> Builder:
     twin = copy.copy(builder)
-    twin.ledger = Ledger.resumed(builder.ledger._state.copied())
+    twin.ledger = Ledger.resumed(builder.ledger._state.copied(), builder.ledger.files.copied())
     twin.root = base / builder.root.name
     shutil.copytree(builder.root, twin.root)
     return twin

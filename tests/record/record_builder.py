@@ -216,7 +216,7 @@ class Builder:
         assert left is not None
         entry, clock = recovered(left, Times(self.mono_us, self.utc_us, 0), self.boot, utc_trusted=True)
         self.origin_mono_us = clock.origin_mono_us
-        self.ledger = Ledger.resumed(left.ledger)
+        self.ledger = Ledger.resumed(left.ledger, left.files)
         self.entry(entry)
         self.put(CloseItem(self.times))
         self.part += 1

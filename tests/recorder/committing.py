@@ -199,7 +199,7 @@ class Writer:
         self.t_us = max(self.t_us, left.last.t_us if left.last else 0) + 3_000_000
         entry, _ = recovered(left, Times(self.t_us + 1, START_UTC_US + self.t_us, 0), BOOT, utc_trusted=True)
         self.disk = FaultyDisk(root)
-        self._open(Ledger.resumed(left.ledger))
+        self._open(Ledger.resumed(left.ledger, left.files))
         self.committer.put_entry(entry, self.times())
         self.committer.close_segments(self.times())
         self.part = max((track.next_part for track in left.tracks.values()), default=0)

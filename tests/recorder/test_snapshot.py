@@ -40,7 +40,7 @@ def told(left: Left | None) -> tuple[object, ...]:
         name: (t.next_n, t.next_seg, t.segment, t.part, t.off, t.total(), t.hash.hexdigest() if t.hash else "")
         for name, t in ledger.tracks.items()
     }
-    place = (ledger.head, ledger.journal_number, ledger.journal_off, ledger.journal_prefix, ledger.sizes)
+    place = (ledger.head, ledger.journal_number, ledger.journal_off, ledger.journal_prefix, dict(left.files.items()))
     # Lines whose sync failed stand in two files; they count in the first that has them.
     journal = msgspec.structs.replace(left.journal, place=Place())
     return (journal, tracks, place, left.torn, left.damaged, left.end.off)
