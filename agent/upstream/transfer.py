@@ -1,0 +1,174 @@
+"""What a room and its centre say of sealed records on their way to the archive, of keys, and of the case system's schedule.
+
+The second half of the contract; ``contract.py`` holds events, heartbeats, schedule and commands.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from agent.upstream.contract import Count, Hearing, Id, Micros, Sha256, Struct, Text
+
+PART_BYTES = 8 * 1024 * 1024
+"""A file is sent in parts of this size, the last one shorter; S3 takes none below 5 MiB but the last."""
+Path = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
+"""A file of a record, relative to it."""
+
+
+# records on their way to the archive
+
+
+class RecordFile(Struct, frozen=True, kw_only=True):
+    """A file of a sealed record, with the hash of each part of ``PART_BYTES``."""
+
+    path: Path
+    len: Count
+    sha256: Sha256
+    parts: list[Sha256]
+
+
+class UploadOffer(Struct, frozen=True, kw_only=True):
+    """A room offers a sealed record; the same offer again finds the same upload."""
+
+    record: str
+    name: Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    hearing: str
+    sums_sha256: Sha256
+    files: Annotated[list[RecordFile], msgspec.Meta(min_length=1, max_length=50_000)]
+
+
+class PartWanted(Struct, frozen=True, kw_only=True):
+    """A part that the room wants to send now."""
+
+    path: Path
+    number: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+
+
+class PartsWanted(Struct, frozen=True, kw_only=True):
+    """Parts that the room wants addresses for."""
+
+    parts: Annotated[list[PartWanted], msgspec.Meta(min_length=1, max_length=100)]
+
+
+class PartAddress(Struct, frozen=True, kw_only=True):
+    """Where a part is put by HTTP PUT, with these headers; the address takes these very bytes and no others, for a while."""
+
+    path: Path
+    number: Count
+    url: str
+    headers: dict[str, str]
+
+
+class PartAddresses(Struct, frozen=True, kw_only=True):
+    """The answer to ``PartsWanted``; parts that are there already are left out."""
+
+    addresses: list[PartAddress]
+
+
+class PartDone(Struct, frozen=True, kw_only=True):
+    """A part was taken by the storage, with this tag."""
+
+    path: Path
+    number: Count
+    etag: Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class PartsDone(Struct, frozen=True, kw_only=True):
+    """Parts that the storage took."""
+
+    parts: Annotated[list[PartDone], msgspec.Meta(min_length=1, max_length=100)]
+
+
+class Acknowledgement(Struct, frozen=True, kw_only=True):
+    """The archive holds the whole record and has verified it: only this lets a room delete its own copy.
+
+    ``sig`` is base64 of a DER ECDSA P-256 signature over ``acknowledgement_text``, ``certificate`` base64 of the signer's DER certificate.
+    """
+
+    record: str
+    room: str
+    sums_sha256: Sha256
+    bytes: Count
+    files: Count
+    verdict: str
+    counter: Count
+    utc_us: Micros
+    by: str
+    sig: str
+    certificate: str
+    v: Literal[1] = 1
+
+
+class UploadState(Struct, frozen=True, kw_only=True):
+    """How an upload stands. ``missing_parts`` counts what the storage has not yet."""
+
+    upload: str
+    state: Literal["open", "verifying", "acknowledged", "refused"]
+    missing_parts: Count
+    detail: Text = ""
+    acknowledgement: Acknowledgement | None = None
+
+
+# keys
+
+
+class Enrolment(Struct, frozen=True, kw_only=True):
+    """A room asks for its certificates: ``secret`` is the single-use half of its token; both requests are PEM (PKCS #10)."""
+
+    room: Id
+    secret: Annotated[str, msgspec.Meta(min_length=20, max_length=200)]
+    transport_request: Annotated[str, msgspec.Meta(max_length=8_000)]
+    signing_request: Annotated[str, msgspec.Meta(max_length=8_000)]
+
+
+class Renewal(Struct, frozen=True, kw_only=True):
+    """A room that is known asks for a new transport certificate."""
+
+    transport_request: Annotated[str, msgspec.Meta(max_length=8_000)]
+
+
+class Certificates(Struct, frozen=True, kw_only=True):
+    """Certificates with the chain that vouches for them, PEM; ``signing`` is empty in a renewal. ``roots`` is whom the room may trust."""
+
+    transport: str
+    signing: str
+    roots: str
+
+
+# the case system
+
+
+class HearingPut(Struct, frozen=True, kw_only=True):
+    """A hearing as the case system has it now; the same again changes nothing."""
+
+    hearing: Hearing
+
+
+class HearingsPut(Struct, frozen=True, kw_only=True):
+    """Many of them."""
+
+    hearings: Annotated[list[Hearing], msgspec.Meta(min_length=1, max_length=5_000)]
+
+
+class Offset(Struct, frozen=True, kw_only=True):
+    """The newest offset of the schedule after a change; ``changed`` counts what was new."""
+
+    offset: Count
+    changed: Count
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """Why a request was refused (RFC 9457): ``title`` is one sentence, ``detail`` names the place and the remedy."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+
+
+def acknowledgement_text(ack: Acknowledgement) -> bytes:
+    """The text under an acknowledgement's signature."""
+    return (
+        f"courtroom-acknowledgement-v1\n{ack.record}\n{ack.room}\n{ack.sums_sha256}\n{ack.bytes}\n{ack.files}\n{ack.verdict}\n"
+        f"{ack.counter}\n{ack.utc_us}\n{ack.by}\n"
+    ).encode()
