@@ -1,0 +1,341 @@
+"""Sends a sealed record to the archive in parts, and goes on where it was after a crash of either side.
+
+The room keeps no state of its own: the same offer finds the same upload, and the centre leaves out the parts that it has.
+"""
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Protocol, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from agent.archive import acknowledgement
+from agent.archive.offer import OfferError, Progress, make_offer, part_len, read_part
+from agent.archive.pace import Pace
+from agent.upstream import transfer
+from agent.upstream.client import RefusedError, UpstreamError
+from recorder.record.trust import Authorities
+
+BATCH_PARTS, BATCH_BYTES = 100, 128 * 1024 * 1024
+"""What is asked addresses for at once: few enough that none expires before its turn comes."""
+NOTE_BYTES = 32 * 1024 * 1024
+"""Parts are noted when they sum up to this: what a kill may cause to be sent again."""
+_CHUNK_BYTES = 64 * 1024
+_PUT_IDLE_S = 60.0
+_ANSWER_BYTES = 2_000
+Part = tuple[str, int]
+"""Path and number of a part."""
+
+
+class UploadStoppedError(Exception):
+    """This record is not sent on until somebody has looked; the message is the alarm."""
+
+
+class Centre(Protocol):
+    """What is wanted of ``UpstreamClient``."""
+
+    async def offer(self, offer: transfer.UploadOffer) -> transfer.UploadState:
+        """Offer a sealed record."""
+        ...
+
+    async def upload(self, upload: str) -> transfer.UploadState:
+        """How an upload stands."""
+        ...
+
+    async def addresses(self, upload: str, wanted: transfer.PartsWanted) -> transfer.PartAddresses:
+        """Where to put parts."""
+        ...
+
+    async def parts_done(self, upload: str, done: transfer.PartsDone) -> transfer.UploadState:
+        """Say that the storage took parts."""
+        ...
+
+
+class _PutError(Exception):
+    """The storage did not take a part; it is tried again."""
+
+
+class Uploader:
+    """Sends records to one centre; use as an async context manager.
+
+    Args:
+        centre: its client.
+        base: its address, for parts that it takes itself (an address that is a path).
+        tls: how to speak to the storage; None where it has a certificate that the system trusts, or none.
+        pace: how fast.
+        authorities: who vouches for acknowledgements.
+        at_once: parts on their way at the same time.
+        retry_s: the first and the longest wait after a failure.
+    """
+
+    def __init__(
+        self,
+        centre: Centre,
+        base: str,
+        *,
+        tls: ssl.SSLContext | None,
+        pace: Pace,
+        authorities: Authorities,
+        at_once: int = 2,
+        retry_s: tuple[float, float] = (0.5, 60.0),
+    ) -> None:
+        self._centre = centre
+        self._base = base.rstrip("/")
+        self._tls = tls
+        self._pace = pace
+        self._authorities = authorities
+        self._at_once = at_once
+        self._retry_s = retry_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True, limit=self._at_once, enable_cleanup_closed=True)
+        self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def set_hearing(self, *, hearing: bool) -> None:
+        """A hearing began or ended: the lower cap holds from now on."""
+        self._pace.set_hearing(time.monotonic(), hearing=hearing)
+
+    async def send(
+        self, root: Path, *, hearing: str | None = None, progress: Progress | None = None, troubled: Callable[[str], None] | None = None
+    ) -> transfer.Acknowledgement:
+        """Send a record, wait until the archive has verified it, and store its acknowledgement. Waits for as long as the centre is away.
+
+        Args:
+            root: the sealed record.
+            hearing: the hearing that it is bound to by now, where that is not the one in its first line.
+            progress: told the bytes that the archive has.
+            troubled: told in words each time that something is to be tried again.
+
+        Raises:
+            UploadStoppedError: the record was changed, or the archive refuses it, or its acknowledgement proves nothing.
+        """
+        try:
+            offer = await asyncio.to_thread(make_offer, root, hearing=hearing)
+        except OfferError as error:
+            raise UploadStoppedError(str(error)) from error
+        sending = _Sending(self, root, offer, progress)
+        wait_s = self._retry_s[0]
+        while True:
+            try:
+                ack = await sending.advance()
+            except (UpstreamError, _PutError) as error:
+                if troubled is not None:
+                    troubled(str(error))
+                wish = error.retry_after_s if isinstance(error, UpstreamError) else None
+                await asyncio.sleep(wish if wish is not None else wait_s * random.uniform(0.5, 1.0))
+                wait_s = min(self._retry_s[1], wait_s * 2)
+                continue
+            except RefusedError as error:
+                raise UploadStoppedError(f"the archive refuses {root.name}: {error}") from error
+            if ack is not None:
+                break
+            wait_s = self._retry_s[0]
+        try:
+            await asyncio.to_thread(self._keep, root, offer, ack)
+        except (acknowledgement.AcknowledgementError, OfferError) as error:
+            raise UploadStoppedError(f"{root.name}: {error}") from error
+        except OSError as error:
+            raise UploadStoppedError(f"the acknowledgement of {root.name} cannot be stored: {error}") from error
+        return ack
+
+    def _keep(self, root: Path, offer: transfer.UploadOffer, ack: transfer.Acknowledgement) -> None:
+        acknowledgement.check_for(root, ack, self._authorities)
+        if (ack.files, ack.bytes) != (len(offer.files), sum(file.len for file in offer.files)):
+            raise acknowledgement.AcknowledgementError("the acknowledgement counts other files than were sent")
+        acknowledgement.store(root, ack)
+
+    async def put(self, address: transfer.PartAddress, data: bytes) -> str:
+        """Put a part where the centre said, at the pace that holds. Returns the storage's tag.
+
+        Raises:
+            _PutError: it was not taken.
+        """
+        if self._session is None:
+            raise _PutError("not connected")
+        url = self._base + address.url if address.url.startswith("/") else address.url
+        place = urlsplit(url).netloc
+        headers = {**address.headers, "Content-Length": str(len(data)), "Content-Type": "application/octet-stream"}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=20.0, sock_read=_PUT_IDLE_S)
+        body = self._paced(data) if data else b""
+        try:
+            async with self._session.put(url, data=body, headers=headers, timeout=timeout, allow_redirects=False) as response:
+                said = await response.content.read(_ANSWER_BYTES)
+                tag = response.headers.get("ETag", "")
+                if response.status == 200 and tag:
+                    return tag
+                raise _PutError(f"the storage {place} did not take {address.path}, part {address.number}: {response.status} {said!r}")
+        except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError) as error:
+            raise _PutError(f"the storage {place}: {error or type(error).__name__}") from error
+
+    async def _paced(self, data: bytes) -> AsyncIterator[memoryview]:
+        at, view = 0, memoryview(data)
+        while at < len(view):
+            wanted = min(_CHUNK_BYTES, len(view) - at)
+            granted = self._pace.allow(wanted, time.monotonic())
+            if granted:
+                yield view[at : at + granted]
+                at += granted
+            else:
+                await asyncio.sleep(self._pace.wait_s(wanted))
+
+    @property
+    def centre(self) -> Centre:
+        """The centre's client."""
+        return self._centre
+
+    @property
+    def at_once(self) -> int:
+        """Parts on their way at the same time."""
+        return self._at_once
+
+    @property
+    def longest_poll_s(self) -> float:
+        """How long to wait between two looks at a verification."""
+        return min(10.0, self._retry_s[1])
+
+
+class _Sending:
+    """One record on its way."""
+
+    def __init__(self, uploader: Uploader, root: Path, offer: transfer.UploadOffer, progress: Progress | None) -> None:
+        self._uploader = uploader
+        self._root = root
+        self._offer = offer
+        self._files = {file.path: file for file in offer.files}
+        self._total_bytes = sum(file.len for file in offer.files)
+        self._progress = progress
+        self._there: set[Part] = set()
+        self._there_bytes = 0
+        self._upload: str | None = None
+        self._poll_s = 0.05
+
+    async def advance(self) -> transfer.Acknowledgement | None:
+        """One round: what the centre says now, and everything that it has not yet. None: ask again.
+
+        Raises:
+            UpstreamError: the centre is away.
+            _PutError: the storage is.
+            RefusedError: the centre refuses for good.
+            UploadStoppedError: as ``Uploader.send``.
+        """
+        centre = self._uploader.centre
+        if self._upload is None:
+            state = await centre.offer(self._offer)
+            self._upload = state.upload
+        else:
+            state = await centre.upload(self._upload)
+        if state.state == "acknowledged" and state.acknowledgement is not None:
+            self._tell_all()
+            return state.acknowledgement
+        if state.state == "refused":
+            raise UploadStoppedError(f"the archive refuses {self._root.name}: {state.detail}")
+        if state.state == "verifying":
+            self._tell_all()
+            await self._wait()
+            return None
+        if len(self._there) == self._count():
+            # The centre misses parts that we thought it had: its storage lost them. Not at once again: it may go on losing them.
+            self._there.clear()
+            self._there_bytes = 0
+            await self._wait()
+        for batch in self._batches():
+            await self._send(self._upload, batch)
+        return None
+
+    async def _wait(self) -> None:
+        await asyncio.sleep(self._poll_s)
+        self._poll_s = min(self._uploader.longest_poll_s, self._poll_s * 2)
+
+    async def _send(self, upload: str, batch: list[Part]) -> None:
+        centre = self._uploader.centre
+        wanted = transfer.PartsWanted(parts=[transfer.PartWanted(path=path, number=number) for path, number in batch])
+        asked = set(batch)
+        addressed = {(address.path, address.number): address for address in (await centre.addresses(upload, wanted)).addresses}
+        if not addressed.keys() <= asked:
+            raise UploadStoppedError(f"the centre wants parts of {self._root.name} that were not asked about")
+        self._have(asked - addressed.keys())
+        queue = [addressed[part] for part in batch if part in addressed]
+        queue.reverse()
+        done: list[transfer.PartDone] = []
+        failed: list[Exception] = []
+
+        async def work() -> None:
+            while queue and not failed:
+                address = queue.pop()
+                try:
+                    tag = await self._put(address)
+                except (_PutError, UploadStoppedError) as error:
+                    failed.append(error)
+                    return
+                done.append(transfer.PartDone(path=address.path, number=address.number, etag=tag))
+                if sum(self._len((one.path, one.number)) for one in done) >= NOTE_BYTES:
+                    try:
+                        await self._note(upload, done)
+                    except (UpstreamError, RefusedError) as error:
+                        failed.append(error)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._uploader.at_once):
+                group.create_task(work())
+        if done:
+            await self._note(upload, done)
+        if failed:
+            raise failed[0]
+
+    async def _put(self, address: transfer.PartAddress) -> str:
+        try:
+            data = await asyncio.to_thread(read_part, self._root, self._files[address.path], address.number)
+        except OfferError as error:
+            raise UploadStoppedError(str(error)) from error
+        return await self._uploader.put(address, data)
+
+    async def _note(self, upload: str, done: list[transfer.PartDone]) -> None:
+        noted = list(done)
+        done.clear()
+        await self._uploader.centre.parts_done(upload, transfer.PartsDone(parts=noted))
+        self._have({(one.path, one.number) for one in noted})
+
+    def _have(self, parts: set[Part]) -> None:
+        new = parts - self._there
+        self._there |= new
+        self._there_bytes += sum(self._len(part) for part in new)
+        if self._progress is not None:
+            self._progress(self._there_bytes, self._total_bytes)
+
+    def _tell_all(self) -> None:
+        if self._progress is not None and self._there_bytes < self._total_bytes:
+            self._there_bytes = self._total_bytes
+            self._progress(self._total_bytes, self._total_bytes)
+
+    def _batches(self) -> Iterator[list[Part]]:
+        batch: list[Part] = []
+        size = 0
+        for file in self._offer.files:
+            for number in range(1, len(file.parts) + 1):
+                if (file.path, number) in self._there:
+                    continue
+                length = part_len(file, number)
+                if batch and (len(batch) == BATCH_PARTS or size + length > BATCH_BYTES):
+                    yield batch
+                    batch, size = [], 0
+                batch.append((file.path, number))
+                size += length
+        if batch:
+            yield batch
+
+    def _len(self, part: Part) -> int:
+        return part_len(self._files[part[0]], part[1])
+
+    def _count(self) -> int:
+        return sum(len(file.parts) for file in self._offer.files)
