@@ -1,0 +1,1 @@
+"""The reference centre: the other end of the contract."""

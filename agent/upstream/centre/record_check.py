@@ -1,0 +1,95 @@
+"""Verifies a whole record in a process of its own: hours of work below all others, and bytes from a room that the centre need not trust.
+
+``python -m agent.upstream.centre.record_check`` reads a ``Task`` from its standard input and writes a ``Found``.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from recorder.record.checkpoint import Receipt
+from recorder.record.shown import shown
+from recorder.record.trust import Authorities, parse_chain
+from recorder.record.verdict import Verdict
+from recorder.record.verify import Outside, verify
+
+_SHOWN_ERRORS = 5
+
+
+class RecordCheckError(Exception):
+    """The verification itself failed: it says nothing of the record."""
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to verify. Authorities and their revocation lists are PEM."""
+
+    root: str
+    authorities: str
+    revocation_lists: list[str]
+    ledger: list[Receipt]
+    workers: int = 1
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a verification found, in short. ``words`` is the verdict with the first of its errors."""
+
+    level: str
+    record: str
+    room: str
+    words: str
+
+
+async def check_record(root: Path, authorities: Authorities, ledger: Sequence[Receipt], *, workers: int = 1) -> Found:
+    """Verify the record in a directory, in a process of its own.
+
+    Raises:
+        RecordCheckError: the process failed.
+    """
+    pem = b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in authorities.roots).decode()
+    lists = [one.public_bytes(serialization.Encoding.PEM).decode() for one in authorities.revocation_lists]
+    task = Task(root=str(root), authorities=pem, revocation_lists=lists, ledger=list(ledger), workers=workers)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", __name__, stdin=pipe, stdout=pipe, stderr=pipe)
+    try:
+        out, trouble = await process.communicate(msgspec.json.encode(task))
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        raise
+    if process.returncode != 0:
+        last = trouble.decode(errors="replace").strip().splitlines()[-1:]
+        raise RecordCheckError(f"the verification ended with status {process.returncode}: {' '.join(last)}")
+    try:
+        return msgspec.json.decode(out, type=Found)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RecordCheckError(f"the verification answered with nonsense: {error}") from error
+
+
+def found(verdict: Verdict) -> Found:
+    """A verdict in short."""
+    errors = [f"{finding.place}: {finding.text}" for finding in verdict.errors]
+    more = [f"and {len(errors) - _SHOWN_ERRORS} more"] if len(errors) > _SHOWN_ERRORS else []
+    words = " · ".join(shown(text) for text in (verdict.sentence(), *errors[:_SHOWN_ERRORS], *more))
+    return Found(level=verdict.level, record=verdict.record, room=verdict.room, words=words)
+
+
+def main() -> None:
+    """Read a task, verify, tell."""
+    os.nice(10)
+    task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
+    lists = [x509.load_pem_x509_crl(one.encode()) for one in task.revocation_lists]
+    authorities = Authorities(parse_chain(task.authorities.encode(), "authorities"), lists)
+    verdict = verify(Path(task.root), Outside(authorities=authorities, ledger=task.ledger), workers=task.workers)
+    sys.stdout.buffer.write(msgspec.json.encode(found(verdict)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Records in an S3-compatible storage: parts go there directly by presigned addresses, each bound to its part's SHA-256.
+
+The room gets no credentials of the storage. A file of one part is put whole, a longer one as a multipart upload. Signature version 4.
+"""
+
+import asyncio
+import base64
+import datetime as dt
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import botocore.config
+import botocore.exceptions
+import botocore.session
+
+from agent.upstream.centre.storage import ADDRESS_S, Address, LostError, StorageError, Target
+from agent.upstream.transfer import PART_BYTES
+
+_CHECKSUM = "x-amz-checksum-sha256"
+_WHOLE = "whole"
+"""The handle of a file that is put in one request."""
+_LOST = frozenset({"NoSuchKey", "NoSuchUpload", "InvalidPart", "InvalidPartOrder", "404"})
+_BLOCK_BYTES = 1024 * 1024
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Settings:
+    """How to reach the storage. ``lock_days`` None: no object lock; else COMPLIANCE, which nobody can shorten, not even its owner."""
+
+    endpoint: str
+    bucket: str
+    access_key: str
+    secret_key: str
+    region: str = "us-east-1"
+    prefix: str = ""
+    lock_days: int | None = None
+    ca_file: str | None = None
+
+
+class S3Storage:
+    """One bucket. It must exist, with object lock where ``lock_days`` is set."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        config = botocore.config.Config(
+            signature_version="s3v4", s3={"addressing_style": "path"}, request_checksum_calculation="when_required",
+            response_checksum_validation="when_required", retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=60,
+            max_pool_connections=16,
+        )  # fmt: skip
+        self._client: Any = botocore.session.Session().create_client(
+            "s3", endpoint_url=settings.endpoint, region_name=settings.region, aws_access_key_id=settings.access_key,
+            aws_secret_access_key=settings.secret_key, config=config, verify=settings.ca_file,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    async def check(self) -> None:
+        """Look whether the bucket is there and can do what is wanted.
+
+        Raises:
+            StorageError: it is not, in words.
+        """
+        await self._call(self._client.head_bucket, Bucket=self._settings.bucket)
+        if self._settings.lock_days is not None:
+            try:
+                await self._call(self._client.get_object_lock_configuration, Bucket=self._settings.bucket)
+            except (LostError, StorageError) as error:
+                raise StorageError(f"bucket {self._settings.bucket} has no object lock, and lock_days is set ({error})") from error
+
+    async def begin(self, target: Target) -> str:
+        """See ``Storage``."""
+        if target.len <= PART_BYTES:
+            return _WHOLE
+        answer = await self._call(self._client.create_multipart_upload, **self._place(target), ChecksumAlgorithm="SHA256")
+        return str(answer["UploadId"])
+
+    async def address(self, target: Target, number: int, sha256: str) -> Address:
+        """See ``Storage``."""
+        checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
+        parameters: dict[str, Any] = {**self._place(target), "ChecksumSHA256": checksum}
+        operation = "put_object"
+        if target.handle != _WHOLE:
+            operation = "upload_part"
+            parameters |= {"UploadId": target.handle, "PartNumber": number}
+        url = self._client.generate_presigned_url(operation, Params=parameters, ExpiresIn=ADDRESS_S)
+        return Address(url, {_CHECKSUM: checksum})
+
+    def took(self, target: Target, number: int, etag: str) -> bool:
+        """See ``Storage``: told at ``complete``, or when the file is read back."""
+        del target, number
+        return bool(etag)
+
+    async def complete(self, target: Target, etags: Sequence[str]) -> None:
+        """See ``Storage``."""
+        if target.handle == _WHOLE:
+            return
+        parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
+        try:
+            await self._call(
+                self._client.complete_multipart_upload, **self._place(target), UploadId=target.handle, MultipartUpload={"Parts": parts}
+            )
+        except LostError:
+            # It was completed before the centre could note that, or its parts are gone.
+            found = await self._call(self._client.head_object, **self._place(target))
+            if found["ContentLength"] != target.len:
+                raise
+
+    async def fetch(self, target: Target, to: Path) -> str:
+        """See ``Storage``."""
+        return await self._call(self._fetch, target, to)
+
+    async def keep(self, target: Target, version: str) -> None:
+        """See ``Storage``."""
+        days = self._settings.lock_days
+        if days is None:
+            return
+        until = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+        of = {"VersionId": version} if version else {}
+        retention = {"Mode": "COMPLIANCE", "RetainUntilDate": until}
+        try:
+            await self._call(self._client.put_object_retention, **self._place(target), **of, Retention=retention)
+        except LostError as error:
+            raise StorageError(f"{target.key} cannot be locked: {error}") from error
+
+    async def discard(self, target: Target) -> None:
+        """See ``Storage``: what is put next is the newer version."""
+        del target
+
+    def _fetch(self, target: Target, to: Path) -> str:
+        answer = self._client.get_object(**self._place(target))
+        descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file, answer["Body"] as body:
+            while block := body.read(_BLOCK_BYTES):
+                file.write(block)
+        return str(answer.get("VersionId", ""))
+
+    def _place(self, target: Target) -> dict[str, Any]:
+        return {"Bucket": self._settings.bucket, "Key": self._settings.prefix + target.key}
+
+    async def _call(self, function: Callable[..., Answer], *args: Any, **parameters: Any) -> Answer:  # noqa: ANN401 - botocore has no types
+        place = f"the storage {self._settings.endpoint}"
+        try:
+            return await asyncio.to_thread(function, *args, **parameters)
+        except botocore.exceptions.ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _LOST:
+                raise LostError(f"{place}: {error}") from error
+            raise StorageError(f"{place}: {error}") from error
+        except botocore.exceptions.BotoCoreError as error:
+            raise StorageError(f"{place}: {error}") from error
+        except OSError as error:
+            raise StorageError(f"{place}, or this disk: {error}") from error

@@ -1,0 +1,285 @@
+"""Where the centre keeps records: what it wants of a storage, and one that is a directory of its own (a small court without S3)."""
+
+import asyncio
+import base64
+import binascii
+import errno
+import hashlib
+import hmac
+import os
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from agent.upstream.transfer import PART_BYTES
+
+PARTS_PATH = "/v1/parts/"
+ADDRESS_S = 3600
+"""For how long an address is good."""
+
+
+class StorageError(Exception):
+    """The storage cannot be reached or cannot be used: to be tried again."""
+
+
+class LostError(Exception):
+    """The storage does not hold what it is said to hold."""
+
+
+class WrongPartError(Exception):
+    """What was put is not what the address is for. ``status`` is HTTP's."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Target(NamedTuple):
+    """A file in the storage: its key (``room/record/upload/path``), the storage's own handle of it, its length."""
+
+    key: str
+    handle: str
+    len: int
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to put a part, and the headers that go with it."""
+
+    url: str
+    headers: dict[str, str]
+
+
+class Storage(Protocol):
+    """What the centre wants. All may raise ``StorageError``."""
+
+    async def begin(self, target: Target) -> str:
+        """Get ready for a file's parts; returns the handle."""
+        ...
+
+    async def address(self, target: Target, number: int, sha256: str) -> Address:
+        """Where to put a part (counted from 1) with this hash and no other."""
+        ...
+
+    def took(self, target: Target, number: int, etag: str) -> bool:
+        """Whether this tag may be of that part; a storage that cannot tell says yes, and tells at ``complete``."""
+        ...
+
+    async def complete(self, target: Target, etags: Sequence[str]) -> None:
+        """Make one file of the parts; again changes nothing.
+
+        Raises:
+            LostError: parts are not there.
+        """
+        ...
+
+    async def fetch(self, target: Target, to: Path) -> str:
+        """Make the file appear at a local path; returns the version that it is.
+
+        Raises:
+            LostError: it is not there.
+        """
+        ...
+
+    async def keep(self, target: Target, version: str) -> None:
+        """Protect the file from change and deletion: it is to be acknowledged."""
+        ...
+
+    async def discard(self, target: Target) -> None:
+        """Forget a file whose bytes are wrong; its parts will be put anew."""
+        ...
+
+
+class _Token(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    key: str
+    number: int
+    offset: int
+    len: int
+    sha256: str
+    until_s: int
+
+
+class DirectoryStorage:
+    """Keeps records under ``root/records``; parts are put to the centre's own endpoint with tokens that nobody else can make.
+
+    Args:
+        root: a directory of its own; it is made.
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, root: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._incoming, self._records = root / "incoming", root / "records"
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        self._records.mkdir(exist_ok=True)
+        self._clock = clock
+        self._secret = _secret(root / "token.key")
+        self._in_memory = asyncio.Semaphore(16)
+
+    async def begin(self, target: Target) -> str:
+        """See ``Storage``."""
+        del target
+        return "directory"
+
+    async def address(self, target: Target, number: int, sha256: str) -> Address:
+        """See ``Storage``; the address is a path of the centre."""
+        offset = (number - 1) * PART_BYTES
+        length = min(PART_BYTES, target.len - offset)
+        token = msgspec.json.encode(_Token(target.key, number, offset, length, sha256, int(self._clock()) + ADDRESS_S))
+        return Address(PARTS_PATH + _text(token) + "." + _text(self._mac(b"token\n", token)), {})
+
+    async def put(self, token: str, chunks: AsyncIterator[bytes]) -> str:
+        """Take a part; it is durable when this returns. The answer to ``PUT /v1/parts/<token>``; returns its ETag.
+
+        Raises:
+            WrongPartError: the token is none of ours or too old, or the bytes are others than it is for.
+            StorageError: the disk is full or failing.
+        """
+        part = self._read(token)
+        async with self._in_memory:
+            data = bytearray()
+            async for chunk in chunks:
+                if len(data) + len(chunk) > part.len:
+                    raise WrongPartError(400, f"the part has more than its {part.len} bytes")
+                data += chunk
+            if hashlib.sha256(data).hexdigest() != part.sha256:
+                raise WrongPartError(400, "the part's bytes are not those that were offered (SHA-256)")
+            try:
+                await asyncio.to_thread(self._write, part, bytes(data))
+            except OSError as error:
+                raise StorageError(f"a part cannot be written: {error.strerror}") from error
+        return self._tag(part.key, part.number)
+
+    def took(self, target: Target, number: int, etag: str) -> bool:
+        """See ``Storage``: only who put the part knows its tag."""
+        return hmac.compare_digest(etag.encode(), self._tag(target.key, number).encode())
+
+    async def complete(self, target: Target, etags: Sequence[str]) -> None:
+        """See ``Storage``."""
+        del etags
+        await asyncio.to_thread(self._complete, target)
+
+    async def fetch(self, target: Target, to: Path) -> str:
+        """See ``Storage``; the file is linked, or copied where the path is on another disk."""
+        await asyncio.to_thread(self._fetch, target, to)
+        return ""
+
+    async def keep(self, target: Target, version: str) -> None:
+        """See ``Storage``: the file becomes read-only; more a directory cannot do."""
+        del version
+        try:
+            await asyncio.to_thread((self._records / target.key).chmod, 0o440)
+        except OSError as error:
+            raise StorageError(f"{target.key} cannot be protected: {error.strerror}") from error
+
+    async def discard(self, target: Target) -> None:
+        """See ``Storage``."""
+        for base in (self._incoming, self._records):
+            (base / target.key).unlink(missing_ok=True)
+
+    def _read(self, token: str) -> _Token:
+        payload, _, mac = token.partition(".")
+        try:
+            raw = _bytes(payload)
+            if not hmac.compare_digest(_bytes(mac), self._mac(b"token\n", raw)):
+                raise WrongPartError(403, "this address was not made here")
+            part = msgspec.json.decode(raw, type=_Token)
+        except (binascii.Error, ValueError) as error:
+            raise WrongPartError(403, "this address was not made here") from error
+        if self._clock() > part.until_s:
+            raise WrongPartError(403, "this address is too old; ask for another")
+        return part
+
+    def _write(self, part: _Token, data: bytes) -> None:
+        if (self._records / part.key).exists():
+            return
+        path = self._incoming / part.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        try:
+            view, at = memoryview(data), part.offset
+            while view:
+                size = os.pwrite(descriptor, view, at)
+                view, at = view[size:], at + size
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        _sync_directories(path.parent, self._incoming)
+
+    def _complete(self, target: Target) -> None:
+        source, final = self._incoming / target.key, self._records / target.key
+        try:
+            if final.exists():
+                return
+            if not source.exists() or source.stat().st_size != target.len:
+                raise LostError(f"{target.key} is not there whole")
+            final.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(final)
+            _sync_directories(final.parent, self._records)
+        except OSError as error:
+            raise StorageError(f"{target.key}: {error.strerror}") from error
+
+    def _fetch(self, target: Target, to: Path) -> None:
+        source = self._records / target.key
+        try:
+            try:
+                os.link(source, to)
+            except OSError as error:
+                if error.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK}:
+                    raise
+                shutil.copyfile(source, to)
+        except FileNotFoundError as error:
+            raise LostError(f"{target.key} is not there any more") from error
+        except OSError as error:
+            raise StorageError(f"{target.key}: {error.strerror}") from error
+
+    def _tag(self, key: str, number: int) -> str:
+        mac = self._mac(b"tag\n", f"{number} {key}".encode())
+        return f'"{_text(mac)}"'
+
+    def _mac(self, purpose: bytes, data: bytes) -> bytes:
+        return hmac.digest(self._secret, purpose + data, "sha256")
+
+
+def _secret(path: Path) -> bytes:
+    """The key under which tokens are made; it outlives a restart, so that a room's addresses do."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        secret = path.read_bytes()
+        if len(secret) == 32:
+            return secret
+        # A crash left it half written: no token was made with it yet.
+        path.unlink()
+        return _secret(path)
+    with os.fdopen(descriptor, "wb") as file:
+        secret = secrets.token_bytes(32)
+        file.write(secret)
+        file.flush()
+        os.fsync(file.fileno())
+    return secret
+
+
+def _sync_directories(directory: Path, top: Path) -> None:
+    while True:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if directory == top:
+            return
+        directory = directory.parent
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

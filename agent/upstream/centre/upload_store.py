@@ -1,0 +1,254 @@
+"""What the centre knows of uploads: one SQLite file. Synchronous; ``Uploads`` calls it from one thread.
+
+An *object* is one file of a record as the storage holds it; offers of the same record share those whose hash is the same. So an offer
+that is made again because an order or a receipt came sends nothing but that.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+import msgspec
+
+from agent.upstream.centre.storage import Target
+from agent.upstream.transfer import PART_BYTES, Acknowledgement, PartDone, UploadOffer, UploadState
+
+State = Literal["open", "verifying", "acknowledged", "refused"]
+_SCHEMA = """
+CREATE TABLE uploads (
+  upload TEXT PRIMARY KEY, room TEXT NOT NULL, record TEXT NOT NULL, name TEXT NOT NULL, hearing TEXT NOT NULL, sums_sha256 TEXT NOT NULL,
+  bytes INTEGER NOT NULL, files INTEGER NOT NULL, state TEXT NOT NULL, detail TEXT NOT NULL DEFAULT '', utc_us INTEGER NOT NULL
+) STRICT;
+CREATE TABLE objects (
+  object INTEGER PRIMARY KEY, room TEXT NOT NULL, record TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL, len INTEGER NOT NULL,
+  key TEXT NOT NULL UNIQUE, handle TEXT, stored INTEGER NOT NULL DEFAULT 0, UNIQUE (room, record, path, sha256)
+) STRICT;
+CREATE TABLE parts (
+  object INTEGER NOT NULL REFERENCES objects, number INTEGER NOT NULL, sha256 TEXT NOT NULL, etag TEXT, PRIMARY KEY (object, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE upload_files (
+  upload TEXT NOT NULL REFERENCES uploads, path TEXT NOT NULL, object INTEGER NOT NULL REFERENCES objects, PRIMARY KEY (upload, path)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE acknowledgements (counter INTEGER PRIMARY KEY AUTOINCREMENT, upload TEXT NOT NULL UNIQUE, ack BLOB NOT NULL) STRICT;
+PRAGMA user_version = 1;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """An upload's head."""
+
+    upload: str
+    room: str
+    record: str
+    name: str
+    sums_sha256: str
+    bytes: int
+    files: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of an upload: where it lies, and what it must be. ``etags`` are empty for parts that are missing."""
+
+    path: str
+    target: Target
+    stored: bool
+    etags: tuple[str, ...]
+    parts: tuple[str, ...]
+    """Hashes of its parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class MissingPart:
+    """A part that the storage has not yet."""
+
+    path: str
+    number: int
+    sha256: str
+    target: Target
+
+
+class UploadStore:
+    """The tables."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            with self._transaction():
+                for statement in _SCHEMA.split(";\n"):
+                    self._db.execute(statement)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def offer(self, upload: str, room: str, offer: UploadOffer, utc_us: int) -> None:
+        """Store an offer; one that is there changes nothing."""
+        with self._transaction():
+            if self._db.execute("SELECT 1 FROM uploads WHERE upload = ?", (upload,)).fetchone() is not None:
+                return
+            size = sum(file.len for file in offer.files)
+            self._db.execute(
+                "INSERT INTO uploads (upload, room, record, name, hearing, sums_sha256, bytes, files, state, utc_us) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?)",
+                (upload, room, offer.record, offer.name, offer.hearing, offer.sums_sha256, size, len(offer.files), utc_us),
+            )
+            for file in offer.files:
+                known = (room, offer.record, file.path, file.sha256)
+                found = self._db.execute("SELECT object FROM objects WHERE (room, record, path, sha256) = (?, ?, ?, ?)", known).fetchone()
+                if found is None:
+                    key = f"{quote(room, safe='')}/{offer.name}/{upload}/{file.path}"
+                    statement = "INSERT INTO objects (room, record, path, sha256, len, key) VALUES (?, ?, ?, ?, ?, ?) RETURNING object"
+                    found = self._db.execute(statement, (*known, file.len, key)).fetchone()
+                    parts = [(found[0], number, sha256) for number, sha256 in enumerate(file.parts, 1)]
+                    self._db.executemany("INSERT INTO parts (object, number, sha256) VALUES (?, ?, ?)", parts)
+                self._db.execute("INSERT INTO upload_files VALUES (?, ?, ?)", (upload, file.path, found[0]))
+
+    def upload(self, upload: str, room: str | None) -> Upload | None:
+        """An upload of this room; None of all rooms."""
+        row = self._db.execute(
+            "SELECT upload, room, record, name, sums_sha256, bytes, files, state FROM uploads "
+            "WHERE upload = ? AND room = coalesce(?, room)",
+            (upload, room),
+        ).fetchone()
+        if row is None:
+            return None
+        return Upload(
+            upload=row[0], room=row[1], record=row[2], name=row[3], sums_sha256=row[4], bytes=row[5], files=row[6], state=row[7]
+        )  # fmt: skip
+
+    def answer(self, upload: str) -> UploadState:
+        """An upload as the room is told."""
+        state, detail = self._db.execute("SELECT state, detail FROM uploads WHERE upload = ?", (upload,)).fetchone()
+        (missing,) = self._db.execute(
+            "SELECT count(*) FROM upload_files JOIN parts USING (object) WHERE upload = ? AND etag IS NULL", (upload,)
+        ).fetchone()
+        row = self._db.execute("SELECT ack FROM acknowledgements WHERE upload = ?", (upload,)).fetchone()
+        ack = msgspec.json.decode(row[0], type=Acknowledgement) if row is not None and row[0] else None
+        return UploadState(upload=upload, state=state, missing_parts=missing, detail=detail[:2000], acknowledgement=ack)
+
+    def missing(self, upload: str, wanted: Sequence[tuple[str, int]]) -> list[MissingPart] | None:
+        """Those of the wanted parts that are missing; None where one is of no file of this upload."""
+        found = []
+        for path, number in wanted:
+            row = self._db.execute(
+                "SELECT parts.sha256, etag, key, coalesce(handle, ''), len FROM upload_files JOIN objects USING (object) "
+                "JOIN parts USING (object) WHERE upload = ? AND upload_files.path = ? AND number = ?",
+                (upload, path, number),
+            ).fetchone()
+            if row is None:
+                return None
+            if row[1] is None:
+                found.append(MissingPart(path, number, row[0], Target(row[2], row[3], row[4])))
+        return found
+
+    def set_handle(self, key: str, handle: str) -> str:
+        """The storage's handle of an object; the first that was set stands."""
+        with self._transaction():
+            self._db.execute("UPDATE objects SET handle = coalesce(handle, ?) WHERE key = ?", (handle, key))
+            (stands,) = self._db.execute("SELECT handle FROM objects WHERE key = ?", (key,)).fetchone()
+        return str(stands)
+
+    def note(self, upload: str, done: Sequence[PartDone]) -> None:
+        """These parts are in the storage; the last of an open upload makes it ``verifying``."""
+        with self._transaction():
+            for part in done:
+                self._db.execute(
+                    "UPDATE parts SET etag = coalesce(etag, ?) WHERE number = ? AND object = "
+                    "(SELECT object FROM upload_files WHERE upload = ? AND path = ?)",
+                    (part.etag, part.number, upload, part.path),
+                )
+            self._begin_verifying(upload)
+
+    def begin_verifying(self, upload: str) -> None:
+        """An open upload that misses nothing is verified: all its files came by other offers."""
+        with self._transaction():
+            self._begin_verifying(upload)
+
+    def _begin_verifying(self, upload: str) -> None:
+        self._db.execute(
+            "UPDATE uploads SET state = 'verifying', detail = '' WHERE upload = ?1 AND state = 'open' AND NOT EXISTS "
+            "(SELECT 1 FROM upload_files JOIN parts USING (object) WHERE upload = ?1 AND etag IS NULL)",
+            (upload,),
+        )
+
+    def verifying(self) -> list[str]:
+        """The uploads whose verification has not ended."""
+        return [row[0] for row in self._db.execute("SELECT upload FROM uploads WHERE state = 'verifying' ORDER BY utc_us")]
+
+    def files(self, upload: str) -> list[StoredFile]:
+        """All files of an upload."""
+        tags: dict[int, list[str]] = {}
+        hashes: dict[int, list[str]] = {}
+        parts = (
+            "SELECT object, coalesce(etag, ''), sha256 FROM upload_files JOIN parts USING (object) WHERE upload = ? ORDER BY object, number"
+        )
+        for number, tag, sha256 in self._db.execute(parts, (upload,)):
+            tags.setdefault(number, []).append(tag)
+            hashes.setdefault(number, []).append(sha256)
+        rows = self._db.execute(
+            "SELECT object, upload_files.path, key, coalesce(handle, ''), len, stored FROM upload_files JOIN objects USING (object) "
+            "WHERE upload = ? ORDER BY upload_files.path",
+            (upload,),
+        )
+        return [
+            StoredFile(path, Target(key, handle, length), bool(stored), tuple(tags[number]), tuple(hashes[number]))
+            for number, path, key, handle, length, stored in rows
+        ]
+
+    def set_stored(self, key: str) -> None:
+        """All parts of an object are one file in the storage."""
+        self._db.execute("UPDATE objects SET stored = 1 WHERE key = ?", (key,))
+
+    def lose(self, upload: str, keys: Sequence[str], detail: str) -> None:
+        """The storage does not hold these objects: they are missing again, and the upload is open."""
+        with self._transaction():
+            for key in keys:
+                self._db.execute("UPDATE objects SET stored = 0, handle = NULL WHERE key = ?", (key,))
+                self._db.execute("UPDATE parts SET etag = NULL WHERE object = (SELECT object FROM objects WHERE key = ?)", (key,))
+            self._db.execute("UPDATE uploads SET state = 'open', detail = ? WHERE upload = ?", (detail[:2000], upload))
+
+    def set_detail(self, upload: str, detail: str) -> None:
+        """Why a verification waits."""
+        self._db.execute("UPDATE uploads SET detail = ? WHERE upload = ?", (detail[:2000], upload))
+
+    def refuse(self, upload: str, detail: str) -> None:
+        """The record does not verify."""
+        self._db.execute("UPDATE uploads SET state = 'refused', detail = ? WHERE upload = ?", (detail[:2000], upload))
+
+    def next_counter(self, upload: str) -> int:
+        """The number of this upload's acknowledgement; it is given once."""
+        with self._transaction():
+            self._db.execute("INSERT INTO acknowledgements (upload, ack) VALUES (?, x'') ON CONFLICT DO NOTHING", (upload,))
+            (counter,) = self._db.execute("SELECT counter FROM acknowledgements WHERE upload = ?", (upload,)).fetchone()
+        return int(counter)
+
+    def acknowledge(self, upload: str, ack: Acknowledgement) -> None:
+        """The record is verified and acknowledged."""
+        with self._transaction():
+            self._db.execute("UPDATE acknowledgements SET ack = ? WHERE upload = ?", (msgspec.json.encode(ack), upload))
+            self._db.execute("UPDATE uploads SET state = 'acknowledged', detail = '' WHERE upload = ?", (upload,))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def parts_of(length: int) -> int:
+    """How many parts a file of so many bytes has; an empty one has one, of no bytes."""
+    return max(1, -(-length // PART_BYTES))

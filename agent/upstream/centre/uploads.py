@@ -1,0 +1,326 @@
+"""The centre's side of the archive: takes offers, hands out addresses, and acknowledges what it has read back and verified.
+
+Each method takes the room's name as its certificate has it, and a message; what is refused raises ``RefusedError`` with the answer to give.
+"""
+
+import asyncio
+import hashlib
+import re
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.archive.acknowledgement import VERDICTS, sign
+from agent.upstream import transfer
+from agent.upstream.centre.record_check import Found, RecordCheckError, check_record
+from agent.upstream.centre.storage import LostError, Storage, StorageError
+from agent.upstream.centre.upload_store import StoredFile, Upload, UploadStore, parts_of
+from agent.upstream.transfer import PART_BYTES
+from recorder.record import layout
+from recorder.record.checkpoint import Receipt
+from recorder.record.trust import Authorities
+
+MOST_BYTES = 4 * 1024**4
+"""A record that is longer than this is refused: eight hours of 34 tracks are a tenth of it."""
+_MOST_PARTS = 10_000
+_AT_ONCE = 4
+_path = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+_record = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_sha256 = re.compile(r"[0-9a-f]{64}")
+Ledger = Callable[[str], Awaitable[Sequence[Receipt]]]
+"""The receipts that the centre gave for a record's heads."""
+Answer = TypeVar("Answer")
+
+
+class RefusedError(Exception):
+    """The request is refused with this answer; its ``status`` is HTTP's."""
+
+    def __init__(self, status: int, title: str, detail: str = "") -> None:
+        super().__init__(f"{title} {detail}".strip())
+        self.problem = transfer.Problem(type="about:blank", title=title, status=status, detail=detail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notary:
+    """Who signs acknowledgements: the key, its certificate (with documentSigning), and the name that stands in them."""
+
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+    by: str
+
+
+class Uploads:
+    """All uploads of all rooms; use ``start`` and ``stop`` around it.
+
+    Args:
+        store: the file of its tables.
+        storage: where records are kept.
+        work: a directory of its own for records that are being verified; it needs room for the longest one.
+        authorities: who vouches for rooms' devices; looked at anew for each verification.
+        ledger: the receipts of a record.
+        notary: who signs.
+        retry_s: the first and the longest wait where the storage is away during a verification.
+    """
+
+    def __init__(
+        self,
+        store: Path,
+        storage: Storage,
+        work: Path,
+        *,
+        authorities: Authorities,
+        ledger: Ledger,
+        notary: Notary,
+        retry_s: tuple[float, float] = (1.0, 300.0),
+    ) -> None:
+        self._thread = ThreadPoolExecutor(1, "uploads")
+        self._store = UploadStore(store)
+        self._storage = storage
+        self._work = work
+        self._authorities = authorities
+        self._ledger = ledger
+        self._notary = notary
+        self._retry_s = retry_s
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._one = asyncio.Semaphore(1)
+        self._handles = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Take up the verifications that a stop or a crash interrupted."""
+        self._work.mkdir(parents=True, exist_ok=True)
+        for upload in await self._do(self._store.verifying):
+            self._verify_soon(upload)
+
+    async def stop(self) -> None:
+        """End; what is being verified is taken up at the next start."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._do(self._store.close)
+        self._thread.shutdown()
+
+    async def offer(self, room: str, offer: transfer.UploadOffer) -> transfer.UploadState:
+        """``offerRecord``: the same offer again finds the same upload."""
+        problem = await self._do(offer_problem, offer)
+        if problem is not None:
+            raise RefusedError(422, "The offer is not one of a sealed record.", problem)
+        upload = hashlib.sha256(f"courtroom-upload-v1\n{room}\n".encode() + msgspec.json.encode(offer)).hexdigest()[:32]
+        await self._do(self._store.offer, upload, room, offer, time.time_ns() // 1000)
+        await self._do(self._store.begin_verifying, upload)
+        return await self._answer(upload)
+
+    async def state(self, room: str, upload: str) -> transfer.UploadState:
+        """``upload``: how it stands."""
+        await self._known(room, upload)
+        return await self._answer(upload)
+
+    async def addresses(self, room: str, upload: str, wanted: transfer.PartsWanted) -> transfer.PartAddresses:
+        """``addressParts``: where to put those of the parts that are missing."""
+        known = await self._known(room, upload)
+        if known.state != "open":
+            return transfer.PartAddresses(addresses=[])
+        missing = await self._do(self._store.missing, upload, [(part.path, part.number) for part in wanted.parts])
+        if missing is None:
+            raise RefusedError(422, "A part is of no file of this upload.")
+        addresses, handles = [], dict[str, str]()
+        try:
+            for part in missing:
+                target = part.target
+                if not target.handle:
+                    async with self._handles:
+                        if target.key not in handles:
+                            again = await self._do(self._store.missing, upload, [(part.path, part.number)])
+                            stands = again[0].target.handle if again else ""
+                            new = stands or await self._storage.begin(target)
+                            handles[target.key] = await self._do(self._store.set_handle, target.key, new)
+                    target = target._replace(handle=handles[target.key])
+                place = await self._storage.address(target, part.number, part.sha256)
+                addresses.append(transfer.PartAddress(path=part.path, number=part.number, url=place.url, headers=place.headers))
+        except (StorageError, LostError) as error:
+            raise RefusedError(503, "The storage cannot be used now.", str(error)) from error
+        return transfer.PartAddresses(addresses=addresses)
+
+    async def parts(self, room: str, upload: str, done: transfer.PartsDone) -> transfer.UploadState:
+        """``noteParts``: the last one begins the verification."""
+        known = await self._known(room, upload)
+        if known.state == "open":
+            missing = await self._do(self._store.missing, upload, [(part.path, part.number) for part in done.parts])
+            if missing is None:
+                raise RefusedError(422, "A part is of no file of this upload.")
+            targets = {(part.path, part.number): part.target for part in missing}
+            taken = []
+            for part in done.parts:
+                target = targets.get((part.path, part.number))
+                if target is None:
+                    continue
+                if not self._storage.took(target, part.number, part.etag):
+                    raise RefusedError(422, "The storage did not take this part.", f"{part.path}, part {part.number}")
+                taken.append(part)
+            await self._do(self._store.note, upload, taken)
+        return await self._answer(upload)
+
+    async def _known(self, room: str, upload: str) -> Upload:
+        known = await self._do(self._store.upload, upload, room)
+        if known is None:
+            raise RefusedError(404, "There is no such upload of this room.")
+        return known
+
+    async def _answer(self, upload: str) -> transfer.UploadState:
+        answer = await self._do(self._store.answer, upload)
+        if answer.state == "verifying":
+            self._verify_soon(upload)
+        return answer
+
+    def _verify_soon(self, upload: str) -> None:
+        if upload not in self._tasks:
+            self._tasks[upload] = asyncio.create_task(self._verify(upload))
+            self._tasks[upload].add_done_callback(lambda _: self._tasks.pop(upload, None))
+
+    async def _verify(self, upload: str) -> None:
+        wait_s = self._retry_s[0]
+        while True:
+            try:
+                async with self._one:
+                    await self._verify_once(upload)
+                return
+            except (StorageError, RecordCheckError, OSError) as error:
+                await self._do(self._store.set_detail, upload, f"the verification waits: {error}")
+            await asyncio.sleep(wait_s)
+            wait_s = min(self._retry_s[1], wait_s * 2)
+
+    async def _verify_once(self, upload: str) -> None:
+        head = await self._do(self._store.upload, upload, None)
+        if head is None or head.state != "verifying":
+            return
+        files = await self._do(self._store.files, upload)
+        place = self._work / upload
+        root = place / head.name
+        await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+        try:
+            versions = await self._fetch(upload, root, files)
+            if versions is None:
+                return
+            receipts = await self._ledger(head.record)
+            found = await check_record(root, self._authorities, receipts)
+            refusal = _refusal(head, found)
+            if refusal is not None:
+                damaged = await asyncio.to_thread(_damaged, root, files)
+                if damaged:
+                    await self._lose(upload, damaged, "the storage gave back other bytes than it took")
+                else:
+                    await self._do(self._store.refuse, upload, refusal)
+                return
+        finally:
+            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+        for file in files:
+            await self._storage.keep(file.target, versions[file.path])
+        await self._acknowledge(head, found)
+
+    async def _fetch(self, upload: str, root: Path, files: Sequence[StoredFile]) -> dict[str, str] | None:
+        """Have the storage finish all files and read them back; versions by path. None: some were lost, and are missing again."""
+        await asyncio.to_thread(_make_directories, root, files)
+        versions: dict[str, str] = {}
+        lost: list[StoredFile] = []
+        queue = list(reversed(files))
+
+        async def work() -> None:
+            while queue:
+                file = queue.pop()
+                try:
+                    if not file.stored:
+                        await self._storage.complete(file.target, file.etags)
+                        await self._do(self._store.set_stored, file.target.key)
+                    versions[file.path] = await self._storage.fetch(file.target, root / file.path)
+                except LostError:
+                    lost.append(file)
+
+        workers = [asyncio.create_task(work()) for _ in range(_AT_ONCE)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        if lost:
+            await self._lose(upload, lost, "the storage lost parts that it had taken")
+            return None
+        return versions
+
+    async def _lose(self, upload: str, files: Sequence[StoredFile], why: str) -> None:
+        for file in files:
+            await self._storage.discard(file.target)
+        await self._do(self._store.lose, upload, [file.target.key for file in files], f"{why}: {files[0].path}")
+
+    async def _acknowledge(self, head: Upload, found: Found) -> None:
+        counter = await self._do(self._store.next_counter, head.upload)
+        bare = transfer.Acknowledgement(
+            record=head.record, room=head.room, sums_sha256=head.sums_sha256, bytes=head.bytes, files=head.files, verdict=found.level,
+            counter=counter, utc_us=time.time_ns() // 1000, by=self._notary.by, sig="", certificate="",
+        )  # fmt: skip
+        ack = sign(bare, self._notary.key, self._notary.certificate)
+        await self._do(self._store.acknowledge, head.upload, ack)
+
+    async def _do(self, function: Callable[..., Answer], *args: object) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+
+
+def offer_problem(offer: transfer.UploadOffer) -> str | None:
+    """Why an offer is not one of a sealed record, or None. Pure."""
+    if _record.fullmatch(offer.record) is None or not offer.name.endswith(f"_{offer.record}") or "\n" in offer.name:
+        return f"a record's directory is named <date>_<room>_<record>, and this one is '{offer.name}' of record '{offer.record}'"
+    files = {file.path: file for file in offer.files}
+    if len(files) != len(offer.files):
+        return "a file is there twice"
+    if sum(file.len for file in offer.files) > MOST_BYTES:
+        return f"a record has at most {MOST_BYTES} bytes"
+    directories = {parent.as_posix() for path in files for parent in Path(path).parents}
+    for path, file in files.items():
+        if _path.fullmatch(path) is None or not layout.is_inside(path) or path in directories:
+            return f"no record has a file '{path}'"
+        if len(file.parts) != parts_of(file.len) or len(file.parts) > _MOST_PARTS:
+            return f"{path} has {file.len} bytes and {len(file.parts)} parts"
+        if any(_sha256.fullmatch(sha256) is None for sha256 in (file.sha256, *file.parts)):
+            return f"a hash of {path} is none"
+        if len(file.parts) == 1 and file.parts[0] != file.sha256:
+            return f"{path} has one part, whose hash is not the file's"
+    for path in (layout.JOURNAL, layout.SUMS, layout.SUMS_SIGNATURE):
+        if path not in files:
+            return f"there is no {path}: only sealed records are taken"
+    if files[layout.SUMS].sha256 != offer.sums_sha256:
+        return "sums_sha256 is not the hash of SHA256SUMS"
+    return None
+
+
+def _refusal(head: Upload, found: Found) -> str | None:
+    if found.level not in VERDICTS:
+        return f"The record does not verify. {found.words}"
+    if (found.record, found.room) != (head.record, head.room):
+        return f"This is record {found.record} of room {found.room}, offered as {head.record} of {head.room}."
+    return None
+
+
+def _make_directories(root: Path, files: Sequence[StoredFile]) -> None:
+    for directory in {root, *((root / file.path).parent for file in files)}:
+        directory.mkdir(parents=True, exist_ok=True)
+
+
+def _damaged(root: Path, files: Sequence[StoredFile]) -> list[StoredFile]:
+    """The files whose parts are not those that were put: the storage's fault and not the room's."""
+    return [file for file in files if _part_hashes(root / file.path) != list(file.parts)]
+
+
+def _part_hashes(path: Path) -> list[str]:
+    with path.open("rb") as opened:
+        parts = [hashlib.sha256(opened.read(PART_BYTES)).hexdigest()]
+        while data := opened.read(PART_BYTES):
+            parts.append(hashlib.sha256(data).hexdigest())
+    return parts
