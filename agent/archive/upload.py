@@ -23,7 +23,7 @@ from recorder.record.trust import Authorities
 
 BATCH_PARTS, BATCH_BYTES = 100, 128 * 1024 * 1024
 """What is asked addresses for at once: few enough that none expires before its turn comes."""
-NOTE_BYTES = 32 * 1024 * 1024
+NOTE_BYTES = 8 * 1024 * 1024
 """Parts are noted when they sum up to this: what a kill may cause to be sent again."""
 _CHUNK_BYTES = 64 * 1024
 _PUT_IDLE_S = 60.0

@@ -82,7 +82,7 @@ class S3Storage:
 
     async def address(self, target: Target, number: int, sha256: str) -> Address:
         """See ``Storage``."""
-        checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
+        checksum = _base64(sha256)
         parameters: dict[str, Any] = {**self._place(target), "ChecksumSHA256": checksum}
         operation = "put_object"
         if target.handle != _WHOLE:
@@ -96,15 +96,16 @@ class S3Storage:
         del target, number
         return bool(etag)
 
-    async def complete(self, target: Target, etags: Sequence[str]) -> None:
+    async def complete(self, target: Target, parts: Sequence[tuple[str, str]]) -> None:
         """See ``Storage``."""
         if target.handle == _WHOLE:
             return
-        parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
+        listed = [
+            {"PartNumber": number, "ETag": etag, "ChecksumSHA256": _base64(sha256)} for number, (etag, sha256) in enumerate(parts, 1)
+        ]  # fmt: skip
+        whole = {"MultipartUpload": {"Parts": listed}}
         try:
-            await self._call(
-                self._client.complete_multipart_upload, **self._place(target), UploadId=target.handle, MultipartUpload={"Parts": parts}
-            )
+            await self._call(self._client.complete_multipart_upload, **self._place(target), UploadId=target.handle, **whole)
         except LostError:
             # It was completed before the centre could note that, or its parts are gone.
             found = await self._call(self._client.head_object, **self._place(target))
@@ -155,3 +156,7 @@ class S3Storage:
             raise StorageError(f"{place}: {error}") from error
         except OSError as error:
             raise StorageError(f"{place}, or this disk: {error}") from error
+
+
+def _base64(sha256: str) -> str:
+    return base64.b64encode(bytes.fromhex(sha256)).decode()

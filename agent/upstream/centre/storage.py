@@ -71,8 +71,8 @@ class Storage(Protocol):
         """Whether this tag may be of that part; a storage that cannot tell says yes, and tells at ``complete``."""
         ...
 
-    async def complete(self, target: Target, etags: Sequence[str]) -> None:
-        """Make one file of the parts; again changes nothing.
+    async def complete(self, target: Target, parts: Sequence[tuple[str, str]]) -> None:
+        """Make one file of the parts (tag and SHA-256 of each); again changes nothing.
 
         Raises:
             LostError: parts are not there.
@@ -159,9 +159,9 @@ class DirectoryStorage:
         """See ``Storage``: only who put the part knows its tag."""
         return hmac.compare_digest(etag.encode(), self._tag(target.key, number).encode())
 
-    async def complete(self, target: Target, etags: Sequence[str]) -> None:
+    async def complete(self, target: Target, parts: Sequence[tuple[str, str]]) -> None:
         """See ``Storage``."""
-        del etags
+        del parts
         await asyncio.to_thread(self._complete, target)
 
     async def fetch(self, target: Target, to: Path) -> str:

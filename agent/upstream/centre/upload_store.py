@@ -54,14 +54,13 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of an upload: where it lies, and what it must be. ``etags`` are empty for parts that are missing."""
+    """A file of an upload: where it lies, and what it must be."""
 
     path: str
     target: Target
     stored: bool
-    etags: tuple[str, ...]
-    parts: tuple[str, ...]
-    """Hashes of its parts."""
+    parts: tuple[tuple[str, str], ...]
+    """The tag and the SHA-256 of each part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,21 +186,17 @@ class UploadStore:
 
     def files(self, upload: str) -> list[StoredFile]:
         """All files of an upload."""
-        tags: dict[int, list[str]] = {}
-        hashes: dict[int, list[str]] = {}
-        parts = (
-            "SELECT object, coalesce(etag, ''), sha256 FROM upload_files JOIN parts USING (object) WHERE upload = ? ORDER BY object, number"
-        )
+        found: dict[int, list[tuple[str, str]]] = {}
+        parts = "SELECT object, coalesce(etag, ''), sha256 FROM upload_files JOIN parts USING (object) WHERE upload = ? ORDER BY 1, number"
         for number, tag, sha256 in self._db.execute(parts, (upload,)):
-            tags.setdefault(number, []).append(tag)
-            hashes.setdefault(number, []).append(sha256)
+            found.setdefault(number, []).append((tag, sha256))
         rows = self._db.execute(
             "SELECT object, upload_files.path, key, coalesce(handle, ''), len, stored FROM upload_files JOIN objects USING (object) "
             "WHERE upload = ? ORDER BY upload_files.path",
             (upload,),
         )
         return [
-            StoredFile(path, Target(key, handle, length), bool(stored), tuple(tags[number]), tuple(hashes[number]))
+            StoredFile(path, Target(key, handle, length), bool(stored), tuple(found[number]))
             for number, path, key, handle, length, stored in rows
         ]
 

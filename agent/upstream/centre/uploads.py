@@ -237,7 +237,7 @@ class Uploads:
                 file = queue.pop()
                 try:
                     if not file.stored:
-                        await self._storage.complete(file.target, file.etags)
+                        await self._storage.complete(file.target, file.parts)
                         await self._do(self._store.set_stored, file.target.key)
                     versions[file.path] = await self._storage.fetch(file.target, root / file.path)
                 except LostError:
@@ -315,7 +315,7 @@ def _make_directories(root: Path, files: Sequence[StoredFile]) -> None:
 
 def _damaged(root: Path, files: Sequence[StoredFile]) -> list[StoredFile]:
     """The files whose parts are not those that were put: the storage's fault and not the room's."""
-    return [file for file in files if _part_hashes(root / file.path) != list(file.parts)]
+    return [file for file in files if _part_hashes(root / file.path) != [sha256 for _, sha256 in file.parts]]
 
 
 def _part_hashes(path: Path) -> list[str]:

@@ -1,0 +1,134 @@
+import datetime as dt
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioning.keys import Hierarchy, KeyFiles, build, write
+from recorder.record.trust import Authorities
+from tests.archive.seaweed import Seaweed, free_port, running
+from tests.record.record_builder import Builder
+
+BIG = {"cam-judge": ("video", 3_000_000), "mic-judge": ("audio", 2000)}
+
+
+@pytest.fixture(scope="session")
+def keys() -> Hierarchy:
+    return build("room-1", dt.datetime.now(dt.UTC))
+
+
+@pytest.fixture(scope="session")
+def key_files(keys: Hierarchy, tmp_path_factory: pytest.TempPathFactory) -> KeyFiles:
+    return write(keys, tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="session")
+def authorities(keys: Hierarchy) -> Authorities:
+    return Authorities([keys.root.certificate])
+
+
+@pytest.fixture
+def make_record(keys: Hierarchy, tmp_path: Path) -> Callable[..., Builder]:
+    """Makes a sealed record under ``tmp_path/records``; ``big`` has a camera whose segments are of three parts."""
+
+    def make(*, big: bool = False, seconds: float = 6) -> Builder:
+        options: dict[str, Any] = {"tracks": dict(BIG)} if big else {}
+        builder = Builder(tmp_path / "records", keys, **options)
+        builder.record(seconds)
+        builder.close()
+        return builder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    with running(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@dataclass
+class Site:
+    """A centre and a room as processes, to be killed."""
+
+    home: Path
+    keys: KeyFiles
+    s3: dict[str, Any] | None = None
+    port: int = field(default_factory=free_port)
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> list[str]:
+        path = self.home / "requests.log"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def centre(self) -> subprocess.Popen[str]:
+        settings = {
+            "home": str(self.home), "log": str(self.home / "requests.log"), "port": self.port, "key": str(self.keys.centre_key),
+            "certificate": str(self.keys.centre), "roots": str(self.keys.root), "s3": self.s3,
+        }  # fmt: skip
+        process = self._run("rooms_centre", "centre.json", settings)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.base}/v1/uploads/none", timeout=5)  # noqa: S310 - our own
+            except urllib.error.HTTPError as error:
+                error.close()
+                return process
+            except OSError:
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+    def room(self, record: Path, cap_bytes_s: float | None = None) -> subprocess.Popen[str]:
+        settings = {
+            "device_key": str(self.keys.device_key), "chain": str(self.keys.chain), "roots": str(self.keys.root), "base": self.base,
+            "record": str(record), "cap_bytes_s": cap_bytes_s,
+        }  # fmt: skip
+        return self._run("room_uploader", "room.json", settings)
+
+    def _run(self, module: str, name: str, settings: dict[str, Any]) -> subprocess.Popen[str]:
+        (self.home / name).write_text(json.dumps(settings))
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"tests.archive.{module}", str(self.home / name)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def site(tmp_path: Path, key_files: KeyFiles) -> Iterator[Site]:
+    home = tmp_path / "centre"
+    home.mkdir()
+    made = Site(home, key_files)
+    yield made
+    made.close()
+
+
+def lines_until(process: subprocess.Popen[str], enough: Callable[[str], bool]) -> list[str]:
+    """What a process says up to the line that is enough, or to its end."""
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line.strip())
+        if enough(said[-1]):
+            break
+    return said

@@ -1,0 +1,233 @@
+"""Records sent by a process to a centre that is one, with either storage, each killed in the middle."""
+
+import hashlib
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.archive import acknowledgement
+from agent.archive.acknowledgement import check_for, load, place
+from agent.archive.offer import make_offer
+from agent.upstream.centre.s3_storage import S3Settings, S3Storage
+from agent.upstream.centre.storage import Target
+from recorder.record import layout
+from recorder.record.trust import Authorities
+from tests.archive.conftest import Site, lines_until
+from tests.archive.seaweed import Seaweed
+from tests.record.record_builder import Builder
+
+CAP_BYTES_S = 10e6
+"""Slow enough that a process can be killed in the middle."""
+Make = Callable[..., Builder]
+
+
+def sent(line: str) -> int:
+    done = line.split(maxsplit=1)[0]
+    return int(done) if done.isdigit() else -1
+
+
+def finish(process: subprocess.Popen[str]) -> list[str]:
+    said = lines_until(process, lambda line: line.startswith(("acknowledged", "stopped")))
+    assert process.wait(30) == 0, said
+    return said
+
+
+def parts_put(site: Site) -> list[str]:
+    return [line for line in site.log if line.startswith("PUT part")]
+
+
+@pytest.fixture(params=["directory", "s3"])
+def both(request: pytest.FixtureRequest, site: Site) -> Site:
+    """A site with each of the storages."""
+    if request.param == "s3":
+        site.s3 = request.getfixturevalue("seaweed").settings
+    return site
+
+
+def test_a_record_is_sent_verified_and_acknowledged(both: Site, make_record: Make, authorities: Authorities) -> None:
+    record = make_record(big=True).root
+    both.centre()
+    said = finish(both.room(record))
+    assert said[-1] == "acknowledged", said
+    total = sum(file.len for file in make_offer(record).files)
+    assert said[-2] == f"{total} {total}"
+    ack = load(place(record))
+    check_for(record, ack, authorities)
+    assert (ack.bytes, ack.verdict, ack.by) == (total, "sealed", "Centre")
+    assert not place(record).is_relative_to(record)
+    # The same record again is known: nothing but the offer is said.
+    both.log.clear()
+    before = len(both.log)
+    assert finish(both.room(record))[-1] == "acknowledged"
+    assert both.log[before:] == ["POST /v1/uploads"]
+
+
+def test_a_room_killed_in_the_middle_sends_nothing_again_that_was_noted(site: Site, make_record: Make) -> None:
+    record = make_record(big=True).root
+    site.centre()
+    room = site.room(record, CAP_BYTES_S)
+    half = sum(file.len for file in make_offer(record).files) // 2
+    lines_until(room, lambda line: sent(line) > half)
+    room.kill()
+    room.wait()
+    said = finish(site.room(record))
+    assert said[-1] == "acknowledged", said
+    assert sent(said[0]) > half, said
+    # Tags are the same for the same part: what was put twice was not noted yet when the room was killed.
+    put = parts_put(site)
+    assert len(put) - len(set(put)) <= 8
+
+
+def test_a_centre_killed_in_the_middle_is_waited_for(both: Site, make_record: Make) -> None:
+    record = make_record(big=True).root
+    centre = both.centre()
+    room = both.room(record, CAP_BYTES_S)
+    half = sum(file.len for file in make_offer(record).files) // 2
+    lines_until(room, lambda line: sent(line) > half)
+    centre.kill()
+    centre.wait()
+    assert lines_until(room, lambda line: line.startswith("trouble"))
+    both.centre()
+    assert finish(room)[-1] == "acknowledged"
+    put = parts_put(both)
+    assert len(put) - len(set(put)) <= 8
+
+
+def test_a_storage_killed_in_the_middle_is_waited_for(site: Site, seaweed: Seaweed, make_record: Make) -> None:
+    record = make_record(big=True).root
+    site.s3 = seaweed.settings
+    site.centre()
+    room = site.room(record, CAP_BYTES_S)
+    half = sum(file.len for file in make_offer(record).files) // 2
+    lines_until(room, lambda line: sent(line) > half)
+    seaweed.kill()
+    assert lines_until(room, lambda line: line.startswith("trouble"))
+    seaweed.start()
+    assert finish(room)[-1] == "acknowledged"
+
+
+def test_a_file_changed_on_the_disk_while_it_is_sent_stops_the_upload(site: Site, make_record: Make) -> None:
+    record = make_record(big=True).root
+    site.centre()
+    room = site.room(record, CAP_BYTES_S)
+    lines_until(room, lambda line: sent(line) > 0)
+    last = max((record / layout.TRACKS).glob("cam-judge/seg-*.m4s"))
+    with last.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x00")
+    said = finish(room)[-1]
+    assert said.startswith("stopped"), said
+    assert last.name in said
+    assert "was changed on the disk" in said
+    assert not place(record).exists()
+
+
+def test_a_record_that_its_sums_contradict_is_not_even_offered(site: Site, make_record: Make) -> None:
+    record = make_record().root
+    with (record / layout.JOURNAL).open("ab") as file:
+        file.write(b"{}\n")
+    site.centre()
+    assert "is not what SHA256SUMS says" in finish(site.room(record))[-1]
+    assert "POST /v1/uploads" not in site.log
+
+
+def test_a_tampered_record_is_refused_with_the_verdict(both: Site, make_record: Make) -> None:
+    """Someone who has the disk changes media and the list alike, so that the room notices nothing."""
+    record = make_record().root
+    segment = next((record / layout.TRACKS).glob("mic-judge/seg-*.m4s"))
+    before = hashlib.sha256(segment.read_bytes()).hexdigest()
+    segment.write_bytes(b"\x00" + segment.read_bytes()[1:])
+    after = hashlib.sha256(segment.read_bytes()).hexdigest()
+    sums = record / layout.SUMS
+    sums.write_text(sums.read_text().replace(before, after))
+    both.centre()
+    said = finish(both.room(record))[-1]
+    assert said.startswith("stopped the archive refuses"), said
+    assert "BROKEN" in said
+    assert segment.name in said
+    assert not place(record).exists()
+
+
+def test_an_order_that_comes_later_sends_that_alone(site: Site, make_record: Make, authorities: Authorities) -> None:
+    record = make_record(big=True).root
+    site.centre()
+    assert finish(site.room(record))[-1] == "acknowledged"
+    first, before = load(place(record)), len(parts_put(site))
+    (record / layout.ANCHORS).write_bytes(b"")
+    assert finish(site.room(record))[-1] == "acknowledged"
+    assert len(parts_put(site)) == before + 1
+    second = load(place(record))
+    check_for(record, second, authorities)
+    assert (second.files, second.counter) == (first.files + 1, first.counter + 1)
+
+
+def test_parts_that_the_storage_lost_are_sent_again(site: Site, make_record: Make) -> None:
+    """The centre is stopped before its verification and a stored file is damaged on its disk."""
+    record = make_record(big=True).root
+    centre = site.centre()
+    room = site.room(record, CAP_BYTES_S)
+    lines_until(room, lambda line: sent(line) > 0)
+    centre.kill()
+    centre.wait()
+    room.kill()
+    stored = next(path for path in (site.home / "storage").rglob("device-chain.pem"))
+    stored.chmod(0o600)
+    stored.write_bytes(b"x" * stored.stat().st_size)
+    site.centre()
+    said = finish(site.room(record))
+    assert said[-1] == "acknowledged", said
+
+
+def test_s3_takes_no_other_bytes_and_locks_what_was_acknowledged(site: Site, seaweed: Seaweed, make_record: Make) -> None:
+    site.s3 = seaweed.settings
+    record = make_record().root
+    site.centre()
+    assert finish(site.room(record))[-1] == "acknowledged"
+    storage = S3Storage(S3Settings(**seaweed.settings))
+    try:
+        upload = next(line.split("/")[3] for line in site.log if line.endswith("/addresses"))
+        listed = storage._client.list_object_versions(Bucket="records", Prefix=f"room-1/{record.name}/{upload}/")["Versions"]
+        assert len(listed) == len(make_offer(record).files)
+        with pytest.raises(storage._client.exceptions.ClientError, match="AccessDenied"):
+            storage._client.delete_object(Bucket="records", Key=listed[0]["Key"], VersionId=listed[0]["VersionId"])
+    finally:
+        storage.close()
+
+
+async def test_s3_refuses_a_part_with_other_bytes(seaweed: Seaweed) -> None:
+    storage = S3Storage(S3Settings(**seaweed.settings))
+    try:
+        await storage.check()
+        target = Target("room-1/x/y/file", "", 20_000_000)
+        target = target._replace(handle=await storage.begin(target))
+        data = b"a" * 5000
+        place = await storage.address(target, 2, hashlib.sha256(data).hexdigest())
+
+        def put(body: bytes, headers: dict[str, str]) -> int:
+            request = urllib.request.Request(place.url, data=body, method="PUT", headers=headers)  # noqa: S310 - our own
+            try:
+                with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - our own
+                    return int(answer.status)
+            except urllib.error.HTTPError as error:
+                error.close()
+                return error.code
+
+        assert put(b"b" * 5000, place.headers) == 400
+        other = {"x-amz-checksum-sha256": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}
+        assert put(b"", other) == 403
+        assert put(data, {}) == 403
+        assert put(data, place.headers) == 200
+    finally:
+        storage.close()
+
+
+def test_an_acknowledgement_replaces_the_one_before_whole(tmp_path: Path) -> None:
+    target = tmp_path / "x.ack.json"
+    acknowledgement.write_durably(target, b"1")
+    acknowledgement.write_durably(target, b"2")
+    assert target.read_bytes() == b"2"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["x.ack.json"]
