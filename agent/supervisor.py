@@ -1,0 +1,137 @@
+"""All processes of a room under one parent, for a demonstration, a laptop or a test; an installed room has a systemd unit for each.
+
+A process that ends is started again, the others are not touched: neither the recorder nor the agent dies with the other one. All die with
+the parent, however it ends (PR_SET_PDEATHSIG, prctl(2)).
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agent.restarts import Restarts
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+STOP_S = 15.0
+"""For so long a process that was asked to end may take."""
+LINE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A process to keep running: its name in the output, and its command."""
+
+    name: str
+    command: Sequence[str]
+
+
+class Supervisor:
+    """Keeps programs running until it is told to end.
+
+    Args:
+        programs: in the order in which they are started; they are ended in the reverse order.
+        told: called with a program's name and each line of its output, or with what happened to it.
+    """
+
+    def __init__(self, programs: Sequence[Program], told: Callable[[str, str], None]) -> None:
+        self._programs = programs
+        self._told = told
+        self._ending = asyncio.Event()
+        self._running: dict[str, asyncio.subprocess.Process] = {}
+
+    def end(self) -> None:
+        """Ask all processes to end, and start none again."""
+        self._ending.set()
+
+    def pid(self, name: str) -> int | None:
+        """The process of a program, while it runs."""
+        process = self._running.get(name)
+        return None if process is None else process.pid
+
+    async def run(self) -> None:
+        """Start all, and keep them running until ``end``.
+
+        Raises:
+            OSError: a command cannot be run.
+        """
+        keepers = [asyncio.create_task(self._keep(program), name=program.name) for program in self._programs]
+        ending = asyncio.create_task(self._ending.wait())
+        await asyncio.wait([*keepers, ending], return_when=asyncio.FIRST_COMPLETED)
+        self._ending.set()
+        for program in reversed(self._programs):
+            await self._stop(program.name)
+        results = await asyncio.gather(*keepers, return_exceptions=True)
+        await ending
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _keep(self, program: Program) -> None:
+        restarts = Restarts()
+        while not self._ending.is_set():
+            began_s = time.monotonic()
+            status = await self._run_once(program)
+            if self._ending.is_set():
+                return
+            wait_s = restarts.wait_s(time.monotonic() - began_s)
+            self._told(program.name, f"ended ({_words(status)}); started again in {wait_s:.1f} s")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), wait_s)
+
+    async def _run_once(self, program: Program) -> int:
+        process = await asyncio.create_subprocess_exec(
+            *program.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=LINE_BYTES,
+            start_new_session=True,  # a Ctrl-C at the terminal reaches the parent alone, which ends them in order
+            preexec_fn=_die_with_parent,
+        )
+        self._running[program.name] = process
+        self._told(program.name, f"runs as process {process.pid}")
+        assert process.stdout is not None
+        await self._pass_on(program.name, process.stdout)
+        status = await process.wait()
+        self._running.pop(program.name, None)
+        return status
+
+    async def _pass_on(self, name: str, lines: asyncio.StreamReader) -> None:
+        while True:
+            try:
+                line = await lines.readuntil()
+            except asyncio.IncompleteReadError as error:
+                if error.partial:
+                    self._told(name, error.partial.decode(errors="replace"))
+                return
+            except asyncio.LimitOverrunError as error:
+                line = await lines.readexactly(error.consumed)
+            self._told(name, line.decode(errors="replace").rstrip("\n"))
+
+    async def _stop(self, name: str) -> None:
+        process = self._running.get(name)
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_S)
+        except TimeoutError:
+            self._told(name, f"did not end within {STOP_S:g} s and is killed")
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:  # the parent was gone before
+        os._exit(1)
+
+
+def _words(status: int) -> str:
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"

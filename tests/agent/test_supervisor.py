@@ -1,0 +1,92 @@
+"""The processes of a room under one parent: each is kept running, none takes another one with it, and none outlives the parent."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.restarts import FIRST_S, LONGEST_S, STEADY_S, Restarts
+from agent.supervisor import Program, Supervisor
+from tests.lab.waiting import until
+
+SLEEPER = [sys.executable, "-c", "import time\nprint('ready', flush=True)\ntime.sleep(600)"]
+
+
+@asynccontextmanager
+async def supervised(*programs: Program) -> AsyncIterator[tuple[Supervisor, list[tuple[str, str]]]]:
+    said: list[tuple[str, str]] = []
+    supervisor = Supervisor(programs, lambda name, line: said.append((name, line)))
+    running = asyncio.create_task(supervisor.run())
+    try:
+        await until(lambda: all((program.name, "ready") in said for program in programs), "all to be ready")
+        yield supervisor, said
+    finally:
+        supervisor.end()
+        await asyncio.wait_for(running, 20)
+
+
+async def test_a_process_that_is_killed_is_started_again_and_the_other_one_goes_on() -> None:
+    async with supervised(Program("recorder", SLEEPER), Program("agent", SLEEPER)) as (supervisor, said):
+        recorder, agent = supervisor.pid("recorder"), supervisor.pid("agent")
+        assert recorder is not None
+        assert agent is not None
+        os.kill(agent, signal.SIGKILL)
+        await until(lambda: said.count(("agent", "ready")) == 2, "the agent's second start")
+        assert supervisor.pid("recorder") == recorder
+        assert any("killed by SIGKILL" in line for name, line in said if name == "agent")
+
+
+async def test_at_the_end_the_agent_goes_first_and_the_recorder_last() -> None:
+    script = (
+        "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(print('bye', flush=True)))\n"
+        "print('ready', flush=True)\ntime.sleep(600)"
+    )
+    program = [sys.executable, "-c", script]
+    async with supervised(Program("recorder", program), Program("agent", program)) as (_, said):
+        pass
+    assert [name for name, line in said if line == "bye"] == ["agent", "recorder"]
+
+
+async def test_a_line_without_an_end_is_passed_on_and_blocks_nobody() -> None:
+    script = "import sys, time\nsys.stdout.write('x' * 300_000)\nprint(flush=True)\nprint('ready', flush=True)\ntime.sleep(600)"
+    async with supervised(Program("agent", [sys.executable, "-c", script])) as (_, said):
+        assert sum(len(line) for _, line in said if line.startswith("x")) == 300_000
+
+
+def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    child = f"import os, time\nopen({str(pids)!r}, 'a').write(f'{{os.getpid()}}\\n')\ntime.sleep(600)"
+    script = (
+        "import asyncio, sys\nfrom agent.supervisor import Program, Supervisor\n"
+        f"command = [sys.executable, '-c', {child!r}]\n"
+        "asyncio.run(Supervisor([Program('recorder', command), Program('agent', command)], print).run())"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL) as parent:
+        asyncio.run(until(lambda: pids.exists() and len(pids.read_text().splitlines()) == 2, "both to run"))
+        parent.kill()
+    asyncio.run(until(lambda: not any(map(is_running, pids.read_text().split())), "the end of both"))
+
+
+def is_running(pid: str) -> bool:
+    """Whether the process is there and no zombie."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except FileNotFoundError:
+        return False
+
+
+@given(runs_s=st.lists(st.floats(0, 200), min_size=1))
+def test_waits_grow_to_a_bound_and_begin_anew_after_a_steady_run(runs_s: list[float]) -> None:
+    restarts, before_s = Restarts(), 0.0
+    for ran_s in runs_s:
+        wait_s = restarts.wait_s(ran_s)
+        assert FIRST_S <= wait_s <= LONGEST_S
+        assert wait_s == FIRST_S if ran_s >= STEADY_S else wait_s >= before_s
+        before_s = wait_s
