@@ -22,6 +22,7 @@ from recorder.children_plan import INGEST, WITHOUT_DEVICE, expected_tracks, plan
 from recorder.clock import StepDetector, clock_state, mono_us, utc_us
 from recorder.commit import CommitReport
 from recorder.contract import child, control
+from recorder.notary import Notary
 from recorder.open_session import OpenSession
 from recorder.participants import Participants
 from recorder.record import entries
@@ -50,6 +51,7 @@ class Recorder(ChildOwner):
     def __init__(self, config: RoomConfig, run_dir: Path, store: SessionStore, bus_uids: list[int]) -> None:
         self._config = config
         self._store = store
+        self._notary = Notary(store.room_disks, store.signer)
         self._alarms = Alarms()
         self._view = RoomView()
         self._session: RunningSession | None = None
@@ -148,6 +150,8 @@ class Recorder(ChildOwner):
             return self._arm(on=request.on)
         if isinstance(request, control.AddReceipt):
             return await self._receipt(request)
+        if isinstance(request, control.BindSealed | control.CertifyFault):
+            return await self._notary.do(request)
         session = self._session
         if session is None:
             return control.Reply(ok=False, error="no session is running")

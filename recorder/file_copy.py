@@ -189,8 +189,18 @@ def append_line(path: Path, line: bytes) -> None:
 
 
 def copy_receipts(record: Path, copy: Path) -> None:
-    """Append the receipts that the copy lacks; they are no part of the chain, and their order means nothing."""
-    theirs, ours = (path.read_bytes().splitlines() if path.exists() else [] for path in (record / layout.ANCHORS, copy / layout.ANCHORS))
+    """Append the receipts and bindings that the copy lacks; they are no part of the chain."""
+    copy_lines(record, copy, layout.ANCHORS)
+    copy_lines(record, copy, layout.BINDINGS)
+
+
+def copy_lines(record: Path, copy: Path, name: str) -> None:
+    """Append the lines of a file of lines that the copy's lacks, in their order.
+
+    Raises:
+        OSError: a disk failed.
+    """
+    theirs, ours = (path.read_bytes().splitlines() if path.exists() else [] for path in (record / name, copy / name))
     for line in theirs:
         if line not in ours:
-            append_line(copy / layout.ANCHORS, line)
+            append_line(copy / name, line)

@@ -18,7 +18,7 @@ PAUSED: tuple[PausedState, ...] = ("off_record", "privileged", "deliberation")
 DROPPING: frozenset[State] = frozenset({"privileged", "deliberation"})
 """States in which samples are dropped in the device's own child."""
 
-_ALWAYS: set[type[control.Request]] = {control.GetStatus, control.Subscribe}
+_ALWAYS: set[type[control.Request]] = {control.GetStatus, control.Subscribe, control.BindSealed, control.CertifyFault}
 _IN_SESSION: set[type[control.Request]] = {
     control.AddNote,
     control.SetLevel,
@@ -46,6 +46,7 @@ _WORDS: dict[type[control.Request], str] = {
     control.AddNote: "take a note",
     control.SetLevel: "change the level",
     control.BindRequest: "bind the session",
+    control.BindSealed: "bind the record",
     control.StopRequest: "stop",
     control.AddReceipt: "take a receipt",
     control.KeyframeRequest: "ask for a keyframe",

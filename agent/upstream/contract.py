@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from recorder.record import canonical
 from recorder.record.checkpoint import Receipt
 from recorder.record.entries import Level, PausedState
 
@@ -390,8 +391,5 @@ class Feed(Struct, frozen=True, kw_only=True):
 
 
 def fault_text(fault: FaultCertificate) -> bytes:
-    """The text under a fault certificate's signature (ECDSA P-256, SHA-256)."""
-    channels = ",".join(fault.channels)
-    return (
-        f"courtroom-fault-v1\n{fault.hearing}\n{fault.record}\n{fault.cause}\n{channels}\n{fault.from_utc_us}\n{fault.lost_s}\n"
-    ).encode()
+    """The text under a fault certificate's signature (ECDSA P-256, SHA-256): what it is, then the certificate without it, canonically."""
+    return b"courtroom-fault-v1\n" + canonical.encode(msgspec.structs.replace(fault, sig="")) + b"\n"

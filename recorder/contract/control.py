@@ -74,6 +74,28 @@ class BindRequest(Request, frozen=True, kw_only=True, tag="bind"):
     reason: Words = ""
 
 
+class BindSealed(Request, frozen=True, kw_only=True, tag="bind_sealed"):
+    """The sealed record of this id belongs to this hearing: a signed line beside the seal (``record/binding.py``)."""
+
+    record: Words
+    hearing: Words
+    actor: Words
+    case: Words = ""
+    reason: Words = ""
+
+
+class CertifyFault(Request, frozen=True, kw_only=True, tag="certify_fault"):
+    """Sign that for a technical fault so much of a hearing was not recorded; ``Reply.signed`` is the fault certificate as JSON."""
+
+    hearing: Words
+    record: Words = ""
+    cause: Words
+    detail: Words = ""
+    channels: Annotated[list[Words], msgspec.Meta(max_length=200)] = []
+    from_utc_us: SessionTime
+    lost_s: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)]
+
+
 class StopRequest(Request, frozen=True, kw_only=True, tag="stop"):
     """End the session and seal the record; answered when it is sealed."""
 
@@ -109,8 +131,8 @@ class Subscribe(Request, frozen=True, kw_only=True, tag="subscribe"):
 
 
 AnyRequest = (
-    Start | PauseRequest | ResumeRequest | AddNote | SetLevel | BindRequest | StopRequest | ArmRequest | KeyframeRequest | AddReceipt
-    | GetStatus | Subscribe
+    Start | PauseRequest | ResumeRequest | AddNote | SetLevel | BindRequest | BindSealed | CertifyFault | StopRequest | ArmRequest
+    | KeyframeRequest | AddReceipt | GetStatus | Subscribe
 )  # fmt: skip
 
 
@@ -121,6 +143,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="d
     error: str = ""
     record: str = ""
     t_us: int = 0
+    signed: str = ""
 
 
 class ChannelStatus(msgspec.Struct, frozen=True, kw_only=True):

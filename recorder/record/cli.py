@@ -92,6 +92,11 @@ def show(console: Console, record: Path, verdict: Verdict) -> None:
         _show_intervals(console, verdict)
     if verdict.orders:
         _show_orders(console, verdict)
+    for binding in verdict.bindings:
+        when = f"{dt.datetime.fromtimestamp(binding.utc_us / 1e6, dt.UTC):%Y-%m-%d %H:%M}"
+        what = " ".join(filter(None, (binding.hearing, binding.case)))
+        reason = f": {binding.reason}" if binding.reason else ""
+        console.print(f"Bound after the seal to {shown(what)} by {shown(binding.actor)}, {when} UTC{shown(reason)}", highlight=False)
 
 
 def plain(verdict: Verdict) -> dict[str, Any]:

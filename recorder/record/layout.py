@@ -2,7 +2,8 @@
 
 ``<record>/`` is named ``<date>_<room>_<uuid>`` and holds ``journal.jsonl`` (and ``journal-0002.jsonl`` … after a failed sync of the one
 before), ``anchors.jsonl``, ``keys/``, ``tracks/<track>/``, and from the seal on ``manifest.json``, ``device-chain.pem``, ``SHA256SUMS``,
-``SHA256SUMS.p7s`` and ``SHA256SUMS.p7s.tsr``; beside the seal may stand ``orders/`` (``order.py``).
+``SHA256SUMS.p7s`` and ``SHA256SUMS.p7s.tsr``; beside the seal may stand ``orders/`` (``order.py``)
+and ``bindings.jsonl`` (``binding.py``).
 """
 
 import re
@@ -10,6 +11,7 @@ from pathlib import PurePosixPath
 
 JOURNAL = "journal.jsonl"
 ANCHORS = "anchors.jsonl"
+BINDINGS = "bindings.jsonl"
 KEYS = "keys"
 TRACKS = "tracks"
 ORDERS = "orders"
@@ -18,8 +20,8 @@ DEVICE_CHAIN = "device-chain.pem"
 SUMS = "SHA256SUMS"
 SUMS_SIGNATURE = "SHA256SUMS.p7s"
 SUMS_TIMESTAMP = "SHA256SUMS.p7s.tsr"
-UNHASHED = frozenset({SUMS, SUMS_SIGNATURE, SUMS_TIMESTAMP, ANCHORS})
-"""Files of a sealed record that SHA256SUMS cannot list: itself, what signs it, and the receipts that still arrive after the seal."""
+UNHASHED = frozenset({SUMS, SUMS_SIGNATURE, SUMS_TIMESTAMP, ANCHORS, BINDINGS})
+"""Files of a sealed record that SHA256SUMS cannot list: itself, what signs it, and what still arrives after the seal."""
 
 ID_PATTERN = r"[a-z0-9](?:[a-z0-9.-]{0,46}[a-z0-9])?"
 _id = re.compile(ID_PATTERN)

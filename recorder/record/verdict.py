@@ -80,6 +80,18 @@ class OrderSum:
     """How many parts' keys it wraps anew."""
 
 
+@dataclass(frozen=True, slots=True)
+class BindingSum:
+    """After the seal somebody said which hearing the record belongs to; the last one counts."""
+
+    number: int
+    hearing: str
+    case: str
+    actor: str
+    reason: str
+    utc_us: int
+
+
 @dataclass(slots=True)
 class Verdict:
     """The whole answer."""
@@ -111,6 +123,7 @@ class Verdict:
     findings: list[Finding] = field(default_factory=list)
     not_recorded: list[Interval] = field(default_factory=list)
     orders: list[OrderSum] = field(default_factory=list)
+    bindings: list[BindingSum] = field(default_factory=list)
     tracks: list[TrackSum] = field(default_factory=list)
     files: int = 0
     bytes_read: int = 0

@@ -16,6 +16,7 @@ from cryptography import x509
 
 from recorder.record import checksums, layout
 from recorder.record.anchors import Anchored, check_anchors, compare_clock
+from recorder.record.binding import Binding, check_bindings
 from recorder.record.checkpoint import Receipt
 from recorder.record.clock_check import ClockCheck
 from recorder.record.damage import FileJudge
@@ -26,7 +27,7 @@ from recorder.record.order_check import Orders, check_orders
 from recorder.record.replay import Piece, Replay
 from recorder.record.seal_check import check_checkpoints, check_manifest, check_signature, check_signer, check_timestamp, proven_us
 from recorder.record.trust import Authorities
-from recorder.record.verdict import UNREADABLE, Findings, OrderSum, ProofLevel, Verdict
+from recorder.record.verdict import UNREADABLE, BindingSum, Findings, OrderSum, ProofLevel, Verdict
 
 Progress = Callable[[int, int], None]
 """Told the bytes done and the bytes in all; from any thread."""
@@ -39,6 +40,7 @@ _SMALL = {
     layout.MANIFEST: LIST_BYTES,
     layout.SUMS: LIST_BYTES,
     layout.ANCHORS: LIST_BYTES,
+    layout.BINDINGS: SMALL_BYTES,
 }
 """What is held in memory, and how much of it at most."""
 _NAME = re.compile(r"\d{4}-\d{2}-\d{2}.*_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
@@ -122,12 +124,14 @@ class _Verification:
         sealed = layout.SUMS in sizes and layout.SUMS_SIGNATURE in sizes
         states |= check_files(self._root, sorted(name for name in sizes if name not in states), replay.files, self._workers, self._tell)
         self._check_files({name: state for name, state in states.items() if name not in orders}, sealed=sealed, signed_to=signed.to)
-        self._check_identity()
+        bindings = self._check_bindings(sealed=sealed, chain=signed.chain)
+        self._check_identity(bindings)
         anchored = self._check_anchors(signed.chain)
         timestamp_us = self._check_seal(sizes, sealed=sealed, chain=signed.chain)
         self._check_orders(orders, states, sealed=sealed)
         self._check_trust(signed.chain, anchored, timestamp_us)
         self._sum_up(states, signed.to, anchored, timestamp_us)
+        self._list_bindings(bindings)
         if findings.broken:
             return self._ended("unreadable" if findings.unreadable_alone else "broken")
         if not sealed:
@@ -220,14 +224,37 @@ class _Verification:
             number += 1
         return pieces, check_file(self._root / path, pieces, lambda _: None)
 
-    def _check_identity(self) -> None:
+    def _check_bindings(self, *, sealed: bool, chain: list[x509.Certificate]) -> list[Binding]:
+        """Bindings stand beside the seal, and are signed by the record's own device."""
+        findings, genesis = self._findings, self._replay.genesis
+        if layout.BINDINGS not in self._small or genesis is None:
+            return []
+        if not sealed:
+            findings.error("binding_unsealed", layout.BINDINGS, "speaks of a seal, and none is there")
+            return []
+        sums_sha256 = hashlib.sha256(self._small.get(layout.SUMS, b"")).hexdigest()
+        found = check_bindings(self._small[layout.BINDINGS], genesis.record, sums_sha256, chain)
+        for place, text in found.torn:
+            findings.doubt("binding_unreadable", place, text)
+        for place, code, text in found.problems:
+            findings.error(code, place, text)
+        return found.given
+
+    def _list_bindings(self, bindings: list[Binding]) -> None:
+        self._verdict.bindings = [
+            BindingSum(given.number, given.hearing, given.case, given.actor, given.reason, given.utc_us) for given in bindings
+        ]
+        if bindings:
+            self._verdict.hearing, self._verdict.case = bindings[-1].hearing, bindings[-1].case
+
+    def _check_identity(self, bindings: list[Binding]) -> None:
         genesis, findings, outside = self._replay.genesis, self._findings, self._outside
         if genesis is None:
             return
         named = _NAME.fullmatch(self._root.resolve().name)
         if named is not None and named[1] != genesis.record:
             findings.error("other_record", self._root.name, f"the directory is named after another record; this one is {genesis.record}")
-        hearing = self._replay.story.hearing
+        hearing = bindings[-1].hearing if bindings else self._replay.story.hearing
         if outside.hearing is not None and outside.hearing != hearing:
             findings.error("other_hearing", layout.JOURNAL, f"this is a record of hearing '{hearing}', not of '{outside.hearing}'")
         if outside.start_token is not None and outside.start_token != genesis.start_token:

@@ -1,0 +1,105 @@
+"""What the device signs beside its records: which hearing a sealed record belongs to, and what was not recorded for a technical fault.
+
+The signing key never leaves the recorder, and it signs no bytes that others hand it: it makes the texts itself, from fields, each under a
+first line of its own.
+"""
+
+import asyncio
+import base64
+import hashlib
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from agent.upstream.contract import FaultCertificate, fault_text
+from recorder.clock import utc_us
+from recorder.contract import control
+from recorder.disk import sync_directory
+from recorder.file_copy import append_line, copy_lines
+from recorder.record import canonical, layout
+from recorder.record.binding import Binding, Bindings, binding_line, binding_text, check_bindings
+from recorder.record.file_check import SMALL_BYTES, read_small
+from recorder.recovery import is_sealed
+from recorder.room_disks import RoomDisks
+from recorder.signing import Signer
+
+log = structlog.get_logger()
+
+_LINE_BYTES = 16 * 1024
+
+
+class NotaryError(Exception):
+    """It cannot be signed; the message says why and what to do."""
+
+
+class Notary:
+    """Signs for one room; what blocks runs in threads."""
+
+    def __init__(self, disks: RoomDisks, signer: Signer) -> None:
+        self._disks = disks
+        self._signer = signer
+
+    async def do(self, request: control.BindSealed | control.CertifyFault) -> control.Reply:
+        """Do what a request asks."""
+        try:
+            if isinstance(request, control.BindSealed):
+                record = await asyncio.to_thread(self._bind, request)
+                return control.Reply(ok=True, record=record)
+            certificate = await asyncio.to_thread(self._certify, request)
+            return control.Reply(ok=True, signed=msgspec.json.encode(certificate).decode())
+        except NotaryError as error:
+            return control.Reply(ok=False, error=str(error))
+        except OSError as error:
+            return control.Reply(ok=False, error=f"a disk failed: {error.strerror or error}; check it and ask again")
+
+    def _bind(self, request: control.BindSealed) -> str:
+        """Append the binding to every sealed copy of the record; what one of them lacked is made good."""
+        copies = [root for base in self._disks.answering() for root in base.glob(f"*_{request.record}") if is_sealed(root)]
+        if not copies:
+            raise NotaryError(f"no sealed record {request.record} is here; one that is being recorded is bound without naming it")
+        longest = max(copies, key=lambda root: len(self._bindings(root, request.record).given))
+        known = self._bindings(longest, request.record)
+        binding = canonical.writable(
+            Binding(
+                record=request.record, sums_sha256=_sums_sha256(longest), number=len(known.given) + 1, previous_sha256=known.last_sha256,
+                hearing=request.hearing, case=request.case, actor=request.actor, reason=request.reason, utc_us=utc_us(),
+            )
+        )  # fmt: skip
+        line = binding_line(binding, self._signer.sign(binding_text(binding)))
+        if (longest / layout.BINDINGS).exists() and (longest / layout.BINDINGS).stat().st_size > SMALL_BYTES - _LINE_BYTES:
+            raise NotaryError("the record was bound too often")
+        append_line(longest / layout.BINDINGS, line)
+        for copy in copies:
+            if copy != longest:
+                self._copy(longest, copy)
+        return str(longest)
+
+    def _copy(self, record: Path, copy: Path) -> None:
+        try:
+            copy_lines(record, copy, layout.BINDINGS)
+            sync_directory(copy)
+        except OSError as error:
+            log.warning("a disk does not take the binding", record=str(copy), error=str(error))
+
+    def _bindings(self, root: Path, record: str) -> Bindings:
+        path = root / layout.BINDINGS
+        found = check_bindings(read_small(path) if path.exists() else b"", record, _sums_sha256(root), self._signer.chain)
+        if found.problems:
+            place, _, text = found.problems[0]
+            raise NotaryError(f"{root.name}/{place} {text}; see `courtroom verify`")
+        return found
+
+    def _certify(self, request: control.CertifyFault) -> FaultCertificate:
+        if request.from_utc_us + request.lost_s * 1_000_000 > utc_us():
+            raise NotaryError("a fault that lies in the future is none")
+        certificate = FaultCertificate(
+            hearing=request.hearing, record=request.record, cause=request.cause, detail=request.detail, channels=list(request.channels),
+            from_utc_us=request.from_utc_us, lost_s=request.lost_s, key_id=self._signer.key_id, sig="",
+        )  # fmt: skip
+        certificate = canonical.writable(certificate)
+        return msgspec.structs.replace(certificate, sig=base64.b64encode(self._signer.sign(fault_text(certificate))).decode())
+
+
+def _sums_sha256(root: Path) -> str:
+    return hashlib.sha256((root / layout.SUMS).read_bytes()).hexdigest()

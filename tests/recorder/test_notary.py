@@ -1,0 +1,66 @@
+"""What the device signs beside its records, asked for through the recorder's control socket."""
+
+import base64
+import shutil
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.upstream.contract import FaultCertificate, fault_text
+from recorder.contract import control
+from recorder.contract.client import ControlError
+from recorder.record import layout
+from recorder.record.trust import Authorities, load_certificates
+from recorder.record.verify import Outside, verify
+from tests.lab.room import room
+
+
+def test_a_record_is_bound_after_its_seal_on_both_disks_and_what_one_missed_is_made_good(tmp_path: Path) -> None:
+    with room(tmp_path, mirror=tmp_path / "mirror") as it:
+        it.wait_live("cam", "judge", "witness")
+        it.begin()
+        it.wait(lambda status: status.entries > 20, "something to be recorded")
+        root = Path(it.do(control.StopRequest(actor="Clerk")).record)
+        record = root.name.rpartition("_")[2]
+        outside = Outside(authorities=Authorities(load_certificates(tmp_path / "keys" / "root.pem")))
+        copy = tmp_path / "mirror" / root.name
+
+        it.do(control.BindSealed(record=record, hearing="hearing-8", actor="Clerk", reason="it began without a plan"))
+        (copy / layout.BINDINGS).unlink()
+        it.do(control.BindSealed(record=record, hearing="hearing-9", case="7599", actor="Clerk", reason="the wrong case"))
+        for place in (root, copy):
+            verdict = verify(place, outside)
+            assert (verdict.level, verdict.hearing, verdict.case) == ("sealed", "hearing-9", "7599")
+            assert [given.hearing for given in verdict.bindings] == ["hearing-8", "hearing-9"]
+
+        text = (root / layout.BINDINGS).read_bytes()
+        (root / layout.BINDINGS).write_bytes(text.replace(b"hearing-8", b"hearing-7"))
+        shutil.rmtree(copy)
+        with pytest.raises(ControlError, match="courtroom verify"):
+            it.do(control.BindSealed(record=record, hearing="hearing-8", actor="Clerk"))
+        with pytest.raises(ControlError, match="no sealed record"):
+            it.do(control.BindSealed(record="no-such", hearing="hearing-8", actor="Clerk"))
+        with pytest.raises(ControlError, match="name the person"):
+            it.do(control.BindSealed(record=record, hearing="hearing-8", actor=" "))
+
+
+def test_a_fault_is_certified_by_the_device_and_not_before_it_happened(tmp_path: Path) -> None:
+    with room(tmp_path) as it:
+        it.wait(lambda _: True, "the recorder to answer")
+        now_us = time.time_ns() // 1000
+        fault = control.CertifyFault(
+            hearing="hearing-1", cause="recorder_unreachable", channels=["judge"], from_utc_us=now_us - 90_000_000, lost_s=60
+        )
+        certificate = msgspec.json.decode(it.do(fault).signed, type=FaultCertificate)
+        device = x509.load_pem_x509_certificates((tmp_path / "keys" / "device-chain.pem").read_bytes())[0]
+        assert certificate.key_id == device.fingerprint(hashes.SHA256()).hex()
+        key = device.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        key.verify(base64.b64decode(certificate.sig), fault_text(certificate), ec.ECDSA(hashes.SHA256()))
+        with pytest.raises(ControlError, match="future"):
+            it.do(msgspec.structs.replace(fault, from_utc_us=now_us, lost_s=3600))
