@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from provisioning.keys import ROOM_URN
 from provisioning.problems import Finding
-from provisioning.room import CredentialKey, FileKey, RecipientCertificate, RoomConfig
+from provisioning.room import Centre, CredentialKey, FileKey, RecipientCertificate, RoomConfig
 from provisioning.toml_places import Place
 
 SOON = dt.timedelta(days=30)
@@ -64,6 +65,54 @@ def check_recipient(place: Place, recipient: RecipientCertificate, now: dt.datet
     if not recipient.levels:
         what = "is an empty list: nothing would be readable by this recipient"
         yield Finding(place=(*place, "levels"), what=what, remedy="leave it out for all levels, or drop the recipient", severity="warning")
+
+
+def check_centre(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:
+    """What the connection to the centre needs. Warnings alone: the room records without a centre, and tells it everything later."""
+    centre = config.centre
+    if centre is None:
+        return
+    enrol = "enrol the room with the token that its centre gives; until then it works alone"
+    yield from _transport(centre, config.room.id, now, enrol)
+    for key, path in (("roots", centre.roots), ("receipt_roots", centre.receipt_roots)):
+        found = _certificates(path, ("centre", key)) if path else []
+        if isinstance(found, Finding):
+            yield replace(found, remedy=found.remedy or enrol, severity="warning")
+    if not centre.receipt_roots and not config.centre_roots:
+        what = "neither receipt_roots nor centre_roots is named: no acknowledgement can be believed, so that no record may ever be deleted"
+        yield Finding(place=("centre",), what=what, remedy='add centre_roots = "…" before the first [table]', severity="warning")
+
+
+def _transport(centre: Centre, room: str, now: dt.datetime, enrol: str) -> Iterator[Finding]:
+    place: Place = ("centre", "certificate")
+    chain = _certificates(centre.certificate, place)
+    if isinstance(chain, Finding):
+        yield replace(chain, remedy=chain.remedy or enrol, severity="warning")
+        return
+    for finding in _validity(chain[0], place, now, "it"):
+        yield replace(finding, what=f"{finding.what}; recording goes on, and the centre hears of it later", severity="warning")
+    rooms = _rooms(chain[0])
+    if room not in rooms:
+        what = f"is of room {', '.join(sorted(rooms)) or '(none)'}, and this file is of '{room}': the centre will refuse it"
+        yield Finding(place=place, what=what, remedy="enrol this room", severity="warning")
+    try:
+        mode = Path(centre.key).stat().st_mode
+        key = load_pem_private_key(Path(centre.key).read_bytes(), password=None)
+    except PermissionError:
+        return  # the agent's user reads it, and nobody else should
+    except OSError as error:
+        what = f"{centre.key} cannot be read: {error.strerror}"
+        yield Finding(place=("centre", "key"), what=what, remedy=enrol, severity="warning")
+        return
+    except (TypeError, ValueError):
+        what = f"{centre.key} holds no private key in PEM form without a password"
+        yield Finding(place=("centre", "key"), what=what, remedy=enrol, severity="warning")
+        return
+    if key.public_key() != chain[0].public_key():
+        yield Finding(place=("centre", "key"), what="does not belong to the certificate", remedy=enrol, severity="warning")
+    if mode & 0o077:
+        what = f"{centre.key} can be read by other users of this PC"
+        yield Finding(place=("centre", "key"), what=what, remedy=f"chmod 600 {centre.key}", severity="warning")
 
 
 def _certificates(path: str, place: Place) -> list[x509.Certificate] | Finding:

@@ -27,6 +27,8 @@ def _address(url: str) -> str:
 
 Url = Annotated[str, AfterValidator(_address)]
 RtspUrl = Annotated[str, Field(pattern=r"^rtsps?://"), AfterValidator(_address)]
+HttpsUrl = Annotated[str, Field(pattern=r"^https://"), AfterValidator(_address)]
+Language = Literal["kk", "ru", "en"]
 
 OWN_TRACKS = {"room-mix": "the room mix", "room-out": "the loudspeakers"}
 OWN_CHILDREN = OWN_TRACKS | {"ingest": "participants' media", "rungs": "small pictures for viewers", "watch": "sound and picture's proof"}
@@ -260,6 +262,57 @@ class Watch(Stanza):
     alarm_s: float = Field(default=8, ge=2, le=60)
 
 
+class Centre(Stanza):
+    """``[centre]``: whom the room tells everything, and whose schedule it follows. Without it the room works alone.
+
+    ``key`` and ``certificate`` are the room's for this connection alone, never those that sign records; ``roots`` vouch for the centre's
+    server. Caps are of uploads, MiB/s; 0 sends nothing.
+    """
+
+    url: HttpsUrl
+    key: str
+    certificate: str
+    roots: str
+    receipt_roots: str = ""
+    """PEM file of the authorities that vouch for who signs receipts and acknowledgements; empty: ``centre_roots``."""
+    upload_mib_s: float = Field(default=10, ge=0, le=10_000)
+    hearing_upload_mib_s: float = Field(default=1, ge=0, le=10_000)
+
+
+class Hearings(Stanza):
+    """``[hearings]``: how the room follows the schedule. Languages are those of what the clerk reads, the first is the room's own."""
+
+    automatic: bool = False
+    """Start at the planned time by itself; else the clerk is asked. The centre may say otherwise of a single hearing."""
+    start_early_s: int = Field(default=0, ge=0, le=1_800)
+    """By how much an automatic start may precede the plan."""
+    late_after_s: int = Field(default=300, ge=0, le=86_400)
+    """So long after its planned time a hearing that has not begun counts as late, and the centre is told."""
+    close_after_empty_s: int = Field(default=600, ge=60, le=86_400)
+    """So long nobody must be heard after the planned end before the clerk is told that the session will be closed."""
+    countdown_s: int = Field(default=60, ge=10, le=3_600)
+    """For so long he can then still say no."""
+    languages: list[Language] = Field(default=["kk", "ru", "en"], min_length=1)
+
+
+class Metrics(Stanza):
+    """``[metrics]``: a port on 127.0.0.1 for Prometheus and for probes.
+
+    Off by default: a port that nobody asked for is one more thing to attack, and the same answers are on the agent's unix socket.
+    """
+
+    port: int | None = Field(default=None, ge=1_024, le=65_535)
+
+
+class Retention(Stanza):
+    """``[retention]``: when a record may be deleted here. Never before the archive has acknowledged it, whatever stands here."""
+
+    days: int = Field(default=30, ge=0, le=36_500)
+    """So long after its acknowledgement a record stays."""
+    free_gib: float = Field(default=50, ge=0)
+    """Records are deleted, the oldest first, only while the disk has less room than this. 0: none is deleted by itself."""
+
+
 class RoomConfig(Stanza):
     """The whole file."""
 
@@ -275,6 +328,10 @@ class RoomConfig(Stanza):
     speaker: Speaker | None = None
     ingest: Ingest = Ingest()
     watch: Watch = Watch()
+    centre: Centre | None = None
+    hearings: Hearings = Hearings()
+    metrics: Metrics = Metrics()
+    retention: Retention = Retention()
     centre_roots: str = ""
     """PEM file of the authorities that vouch for devices and receipts; ``courtroom verify`` uses it where --ca is not given."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from provisioning.certificate_checks import check_recipient, check_signing
+from provisioning.certificate_checks import check_centre, check_recipient, check_signing
 from provisioning.problems import Finding
 from provisioning.room import (
     Aes67Microphone,
@@ -56,6 +56,8 @@ def check_config(config: RoomConfig, now: dt.datetime, machine: Machine) -> list
         *_key_files(config),
         *_recipients(config, now),
         *_other_files(config),
+        *check_centre(config, now),
+        *_uploads(config),
         *_cameras(config, machine),
         *_microphones(config),
     ]
@@ -201,6 +203,14 @@ def _other_files(config: RoomConfig) -> Iterator[Finding]:
         reason = unreadable(config.watch.baseline)
         if reason:
             yield Finding(place=("watch", "baseline"), what=reason, remedy="`courtroom baseline` writes it", severity="warning")
+
+
+def _uploads(config: RoomConfig) -> Iterator[Finding]:
+    centre = config.centre
+    if centre is not None and centre.hearing_upload_mib_s > centre.upload_mib_s:
+        what = f"is more than upload_mib_s ({centre.upload_mib_s:g}), which holds then too"
+        remedy = "uploads should be slower during a hearing, whose cameras and participants need the network"
+        yield Finding(place=("centre", "hearing_upload_mib_s"), what=what, remedy=remedy, severity="warning")
 
 
 def _cameras(config: RoomConfig, machine: Machine) -> Iterator[Finding]:

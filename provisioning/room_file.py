@@ -24,6 +24,7 @@ _PATHS: tuple[tuple[str, ...], ...] = (
     ("storage", "primary"), ("storage", "mirror"), ("signing", "pin_file"), ("recipient", "*", "certificate"), ("timestamp", "roots"),
     ("watch", "baseline"), ("centre_roots",), ("camera", "*", "path"), ("camera", "*", "password_file"),
     ("microphone", "*", "password_file"), ("microphone", "*", "sdp"),
+    ("centre", "key"), ("centre", "certificate"), ("centre", "roots"), ("centre", "receipt_roots"),
 )  # fmt: skip
 """Values that are paths whatever the kind of their table; a relative one counts from the file's own directory."""
 _SIGNING_PATHS = {"file": ("key", "chain"), "pkcs11": ("chain",)}

@@ -35,7 +35,14 @@ _EXAMPLES = {
     "storage": "[storage]",
     "signing": "[signing]; `courtroom keys make` makes a first key and prints the lines",
 }
+_CENTRE_EXAMPLES = {
+    "url": 'url = "https://centre.example.kz:8443"',
+    "key": 'key = "/etc/courtroom/centre/room.key"',
+    "certificate": 'certificate = "/etc/courtroom/centre/room.pem"',
+    "roots": 'roots = "/etc/courtroom/centre/roots.pem"',
+}
 _URLS = frozenset({"url", "sub_url"})
+_URL_EXAMPLES = {"timestamp": "http://tsa.example.kz/", "centre": "https://centre.example.kz:8443"}
 _UNSEEN = frozenset({"Cc", "Zl", "Zp"})
 """Unicode's categories of control and line separating characters."""
 _BOUNDS = {"greater_than_equal": "at least {ge}", "greater_than": "more than {gt}", "less_than_equal": "at most {le}",
@@ -61,7 +68,7 @@ def explain(error: ErrorDetails, data: dict[str, Any]) -> Finding:
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     key = str(place[-1]) if place else ""
     if kind == "missing":
-        example = _EXAMPLES.get(key)
+        example = _CENTRE_EXAMPLES.get(key) if place[0] == "centre" else _EXAMPLES.get(key)
         return Finding(place=place, what=f"'{key}' is missing", remedy=f"add it, for example: {example}" if example else f"add {key} = …")
     if kind == "extra_forbidden":
         return Finding(place=place, what=f"'{key}' is not known here", remedy=_unknown_key(place, data))
@@ -79,7 +86,7 @@ def explain(error: ErrorDetails, data: dict[str, Any]) -> Finding:
         hint = f"is '{alike[0]}' meant to be it? " if alike else ""
         return Finding(place=(*place, tag), what=f"'{tag}' is missing", remedy=f"{hint}one of: {', '.join(_tags(place))}")
     if kind == "string_pattern_mismatch":
-        return Finding(place=place, what=f"is {_shown(_public(key, value))}", remedy=_pattern_remedy(key))
+        return Finding(place=place, what=f"is {_shown(_public(key, value))}", remedy=_pattern_remedy(place))
     if kind in _BOUNDS:
         return Finding(place=place, what=f"is {_shown(value)}; it must be {_BOUNDS[kind].format(**context)}")
     if kind == "too_short":
@@ -89,8 +96,7 @@ def explain(error: ErrorDetails, data: dict[str, Any]) -> Finding:
         return Finding(place=place, what=f"is {_shown(value)}; it must be {expected}", remedy=remedy)
     remedy = ""
     if key in _URLS:
-        example = "http://tsa.example.kz/" if place[0] == "timestamp" else "rtsp://192.0.2.10/stream1"
-        remedy = f'for example: {key} = "{example}"'
+        remedy = f'for example: {key} = "{_URL_EXAMPLES.get(str(place[0]), "rtsp://192.0.2.10/stream1")}"'
     return Finding(place=place, what=error["msg"].removeprefix("Value error, "), remedy=remedy)
 
 
@@ -212,7 +218,10 @@ def _tables_of(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - a ty
     return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
 
 
-def _pattern_remedy(key: str) -> str:
+def _pattern_remedy(place: Place) -> str:
+    key = str(place[-1])
+    if place == ("centre", "url"):
+        return f'it must begin with https://, for example: url = "{_URL_EXAMPLES["centre"]}"'
     if key == "court":
         return f"it must be told whose hearings these are, for example: {_EXAMPLES['court']}"
     if key in _URLS:
