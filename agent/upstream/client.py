@@ -56,7 +56,8 @@ class Credentials:
 class UpstreamClient:
     """Speaks to one centre; use as an async context manager. ``base`` is its address, ``https://host:port``."""
 
-    def __init__(self, base: str, credentials: Credentials) -> None:
+    def __init__(self, base: str, credentials: Credentials, *, request_s: float = REQUEST_S) -> None:
+        self._request_s = request_s
         self._base = base.rstrip("/")
         self._credentials = credentials
         self._session: aiohttp.ClientSession | None = None
@@ -82,7 +83,7 @@ class UpstreamClient:
         """Wait for changes of the schedule and for commands, at most so long."""
         wait_s = min(wait_s, MOST_WAIT_S)
         query = {"after": str(after), "command": str(command), "wait": str(wait_s)}
-        return await self._do("GET", "/v1/feed", contract.Feed, query=query, timeout_s=wait_s + REQUEST_S)
+        return await self._do("GET", "/v1/feed", contract.Feed, query=query, timeout_s=wait_s + self._request_s)
 
     async def offer(self, offer: transfer.UploadOffer) -> transfer.UploadState:
         """Offer a sealed record."""
@@ -112,7 +113,7 @@ class UpstreamClient:
         *,
         body: msgspec.Struct | None = None,
         query: dict[str, str] | None = None,
-        timeout_s: float = REQUEST_S,
+        timeout_s: float | None = None,
     ) -> Answer:
         """One request.
 
@@ -124,16 +125,26 @@ class UpstreamClient:
             raise UpstreamError("not connected")
         data = msgspec.json.encode(body) if body is not None else None
         headers = {"Content-Type": "application/json"} if data is not None else {}
-        timeout = aiohttp.ClientTimeout(total=timeout_s, connect=REQUEST_S)
+        timeout = aiohttp.ClientTimeout(total=timeout_s or self._request_s, connect=self._request_s)
         try:
             async with self._session.request(
                 method, self._base + path, data=data, params=query, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
-                raw = await response.content.read(MAX_ANSWER_BYTES)
+                raw = await _whole(response.content)
                 status, retry = response.status, response.headers.get("Retry-After")
         except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError) as error:
             raise UpstreamError(f"{self._base}: {error or type(error).__name__}") from error
         return _read(self._base + path, status, raw, retry, answer)
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    """A body; of one that is longer than any that is due, enough to be no answer."""
+    data = bytearray()
+    async for chunk in content.iter_any():
+        data += chunk
+        if len(data) > MAX_ANSWER_BYTES:
+            return b""
+    return bytes(data)
 
 
 def _read(place: str, status: int, raw: bytes, retry_after: str | None, answer: type[Answer]) -> Answer:

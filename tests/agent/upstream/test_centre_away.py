@@ -36,6 +36,7 @@ class ScriptedCentre:
         self.beats = 0
 
     async def beat(self, heartbeat: contract.Heartbeat) -> contract.HeartbeatTaken:
+        assert heartbeat == BEAT
         self.beats += 1
         answer = self._next()
         assert isinstance(answer, contract.HeartbeatTaken)
