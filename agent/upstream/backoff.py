@@ -20,10 +20,12 @@ class Backoff:
 
     draw: Callable[[], float] = field(default_factory=lambda: Random().random)
     failures: int = 0
+    first_s: float = FIRST_S
+    longest_s: float = LONGEST_S
 
     def failed(self, wish_s: float | None = None) -> float:
         """How long to wait after one more failure; ``wish_s`` is the centre's own wish (Retry-After), which is never undercut."""
-        bound_s = min(LONGEST_S, FIRST_S * 2.0 ** min(self.failures, 10))
+        bound_s = min(self.longest_s, self.first_s * 2.0 ** min(self.failures, 10))
         self.failures += 1
         return (wish_s or 0.0) + self.draw() * bound_s
 
