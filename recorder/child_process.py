@@ -157,7 +157,7 @@ class ChildProcess:
         finally:
             asyncio.get_running_loop().remove_reader(pidfd)
             os.close(pidfd)
-            pid, self.pid = self.pid, None
+            pid, self.pid, self.opened = self.pid, None, None
             _, status = os.waitpid(pid, 0)  # noqa: ASYNC222 - it has ended: its pidfd said so
         return status
 
@@ -182,13 +182,13 @@ class ChildProcess:
                 return
 
     def _take(self, message: child.Message, body: bytes) -> None:
-        if isinstance(message, child.Opened):
-            self.opened = message
         if isinstance(message, child.Opened | child.Stats):
             self.last_word_s = asyncio.get_running_loop().time()
         if isinstance(message, child.SourceLost):
             self._lost = (message.cause, message.detail)
         self._owner.on_message(self, message, body)
+        if isinstance(message, child.Opened):
+            self.opened = message  # only now: a session that begins takes its tracks, and its owner may have refused them
 
 
 def _environment() -> dict[str, str]:

@@ -65,7 +65,7 @@ def bring(pair: Pair, stored: Stored, known_bytes: int) -> Seen | None:
         return None
     seen, own = Seen(), there > 0
     if own:
-        read_on(pair.target, seen, min(there, size))
+        read_on(str(pair.target), seen, min(there, size))
         own = _is_right(pair, stored, seen)
     if own and there <= size:
         if there < size:

@@ -345,7 +345,7 @@ class Mirror:
         unknown = [(path, stored) for path, stored in files.items() if stored.sha256 is None and layout.journal_number(path)]
         for path, stored in sorted(unknown, key=lambda item: item[0])[-1:]:
             self._journal = (path, Seen())
-            read_on(self.disk.root / path, self._journal[1], stored.size_bytes)
+            read_on(f"{self.disk.root}/{path}", self._journal[1], stored.size_bytes)
 
     def _set_strangers_aside(self, files: FileTable) -> None:
         """Files that the record does not know: what this disk took in rounds that were given up."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from recorder.disk import status_of
 from recorder.file_table import FileTable, Stored
 from recorder.record import layout
 
@@ -81,7 +82,7 @@ class ReadBack:
             self._whole.remove(path)
             until = min(stored.size_bytes, seen.size_bytes + left)
             left -= until - seen.size_bytes
-            read_on(self._root / path, seen, until)
+            read_on(f"{self._root}/{path}", seen, until)
             if seen.size_bytes == stored.size_bytes:
                 if seen.hash.digest() != stored.sha256:
                     del self._seen[path]
@@ -98,9 +99,13 @@ class ReadBack:
         """
         seen = self._seen.get(path)
         if seen is None:
-            there = _kept(stored.size_bytes, stored.sha256, _touched(self._root / path))
+            there = _kept(stored.size_bytes, stored.sha256, _touched(f"{self._root}/{path}"))
             return stored.sha256 is not None and self._whole.get(path) == there
-        return seen.size_bytes == stored.size_bytes and seen.hash.digest() == stored.sha256 and seen.touched == _touched(self._root / path)
+        return (
+            seen.size_bytes == stored.size_bytes
+            and seen.hash.digest() == stored.sha256
+            and seen.touched == _touched(f"{self._root}/{path}")
+        )
 
     def begin_anew(self) -> None:
         """The disk failed: nothing that was written and not yet read back counts any more."""
@@ -123,7 +128,7 @@ class ReadBack:
         self._closed.discard(path)
 
 
-def read_on(file: Path, seen: Seen, until_bytes: int) -> None:
+def read_on(file: str, seen: Seen, until_bytes: int) -> None:
     """Read a file from the disk, not from memory, from where ``seen`` stands up to a length.
 
     Raises:
@@ -136,7 +141,7 @@ def read_on(file: Path, seen: Seen, until_bytes: int) -> None:
         while seen.size_bytes < until_bytes:
             data = os.pread(descriptor, min(_PIECE_BYTES, until_bytes - seen.size_bytes), seen.size_bytes)
             if not data:
-                raise OSError(errno.EIO, f"{file.name} is shorter than it was; the disk lost bytes")
+                raise OSError(errno.EIO, f"{file} is shorter than it was; the disk lost bytes")
             seen.hash.update(data)
             seen.size_bytes += len(data)
         # The second copy must not push out of memory what others read.
@@ -151,9 +156,9 @@ def _kept(size_bytes: int, sha256: bytes | None, touched: tuple[int, int, int]) 
     return Stored(size_bytes, hashlib.sha256((sha256 or b"") + repr(touched).encode()).digest())
 
 
-def _touched(file: Path) -> tuple[int, int, int]:
+def _touched(file: str) -> tuple[int, int, int]:
     try:
-        stat = file.stat()
+        stat = status_of(file)
     except FileNotFoundError:
         return (0, 0, 0)
     return (stat.st_ino, stat.st_size, stat.st_mtime_ns)

@@ -29,6 +29,8 @@ METER_EVERY_US = 150_000
 STATS_EVERY_US = 200_000
 INSIDE_US = 400_000
 """How long what was captured before a part's end may stay inside the device; the part is closed without it then."""
+ONE_CLOCK_US = 200_000
+"""Two streams of a device whose clocks seem to be no further apart have one: the difference is their ways' delay."""
 _LOOK_S = 0.1
 
 Track = AudioTrack | VideoTrack | SoundPacketTrack
@@ -196,12 +198,22 @@ class Capture:
             end_us = (item.position + len(item.samples)) * 1_000_000 // rate_hz
         else:
             begin_us = end_us = item.device_us
+            if isinstance(item, Encoded) and isinstance(self._formats[item.stream], AudioFormat):
+                end_us += round((item.packet.duration or 0) * (item.packet.time_base or 0) * 1_000_000)
         if self._exact_clock:
             return begin_us
-        fitting = self._fits[item.stream]
-        fitting.add(end_us, item.arrival_us)
-        fit = fitting.fit()
-        return begin_us if fit is None else fit.mono_us(begin_us)
+        self._fits[item.stream].add(end_us, item.arrival_us)
+        return self._fitted_us(item.stream, begin_us)
+
+    def _fitted_us(self, stream: str, device_us: int) -> int:
+        """CLOCK_MONOTONIC at a device time, by the stream that arrives soonest of those that share the stream's clock.
+
+        A camera's picture comes later than its sound, by what encoder and parser hold back: laid down by its own arrival it would lie that
+        much behind the sound, although both were dated by one clock.
+        """
+        fits = {name: fit for name, fitting in self._fits.items() if (fit := fitting.fit()) is not None}
+        own_us = fits[stream].mono_us(device_us)
+        return min(us for fit in fits.values() if abs((us := fit.mono_us(device_us)) - own_us) <= ONE_CLOCK_US)
 
     def _rate_hz(self, stream: str) -> int:
         form = self._formats[stream]

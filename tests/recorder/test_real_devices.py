@@ -93,7 +93,7 @@ channels = [ {{ id = "m1", number = 1 }}, {{ id = "m2", number = 2 }}, {{ id = "
                     assert abs(peak_hz - tone_hz) < 2
             skews_us = flash_and_beep(record, keys)
             assert len(skews_us) >= 2
-            assert max(abs(skew) for skew in (skews_us[0], skews_us[-1])) < 40_000, skews_us
+            assert max(abs(skew) for skew in (skews_us[0], skews_us[-1])) < 10_000, skews_us
 
 
 def flash_and_beep(record: Path, keys: tuple[Path, Path]) -> list[int]:
