@@ -1,4 +1,4 @@
-"""What the device signs beside its records: which hearing a sealed record belongs to, and what was not recorded for a technical fault.
+"""What the device signs beside its records: which hearing one belongs to, who carried it away, and what was not recorded for a fault.
 
 The signing key never leaves the recorder, and it signs no bytes that others hand it: it makes the texts itself, from fields, each under a
 first line of its own.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import structlog
+from cryptography.hazmat.primitives import serialization
 
 from agent.upstream.contract import FaultCertificate, fault_text
 from recorder.clock import utc_us
@@ -20,6 +21,8 @@ from recorder.file_copy import append_line, copy_lines
 from recorder.record import canonical, layout
 from recorder.record.binding import Binding, Bindings, binding_line, binding_text, check_bindings
 from recorder.record.file_check import SMALL_BYTES, read_small
+from recorder.record.handover import Handover, handover_text
+from recorder.record.trust import name, rooms
 from recorder.recovery import is_sealed
 from recorder.room_disks import RoomDisks
 from recorder.signing import Signer
@@ -40,14 +43,14 @@ class Notary:
         self._disks = disks
         self._signer = signer
 
-    async def do(self, request: control.BindSealed | control.CertifyFault) -> control.Reply:
+    async def do(self, request: control.BindSealed | control.CertifyFault | control.CertifyHandover) -> control.Reply:
         """Do what a request asks."""
         try:
             if isinstance(request, control.BindSealed):
                 record = await asyncio.to_thread(self._bind, request)
                 return control.Reply(ok=True, record=record)
-            certificate = await asyncio.to_thread(self._certify, request)
-            return control.Reply(ok=True, signed=msgspec.json.encode(certificate).decode())
+            signed = await asyncio.to_thread(self._sign, request)
+            return control.Reply(ok=True, signed=msgspec.json.encode(signed).decode())
         except NotaryError as error:
             return control.Reply(ok=False, error=str(error))
         except OSError as error:
@@ -55,7 +58,7 @@ class Notary:
 
     def _bind(self, request: control.BindSealed) -> str:
         """Append the binding to every sealed copy of the record; what one of them lacked is made good."""
-        copies = [root for base in self._disks.answering() for root in base.glob(f"*_{request.record}") if is_sealed(root)]
+        copies = self._copies(request.record)
         if not copies:
             raise NotaryError(f"no sealed record {request.record} is here; one that is being recorded is bound without naming it")
         longest = max(copies, key=lambda root: len(self._bindings(root, request.record).given))
@@ -74,6 +77,12 @@ class Notary:
             if copy != longest:
                 self._copy(longest, copy)
         return str(longest)
+
+    def _copies(self, record: str) -> list[Path]:
+        """The sealed copies of a record; what is no record's id (a pattern, a path) has none."""
+        if not layout.is_id(record):
+            return []
+        return [root for base in self._disks.answering() for root in base.glob(f"*_{record}") if is_sealed(root)]
 
     def _copy(self, record: Path, copy: Path) -> None:
         try:
@@ -99,6 +108,24 @@ class Notary:
         )  # fmt: skip
         certificate = canonical.writable(certificate)
         return msgspec.structs.replace(certificate, sig=base64.b64encode(self._signer.sign(fault_text(certificate))).decode())
+
+    def _sign(self, request: control.CertifyFault | control.CertifyHandover) -> FaultCertificate | Handover:
+        return self._certify(request) if isinstance(request, control.CertifyFault) else self._hand_over(request)
+
+    def _hand_over(self, request: control.CertifyHandover) -> Handover:
+        seals = {_sums_sha256(root) for root in self._copies(request.record)}
+        if seals != {request.sums_sha256}:
+            raise NotaryError(f"no record {request.record} with this seal is here")
+        people = [" ".join(person.split()) for person in request.people]
+        if len({person.casefold() for person in people if person}) != len(people):
+            raise NotaryError("a handover needs two named people")
+        device = self._signer.chain[0]
+        handover = Handover(
+            room=rooms(device)[0] if rooms(device) else name(device), record=request.record, sums_sha256=request.sums_sha256,
+            files_sha256=request.files_sha256, bytes=request.bytes, files=request.files, people=tuple(people), utc_us=utc_us(), sig="",
+            certificate=base64.b64encode(device.public_bytes(serialization.Encoding.DER)).decode(),
+        )  # fmt: skip
+        return msgspec.structs.replace(handover, sig=base64.b64encode(self._signer.sign(handover_text(handover))).decode())
 
 
 def _sums_sha256(root: Path) -> str:

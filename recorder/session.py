@@ -18,7 +18,13 @@ PAUSED: tuple[PausedState, ...] = ("off_record", "privileged", "deliberation")
 DROPPING: frozenset[State] = frozenset({"privileged", "deliberation"})
 """States in which samples are dropped in the device's own child."""
 
-_ALWAYS: set[type[control.Request]] = {control.GetStatus, control.Subscribe, control.BindSealed, control.CertifyFault}
+_ALWAYS: set[type[control.Request]] = {
+    control.GetStatus,
+    control.Subscribe,
+    control.BindSealed,
+    control.CertifyFault,
+    control.CertifyHandover,
+}
 _IN_SESSION: set[type[control.Request]] = {
     control.AddNote,
     control.SetLevel,

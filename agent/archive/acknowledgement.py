@@ -1,7 +1,6 @@
 """The archive's word that it holds a whole record: made, checked, and kept beside the record as ``<record>.ack.json``."""
 
 import base64
-import binascii
 import os
 import time
 from collections.abc import Sequence
@@ -68,12 +67,12 @@ def check(
             raise AcknowledgementError(f"the acknowledgement is about {what} {theirs}, not {ours}")
     if ack.verdict not in VERDICTS:
         raise AcknowledgementError(f"the archive found the record to be '{ack.verdict}', not sealed")
-    if "\n" in ack.by:
-        raise AcknowledgementError("the acknowledgement's signer has a line break in its name")
+    if any(not text.isprintable() for text in (ack.by, *ack.people)):
+        raise AcknowledgementError("the acknowledgement's signer or people have names that are not for printing")
     try:
         certificate = parse_certificate(base64.b64decode(ack.certificate, validate=True))
         signature = base64.b64decode(ack.sig, validate=True)
-    except (binascii.Error, TrustError) as error:
+    except ValueError as error:
         raise AcknowledgementError(f"the acknowledgement's certificate or signature is damaged: {error}") from error
     key = certificate.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey):
@@ -84,7 +83,7 @@ def check(
         raise AcknowledgementError("the acknowledgement's signature does not hold") from None
     if rooms(certificate):
         raise AcknowledgementError(f"the acknowledgement is signed by a room ({name(certificate)}); only an archive can give one")
-    if not _may_sign_documents(certificate):
+    if not may_sign_documents(certificate):
         raise AcknowledgementError(f"the certificate of {name(certificate)} is not for signing documents")
     if ack.utc_us > now_us + _EARLY_US:
         raise AcknowledgementError("the acknowledgement is dated in the future: compare this room's clock with the archive's")
@@ -92,7 +91,8 @@ def check(
     if refusal is not None:
         raise AcknowledgementError(refusal)
     revoked = authorities.revoked(certificate, others)
-    if revoked is not None and revoked.utc_us <= ack.utc_us:
+    if revoked is not None:
+        # Whenever that was: whoever stole the key dates what he signs as he likes. The archive gives another acknowledgement.
         raise AcknowledgementError(f"the certificate of {name(certificate)} was revoked ({revoked.reason})")
 
 
@@ -155,7 +155,7 @@ def write_durably(target: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    half = target.with_name(f".{target.name}.part")
+    half = target.with_name(f".{target.name}.{os.getpid()}.part")
     with half.open("wb") as file:
         file.write(data)
         file.flush()
@@ -177,7 +177,8 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _may_sign_documents(certificate: x509.Certificate) -> bool:
+def may_sign_documents(certificate: x509.Certificate) -> bool:
+    """Whether a certificate names documentSigning among its purposes; one for transport does not."""
     try:
         return _DOCUMENT_SIGNING in certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except (x509.ExtensionNotFound, ValueError):

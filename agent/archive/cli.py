@@ -1,30 +1,43 @@
-"""``courtroom archive``: sealed records to an archive without a network, by a disk and a signed receipt."""
+"""``courtroom archive``: sealed records to an archive without a network, by a disk and signed receipts."""
 
-from collections.abc import Iterator
+import datetime as dt
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 import typer.core
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
 
+from agent.archive import retention
 from agent.archive import station as stations
-from agent.archive.handover import HandoverError, copy_record, people
+from agent.archive.acknowledgement import write_durably
+from agent.archive.handover import HandoverError, check_room, copy_record, handover_file, missing_bytes, receipt_file, two_people
 from agent.archive.handover import Progress as Told
+from agent.archive.offer import OfferError, sealed_files
+from agent.archive.records import Records, SealedRecord
+from agent.upstream.transfer import Acknowledgement, files_sha256
+from provisioning.room_file import ConfigError, load
+from recorder.contract.client import ControlClient, ControlError
+from recorder.contract.control import CertifyHandover
 from recorder.record.anchors import LedgerError, parse_ledger
 from recorder.record.cli import DEFAULT_CA, USAGE_STATUS
+from recorder.record.shown import shown
 from recorder.record.trust import Authorities, TrustError, load_certificates, load_revocation_list
 
-By = Annotated[str, typer.Option("--by", help="Who does it: a person's name.", show_default=False)]
-With = Annotated[str, typer.Option("--with", help="Who is there too: another person's name.", show_default=False)]
-Ca = Annotated[Path, typer.Option(help="PEM file of the authorities that are trusted.")]
+By = Annotated[list[str] | None, typer.Option("--by", help="One of the two people; give it twice. Asked for where it is missing.")]
+Ca = Annotated[Path | None, typer.Option(help="PEM file of the authorities that are trusted (default: as room.toml says).")]
 Crl = Annotated[list[Path] | None, typer.Option(help="Revocation list, PEM or DER; may be given more than once.")]
+Config = Annotated[Path, typer.Option("--config", "-c", help="The room's configuration (room.toml).")]
+ROOM_TOML = Path("/etc/courtroom/room.toml")
 
 
 class _CopyByDefault(typer.core.TyperGroup):
-    """What is no command's name belongs to ``copy``: ``courtroom archive --to DIR RECORD``."""
+    """What is no command's name belongs to ``copy``: ``courtroom archive --to DIR``."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         if args and args[0] not in self.commands and args[0] != "--help":
@@ -37,121 +50,257 @@ app = typer.Typer(cls=_CopyByDefault, no_args_is_help=True, pretty_exceptions_en
 
 @app.callback()
 def archive() -> None:
-    """Bring sealed records to an archive that no network reaches. Two people do each step together.
+    """Bring sealed records to an archive that no network reaches. Two people do each step together, and both confirm it.
 
-    1. In the room:  courtroom archive --to /media/disk RECORD... --by NAME --with NAME
+    1. In the room:  courtroom archive --to /media/disk
 
-    2. At the archive:  courtroom archive station --dir /media/disk --into ARCHIVE --key K --certificate C --by NAME --with NAME
+    2. At the archive:  courtroom archive receive /media/disk --into ARCHIVE --key KEY --certificate CERTIFICATE
 
-    3. In the room again:  courtroom archive receive /media/disk/*.receipt.json --records RECORDS --by NAME --with NAME
+    3. In the room again:  courtroom archive accept /media/disk
 
-    Only after the third step may the room delete its own copy of a record, and only when room is needed.
+    `courtroom archive status` tells which records the archive has. Only after the third step may the room delete its own copy of a record,
+    when room is needed. docs/archive.md tells what each file on the disk proves, and how to check it by hand.
     """
 
 
 @app.command()
 def copy(
-    record: Annotated[list[Path], typer.Argument(help="Directories of sealed records.", show_default=False)],
     to: Annotated[Path, typer.Option("--to", help="A directory on the disk that will be carried.", show_default=False)],
-    by: By,
-    with_: With,
-) -> None:
-    """Copy sealed records to a disk (also without the word 'copy'). Every byte is read back from the disk and compared by hash.
-
-    Again with the same disk, records that are there are only compared. Who carried what is noted in handovers.jsonl beside the records.
-    """
-    with _clear_errors():
-        who = people(by, with_)
-        for root in record:
-            with _bar(f"copying {root.name}") as told:
-                handover = copy_record(root, to, who, told)
-            _say(f"{handover.name}: {handover.files} files, {handover.bytes / 1e6:.1f} MB on {to}, read back and compared")
-        _say("Take the disk to the archive station. These records stay here until its receipts have come back.")
-
-
-@app.command()
-def station(
-    directory: Annotated[Path, typer.Option("--dir", help="The directory on the disk.", show_default=False)],
-    into: Annotated[Path, typer.Option(help="The archive's own directory: records are copied there first.", show_default=False)],
-    key: Annotated[Path, typer.Option(help="The station's signing key (PEM, P-256).", show_default=False)],
-    certificate: Annotated[Path, typer.Option(help="Its certificate, for signing documents.", show_default=False)],
-    by: By,
-    with_: With,
-    ca: Ca = DEFAULT_CA,
+    record: Annotated[list[str] | None, typer.Argument(help="Records by name (default: all that the archive does not have).")] = None,
+    by: By = None,
+    config: Config = ROOM_TOML,
+    run_dir: Annotated[Path, typer.Option("--run", help="Directory of the sockets.", envvar="COURTROOM_RUN")] = Path("/run/courtroom"),
+    ca: Ca = None,
     crl: Crl = None,
-    ledger: Annotated[Path | None, typer.Option(help="Receipts that the centre holds, one JSON object a line.")] = None,
 ) -> None:
-    """Take records from a disk into the archive, verify them there, and sign a receipt for each: RECORD.receipt.json on the disk.
+    """Copy records to a disk (the word 'copy' may be left out). Every byte is read back from the disk and compared by hash.
 
-    A record that does not verify is not taken, and why is said; the others are. Exit status 1 then.
+    What was broken off is gone on with. Beside each record <record>.handover.json says what goes, and who carries it: the room's device
+    signs it, so the recorder must be running.
     """
-    failed = False
     with _clear_errors():
-        who = people(by, with_)
-        loaded = stations.load_signer(key, certificate)
-        try:
-            receipts = parse_ledger(ledger.read_bytes()) if ledger is not None else []
-        except (OSError, LedgerError) as error:
-            raise HandoverError(str(error)) from error
-        if not into.is_dir():
-            raise HandoverError(f"{into} is no directory: where does the archive keep its records?")
-        post = stations.Station(into=into, authorities=_trusted(ca, crl), key=loaded[0], certificate=loaded[1], ledger=receipts)
-        for root in stations.records(directory):
-            try:
-                with _bar(f"taking {root.name}") as told:
-                    ack = post.take(root, who, told)
-            except HandoverError as error:
-                _cry(str(error))
-                failed = True
-            else:
-                _say(f"{root.name}: {ack.verdict}; receipt {ack.counter} is {stations.receipt_file(root)}")
-    if failed:
-        raise typer.Exit(1)
+        records = _records(config, ca, crl)
+        chosen = _chosen(records, record)
+        if not chosen:
+            _say("The archive has all records of this room. There is nothing to carry.")
+            return
+        needed = missing_bytes([one.root for one in chosen], to)
+        check_room(needed, to)
+        _say(f"{len(chosen)} records, {sum(one.bytes for one in chosen) / 1e9:.2f} GB, go to {to}:")
+        for one in chosen:
+            _say(f"  {one.name}  {one.bytes / 1e6:.1f} MB")
+        people = _confirmed(by, f"take these {len(chosen)} records to the archive")
+        for one in chosen:
+            with _bar(f"copying {one.name}") as told:
+                delivered = copy_record(one.root, to / one.name, told)
+            sizes = sealed_files(to / one.name)
+            signed = _signed(
+                run_dir,
+                CertifyHandover(
+                    record=one.record, sums_sha256=one.sums_sha256, files_sha256=files_sha256(delivered), bytes=sum(sizes.values()),
+                    files=len(sizes), people=list(people),
+                ),
+            )  # fmt: skip
+            for place in (to / one.name, *one.copies):
+                write_durably(handover_file(place), signed)
+            _say(f"{one.name}: on the disk, read back and compared")
+        _say(f"Done. {people[0]} and {people[1]} take the disk to the archive. These records stay here until its receipts have come back.")
 
 
 @app.command()
 def receive(
-    file: Annotated[list[Path], typer.Argument(help="Receipts that the station laid on the disk.", show_default=False)],
-    records: Annotated[Path, typer.Option(help="The directory of this room's records.", show_default=False)],
-    by: By,
-    with_: With,
-    ca: Ca = DEFAULT_CA,
+    directory: Annotated[Path, typer.Argument(help="The directory on the disk.", show_default=False)],
+    into: Annotated[Path, typer.Option(help="The archive's own directory of records.", show_default=False)],
+    key: Annotated[Path, typer.Option(help="The station's signing key (PEM, P-256).", show_default=False)],
+    certificate: Annotated[Path, typer.Option(help="Its certificate, for signing documents.", show_default=False)],
+    by: By = None,
+    ca: Annotated[Path, typer.Option(help="PEM file of the authorities that vouch for rooms' devices.")] = DEFAULT_CA,
     crl: Crl = None,
+    ledger: Annotated[Path | None, typer.Option(help="Receipts that the centre holds, one JSON object a line.")] = None,
 ) -> None:
-    """Check a station's receipts against the records here, and store each as RECORD.ack.json beside its record.
+    """At the archive: take records from a disk, verify them, and sign a receipt for each (<record>.receipt.json on the disk).
 
-    A receipt counts only if an authority vouches for its signer and it is about these very bytes.
+    A record for which no room's device signed, or that does not verify, is not taken, and why is said; the others are. Exit status 1 then.
     """
     failed = False
     with _clear_errors():
-        who = people(by, with_)
-        authorities = _trusted(ca, crl)
-        for one in file:
+        loaded = stations.load_signer(key, certificate)
+        try:
+            receipts = parse_ledger(ledger.read_bytes()) if ledger is not None else []
+        except (OSError, LedgerError) as error:
+            raise HandoverError(f"{ledger}: {error}") from error
+        if not into.is_dir():
+            raise HandoverError(f"{into} is no directory: where does the archive keep its records?")
+        post = stations.Station(into=into, authorities=_trusted(ca, crl), key=loaded[0], certificate=loaded[1], ledger=receipts)
+        roots = stations.records_on(directory)
+        new = [root for root in roots if not (into / root.name).exists()]
+        check_room(missing_bytes(new, into), into)
+        for root in roots:
+            _say(f"  {root.name}")
+        people = _confirmed(by, f"answer for the receipts of these {len(roots)} records")
+        for root in roots:
             try:
-                root, ack = stations.receive(one, records, authorities, who)
+                with _bar(f"taking {root.name}") as told:
+                    ack = post.take(root, people, told)
             except HandoverError as error:
                 _cry(str(error))
                 failed = True
             else:
-                _say(f"{root.name}: in the archive, acknowledged by {ack.by}")
+                _say(f"{root.name}: {ack.verdict}; receipt {ack.counter} is {receipt_file(root)}")
     if failed:
         raise typer.Exit(1)
 
 
-def _trusted(ca: Path, crl: list[Path] | None) -> Authorities:
+@app.command()
+def accept(
+    receipts: Annotated[list[Path], typer.Argument(help="Receipts, or directories where they are.", show_default=False)],
+    by: By = None,
+    config: Config = ROOM_TOML,
+    ca: Ca = None,
+    crl: Crl = None,
+) -> None:
+    """In the room: check the archive's receipts against the records here, and keep each as RECORD.ack.json beside its record.
+
+    A receipt counts only if an authority vouches for its signer, two people stand in it, and it is about a record of this room, by hash.
+    Accepting one again changes nothing.
+    """
+    failed = False
+    with _clear_errors():
+        records = _records(config, ca, crl)
+        found = records.look()
+        files = stations.receipts_in(receipts)
+        people = _confirmed(by, f"bring {len(files)} receipts back from the archive")
+        for file in files:
+            try:
+                record, ack = stations.accepted(file, found, records.authorities)
+            except HandoverError as error:
+                _cry(str(error))
+                failed = True
+                continue
+            late = "" if ack.files_sha256 == record.files_sha256 else "; files came to it since: carry it once more"
+            if stations.is_news(record, ack):
+                records.store(record, ack)
+                _note(records, record, ack, people)
+                _say(f"{record.name}: in the archive, acknowledged by {ack.by}{late}")
+            else:
+                _say(f"{record.name}: known already{late}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(config: Config = ROOM_TOML, ca: Ca = None, crl: Crl = None) -> None:
+    """List the records here: which the archive has, which it does not, and what was deleted."""
+    with _clear_errors():
+        records = _records(config, ca, crl)
+        table = Table()
+        for column in ("record", "GB", "disks", "archive"):
+            table.add_column(column, overflow="fold")
+        found = records.look()
+        for one in found:
+            table.add_row(one.name, f"{one.bytes / 1e9:.3f}", str(len(one.copies)), _standing(one))
+        for name, why in records.broken.items():
+            table.add_row(name, "", "", shown(why), style="red")
+        gone = {tombstone.name: tombstone for base in records.answering() for tombstone in retention.tombstones(base)}
+        for tombstone in gone.values():
+            words = f"deleted here on {_day(tombstone.deleted_utc_us)}; {tombstone.acknowledgement.by} has it"
+            table.add_row(tombstone.name, f"{tombstone.bytes / 1e9:.3f}", "0", shown(words), style="dim")
+        Console().print(table)
+        missing = [one for one in found if one.standing != "delivered"]
+        _say(f"{len(missing)} records, {sum(one.bytes for one in missing) / 1e9:.3f} GB, are still to be delivered.")
+
+
+def _standing(one: SealedRecord) -> str:
+    ack = one.acknowledgement
+    if ack is None:
+        if handover_file(one.root).exists():
+            return "on its way: copied to a disk, no receipt yet" + (f" ({shown(one.why)})" if one.why else "")
+        return "not delivered" + (f" ({shown(one.why)})" if one.why else "")
+    words = f"delivered on {_day(ack.utc_us)} to {shown(ack.by)}"
+    return words if one.standing == "delivered" else f"{words}; files came since, which the archive does not have"
+
+
+def _records(config: Path, ca: Path | None, crl: Sequence[Path] | None) -> Records:
+    try:
+        room = load(config)
+    except ConfigError as error:
+        raise HandoverError(str(error)) from error
+    roots = (room.centre.receipt_roots if room.centre is not None else "") or room.centre_roots
+    bases = [Path(room.storage.primary), *([Path(room.storage.mirror)] if room.storage.mirror else [])]
+    records = Records(bases, _trusted(ca or (Path(roots) if roots else DEFAULT_CA), crl))
+    if bases[0] not in records.answering():
+        raise HandoverError(f"{bases[0]} cannot be read, and there are the records of this room: do you have the right to?")
+    return records
+
+
+def _chosen(records: Records, names: Sequence[str] | None) -> list[SealedRecord]:
+    found = records.look()
+    for name, why in records.broken.items():
+        _cry(f"{name} is left out: {why}")
+    if not names:
+        return [one for one in found if one.standing != "delivered"]
+    by_name = {one.name: one for one in found} | {one.record: one for one in found}
+    wanted = [name.rstrip("/").rpartition("/")[2] for name in names]
+    unknown = [name for name in wanted if name not in by_name]
+    if unknown:
+        raise HandoverError(f"there is no sealed record {unknown[0]} here; `courtroom archive status` lists them")
+    return [by_name[name] for name in dict.fromkeys(wanted)]
+
+
+def _signed(run_dir: Path, request: CertifyHandover) -> bytes:
+    """The recorder's signature under what goes; the device's key is nowhere else."""
+    try:
+        with ControlClient(run_dir) as client:
+            signed = client.do(request).signed
+    except (ControlError, OSError) as error:
+        raise HandoverError(f"{request.record} is copied, but the handover is not signed: {error}") from error
+    return msgspec.json.format(signed.encode(), indent=2) + b"\n"
+
+
+def _confirmed(by: Sequence[str] | None, what: str) -> tuple[str, str]:
+    """The two people, each of whom said yes by typing his own name."""
+    names = list(by or [])
+    while len(names) < 2:
+        names.append(str(typer.prompt(f"Who does it with you? Name of the {'first' if not names else 'second'} person")))
+    people = two_people(names)
+    for person in people:
+        typed = str(typer.prompt(f"{person}: you {what}. Type your name to confirm"))
+        if " ".join(typed.split()).casefold() != person.casefold():
+            raise HandoverError(f"{person} did not confirm; nothing was done")
+    return people
+
+
+def _note(records: Records, record: SealedRecord, ack: Acknowledgement, people: tuple[str, str]) -> None:
+    """Who brought receipts back: a line of ``handovers.jsonl`` beside the records."""
+    line = {
+        "accepted": record.record, "files_sha256": ack.files_sha256, "by": ack.by, "people": people,
+        "utc": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
+    with (records.answering()[0] / "handovers.jsonl").open("ab") as file:
+        file.write(msgspec.json.encode(line) + b"\n")
+
+
+def _trusted(ca: Path, crl: Sequence[Path] | None) -> Authorities:
     try:
         return Authorities(load_certificates(ca), [load_revocation_list(path) for path in crl or []])
     except (OSError, TrustError) as error:
-        raise HandoverError(f"the authorities cannot be read (--ca, --crl): {error}") from error
+        raise _UsageError(f"the authorities cannot be read (--ca, --crl): {error}") from error
+
+
+class _UsageError(HandoverError):
+    """A file that an option names cannot be used."""
 
 
 @contextmanager
 def _clear_errors() -> Iterator[None]:
     try:
         yield
-    except HandoverError as error:
+    except (HandoverError, OfferError) as error:
         _cry(str(error))
-        raise typer.Exit(USAGE_STATUS if "--" in str(error) else 1) from None
+        raise typer.Exit(USAGE_STATUS if isinstance(error, _UsageError) else 1) from None
+    except OSError as error:
+        _cry(f"{error.filename or 'a disk'}: {error.strerror or error}")
+        raise typer.Exit(1) from None
 
 
 @contextmanager
@@ -163,9 +312,13 @@ def _bar(what: str) -> Iterator[Told]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def _day(utc_us: int) -> str:
+    return f"{dt.datetime.fromtimestamp(utc_us / 1e6, dt.UTC):%Y-%m-%d}"
+
+
 def _say(text: str) -> None:
-    Console().print(text, highlight=False, markup=False, soft_wrap=True)
+    Console().print(shown(text), highlight=False, soft_wrap=True)
 
 
 def _cry(text: str) -> None:
-    Console(stderr=True).print(text, style="red", highlight=False, markup=False, soft_wrap=True)
+    Console(stderr=True).print("\n".join(shown(line) for line in text.splitlines()), style="red", highlight=False, soft_wrap=True)

@@ -1,184 +1,252 @@
-"""Closed networks: sealed records go to a disk that two named people carry, each byte read back from it before it counts."""
+"""Closed networks: sealed records go to a disk that two named people carry, each byte read back from it before it counts.
 
+On the disk, ``<record>/`` is the record, ``<record>.handover.json`` what the room's device signed of it (``recorder/record/handover.py``),
+and ``<record>.receipt.json`` the archive's acknowledgement, which comes back. ``docs/archive.md`` tells their formats.
+"""
+
+import base64
 import hashlib
 import os
 import shutil
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.archive.acknowledgement import sync_directory, write_durably
-from agent.archive.offer import OfferError, read_genesis, sealed_files, sums_sha256
-from recorder.record import checksums, layout
-from recorder.record.file_check import blocks
+from agent.archive.acknowledgement import may_sign_documents, sync_directory
+from agent.archive.offer import GROWING, OfferError, hash_file, read_sums, sealed_files
+from recorder.record.file_check import LIST_BYTES, open_regular, read_small
+from recorder.record.handover import Handover, handover_text
+from recorder.record.trust import Authorities, name, parse_certificate, rooms
 
-JOURNAL = "handovers.jsonl"
-"""Beside the records: who carried what, one JSON object a line."""
 Progress = Callable[[int, int], None]
 _MOST_NAME = 100
+_BLOCK_BYTES = 1024 * 1024
 
 
 class HandoverError(Exception):
     """A handover that cannot be; the message says why and what to do."""
 
 
-class People(msgspec.Struct, frozen=True, kw_only=True):
-    """The two who answer for a handover."""
-
-    by: str
-    witness: str
-
-    def __str__(self) -> str:
-        return f"{self.by} with {self.witness}"
-
-
-class Handover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A record changed hands. On the disk it is ``<record>.handover.json``; the room and the archive keep a line each."""
-
-    what: Literal["copied", "archived", "received"]
-    record: str
-    name: str
-    sums_sha256: str
-    bytes: int
-    files: int
-    by: str
-    witness: str
-    utc_us: int
-    v: Literal[1] = 1
-
-
-def people(by: str, witness: str) -> People:
+def two_people(names: Sequence[str]) -> tuple[str, str]:
     """Two named people.
 
     Raises:
         HandoverError: a name is missing, or it is one person twice.
     """
-    named = []
-    for name, option in ((by, "--by"), (witness, "--with")):
-        plain = " ".join(name.split())
-        if not 2 <= len(plain) <= _MOST_NAME or not plain.isprintable():
-            raise HandoverError(f"{option} must be a person's name")
-        named.append(plain)
-    if named[0].casefold() == named[1].casefold():
-        raise HandoverError(f"--by and --with are both '{named[0]}'; a handover needs two people")
-    return People(by=named[0], witness=named[1])
+    plain = [" ".join(one.split()) for one in names]
+    for one in plain:
+        if not 2 <= len(one) <= _MOST_NAME or not one.isprintable():
+            raise HandoverError(f"'{one[:_MOST_NAME]}' is no person's name; a handover needs the names of two people")
+    if len(plain) != 2 or plain[0].casefold() == plain[1].casefold():
+        raise HandoverError("a handover needs two different people, each by name")
+    return plain[0], plain[1]
 
 
-def copy_record(root: Path, to: Path, who: People, progress: Progress | None = None) -> Handover:
-    """Copy a sealed record to a disk: ``to/<record>/`` and ``to/<record>.handover.json``. A copy that is there already is only read again.
+def handover_file(root: Path) -> Path:
+    """Where a record's handover is: beside it."""
+    return root.with_name(f"{root.name}.handover.json")
+
+
+def receipt_file(root: Path) -> Path:
+    """Where a station lays its receipt: beside the record, on the disk that goes back."""
+    return root.with_name(f"{root.name}.receipt.json")
+
+
+def load_handover(path: Path) -> Handover:
+    """Read a handover; it is not checked yet.
+
+    Raises:
+        HandoverError: there is none.
+    """
+    try:
+        return msgspec.json.decode(read_small(path), type=Handover)
+    except FileNotFoundError:
+        raise HandoverError(f"{path} is not there: nobody signed for this record; copy it with `courtroom archive --to`") from None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise HandoverError(f"{path} is no handover: {error}") from error
+
+
+def check_handover(handover: Handover, authorities: Authorities, others: Sequence[x509.Certificate], now_us: int) -> None:
+    """Whether a room's device, for which an authority vouches, signed a handover of two people.
+
+    Raises:
+        HandoverError: not so.
+    """
+    two_people(handover.people)
+    try:
+        certificate = parse_certificate(base64.b64decode(handover.certificate, validate=True))
+        signature = base64.b64decode(handover.sig, validate=True)
+    except ValueError as error:
+        raise HandoverError(f"the handover's certificate or signature is damaged: {error}") from error
+    key = certificate.public_key()
+    try:
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise HandoverError("the handover's signer has no elliptic curve key")
+        key.verify(signature, handover_text(handover), ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        raise HandoverError("the handover's signature does not hold: it was changed") from None
+    if rooms(certificate) != [handover.room] or not may_sign_documents(certificate):
+        raise HandoverError(f"the handover is not signed by the device of room {handover.room}, but by {name(certificate)}")
+    if handover.utc_us > now_us + 300_000_000:
+        raise HandoverError("the handover is dated in the future: compare the room's clock with this one")
+    refusal = authorities.refusal(certificate, others, handover.utc_us)
+    if refusal is not None:
+        raise HandoverError(refusal)
+    revoked = authorities.revoked(certificate, others)
+    if revoked is not None:
+        raise HandoverError(f"the certificate of {name(certificate)} was revoked ({revoked.reason})")
+
+
+def missing_bytes(roots: Sequence[Path], to: Path) -> int:
+    """How much must still be written to ``to`` so that all these records are there.
+
+    Raises:
+        HandoverError: a record cannot be read.
+    """
+    try:
+        needed = 0
+        for root in roots:
+            for path, size in sealed_files(root).items():
+                there = [place / path for place in (to / root.name, _half(to / root.name))]
+                needed += 0 if any(one.is_file() and one.stat().st_size == size for one in there) else size
+        return needed
+    except (OfferError, OSError) as error:
+        raise HandoverError(str(error)) from error
+
+
+def copy_record(root: Path, target: Path, progress: Progress | None = None) -> dict[str, str]:
+    """Copy a sealed record so that it is at ``target`` whole or not at all; returns the hashes of what was delivered, by path.
+
+    A copy that was broken off is gone on with. To one that is there only that is added which came to the record since.
 
     Raises:
         HandoverError: it is not sealed, was changed since, or the disk does not hold what was written to it.
     """
-    handover = copied(root, to / root.name, who, "copied", progress)
+    if not target.parent.is_dir():
+        raise HandoverError(f"{target.parent} is no directory: is the disk mounted?")
+    if target.exists():
+        return copy_into(root, target, progress, whole=True)
+    delivered = copy_into(root, _half(target), progress)
     try:
-        write_durably(to / f"{root.name}.handover.json", msgspec.json.format(msgspec.json.encode(handover), indent=2) + b"\n")
-        note(root.parent, handover)
+        _half(target).rename(target)
+        sync_directory(target.parent)
     except OSError as error:
-        raise HandoverError(f"the handover of {root.name} cannot be noted: {error}") from error
-    return handover
+        raise HandoverError(f"{root.name} cannot be copied to {target.parent}: {error.strerror or error}") from error
+    return delivered
 
 
-def copied(root: Path, target: Path, who: People, what: Literal["copied", "archived"], progress: Progress | None = None) -> Handover:
-    """Copy a sealed record so that it is at ``target`` whole or not at all.
+def copy_into(root: Path, place: Path, progress: Progress | None = None, *, whole: bool = False) -> dict[str, str]:
+    """The same into a directory that nobody looks at yet; where it is a ``whole`` record, nothing that is there is changed.
 
     Raises:
         HandoverError: as ``copy_record``.
     """
     try:
-        sizes = sealed_files(root)
-        sums = checksums.parse((root / layout.SUMS).read_bytes())
-        genesis = read_genesis(root)
-        handover = Handover(
-            what=what, record=genesis.record, name=root.name, sums_sha256=sums_sha256(root), bytes=sum(sizes.values()), files=len(sizes),
-            by=who.by, witness=who.witness, utc_us=time.time_ns() // 1000,
-        )  # fmt: skip
-        missing = sorted(sums.keys() - sizes.keys())
-        if missing:
-            raise HandoverError(f"{root.name}/{missing[0]} is listed in SHA256SUMS and is not there")
-        if not target.parent.is_dir():
-            raise HandoverError(f"{target.parent} is no directory: is the disk mounted?")
-        if target.exists():
-            _compare(root, target, sizes)
-            return handover
-        _copy(root, target, sizes, sums, progress)
-    except (OfferError, checksums.ChecksumsError) as error:
+        sizes, sums = sealed_files(root), read_sums(root)
+        made = _Copy(root, place, 2 * sum(sizes.values()), progress)
+        delivered, written = {}, []
+        # What the seal lists first: who reads a copy that was broken off finds no order to what is not there.
+        for path in sorted(sizes, key=lambda one: (one not in sums, one)):
+            delivered[path] = sums[path] if path in sums else hash_file(root, path, sizes[path])
+            if made.has(path, sizes[path], delivered[path]):
+                made.tell(2 * sizes[path])
+                continue
+            if whole and not may_replace(place / path, root / path, path):
+                raise HandoverError(f"{place / path} is there already and is another: move {place} away, and copy again")
+            if made.write(path, sizes[path]) != delivered[path]:
+                raise HandoverError(f"{root.name}/{path} is not what SHA256SUMS says: it was changed after the seal, or a disk is failing")
+            written.append(path)
+        for directory, _, _ in os.walk(place):
+            sync_directory(Path(directory))
+        for path in written:
+            if hash_file(place, path, sizes[path], from_disk=True) != delivered[path]:
+                raise HandoverError(f"{place / path} reads back other bytes than were written: do not use this disk")
+            made.tell(sizes[path])
+    except OfferError as error:
         raise HandoverError(str(error)) from error
     except OSError as error:
-        raise HandoverError(f"{root.name} cannot be copied to {target.parent}: {error.strerror or error}") from error
-    return handover
+        raise HandoverError(f"{root.name} cannot be copied to {place}: {error.strerror or error}") from error
+    return delivered
 
 
-def note(directory: Path, handover: Handover) -> None:
-    """Keep a line about a handover; it is durable when this returns.
+def may_replace(old: Path, new: Path, path: str) -> bool:
+    """Whether a file of a whole copy may become another: it was not there, or lines came to receipts or bindings.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: a file cannot be read.
     """
-    with (directory / JOURNAL).open("ab") as file:
-        file.write(msgspec.json.encode(handover) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    sync_directory(directory)
+    if not old.exists():
+        return True
+    return path in GROWING and read_small(new, LIST_BYTES).startswith(read_small(old, LIST_BYTES))
 
 
-def _copy(root: Path, target: Path, sizes: dict[str, int], sums: dict[str, str], progress: Progress | None) -> None:
-    size = sum(sizes.values())
-    half = target.with_name(f".{target.name}.part")
-    shutil.rmtree(half, ignore_errors=True)
-    free = shutil.disk_usage(target.parent).free
-    if free < size:
-        raise HandoverError(f"{target.parent} has {free / 1e9:.1f} GB left, and {root.name} needs {size / 1e9:.1f} GB")
-    done, hashes = 0, {}
-    for path in sorted(sizes):
-        (half / path).parent.mkdir(parents=True, exist_ok=True)
-        hashes[path] = _copy_file(root / path, half / path)
-        if path in sums and hashes[path] != sums[path]:
-            raise HandoverError(f"{root.name}/{path} is not what SHA256SUMS says: it was changed after the seal, or a disk is failing")
-        done += sizes[path]
-        if progress is not None:
-            progress(done, 2 * size)
-    for directory, _, _ in os.walk(half):
-        sync_directory(Path(directory))
-    for path in sorted(sizes):
-        if _read_back(half / path) != hashes[path]:
-            raise HandoverError(f"{half / path} reads back other bytes than were written: do not use this disk")
-        done += sizes[path]
-        if progress is not None:
-            progress(done, 2 * size)
-    half.rename(target)
-    sync_directory(target.parent)
+def check_room(needed: int, to: Path) -> None:
+    """Refuse a disk that is too small before anything is written to it.
 
-
-def _compare(root: Path, target: Path, sizes: dict[str, int]) -> None:
-    if sealed_files(target) != sizes or any(_read_back(root / path) != _read_back(target / path) for path in sizes):
-        raise HandoverError(f"{target} is there already and is another: move it away, and copy again")
-
-
-def _copy_file(source: Path, target: Path) -> str:
-    digest = hashlib.sha256()
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
-    with os.fdopen(descriptor, "wb", buffering=0) as file:
-        for block in blocks(source, lambda _: None):
-            digest.update(block)
-            view = block
-            while view:
-                view = view[file.write(view) :]
-        os.fsync(descriptor)
-    return digest.hexdigest()
-
-
-def _read_back(path: Path) -> str:
-    """The hash of what the disk holds: what the system has in memory of the file is dropped first."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    Raises:
+        HandoverError: it is, or is not there.
+    """
     try:
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(descriptor)
-    digest = hashlib.sha256()
-    for block in blocks(path, lambda _: None):
-        digest.update(block)
-    return digest.hexdigest()
+        free = shutil.disk_usage(to).free
+    except OSError as error:
+        raise HandoverError(f"{to} cannot be used: {error.strerror}; is the disk mounted?") from error
+    if free < needed:
+        raise HandoverError(
+            f"{to} has {free / 1e9:.2f} GB left, and {needed / 1e9:.2f} GB must go there: take a larger disk, or name records"
+        )
+
+
+class _Copy:
+    """One record on its way to another disk."""
+
+    def __init__(self, root: Path, place: Path, total: int, progress: Progress | None) -> None:
+        self._root = root
+        self._place = place
+        self._total = total
+        self._done = 0
+        self._progress = progress
+
+    def tell(self, more: int) -> None:
+        self._done += more
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+    def has(self, path: str, size: int, sha256: str) -> bool:
+        """Whether the disk, not the memory, shows the right bytes there already."""
+        there = self._place / path
+        if there.is_symlink() or not there.is_file() or there.stat().st_size != size:
+            return False
+        return hash_file(self._place, path, size, from_disk=True) == sha256
+
+    def write(self, path: str, size: int) -> str:
+        """Write a file so that it is there whole or not at all; returns the hash of what was written."""
+        target = self._place / path
+        target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        half = target.with_name(f".{target.name}.part")
+        half.unlink(missing_ok=True)
+        digest, left = hashlib.sha256(), size
+        reader = open_regular(self._root / path)
+        try:
+            descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+            with os.fdopen(descriptor, "wb") as writer:
+                while left and (block := os.read(reader, min(_BLOCK_BYTES, left))):
+                    digest.update(block)
+                    writer.write(block)
+                    left -= len(block)
+                    self.tell(len(block))
+                writer.flush()
+                os.fsync(descriptor)
+        finally:
+            os.close(reader)
+        half.replace(target)
+        return digest.hexdigest()
+
+
+def _half(target: Path) -> Path:
+    """Where a copy is made: under the record's own name, for a verifier looks at it."""
+    return target.parent / ".incoming" / target.name

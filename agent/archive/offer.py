@@ -1,4 +1,8 @@
-"""What a room offers to the archive: each file of a sealed record, its hash and that of each part. Every file is read once; no network."""
+"""What a room offers to the archive: the files of a sealed record, their hashes and those of their parts. No network.
+
+What came after the seal is delivered too: receipts and bindings up to their last whole line (they only grow; what is behind it is a line
+that is being written, or that a power cut tore), and finished orders. What an unfinished order left belongs to nothing and stays here.
+"""
 
 import hashlib
 import os
@@ -8,14 +12,17 @@ from pathlib import Path
 
 import msgspec
 
-from agent.upstream.transfer import PART_BYTES, RecordFile, UploadOffer
+from agent.upstream.transfer import PART_BYTES, RecordFile, UploadOffer, files_sha256
 from recorder.record import checksums, layout
-from recorder.record.file_check import blocks, inventory
+from recorder.record.file_check import LIST_BYTES, inventory, open_regular, read_small
 
 Progress = Callable[[int, int], None]
 """Told the bytes done and the bytes in all."""
 MOST_PARTS = 10_000
 """S3's limit for one file: 80 GiB at ``PART_BYTES``."""
+GROWING = (layout.ANCHORS, layout.BINDINGS)
+"""Files of lines that are appended to after the seal."""
+_BLOCK_BYTES = 512 * 1024
 _path = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 
 
@@ -23,113 +30,200 @@ class OfferError(Exception):
     """The record cannot be offered; the message names the file and says why."""
 
 
-class _Genesis(msgspec.Struct):
-    """What an offer wants of a journal's first line."""
+class Genesis(msgspec.Struct):
+    """What is wanted of a journal's first line."""
 
     record: str
     hearing: str
     room: str
+    utc_us: int
+
+
+class _Bound(msgspec.Struct):
+    hearing: str
+
+
+class _Manifest(msgspec.Struct):
+    class _Hearing(msgspec.Struct):
+        id: str
+
+    hearing: _Hearing
 
 
 def make_offer(root: Path, *, hearing: str | None = None, progress: Progress | None = None) -> UploadOffer:
-    """Read a sealed record and say what it consists of.
+    """Read a sealed record and say what it consists of. Every file is read once.
 
     Args:
         root: the record's directory.
-        hearing: the hearing that it belongs to now, where it was bound to another one after its seal.
+        hearing: the hearing that it belongs to (default: as the record itself has it by now).
         progress: told the bytes read.
 
     Raises:
         OfferError: it is not sealed, or a file is not what its SHA256SUMS says.
     """
     sizes = sealed_files(root)
-    genesis = read_genesis(root)
-    sums = _sums(root)
+    genesis, sums = read_genesis(root), read_sums(root)
     done, total, files = 0, sum(sizes.values()), []
     for path in sorted(sizes):
-        file = read_file(root, path)
+        file = read_file(root, path, sizes[path])
         if path in sums and file.sha256 != sums[path]:
             raise OfferError(f"{root.name}/{path} is not what SHA256SUMS says: it was changed after the seal, or the disk is failing")
         files.append(file)
         done += file.len
         if progress is not None:
             progress(done, total)
-    missing = sorted(sums.keys() - sizes.keys())
-    if missing:
-        raise OfferError(f"{root.name}/{missing[0]} is listed in SHA256SUMS and is not there")
     return UploadOffer(
-        record=genesis.record, name=root.name, hearing=genesis.hearing if hearing is None else hearing, sums_sha256=sums_sha256(root),
-        files=files,
+        record=genesis.record, name=root.name, hearing=hearing_of(root) if hearing is None else hearing,
+        sums_sha256=next(file.sha256 for file in files if file.path == layout.SUMS), files=files,
     )  # fmt: skip
 
 
 def sealed_files(root: Path) -> dict[str, int]:
-    """The files of a sealed record with their lengths.
+    """The files of a sealed record that are delivered, with the length of each that is.
 
     Raises:
         OfferError: it is no sealed record, or holds what no record may hold.
     """
     try:
         sizes, others = inventory(root) if root.is_dir() else ({}, [])
+        if layout.JOURNAL not in sizes:
+            raise OfferError(f"{root} is no record: there is no {layout.JOURNAL} in it")
+        if layout.SUMS not in sizes or layout.SUMS_SIGNATURE not in sizes:
+            raise OfferError(f"{root.name} is not sealed; only sealed records go to the archive")
+        for path in GROWING:
+            if path in sizes:
+                sizes[path] = read_small(root / path, LIST_BYTES).rfind(b"\n") + 1
     except OSError as error:
-        raise OfferError(f"{root} cannot be read: {error.strerror}") from error
-    if layout.JOURNAL not in sizes:
-        raise OfferError(f"{root} is no record: there is no {layout.JOURNAL} in it")
-    if layout.SUMS not in sizes or layout.SUMS_SIGNATURE not in sizes:
-        raise OfferError(f"{root.name} is not sealed; only sealed records go to the archive")
+        raise OfferError(f"{error.filename or root} cannot be read: {error.strerror}") from error
     if others:
         raise OfferError(f"{root.name}/{others[0]} is no regular file; a record holds no links and no devices")
     strange = next((path for path in sizes if _path.fullmatch(path) is None or not layout.is_inside(path)), None)
     if strange is not None:
         raise OfferError(f"{root.name} holds {strange!r}, whose name no record's file can have")
-    return sizes
+    missing = sorted(read_sums(root).keys() - sizes.keys())
+    if missing:
+        raise OfferError(f"{root.name}/{missing[0]} is listed in SHA256SUMS and is not there")
+    orders = [layout.order_number(path) or 0 for path in sizes if path == layout.order_file(layout.order_number(path) or 0)]
+    unfinished = max(orders, default=0) + 1
+    return {
+        path: size for path, size in sizes.items() if layout.order_number(path) != unfinished and not (path in GROWING and size == 0)
+    }  # fmt: skip
 
 
-def read_genesis(root: Path) -> _Genesis:
-    """Record, hearing and room as the journal's first line has them.
+def files_by_seal(root: Path) -> tuple[dict[str, int], str]:
+    """The files that are delivered, and the hash that names them all (``files_sha256``) if those that the seal lists are as it says.
+
+    Little is read: not the media, whose hashes are the seal's.
+
+    Raises:
+        OfferError: it is no sealed record, or a file cannot be read.
+    """
+    sizes, sums = sealed_files(root), read_sums(root)
+    late = {path: hash_file(root, path, sizes[path]) for path in sizes.keys() - sums.keys()}
+    return sizes, files_sha256(sums | late)
+
+
+def files_by_bytes(root: Path, progress: Progress | None = None) -> dict[str, str]:
+    """The SHA-256 of each file that is delivered, of what the disk shows now: nothing is taken from memory.
+
+    Raises:
+        OfferError: it is no sealed record, or a file cannot be read, or is not what SHA256SUMS says.
+    """
+    sizes, sums, found, done = sealed_files(root), read_sums(root), dict[str, str](), 0
+    total = sum(sizes.values())
+    for path in sorted(sizes):
+        found[path] = hash_file(root, path, sizes[path], from_disk=True)
+        if found[path] != sums.get(path, found[path]):
+            raise OfferError(f"{root.name}/{path} is not what SHA256SUMS says: it was changed after the seal, or the disk is failing")
+        done += sizes[path]
+        if progress is not None:
+            progress(done, total)
+    return found
+
+
+def read_genesis(root: Path) -> Genesis:
+    """Record, hearing, room and beginning as the journal's first line has them.
 
     Raises:
         OfferError: it has no such line.
     """
     try:
         with (root / layout.JOURNAL).open("rb") as journal:
-            return msgspec.json.decode(journal.readline(1024 * 1024), type=_Genesis)
+            return msgspec.json.decode(journal.readline(1024 * 1024), type=Genesis)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise OfferError(f"{root.name}/{layout.JOURNAL} does not begin as a record's journal: {error}") from error
 
 
-def read_file(root: Path, path: str) -> RecordFile:
-    """A file's length and hashes, read once. An empty file has one part, of no bytes.
+def hearing_of(root: Path) -> str:
+    """The hearing that a sealed record belongs to: by its last binding after the seal, else as the seal's manifest has it.
 
     Raises:
-        OfferError: it cannot be read, or is too long to be sent.
+        OfferError: neither can be read.
     """
-    whole, parts = hashlib.sha256(), []
-    part, part_bytes, size = hashlib.sha256(), 0, 0
     try:
-        one = (root / path).stat(follow_symlinks=False).st_size <= PART_BYTES
-        for block in blocks(root / path, lambda _: None):
-            whole.update(block)
-            size += len(block)
-            if one and size <= PART_BYTES:
+        lines = read_small(root / layout.BINDINGS).split(b"\n")[:-1] if (root / layout.BINDINGS).exists() else []
+        for line in reversed(lines):
+            try:
+                return msgspec.json.decode(line, type=_Bound).hearing
+            except (msgspec.DecodeError, UnicodeDecodeError):  # a line that a power cut tore: the one before it counts
                 continue
-            if one:
-                raise OfferError(f"{root.name}/{path} grew while it was being read")
-            at = 0
-            while at < len(block):
-                if part_bytes == PART_BYTES:
-                    parts.append(part.hexdigest())
-                    part, part_bytes = hashlib.sha256(), 0
-                piece = block[at : at + PART_BYTES - part_bytes]
-                part.update(piece)
-                part_bytes += len(piece)
-                at += len(piece)
+        return msgspec.json.decode(read_small(root / layout.MANIFEST, LIST_BYTES), type=_Manifest).hearing.id
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise OfferError(f"{root.name}: which hearing it belongs to cannot be read: {error}") from error
+
+
+def read_file(root: Path, path: str, length: int) -> RecordFile:
+    """The hashes of a file's first ``length`` bytes, read once. An empty file has one part, of no bytes.
+
+    Raises:
+        OfferError: it cannot be read, is shorter, or is too long to be sent.
+    """
+    if length > MOST_PARTS * PART_BYTES:
+        raise OfferError(f"{root.name}/{path} has {length} bytes; a file of a record has at most {MOST_PARTS * PART_BYTES}")
+    if length <= PART_BYTES:
+        sha256 = hash_file(root, path, length)
+        return RecordFile(path=path, len=length, sha256=sha256, parts=[sha256])
+    whole, parts = hashlib.sha256(), []
+    try:
+        descriptor = open_regular(root / path)
+        try:
+            for offset in range(0, length, PART_BYTES):
+                part, end = hashlib.sha256(), min(length, offset + PART_BYTES)
+                for at in range(offset, end, _BLOCK_BYTES):
+                    block = _read_at(descriptor, at, min(_BLOCK_BYTES, end - at))
+                    whole.update(block)
+                    part.update(block)
+                parts.append(part.hexdigest())
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        raise OfferError(f"{root.name}/{path} cannot be read: {error.strerror}") from error
-    parts.append(whole.hexdigest() if one else part.hexdigest())
-    if len(parts) > MOST_PARTS:
-        raise OfferError(f"{root.name}/{path} has {size} bytes; a file of a record has at most {MOST_PARTS * PART_BYTES}")
-    return RecordFile(path=path, len=size, sha256=whole.hexdigest(), parts=parts)
+        raise OfferError(f"{root.name}/{path} cannot be read: {error.strerror or error}") from error
+    return RecordFile(path=path, len=length, sha256=whole.hexdigest(), parts=parts)
+
+
+def hash_file(root: Path, path: str, length: int, *, from_disk: bool = False) -> str:
+    """The SHA-256 of a file's first ``length`` bytes; ``from_disk``: what the system holds of it in memory is dropped first.
+
+    Raises:
+        OfferError: it cannot be read, or is shorter.
+    """
+    digest = hashlib.sha256()
+    try:
+        descriptor = open_regular(root / path)
+        try:
+            if from_disk:
+                # Dirty pages stay in memory, hence the sync. What is mapped elsewhere stays too, and so does the drive's own cache.
+                os.fsync(descriptor)
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            for at in range(0, length, _BLOCK_BYTES):
+                digest.update(_read_at(descriptor, at, min(_BLOCK_BYTES, length - at)))
+            if from_disk:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OfferError(f"{root.name}/{path} cannot be read: {error.strerror or error}") from error
+    return digest.hexdigest()
 
 
 def read_part(root: Path, file: RecordFile, number: int) -> bytes:
@@ -139,13 +233,13 @@ def read_part(root: Path, file: RecordFile, number: int) -> bytes:
         OfferError: the file was changed since, or cannot be read.
     """
     try:
-        descriptor = os.open(root / file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = open_regular(root / file.path)
         try:
-            data = _read_at(descriptor, (number - 1) * PART_BYTES)
+            data = _read_at(descriptor, (number - 1) * PART_BYTES, part_len(file, number))
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise OfferError(f"{root.name}/{file.path} cannot be read: {error.strerror}") from error
+        raise OfferError(f"{root.name}/{file.path} cannot be read: {error.strerror or error}") from error
     if hashlib.sha256(data).hexdigest() != file.parts[number - 1]:
         raise OfferError(
             f"{root.name}/{file.path} was changed on the disk since it was offered (part {number}); nothing more of this record is sent"
@@ -159,26 +253,35 @@ def part_len(file: RecordFile, number: int) -> int:
 
 
 def sums_sha256(root: Path) -> str:
-    """The hash of a record's SHA256SUMS: what an acknowledgement speaks of.
+    """The hash of a record's SHA256SUMS: what names its seal.
 
     Raises:
         OfferError: it cannot be read.
     """
     try:
-        return hashlib.sha256((root / layout.SUMS).read_bytes()).hexdigest()
+        return hashlib.sha256(read_small(root / layout.SUMS, LIST_BYTES)).hexdigest()
     except OSError as error:
         raise OfferError(f"{root.name}/{layout.SUMS} cannot be read: {error.strerror}") from error
 
 
-def _sums(root: Path) -> dict[str, str]:
+def read_sums(root: Path) -> dict[str, str]:
+    """The hashes that the seal lists, by path.
+
+    Raises:
+        OfferError: they cannot be read.
+    """
     try:
-        return checksums.parse((root / layout.SUMS).read_bytes())
+        return checksums.parse(read_small(root / layout.SUMS, LIST_BYTES))
     except (OSError, checksums.ChecksumsError) as error:
         raise OfferError(f"{root.name}/{layout.SUMS} cannot be used: {error}") from error
 
 
-def _read_at(descriptor: int, offset: int) -> bytes:
-    data = bytearray()
-    while len(data) < PART_BYTES and (block := os.pread(descriptor, PART_BYTES - len(data), offset + len(data))):
+def _read_at(descriptor: int, offset: int, length: int) -> bytes:
+    """So many bytes, no fewer."""
+    data = os.pread(descriptor, length, offset)
+    while len(data) < length:
+        block = os.pread(descriptor, length - len(data), offset + len(data))
+        if not block:
+            raise OSError("it became shorter while it was read")
         data += block
-    return bytes(data)
+    return data

@@ -1,130 +1,217 @@
-"""Which sealed records may be deleted here: acknowledged ones, after their time, oldest first, and no more than room is needed."""
+"""Deletes records that the archive holds: acknowledged, of which the disk shows now what was acknowledged, after their time, for room.
+
+A deletion, on each disk::
+
+    1. every byte of every copy is read from the disk and compared with the acknowledgement
+    2. <record>.deleted.json, the tombstone, is written; it says what goes, and holds the acknowledgement
+    3. the record is moved to .leaving/ and looked at once more: a receipt may have come since 1
+    4. it is moved to .deleting/ (from here on there is no way back) and removed
+    5. <record>.ack.json is removed
+
+A crash before 4 leaves the record, which ``finish`` moves back, and removes the tombstone; one behind it leaves the tombstone, and
+``finish`` goes on removing. So at any time there is a complete acknowledged record or a tombstone. Nothing else is ever deleted.
+"""
 
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from agent.archive.acknowledgement import AcknowledgementError, check, intermediates, load, place, sync_directory
-from agent.archive.offer import OfferError, read_genesis, sealed_files, sums_sha256
+import msgspec
+
+from agent.archive import acknowledgement
+from agent.archive.acknowledgement import AcknowledgementError, sync_directory
+from agent.archive.offer import GROWING, OfferError, files_by_bytes
+from agent.archive.records import SealedRecord
+from agent.upstream.transfer import Acknowledgement, files_sha256
 from recorder.record import layout
+from recorder.record.file_check import LIST_BYTES, inventory, read_small
 from recorder.record.trust import Authorities
 
-DELETING = ".deleting"
-"""Records are moved here before they are deleted: a crash in the middle leaves no half record among the others."""
+LEAVING, DELETING = ".leaving", ".deleting"
 _DAY_US = 86_400_000_000
+_Touched = dict[str, tuple[int, int, int]]
 
 
 class RetentionError(Exception):
     """A record was not deleted; the message says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A sealed record on this disk. ``acknowledged_utc_us`` is of a valid acknowledgement; None says that ``why`` it has none."""
+class Tombstone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stays of a deleted record: what it was, and whose acknowledgement let it go."""
 
     name: str
     record: str
+    room: str
     sums_sha256: str
+    files_sha256: str
     bytes: int
-    acknowledged_utc_us: int | None
-    why: str = ""
+    files: int
+    deleted_utc_us: int
+    acknowledgement: Acknowledgement
+    v: int = 1
 
 
-def choose(held: Sequence[Held], *, now_us: int, keep_days: float, need_bytes: int) -> list[Held]:
-    """The records to delete so that ``need_bytes`` become free, or as many as may be. Pure.
+def choose(records: Sequence[SealedRecord], *, now_us: int, keep_days: float, need_bytes: int) -> list[SealedRecord]:
+    """The records to delete so that ``need_bytes`` become free, or as many as may be; what was acknowledged first goes first. Pure.
 
-    Nothing without a valid acknowledgement is chosen, nor what was acknowledged less than ``keep_days`` ago, by the archive's clock.
+    Nothing is chosen of which the archive has not acknowledged every file, nor what was acknowledged less than ``keep_days`` ago, by the
+    archive's clock and by ours.
     """
-    chosen: list[Held] = []
-    free = 0
-    aged = [(one.acknowledged_utc_us, one.name, one) for one in held if one.acknowledged_utc_us is not None]
-    for acknowledged_us, _, one in sorted(aged, key=lambda key: key[:2]):
-        if free >= need_bytes or now_us - acknowledged_us < keep_days * _DAY_US:
+    aged = [
+        (one.acknowledged_utc_us, one.name, one)
+        for one in records
+        if one.standing == "delivered" and one.acknowledged_utc_us is not None and now_us - one.acknowledged_utc_us >= keep_days * _DAY_US
+    ]
+    chosen: list[SealedRecord] = []
+    for _, _, one in sorted(aged, key=lambda key: key[:2]):
+        if sum(other.bytes for other in chosen) >= need_bytes:
             break
         chosen.append(one)
-        free += one.bytes
     return chosen
 
 
-def survey(root: Path, authorities: Authorities, *, now_us: int | None = None) -> list[Held]:
-    """The sealed records under ``root``, each with what its acknowledgement is worth.
-
-    Raises:
-        OSError: the directory cannot be read.
-    """
-    found = []
-    for directory in sorted(root.iterdir()):
-        if directory.name.startswith(".") or directory.is_symlink() or not (directory / layout.SUMS_SIGNATURE).is_file():
-            continue
-        try:
-            found.append(look(directory, authorities, now_us=now_us))
-        except OfferError:
-            continue
-    return found
-
-
-def look(directory: Path, authorities: Authorities, *, now_us: int | None = None) -> Held:
-    """One sealed record and what its acknowledgement is worth.
-
-    Raises:
-        OfferError: it is no sealed record.
-    """
-    sizes, genesis, sums = sealed_files(directory), read_genesis(directory), sums_sha256(directory)
-    now_us = time.time_ns() // 1000 if now_us is None else now_us
-    acknowledged_us, why = None, ""
-    try:
-        ack = load(place(directory))
-        check(
-            ack, record=genesis.record, room=genesis.room, sums_sha256=sums, authorities=authorities, others=intermediates(directory),
-            now_us=now_us,
-        )  # fmt: skip
-        if (ack.files, ack.bytes) == (len(sizes), sum(sizes.values())):
-            acknowledged_us = ack.utc_us
-        else:
-            why = "files came to the record after the archive acknowledged it (orders, receipts); send it again"
-    except FileNotFoundError:
-        why = "no acknowledgement has come"
-    except (AcknowledgementError, OSError) as error:
-        why = str(error)
-    return Held(
-        name=directory.name, record=genesis.record, sums_sha256=sums, bytes=sum(sizes.values()), acknowledged_utc_us=acknowledged_us,
-        why=why,
-    )  # fmt: skip
-
-
-def delete(root: Path, chosen: Held, authorities: Authorities) -> int:
-    """Delete one record that ``choose`` named, after a last look at its acknowledgement, which stays. Returns the bytes freed.
+def delete(record: SealedRecord, authorities: Authorities) -> Tombstone:
+    """Delete a record that ``choose`` named, on every disk, after a last look at each byte of it.
 
     Raises:
         RetentionError: it may not, or cannot, be deleted.
     """
-    directory = root / chosen.name
     try:
-        now = look(directory, authorities)
-    except OfferError as error:
-        raise RetentionError(f"{chosen.name} is not deleted: {error}") from error
-    if now.acknowledged_utc_us is None or now.sums_sha256 != chosen.sums_sha256:
-        raise RetentionError(f"{chosen.name} is not deleted: {now.why or 'it is another record by now'}")
-    try:
-        (root / DELETING).mkdir(exist_ok=True)
-        directory.rename(root / DELETING / chosen.name)
-        sync_directory(root)
-        finish(root)
+        tombstone, touched = _judge(record, authorities)
+        for root in record.copies:
+            _bury(root, tombstone, touched[root])
+    except (OfferError, AcknowledgementError) as error:
+        raise RetentionError(f"{record.name} is not deleted: {error}") from error
     except OSError as error:
-        raise RetentionError(f"{chosen.name} cannot be deleted: {error}") from error
-    return now.bytes
+        raise RetentionError(f"{record.name} cannot be deleted: {error.filename or ''} {error.strerror or error}") from error
+    return tombstone
 
 
-def finish(root: Path) -> None:
-    """Delete what a crash left of deletions that had begun.
+def finish(base: Path) -> None:
+    """Put right what a crash left of deletions on this disk.
 
     Raises:
-        OSError: something cannot be deleted.
+        OSError: the disk failed.
     """
-    leaving = root / DELETING
+    leaving, deleting = base / LEAVING, base / DELETING
+    for root in sorted(leaving.iterdir()) if leaving.is_dir() else []:
+        root.rename(base / root.name)
     if leaving.is_dir():
-        for directory in leaving.iterdir():
-            shutil.rmtree(directory)
+        sync_directory(base)
         leaving.rmdir()
+    for root in sorted(deleting.iterdir()) if deleting.is_dir() else []:
+        _remove(root, base / root.name)
+    if deleting.is_dir():
+        deleting.rmdir()
+    for tombstone in base.glob("*.deleted.json"):
+        root = base / tombstone.name.removesuffix(".deleted.json")
+        if (root / layout.JOURNAL).exists():
+            tombstone.unlink()
+        else:
+            acknowledgement.place(root).unlink(missing_ok=True)
+    sync_directory(base)
+
+
+def tombstone_file(root: Path) -> Path:
+    """Where a record's tombstone is: beside the place where it was."""
+    return root.with_name(f"{root.name}.deleted.json")
+
+
+def tombstones(base: Path) -> list[Tombstone]:
+    """What was deleted on this disk, the first coming first.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    found = []
+    for path in base.glob("*.deleted.json"):
+        if not (base / path.name.removesuffix(".deleted.json")).exists():
+            try:
+                found.append(msgspec.json.decode(read_small(path), type=Tombstone))
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise OSError(f"{path} is no tombstone: {error}") from error
+    return sorted(found, key=lambda one: (one.deleted_utc_us, one.name))
+
+
+def _judge(record: SealedRecord, authorities: Authorities) -> tuple[Tombstone, dict[Path, _Touched]]:
+    """Whether every copy is what was acknowledged, by its bytes on the disk; the tombstone, and how each copy's files stand."""
+    touched = {root: _files(root) for root in record.copies}
+    leader = record.root
+    ack = record.acknowledgement
+    if ack is None:
+        raise RetentionError(f"{record.name} is not deleted: the archive has not acknowledged it")
+    found = files_by_bytes(leader)
+    acknowledgement.check(
+        ack, record=record.record, room=record.room, sums_sha256=found[layout.SUMS], authorities=authorities,
+        others=acknowledgement.intermediates(leader), now_us=time.time_ns() // 1000,
+    )  # fmt: skip
+    if files_sha256(found) != ack.files_sha256:
+        raise RetentionError(f"{record.name} is not deleted: the archive does not hold all of its files as they are now")
+    for copy in record.copies:
+        delivered = found if copy == leader else _compare(leader, copy, found)
+        strange = sorted(touched[copy].keys() - delivered.keys() - set(GROWING))
+        if strange:
+            raise RetentionError(f"{record.name} is not deleted: {copy / strange[0]} belongs to no delivery")
+    size = sum(stamp[1] for stamp in touched[leader].values())
+    tombstone = Tombstone(
+        name=record.name, record=record.record, room=record.room, sums_sha256=ack.sums_sha256, files_sha256=ack.files_sha256, bytes=size,
+        files=len(found), deleted_utc_us=time.time_ns() // 1000, acknowledgement=ack,
+    )  # fmt: skip
+    return tombstone, touched
+
+
+def _compare(leader: Path, copy: Path, files: dict[str, str]) -> dict[str, str]:
+    """Hold another disk's copy against the one that was acknowledged: it may lack what came after the seal, and may have nothing else."""
+    found = files_by_bytes(copy)
+    for path, sha256 in found.items():
+        if path in GROWING:
+            there = set(read_small(leader / path, LIST_BYTES).splitlines()) if (leader / path).exists() else set[bytes]()
+            if set(read_small(copy / path, LIST_BYTES).splitlines()[: _lines(copy / path)]) <= there:
+                continue
+        elif files.get(path) == sha256:
+            continue
+        raise RetentionError(f"{leader.name} is not deleted: {copy / path} is another than on the other disk")
+    return found
+
+
+def _lines(path: Path) -> int:
+    """How many whole lines a file has."""
+    return read_small(path, LIST_BYTES).count(b"\n")
+
+
+def _bury(root: Path, tombstone: Tombstone, touched: _Touched) -> None:
+    base = root.parent
+    leaving, deleting = base / LEAVING, base / DELETING
+    leaving.mkdir(mode=0o700, exist_ok=True)
+    deleting.mkdir(mode=0o700, exist_ok=True)
+    acknowledgement.write_durably(tombstone_file(root), msgspec.json.format(msgspec.json.encode(tombstone), indent=2) + b"\n")
+    root.rename(leaving / root.name)
+    if _files(leaving / root.name) != touched:
+        (leaving / root.name).rename(root)
+        sync_directory(base)
+        tombstone_file(root).unlink()
+        raise RetentionError(f"{root.name} is not deleted: something came to it in this moment")
+    (leaving / root.name).rename(deleting / root.name)
+    for directory in (leaving, deleting, base):
+        sync_directory(directory)
+    _remove(deleting / root.name, root)
+    leaving.rmdir()
+    deleting.rmdir()
+
+
+def _remove(directory: Path, was: Path) -> None:
+    shutil.rmtree(directory)
+    acknowledgement.place(was).unlink(missing_ok=True)
+
+
+def _files(root: Path) -> _Touched:
+    """All files of a record with what tells that they were not touched."""
+    sizes, others = inventory(root)
+    if others:
+        raise OSError(f"{root / others[0]} is no regular file")
+    touched = {}
+    for path in sizes:
+        status = (root / path).lstat()
+        touched[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return touched

@@ -1,5 +1,7 @@
 """The archive's side of a closed network: takes records from a disk into the archive, verifies them there, and signs receipts."""
 
+import asyncio
+import contextlib
 import fcntl
 import os
 import re
@@ -16,15 +18,27 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive import acknowledgement
-from agent.archive.acknowledgement import VERDICTS, AcknowledgementError
-from agent.archive.handover import Handover, HandoverError, People, Progress, copied, note
-from agent.archive.offer import OfferError, sealed_files, sums_sha256
-from agent.upstream.transfer import Acknowledgement
+from agent.archive.acknowledgement import VERDICTS, AcknowledgementError, sync_directory
+from agent.archive.handover import (
+    HandoverError,
+    Progress,
+    check_handover,
+    copy_into,
+    handover_file,
+    load_handover,
+    may_replace,
+    receipt_file,
+    two_people,
+)
+from agent.archive.offer import GROWING, OfferError, read_sums, sums_sha256
+from agent.archive.records import SealedRecord
+from agent.upstream.centre.record_check import Found, RecordCheckError, check_record
+from agent.upstream.transfer import Acknowledgement, files_sha256
 from recorder.record import layout
 from recorder.record.checkpoint import Receipt
-from recorder.record.shown import shown
+from recorder.record.file_check import LIST_BYTES, read_small
+from recorder.record.handover import Handover
 from recorder.record.trust import Authorities, TrustError, load_certificates, name
-from recorder.record.verify import Outside, verify
 
 GIVEN = "acknowledgements.jsonl"
 """In the archive: every receipt that this station signed, in the order of their counters."""
@@ -41,41 +55,51 @@ class Station:
     certificate: x509.Certificate
     ledger: Sequence[Receipt] = ()
 
-    def take(self, root: Path, who: People, progress: Progress | None = None) -> Acknowledgement:
+    def take(self, root: Path, people: tuple[str, str], progress: Progress | None = None) -> Acknowledgement:
         """Copy one record into the archive, verify the copy, sign, and lay ``<record>.receipt.json`` beside the record on the disk.
 
+        Until it is verified it lies under ``.incoming/``. To a record that the archive has, only that is added which came to it since.
+
         Raises:
-            HandoverError: it does not verify, or a disk fails; nothing is signed then.
+            HandoverError: nobody signed for it, it does not verify, or a disk fails; nothing is signed then.
         """
         named = _name.fullmatch(root.name)
         if named is None:
             raise HandoverError(f"{root.name} is not named as a record is: <date>_<room>_<record>")
-        target = self.into / root.name
-        was_there = target.exists()
-        handover = copied(root, target, who, "archived", progress)
-        verdict = verify(target, Outside(authorities=self.authorities, ledger=self.ledger))
-        if verdict.level not in VERDICTS or verdict.record != named[1]:
-            if not was_there:
-                shutil.rmtree(target)
-            errors = "".join(f"\n  {finding.place}: {finding.text}" for finding in verdict.errors[:5])
-            raise HandoverError(shown(f"{root.name} is not taken. {verdict.sentence()}") + errors)
+        people = two_people(people)
+        handover = load_handover(handover_file(root))
+        if handover.record != named[1]:
+            raise HandoverError(f"{handover_file(root)} is for record {handover.record}")
+        check_handover(handover, self.authorities, acknowledgement.intermediates(root), time.time_ns() // 1000)
+        target, place = self.into / root.name, self.into / ".incoming" / root.name
         try:
-            ack = self._sign(handover, verdict.room, verdict.level, who)
+            if sums_sha256(root) != handover.sums_sha256:
+                raise HandoverError(f"{root.name} is not taken: its seal is not the one that {' and '.join(handover.people)} signed for")
+            _link(target, place)
+            delivered = copy_into(root, place, progress)
+            found = asyncio.run(check_record(place, self.authorities, self.ledger))
+            refusal = _refusal(handover, delivered, found)
+            if refusal is not None:
+                shutil.rmtree(place)
+                raise HandoverError(f"{root.name} is not taken. {refusal}")
+            _put(place, target, delivered)
+            ack = self._sign(handover, found.level, people)
             acknowledgement.write_durably(receipt_file(root), msgspec.json.format(msgspec.json.encode(ack), indent=2) + b"\n")
+        except (RecordCheckError, OfferError) as error:
+            raise HandoverError(f"{root.name} is not taken: {error}") from error
         except OSError as error:
-            raise HandoverError(f"the receipt for {root.name} cannot be written: {error}") from error
+            raise HandoverError(f"{root.name} is not taken: {error.filename or ''} {error.strerror or error}") from error
         return ack
 
-    def _sign(self, handover: Handover, room: str, level: str, who: People) -> Acknowledgement:
+    def _sign(self, handover: Handover, level: str, people: tuple[str, str]) -> Acknowledgement:
         with _locked(self.into / GIVEN) as (given, counter):
             bare = Acknowledgement(
-                record=handover.record, room=room, sums_sha256=handover.sums_sha256, bytes=handover.bytes, files=handover.files,
-                verdict=level, counter=counter, utc_us=time.time_ns() // 1000, by=f"{name(self.certificate)}: {who}", sig="",
-                certificate="",
+                record=handover.record, room=handover.room, sums_sha256=handover.sums_sha256, files_sha256=handover.files_sha256,
+                bytes=handover.bytes, files=handover.files, verdict=level, counter=counter, utc_us=time.time_ns() // 1000,
+                by=name(self.certificate), people=people, sig="", certificate="",
             )  # fmt: skip
             ack = acknowledgement.sign(bare, self.key, self.certificate)
             given(msgspec.json.encode(ack) + b"\n")
-            note(self.into, handover)
         return ack
 
 
@@ -92,10 +116,12 @@ def load_signer(key: Path, certificate: Path) -> tuple[ec.EllipticCurvePrivateKe
         raise HandoverError(f"the station's key or certificate cannot be used: {error}") from error
     if not isinstance(loaded, ec.EllipticCurvePrivateKey) or loaded.public_key() != found.public_key():
         raise HandoverError(f"{key} is not the elliptic curve key of {certificate}")
+    if not acknowledgement.may_sign_documents(found):
+        raise HandoverError(f"{certificate} is not for signing documents (RFC 9336): no room would take its receipts")
     return loaded, found
 
 
-def records(directory: Path) -> list[Path]:
+def records_on(directory: Path) -> list[Path]:
     """The sealed records in a directory.
 
     Raises:
@@ -110,38 +136,107 @@ def records(directory: Path) -> list[Path]:
     return found
 
 
-def receipt_file(root: Path) -> Path:
-    """Where a station lays its receipt, on the disk that goes back."""
-    return root.with_name(f"{root.name}.receipt.json")
+def receipts_in(places: Sequence[Path]) -> list[Path]:
+    """The receipt files that are named, or lie in the directories that are.
+
+    Raises:
+        HandoverError: there is none.
+    """
+    found: list[Path] = []
+    for place in places:
+        found += sorted(place.glob("*.receipt.json")) if place.is_dir() else [place]
+    if not found:
+        raise HandoverError(f"{', '.join(map(str, places))}: no receipt is there (<record>.receipt.json)")
+    return found
 
 
-def receive(file: Path, directory: Path, authorities: Authorities, who: People) -> tuple[Path, Acknowledgement]:
-    """Check a station's receipt against the record here, and store it as the record's acknowledgement.
+def accepted(file: Path, records: Sequence[SealedRecord], authorities: Authorities) -> tuple[SealedRecord, Acknowledgement]:
+    """The record that a station's receipt is about, and the receipt, which counts.
 
     Raises:
         HandoverError: it is about no record here, or proves nothing.
     """
     try:
         ack = acknowledgement.load(file)
-        roots = [path for path in directory.iterdir() if path.is_dir() and path.name.endswith(f"_{ack.record}")]
-        if len(roots) != 1:
-            raise HandoverError(f"{file} is for record {shown(ack.record)}, which is not in {directory}")
-        root = roots[0]
-        acknowledgement.check_for(root, ack, authorities)
-        sizes = sealed_files(root)
-        if (ack.files, ack.bytes) != (len(sizes), sum(sizes.values())):
-            raise HandoverError(f"files came to {root.name} after it was copied (orders, receipts); take it to the archive again")
-        acknowledgement.store(root, ack)
-        handover = Handover(
-            what="received", record=ack.record, name=root.name, sums_sha256=sums_sha256(root), bytes=ack.bytes, files=ack.files, by=who.by,
-            witness=who.witness, utc_us=time.time_ns() // 1000,
-        )  # fmt: skip
-        note(directory, handover)
-    except (AcknowledgementError, OfferError) as error:
-        raise HandoverError(f"{file}: {error}") from error
+    except AcknowledgementError as error:
+        raise HandoverError(str(error)) from error
     except OSError as error:
-        raise HandoverError(f"{error.filename or file}: {error.strerror or error}") from error
-    return root, ack
+        raise HandoverError(f"{file} cannot be read: {error.strerror}") from error
+    record = next((one for one in records if one.record == ack.record), None)
+    if record is None:
+        raise HandoverError(f"{file}: it is about a record that is not here")
+    try:
+        acknowledgement.check(
+            ack, record=record.record, room=record.room, sums_sha256=record.sums_sha256, authorities=authorities,
+            others=acknowledgement.intermediates(record.root), now_us=time.time_ns() // 1000,
+        )  # fmt: skip
+        two_people(ack.people)
+    except (AcknowledgementError, HandoverError) as error:
+        raise HandoverError(f"{file}: {error}") from error
+    return record, ack
+
+
+def is_news(record: SealedRecord, ack: Acknowledgement) -> bool:
+    """Whether a checked receipt says more than what is known; an old one that comes again does not."""
+    known = record.acknowledgement
+    if known is None:
+        return True
+    if record.standing == "delivered":
+        return False
+    return ack.files_sha256 == record.files_sha256 or (ack.certificate == known.certificate and ack.counter > known.counter)
+
+
+def _refusal(handover: Handover, delivered: dict[str, str], found: Found) -> str | None:
+    """Why a copied record is not the one that was signed for, or is not sound; None where it is."""
+    if found.level not in VERDICTS:
+        return found.words
+    if (found.record, found.room) != (handover.record, handover.room):
+        return f"It is record {found.record} of room {found.room}, and another was signed for."
+    # Nothing is in the copy but what was delivered: where more was, the verified files have another hash.
+    if (found.sums_sha256, found.files_sha256, files_sha256(delivered)) != (
+        handover.sums_sha256, handover.files_sha256, handover.files_sha256,
+    ):  # fmt: skip
+        return f"Its files are not those that {' and '.join(handover.people)} signed for."
+    return None
+
+
+def _link(target: Path, place: Path) -> None:
+    """Begin with what the archive has of the record already. Files are replaced in a copy, never written to: links are safe."""
+    if not target.exists():
+        return
+    for path in read_sums(target):
+        (place / path).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.link(target / path, place / path)
+
+
+def _put(place: Path, target: Path, delivered: dict[str, str]) -> None:
+    """Bring what was verified to its place in the archive.
+
+    Raises:
+        HandoverError: the archive has another record of this name.
+    """
+    if not target.exists():
+        place.rename(target)
+        sync_directory(target.parent)
+        return
+    for path in delivered:
+        old, new = target / path, place / path
+        if old.exists() and (old.samefile(new) or _has_all(old, new, path)):
+            continue
+        if not may_replace(old, new, path):
+            shutil.rmtree(place)
+            raise HandoverError(f"{target / path} is in the archive already and is another: somebody must look")
+        old.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        new.replace(old)
+        sync_directory(old.parent)
+    shutil.rmtree(place)
+
+
+def _has_all(old: Path, new: Path, path: str) -> bool:
+    """Whether the archive's file is the same, or has what came and more."""
+    there, came = read_small(old, LIST_BYTES), read_small(new, LIST_BYTES)
+    return there == came or (path in GROWING and there.startswith(came))
 
 
 @contextmanager
@@ -149,6 +244,7 @@ def _locked(path: Path) -> Iterator[tuple[Callable[[bytes], None], int]]:
     """The station's list of receipts, for one process at a time: how to add a line durably, and the counter of the next."""
     with path.open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        sync_directory(path.parent)
         file.seek(0)
         lines = file.read().splitlines(keepends=True)
         if lines and not lines[-1].endswith(b"\n"):

@@ -6,17 +6,14 @@ The room keeps no state of its own: the same offer finds the same upload, and th
 import asyncio
 import random
 import ssl
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol, Self
-from urllib.parse import urlsplit
-
-import aiohttp
 
 from agent.archive import acknowledgement
 from agent.archive.offer import OfferError, Progress, make_offer, part_len, read_part
 from agent.archive.pace import Pace
+from agent.archive.part_sender import PartSender, PutError
 from agent.upstream import transfer
 from agent.upstream.client import RefusedError, UpstreamError
 from recorder.record.trust import Authorities
@@ -25,15 +22,22 @@ BATCH_PARTS, BATCH_BYTES = 100, 128 * 1024 * 1024
 """What is asked addresses for at once: few enough that none expires before its turn comes."""
 NOTE_BYTES = 8 * 1024 * 1024
 """Parts are noted when they sum up to this: what a kill may cause to be sent again."""
-_CHUNK_BYTES = 64 * 1024
-_PUT_IDLE_S = 60.0
-_ANSWER_BYTES = 2_000
+_OF_THE_OFFER = frozenset({400, 409, 413, 422})
+"""Refusals of what was said. Others are of who said it (a certificate that ran out) or of a centre that forgot: they may pass."""
 Part = tuple[str, int]
 """Path and number of a part."""
 
 
 class UploadStoppedError(Exception):
     """This record is not sent on until somebody has looked; the message is the alarm."""
+
+
+class UnreadableError(UploadStoppedError):
+    """The copy that was to be sent is damaged, or was changed while it was sent; another disk's may be good."""
+
+
+class UploadTroubledError(Exception):
+    """The centre or its storage cannot be reached or used now; what was sent stays sent."""
 
 
 class Centre(Protocol):
@@ -56,17 +60,14 @@ class Centre(Protocol):
         ...
 
 
-class _PutError(Exception):
-    """The storage did not take a part; it is tried again."""
-
-
 class Uploader:
     """Sends records to one centre; use as an async context manager.
 
     Args:
         centre: its client.
         base: its address, for parts that it takes itself (an address that is a path).
-        tls: how to speak to the storage; None where it has a certificate that the system trusts, or none.
+        centre_tls: how to speak to it there: with the room's certificate.
+        storage_tls: how to speak to another storage; None: by the authorities that the system trusts. It is shown no certificate.
         pace: how fast.
         authorities: who vouches for acknowledgements.
         at_once: parts on their way at the same time.
@@ -78,116 +79,105 @@ class Uploader:
         centre: Centre,
         base: str,
         *,
-        tls: ssl.SSLContext | None,
+        centre_tls: ssl.SSLContext | None,
+        storage_tls: ssl.SSLContext | None = None,
         pace: Pace,
         authorities: Authorities,
         at_once: int = 2,
         retry_s: tuple[float, float] = (0.5, 60.0),
     ) -> None:
         self._centre = centre
-        self._base = base.rstrip("/")
-        self._tls = tls
-        self._pace = pace
         self._authorities = authorities
         self._at_once = at_once
         self._retry_s = retry_s
-        self._session: aiohttp.ClientSession | None = None
+        self._parts = PartSender(base, centre_tls=centre_tls, storage_tls=storage_tls, pace=pace, at_once=at_once)
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True, limit=self._at_once, enable_cleanup_closed=True)
-        self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
+        await self._parts.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._parts.__aexit__()
 
     def set_hearing(self, *, hearing: bool) -> None:
         """A hearing began or ended: the lower cap holds from now on."""
-        self._pace.set_hearing(time.monotonic(), hearing=hearing)
+        self._parts.set_hearing(hearing=hearing)
+
+    @property
+    def sent_bytes(self) -> int:
+        """All that was given to the network so far."""
+        return self._parts.sent_bytes
 
     async def send(
-        self, root: Path, *, hearing: str | None = None, progress: Progress | None = None, troubled: Callable[[str], None] | None = None
-    ) -> transfer.Acknowledgement:
-        """Send a record, wait until the archive has verified it, and store its acknowledgement. Waits for as long as the centre is away.
+        self,
+        root: Path,
+        *,
+        hearing: str | None = None,
+        progress: Progress | None = None,
+        troubled: Callable[[str], None] | None = None,
+        tries: int | None = None,
+        patience_s: float | None = None,
+    ) -> transfer.Acknowledgement | None:
+        """Send a record and wait until the archive has verified it; the acknowledgement is checked, and stored by nobody yet.
 
         Args:
             root: the sealed record.
-            hearing: the hearing that it is bound to by now, where that is not the one in its first line.
+            hearing: the hearing that it belongs to (default: as the record has it).
             progress: told the bytes that the archive has.
             troubled: told in words each time that something is to be tried again.
+            tries: how often in a row the same may fail (None: for as long as the centre is away).
+            patience_s: for how long to wait for the verification (None: to its end). Then the answer is None.
 
         Raises:
-            UploadStoppedError: the record was changed, or the archive refuses it, or its acknowledgement proves nothing.
+            UnreadableError: the record here was changed, or cannot be read.
+            UploadStoppedError: the archive refuses it, or its acknowledgement proves nothing.
+            UploadTroubledError: it failed as often as it may.
         """
         try:
             offer = await asyncio.to_thread(make_offer, root, hearing=hearing)
         except OfferError as error:
-            raise UploadStoppedError(str(error)) from error
+            raise UnreadableError(str(error)) from error
         sending = _Sending(self, root, offer, progress)
-        wait_s = self._retry_s[0]
+        wait_s, failures = self._retry_s[0], 0
         while True:
+            before = sending.there_bytes
             try:
                 ack = await sending.advance()
-            except (UpstreamError, _PutError) as error:
+            except (UpstreamError, PutError, RefusedError) as error:
+                if isinstance(error, RefusedError) and error.problem.status in _OF_THE_OFFER:
+                    raise UploadStoppedError(f"the archive refuses {root.name}: {error}") from error
                 if troubled is not None:
                     troubled(str(error))
+                if sending.there_bytes > before:
+                    wait_s, failures = self._retry_s[0], 0
+                failures += 1
+                if tries is not None and failures >= tries:
+                    raise UploadTroubledError(str(error)) from error
                 wish = error.retry_after_s if isinstance(error, UpstreamError) else None
                 await asyncio.sleep(wish if wish is not None else wait_s * random.uniform(0.5, 1.0))
                 wait_s = min(self._retry_s[1], wait_s * 2)
+                sending.begin_anew(error)
                 continue
-            except RefusedError as error:
-                raise UploadStoppedError(f"the archive refuses {root.name}: {error}") from error
+            wait_s, failures = self._retry_s[0], 0
             if ack is not None:
                 break
-            wait_s = self._retry_s[0]
+            if patience_s is not None and sending.verifying_s > patience_s:
+                return None
         try:
-            await asyncio.to_thread(self._keep, root, offer, ack)
+            await asyncio.to_thread(self._check, root, offer, ack)
         except (acknowledgement.AcknowledgementError, OfferError) as error:
             raise UploadStoppedError(f"{root.name}: {error}") from error
-        except OSError as error:
-            raise UploadStoppedError(f"the acknowledgement of {root.name} cannot be stored: {error}") from error
         return ack
 
-    def _keep(self, root: Path, offer: transfer.UploadOffer, ack: transfer.Acknowledgement) -> None:
+    def _check(self, root: Path, offer: transfer.UploadOffer, ack: transfer.Acknowledgement) -> None:
         acknowledgement.check_for(root, ack, self._authorities)
-        if (ack.files, ack.bytes) != (len(offer.files), sum(file.len for file in offer.files)):
-            raise acknowledgement.AcknowledgementError("the acknowledgement counts other files than were sent")
-        acknowledgement.store(root, ack)
+        if ack.files_sha256 != transfer.files_sha256({file.path: file.sha256 for file in offer.files}):
+            raise acknowledgement.AcknowledgementError("the acknowledgement is for other files than were sent")
 
-    async def put(self, address: transfer.PartAddress, data: bytes) -> str:
-        """Put a part where the centre said, at the pace that holds. Returns the storage's tag.
-
-        Raises:
-            _PutError: it was not taken.
-        """
-        if self._session is None:
-            raise _PutError("not connected")
-        url = self._base + address.url if address.url.startswith("/") else address.url
-        place = urlsplit(url).netloc
-        headers = {**address.headers, "Content-Length": str(len(data)), "Content-Type": "application/octet-stream"}
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=20.0, sock_read=_PUT_IDLE_S)
-        body = self._paced(data) if data else b""
-        try:
-            async with self._session.put(url, data=body, headers=headers, timeout=timeout, allow_redirects=False) as response:
-                said = await response.content.read(_ANSWER_BYTES)
-                tag = response.headers.get("ETag", "")
-                if response.status == 200 and tag:
-                    return tag
-                raise _PutError(f"the storage {place} did not take {address.path}, part {address.number}: {response.status} {said!r}")
-        except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError) as error:
-            raise _PutError(f"the storage {place}: {error or type(error).__name__}") from error
-
-    async def _paced(self, data: bytes) -> AsyncIterator[memoryview]:
-        at, view = 0, memoryview(data)
-        while at < len(view):
-            wanted = min(_CHUNK_BYTES, len(view) - at)
-            granted = self._pace.allow(wanted, time.monotonic())
-            if granted:
-                yield view[at : at + granted]
-                at += granted
-            else:
-                await asyncio.sleep(self._pace.wait_s(wanted))
+    @property
+    def parts(self) -> PartSender:
+        """Where parts go through."""
+        return self._parts
 
     @property
     def centre(self) -> Centre:
@@ -216,16 +206,26 @@ class _Sending:
         self._total_bytes = sum(file.len for file in offer.files)
         self._progress = progress
         self._there: set[Part] = set()
-        self._there_bytes = 0
+        self.there_bytes = 0
+        """What the archive is known to have."""
         self._upload: str | None = None
         self._poll_s = 0.05
+        self.verifying_s = 0.0
+        """For how long the archive has been verifying it."""
+
+    def begin_anew(self, error: Exception) -> None:
+        """After a failure: a centre that does not know the upload any more is offered the record again."""
+        if isinstance(error, RefusedError) and error.problem.status == 404:
+            self._upload = None
+            self._there.clear()
+            self.there_bytes = 0
 
     async def advance(self) -> transfer.Acknowledgement | None:
         """One round: what the centre says now, and everything that it has not yet. None: ask again.
 
         Raises:
             UpstreamError: the centre is away.
-            _PutError: the storage is.
+            PutError: the storage is.
             RefusedError: the centre refuses for good.
             UploadStoppedError: as ``Uploader.send``.
         """
@@ -242,12 +242,14 @@ class _Sending:
             raise UploadStoppedError(f"the archive refuses {self._root.name}: {state.detail}")
         if state.state == "verifying":
             self._tell_all()
+            self.verifying_s += self._poll_s
             await self._wait()
             return None
+        self.verifying_s = 0.0
         if len(self._there) == self._count():
             # The centre misses parts that we thought it had: its storage lost them. Not at once again: it may go on losing them.
             self._there.clear()
-            self._there_bytes = 0
+            self.there_bytes = 0
             await self._wait()
         for batch in self._batches():
             await self._send(self._upload, batch)
@@ -275,7 +277,7 @@ class _Sending:
                 address = queue.pop()
                 try:
                     tag = await self._put(address)
-                except (_PutError, UploadStoppedError) as error:
+                except (PutError, UploadStoppedError) as error:
                     failed.append(error)
                     return
                 done.append(transfer.PartDone(path=address.path, number=address.number, etag=tag))
@@ -297,8 +299,8 @@ class _Sending:
         try:
             data = await asyncio.to_thread(read_part, self._root, self._files[address.path], address.number)
         except OfferError as error:
-            raise UploadStoppedError(str(error)) from error
-        return await self._uploader.put(address, data)
+            raise UnreadableError(str(error)) from error
+        return await self._uploader.parts.put(address, data)
 
     async def _note(self, upload: str, done: list[transfer.PartDone]) -> None:
         noted = list(done)
@@ -309,13 +311,13 @@ class _Sending:
     def _have(self, parts: set[Part]) -> None:
         new = parts - self._there
         self._there |= new
-        self._there_bytes += sum(self._len(part) for part in new)
+        self.there_bytes += sum(self._len(part) for part in new)
         if self._progress is not None:
-            self._progress(self._there_bytes, self._total_bytes)
+            self._progress(self.there_bytes, self._total_bytes)
 
     def _tell_all(self) -> None:
-        if self._progress is not None and self._there_bytes < self._total_bytes:
-            self._there_bytes = self._total_bytes
+        if self._progress is not None and self.there_bytes < self._total_bytes:
+            self.there_bytes = self._total_bytes
             self._progress(self._total_bytes, self._total_bytes)
 
     def _batches(self) -> Iterator[list[Part]]:

@@ -3,6 +3,8 @@
 The second half of the contract; ``contract.py`` holds events, heartbeats, schedule and commands.
 """
 
+import hashlib
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -82,18 +84,22 @@ class PartsDone(Struct, frozen=True, kw_only=True):
 class Acknowledgement(Struct, frozen=True, kw_only=True):
     """The archive holds the whole record and has verified it: only this lets a room delete its own copy.
 
-    ``sig`` is base64 of a DER ECDSA P-256 signature over ``acknowledgement_text``, ``certificate`` base64 of the signer's DER certificate.
+    ``files_sha256`` names all files that were delivered, with those that came after the seal. ``people`` are the two who answer for it at
+    an archive station; the centre names none. ``sig`` is base64 of a DER ECDSA P-256 signature over ``acknowledgement_text``,
+    ``certificate`` base64 of the signer's DER certificate.
     """
 
     record: str
     room: str
     sums_sha256: Sha256
+    files_sha256: Sha256
     bytes: Count
     files: Count
     verdict: str
     counter: Count
     utc_us: Micros
     by: str
+    people: tuple[str, ...] = ()
     sig: str
     certificate: str
     v: Literal[1] = 1
@@ -168,7 +174,16 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 def acknowledgement_text(ack: Acknowledgement) -> bytes:
     """The text under an acknowledgement's signature."""
-    return (
-        f"courtroom-acknowledgement-v1\n{ack.record}\n{ack.room}\n{ack.sums_sha256}\n{ack.bytes}\n{ack.files}\n{ack.verdict}\n"
-        f"{ack.counter}\n{ack.utc_us}\n{ack.by}\n"
-    ).encode()
+    lines = (
+        "courtroom-acknowledgement-v1", ack.record, ack.room, ack.sums_sha256, ack.files_sha256, ack.bytes, ack.files, ack.verdict,
+        ack.counter, ack.utc_us, ack.by, *ack.people,
+    )  # fmt: skip
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def files_sha256(files: Mapping[str, str]) -> str:
+    """The hash that names all files of a record: of the text that ``sha256sum`` prints for them, sorted by path (``LC_ALL=C``).
+
+    ``files`` holds the SHA-256 (hex) of each file by its path.
+    """
+    return hashlib.sha256("".join(f"{files[path]}  {path}\n" for path in sorted(files)).encode()).hexdigest()

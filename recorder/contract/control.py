@@ -96,6 +96,20 @@ class CertifyFault(Request, frozen=True, kw_only=True, tag="certify_fault"):
     lost_s: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)]
 
 
+class CertifyHandover(Request, frozen=True, kw_only=True, tag="certify_handover"):
+    """Sign that these two people carry this sealed record away on a disk; ``Reply.signed`` is a ``record.handover.Handover``.
+
+    The recorder says itself what the seal of its record is: one of another seal is refused.
+    """
+
+    record: Words
+    sums_sha256: Words
+    files_sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+    bytes: SessionTime
+    files: SessionTime
+    people: Annotated[list[Words], msgspec.Meta(min_length=2, max_length=2)]
+
+
 class StopRequest(Request, frozen=True, kw_only=True, tag="stop"):
     """End the session and seal the record; answered when it is sealed."""
 
@@ -131,8 +145,8 @@ class Subscribe(Request, frozen=True, kw_only=True, tag="subscribe"):
 
 
 AnyRequest = (
-    Start | PauseRequest | ResumeRequest | AddNote | SetLevel | BindRequest | BindSealed | CertifyFault | StopRequest | ArmRequest
-    | KeyframeRequest | AddReceipt | GetStatus | Subscribe
+    Start | PauseRequest | ResumeRequest | AddNote | SetLevel | BindRequest | BindSealed | CertifyFault | CertifyHandover | StopRequest
+    | ArmRequest | KeyframeRequest | AddReceipt | GetStatus | Subscribe
 )  # fmt: skip
 
 

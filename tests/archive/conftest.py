@@ -10,9 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from provisioning.keys import Hierarchy, KeyFiles, build, write
+from agent.archive.acknowledgement import sign
+from agent.archive.offer import files_by_seal, sums_sha256
+from agent.upstream.transfer import Acknowledgement
+from provisioning.keys import Hierarchy, Identity, KeyFiles, build, write
 from recorder.record.trust import Authorities
 from tests.archive.seaweed import Seaweed, free_port, running
 from tests.record.record_builder import Builder
@@ -53,6 +58,18 @@ def make_record(keys: Hierarchy, tmp_path: Path) -> Callable[..., Builder]:
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
     with running(tmp_path_factory.mktemp("seaweed")) as server:
         yield server
+
+
+def acknowledged(builder: Builder, signer: Identity, **other: object) -> Acknowledgement:
+    """An acknowledgement for a record as it is, by this signer, with something else in it."""
+    sizes, files_sha256 = files_by_seal(builder.root)
+    bare = Acknowledgement(
+        record=str(builder.record_id), room="room-1", sums_sha256=sums_sha256(builder.root), files_sha256=files_sha256,
+        bytes=sum(sizes.values()), files=len(sizes), verdict="sealed", counter=1, utc_us=time.time_ns() // 1000, by="Centre", sig="",
+        certificate="",
+    )  # fmt: skip
+    assert isinstance(signer.key, ec.EllipticCurvePrivateKey)
+    return sign(msgspec.structs.replace(bare, **other), signer.key, signer.certificate)
 
 
 @dataclass

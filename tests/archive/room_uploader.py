@@ -8,6 +8,7 @@ import json
 import sys
 from pathlib import Path
 
+from agent.archive import acknowledgement
 from agent.archive.pace import Pace
 from agent.archive.upload import Uploader, UploadStoppedError
 from agent.upstream.client import Credentials, UpstreamClient
@@ -25,15 +26,18 @@ async def main() -> None:
     authorities = Authorities(load_certificates(Path(settings["roots"])))
     pace = Pace(settings.get("cap_bytes_s"))
     async with UpstreamClient(settings["base"], credentials) as client, Uploader(
-        client, settings["base"], tls=None, pace=pace, authorities=authorities, retry_s=(0.05, 0.5)
+        client, settings["base"], centre_tls=None, pace=pace, authorities=authorities, retry_s=(0.05, 0.5)
     ) as uploader:  # fmt: skip
         try:
-            await uploader.send(
-                Path(settings["record"]), progress=lambda done, total: say(f"{done} {total}"), troubled=lambda text: say(f"trouble {text}")
+            root = Path(settings["record"])
+            ack = await uploader.send(
+                root, progress=lambda done, total: say(f"{done} {total}"), troubled=lambda text: say(f"trouble {text}")
             )
         except UploadStoppedError as error:
             say(f"stopped {error}")
         else:
+            assert ack is not None
+            acknowledgement.store(root, ack)
             say("acknowledged")
 
 

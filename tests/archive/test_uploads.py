@@ -97,6 +97,7 @@ def test_a_centre_killed_in_the_middle_is_waited_for(both: Site, make_record: Ma
     assert len(put) - len(set(put)) <= 8
 
 
+@pytest.mark.long
 def test_a_storage_killed_in_the_middle_is_waited_for(site: Site, seaweed: Seaweed, make_record: Make) -> None:
     record = make_record(big=True).root
     site.s3 = seaweed.settings
@@ -152,17 +153,22 @@ def test_a_tampered_record_is_refused_with_the_verdict(both: Site, make_record: 
     assert not place(record).exists()
 
 
-def test_an_order_that_comes_later_sends_that_alone(site: Site, make_record: Make, authorities: Authorities) -> None:
-    record = make_record(big=True).root
+def test_a_receipt_that_comes_later_sends_that_alone(site: Site, make_record: Make, authorities: Authorities) -> None:
+    builder = make_record(big=True)
+    record = builder.root
     site.centre()
     assert finish(site.room(record))[-1] == "acknowledged"
     first, before = load(place(record)), len(parts_put(site))
-    (record / layout.ANCHORS).write_bytes(b"")
+    builder.receipt(journal=False)
+    with (record / layout.ANCHORS).open("ab") as file:
+        file.write(b"{torn")
     assert finish(site.room(record))[-1] == "acknowledged"
     assert len(parts_put(site)) == before + 1
     second = load(place(record))
     check_for(record, second, authorities)
     assert (second.files, second.counter) == (first.files + 1, first.counter + 1)
+    assert (first.verdict, second.verdict) == ("sealed", "anchored")
+    assert (first.sums_sha256, first.files_sha256 == second.files_sha256) == (second.sums_sha256, False)
 
 
 def test_parts_that_the_storage_lost_are_sent_again(site: Site, make_record: Make) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from agent.archive.offer import OfferError, files_by_seal
 from recorder.record.checkpoint import Receipt
 from recorder.record.shown import shown
 from recorder.record.trust import Authorities, parse_chain
@@ -38,11 +39,17 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a verification found, in short. ``words`` is the verdict with the first of its errors."""
+    """What a verification found, in short. ``words`` is the verdict with the first of its errors.
+
+    ``files_sha256`` names all files that were there (``transfer.files_sha256``); it is empty where they are not those of a sealed record.
+    """
 
     level: str
     record: str
     room: str
+    hearing: str
+    sums_sha256: str
+    files_sha256: str
     words: str
 
 
@@ -73,12 +80,15 @@ async def check_record(root: Path, authorities: Authorities, ledger: Sequence[Re
         raise RecordCheckError(f"the verification answered with nonsense: {error}") from error
 
 
-def found(verdict: Verdict) -> Found:
+def found(verdict: Verdict, files_sha256: str) -> Found:
     """A verdict in short."""
     errors = [f"{finding.place}: {finding.text}" for finding in verdict.errors]
     more = [f"and {len(errors) - _SHOWN_ERRORS} more"] if len(errors) > _SHOWN_ERRORS else []
     words = " · ".join(shown(text) for text in (verdict.sentence(), *errors[:_SHOWN_ERRORS], *more))
-    return Found(level=verdict.level, record=verdict.record, room=verdict.room, words=words)
+    return Found(
+        level=verdict.level, record=verdict.record, room=verdict.room, hearing=verdict.hearing, sums_sha256=verdict.sums_sha256,
+        files_sha256=files_sha256, words=words,
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -87,8 +97,14 @@ def main() -> None:
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
     lists = [x509.load_pem_x509_crl(one.encode()) for one in task.revocation_lists]
     authorities = Authorities(parse_chain(task.authorities.encode(), "authorities"), lists)
-    verdict = verify(Path(task.root), Outside(authorities=authorities, ledger=task.ledger), workers=task.workers)
-    sys.stdout.buffer.write(msgspec.json.encode(found(verdict)))
+    root = Path(task.root)
+    verdict = verify(root, Outside(authorities=authorities, ledger=task.ledger), workers=task.workers)
+    try:
+        # The seal's hashes are those of the files: that was just verified.
+        files_sha256 = files_by_seal(root)[1]
+    except OfferError:
+        files_sha256 = ""
+    sys.stdout.buffer.write(msgspec.json.encode(found(verdict, files_sha256)))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,10 @@ from agent.upstream.transfer import PART_BYTES
 PARTS_PATH = "/v1/parts/"
 ADDRESS_S = 3600
 """For how long an address is good."""
+_AT_ONCE = 4
+"""Parts of one room that are held in memory at once: nobody can keep other rooms from sending."""
+_PART_S = 900
+"""How long a part may take to come."""
 
 
 class StorageError(Exception):
@@ -119,7 +123,7 @@ class DirectoryStorage:
         self._records.mkdir(exist_ok=True)
         self._clock = clock
         self._secret = _secret(root / "token.key")
-        self._in_memory = asyncio.Semaphore(16)
+        self._in_memory = dict[str, asyncio.Semaphore]()
 
     async def begin(self, target: Target) -> str:
         """See ``Storage``."""
@@ -137,16 +141,20 @@ class DirectoryStorage:
         """Take a part; it is durable when this returns. The answer to ``PUT /v1/parts/<token>``; returns its ETag.
 
         Raises:
-            WrongPartError: the token is none of ours or too old, or the bytes are others than it is for.
+            WrongPartError: the token is none of ours or too old, the bytes are others than it is for, or they do not come.
             StorageError: the disk is full or failing.
         """
         part = self._read(token)
-        async with self._in_memory:
+        async with self._in_memory.setdefault(part.key.partition("/")[0], asyncio.Semaphore(_AT_ONCE)):
             data = bytearray()
-            async for chunk in chunks:
-                if len(data) + len(chunk) > part.len:
-                    raise WrongPartError(400, f"the part has more than its {part.len} bytes")
-                data += chunk
+            try:
+                async with asyncio.timeout(_PART_S):
+                    async for chunk in chunks:
+                        if len(data) + len(chunk) > part.len:
+                            raise WrongPartError(400, f"the part has more than its {part.len} bytes")
+                        data += chunk
+            except TimeoutError:
+                raise WrongPartError(408, f"the part did not come within {_PART_S} s") from None
             if hashlib.sha256(data).hexdigest() != part.sha256:
                 raise WrongPartError(400, "the part's bytes are not those that were offered (SHA-256)")
             try:

@@ -18,6 +18,8 @@ from agent.upstream.centre.storage import Target
 from agent.upstream.transfer import PART_BYTES, Acknowledgement, PartDone, UploadOffer, UploadState
 
 State = Literal["open", "verifying", "acknowledged", "refused"]
+REFUSED_US = 3_600_000_000
+"""A refused record is verified again when it is offered after this time: the authority that was missing may be there."""
 _SCHEMA = """
 CREATE TABLE uploads (
   upload TEXT PRIMARY KEY, room TEXT NOT NULL, record TEXT NOT NULL, name TEXT NOT NULL, hearing TEXT NOT NULL, sums_sha256 TEXT NOT NULL,
@@ -46,6 +48,7 @@ class Upload:
     room: str
     record: str
     name: str
+    hearing: str
     sums_sha256: str
     bytes: int
     files: int
@@ -57,6 +60,7 @@ class StoredFile:
     """A file of an upload: where it lies, and what it must be."""
 
     path: str
+    sha256: str
     target: Target
     stored: bool
     parts: tuple[tuple[str, str], ...]
@@ -91,9 +95,11 @@ class UploadStore:
         self._db.close()
 
     def offer(self, upload: str, room: str, offer: UploadOffer, utc_us: int) -> None:
-        """Store an offer; one that is there changes nothing."""
+        """Store an offer. One that is there changes nothing, but that a record refused long ago is verified again."""
         with self._transaction():
             if self._db.execute("SELECT 1 FROM uploads WHERE upload = ?", (upload,)).fetchone() is not None:
+                again = "UPDATE uploads SET state = 'open', utc_us = ? WHERE upload = ? AND state = 'refused' AND utc_us <= ?"
+                self._db.execute(again, (utc_us, upload, utc_us - REFUSED_US))
                 return
             size = sum(file.len for file in offer.files)
             self._db.execute(
@@ -115,14 +121,15 @@ class UploadStore:
     def upload(self, upload: str, room: str | None) -> Upload | None:
         """An upload of this room; None of all rooms."""
         row = self._db.execute(
-            "SELECT upload, room, record, name, sums_sha256, bytes, files, state FROM uploads "
+            "SELECT upload, room, record, name, sums_sha256, bytes, files, state, hearing FROM uploads "
             "WHERE upload = ? AND room = coalesce(?, room)",
             (upload, room),
         ).fetchone()
         if row is None:
             return None
         return Upload(
-            upload=row[0], room=row[1], record=row[2], name=row[3], sums_sha256=row[4], bytes=row[5], files=row[6], state=row[7]
+            upload=row[0], room=row[1], record=row[2], name=row[3], sums_sha256=row[4], bytes=row[5], files=row[6], state=row[7],
+            hearing=row[8],
         )  # fmt: skip
 
     def answer(self, upload: str) -> UploadState:
@@ -191,13 +198,13 @@ class UploadStore:
         for number, tag, sha256 in self._db.execute(parts, (upload,)):
             found.setdefault(number, []).append((tag, sha256))
         rows = self._db.execute(
-            "SELECT object, upload_files.path, key, coalesce(handle, ''), len, stored FROM upload_files JOIN objects USING (object) "
-            "WHERE upload = ? ORDER BY upload_files.path",
+            "SELECT object, upload_files.path, sha256, key, coalesce(handle, ''), len, stored FROM upload_files "
+            "JOIN objects USING (object) WHERE upload = ? ORDER BY upload_files.path",
             (upload,),
         )
         return [
-            StoredFile(path, Target(key, handle, length), bool(stored), tuple(found[number]))
-            for number, path, key, handle, length, stored in rows
+            StoredFile(path, sha256, Target(key, handle, length), bool(stored), tuple(found[number]))
+            for number, path, sha256, key, handle, length, stored in rows
         ]
 
     def set_stored(self, key: str) -> None:
@@ -216,9 +223,14 @@ class UploadStore:
         """Why a verification waits."""
         self._db.execute("UPDATE uploads SET detail = ? WHERE upload = ?", (detail[:2000], upload))
 
-    def refuse(self, upload: str, detail: str) -> None:
+    def refuse(self, upload: str, detail: str, utc_us: int) -> None:
         """The record does not verify."""
-        self._db.execute("UPDATE uploads SET state = 'refused', detail = ? WHERE upload = ?", (detail[:2000], upload))
+        self._db.execute("UPDATE uploads SET state = 'refused', detail = ?, utc_us = ? WHERE upload = ?", (detail[:2000], utc_us, upload))
+
+    def unfinished(self, room: str, record: str) -> int:
+        """How many other records of this room are on their way."""
+        count = "SELECT count(DISTINCT record) FROM uploads WHERE room = ? AND record != ? AND state IN ('open', 'verifying')"
+        return int(self._db.execute(count, (room, record)).fetchone()[0])
 
     def next_counter(self, upload: str) -> int:
         """The number of this upload's acknowledgement; it is given once."""

@@ -30,6 +30,8 @@ from recorder.record.trust import Authorities
 
 MOST_BYTES = 4 * 1024**4
 """A record that is longer than this is refused: eight hours of 34 tracks are a tenth of it."""
+MOST_UNFINISHED = 64
+"""So many records of one room may be on their way at once; a room sends one after the other."""
 _MOST_PARTS = 10_000
 _AT_ONCE = 4
 _path = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
@@ -113,6 +115,8 @@ class Uploads:
         problem = await self._do(offer_problem, offer)
         if problem is not None:
             raise RefusedError(422, "The offer is not one of a sealed record.", problem)
+        if await self._do(self._store.unfinished, room, offer.record) >= MOST_UNFINISHED:
+            raise RefusedError(429, "Too many records of this room are on their way.", "Finish those that were offered before.")
         upload = hashlib.sha256(f"courtroom-upload-v1\n{room}\n".encode() + msgspec.json.encode(offer)).hexdigest()[:32]
         await self._do(self._store.offer, upload, room, offer, time.time_ns() // 1000)
         await self._do(self._store.begin_verifying, upload)
@@ -211,13 +215,13 @@ class Uploads:
                 return
             receipts = await self._ledger(head.record)
             found = await check_record(root, self._authorities, receipts)
-            refusal = _refusal(head, found)
+            refusal = _refusal(head, found, transfer.files_sha256({file.path: file.sha256 for file in files}))
             if refusal is not None:
                 damaged = await asyncio.to_thread(_damaged, root, files)
                 if damaged:
                     await self._lose(upload, damaged, "the storage gave back other bytes than it took")
                 else:
-                    await self._do(self._store.refuse, upload, refusal)
+                    await self._do(self._store.refuse, upload, refusal, time.time_ns() // 1000)
                 return
         finally:
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
@@ -263,8 +267,9 @@ class Uploads:
     async def _acknowledge(self, head: Upload, found: Found) -> None:
         counter = await self._do(self._store.next_counter, head.upload)
         bare = transfer.Acknowledgement(
-            record=head.record, room=head.room, sums_sha256=head.sums_sha256, bytes=head.bytes, files=head.files, verdict=found.level,
-            counter=counter, utc_us=time.time_ns() // 1000, by=self._notary.by, sig="", certificate="",
+            record=head.record, room=head.room, sums_sha256=found.sums_sha256, files_sha256=found.files_sha256, bytes=head.bytes,
+            files=head.files, verdict=found.level, counter=counter, utc_us=time.time_ns() // 1000, by=self._notary.by, sig="",
+            certificate="",
         )  # fmt: skip
         ack = sign(bare, self._notary.key, self._notary.certificate)
         await self._do(self._store.acknowledge, head.upload, ack)
@@ -300,11 +305,15 @@ def offer_problem(offer: transfer.UploadOffer) -> str | None:
     return None
 
 
-def _refusal(head: Upload, found: Found) -> str | None:
+def _refusal(head: Upload, found: Found, files_sha256: str) -> str | None:
     if found.level not in VERDICTS:
         return f"The record does not verify. {found.words}"
     if (found.record, found.room) != (head.record, head.room):
         return f"This is record {found.record} of room {found.room}, offered as {head.record} of {head.room}."
+    if found.hearing != head.hearing:
+        return f"This is a record of hearing '{found.hearing}', offered as one of '{head.hearing}'."
+    if (found.sums_sha256, found.files_sha256) != (head.sums_sha256, files_sha256):
+        return "The files are not those that were offered."
     return None
 
 

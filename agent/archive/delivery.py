@@ -1,0 +1,301 @@
+"""The room's delivery service: sends sealed records to the archive, and deletes what the archive holds when room is needed.
+
+It runs beside everything else and holds nothing up. Records go one after the other, the oldest first.
+
+What it does follows from what lies on the disks: records, acknowledgements, tombstones. Its own file only remembers of which it has told.
+So a crash at any moment tells a thing twice at worst, and never not.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from agent.archive import retention
+from agent.archive.acknowledgement import write_durably
+from agent.archive.queue import Outcome, Queue
+from agent.archive.records import Records, SealedRecord
+from agent.archive.upload import UnreadableError, UploadStoppedError, UploadTroubledError
+from agent.upstream.contract import RecordDeleted, RecordDelivered
+from agent.upstream.transfer import Acknowledgement
+
+log = structlog.get_logger()
+
+LOOK_S = 30.0
+"""How often the disks are looked at."""
+_TRIES = 5
+_PATIENCE_S = 10.0
+_RATE_S = 30.0
+_AGAIN_S = 10.0
+Tell = Callable[[RecordDelivered | RecordDeleted], Awaitable[None]]
+"""Called with what the centre must know; returns when that is durable."""
+
+
+class Sender(Protocol):
+    """What is wanted of ``Uploader``."""
+
+    sent_bytes: int
+
+    def set_hearing(self, *, hearing: bool) -> None:
+        """A hearing began or ended."""
+        ...
+
+    async def send(
+        self, root: Path, *, progress: Callable[[int, int], None], troubled: Callable[[str], None], tries: int, patience_s: float
+    ) -> Acknowledgement | None:
+        """Send a record; its checked acknowledgement, or None while the archive verifies it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryStatus:
+    """How the delivery stands. ``sending`` is a record's name, or empty; ``alarms`` are for somebody to look at."""
+
+    pending: int
+    pending_bytes: int
+    oldest_pending_h: float
+    sending: str
+    done_bytes: int
+    total_bytes: int
+    rate_bytes_s: float
+    alarms: tuple[str, ...]
+
+    def indicators(self) -> dict[str, float]:
+        """By the names that the centre's page and the metrics have."""
+        return {
+            "upload_pending_records": float(self.pending), "upload_pending_gib": self.pending_bytes / 1024**3,
+            "upload_oldest_pending_h": self.oldest_pending_h, "upload_rate_mib_s": self.rate_bytes_s / 1024**2,
+        }  # fmt: skip
+
+
+class _Told(msgspec.Struct):
+    """Which deliveries and deletions were told: the seal's hash by the record."""
+
+    delivered: dict[str, str] = msgspec.field(default_factory=dict)
+    deleted: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Delivery:
+    """Runs until it is cancelled.
+
+    Args:
+        records: the room's records.
+        uploader: sends them, entered already; None in a closed network, where a disk is carried (``courtroom archive``).
+        tell: takes events.
+        told: a file of its own.
+        keep_days: so long after its acknowledgement a record stays.
+        free_bytes: records are deleted only while a disk has less room than this.
+        clock_trusted: whether the clock may be believed as far as the age of an acknowledgement goes.
+        look_s: how often the disks are looked at.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        uploader: Sender | None,
+        tell: Tell,
+        told: Path,
+        *,
+        keep_days: float,
+        free_bytes: int,
+        clock_trusted: Callable[[], bool] = lambda: True,
+        look_s: float = LOOK_S,
+    ) -> None:
+        self._records = records
+        self._uploader = uploader
+        self._tell = tell
+        self._told_file = told
+        self._keep_days = keep_days
+        self._free_bytes = free_bytes
+        self._clock_trusted = clock_trusted
+        self._look_s = look_s
+        self._queue = Queue()
+        self._told: _Told | None = None
+        self._right: set[Path] = set()
+        self._found: list[SealedRecord] = []
+        self._hearing = False
+        self._look_now, self._looked = asyncio.Event(), asyncio.Event()
+        self._sending = ""
+        self._progress = (0, 0)
+        self._trouble = ""
+        self._kept: dict[str, str] = {}
+        self._sent: deque[tuple[float, int]] = deque()
+
+    async def run(self) -> None:
+        """Deliver for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._for_ever(self._keep_house, "the disks cannot be looked at"))
+            if self._uploader is not None:
+                group.create_task(self._for_ever(self._send_next, "a record cannot be sent"))
+
+    def set_hearing(self, *, hearing: bool) -> None:
+        """A hearing began (slower, and nothing is deleted) or ended."""
+        self._hearing = hearing
+        if self._uploader is not None:
+            self._uploader.set_hearing(hearing=hearing)
+        if not hearing:
+            self.hurry()
+
+    def hurry(self) -> None:
+        """Look at the disks now: a record was sealed, or an acknowledgement came."""
+        self._look_now.set()
+
+    def status(self) -> DeliveryStatus:
+        """How it stands now."""
+        waiting = [one for one in self._found if one.standing != "delivered"]
+        pending = [one for one in waiting if one.standing == "pending"]
+        oldest_us = min((one.changed_utc_us for one in pending), default=None)
+        alarms = [f"{name}: {why}" for name, why in (self._records.broken | self._kept | self._queue.refused()).items()]
+        alarms += [f"{one.name}: {one.why}" for one in pending if one.why]
+        return DeliveryStatus(
+            pending=len(pending), pending_bytes=sum(one.bytes for one in pending),
+            oldest_pending_h=0.0 if oldest_us is None else max(0.0, time.time_ns() / 1000 - oldest_us) / 3.6e9, sending=self._sending,
+            done_bytes=self._progress[0], total_bytes=self._progress[1], rate_bytes_s=self._rate(), alarms=tuple(alarms),
+        )  # fmt: skip
+
+    async def _for_ever(self, step: Callable[[], Awaitable[None]], words: str) -> None:
+        while True:
+            try:
+                await step()
+            except OSError as error:
+                log.warning(words, error=str(error))
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _keep_house(self) -> None:
+        """One look at the disks, and what follows from it."""
+        await asyncio.to_thread(self._put_right)
+        self._found = await asyncio.to_thread(self._records.look)
+        self._looked.set()
+        await self._tell_news()
+        await self._delete_old()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._look_now.wait(), self._look_s)
+        self._look_now.clear()
+
+    def _put_right(self) -> None:
+        """What a crash left of deletions, on disks that were not there at the last look; and of what was told."""
+        there = set(self._records.answering())
+        for base in there - self._right:
+            retention.finish(base)
+        self._right = there
+        if self._told is not None:
+            return
+        try:
+            self._told = msgspec.json.decode(self._told_file.read_bytes(), type=_Told)
+        except FileNotFoundError:
+            self._told = _Told()
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            log.error("it is not known what was told; it is told again", file=str(self._told_file), error=str(error))
+            self._told = _Told()
+
+    async def _tell_news(self) -> None:
+        assert self._told is not None
+        before = msgspec.json.encode(self._told)
+        for one in self._found:
+            if one.acknowledgement is not None and self._told.delivered.get(one.record) != one.sums_sha256:
+                await self._tell(RecordDelivered(record=one.record, sums_sha256=one.sums_sha256, by=one.acknowledgement.by))
+                self._told.delivered[one.record] = one.sums_sha256
+                log.info("a record is in the archive", record=one.name, by=one.acknowledgement.by)
+        there = {one.name for one in self._found}
+        for gone in await asyncio.to_thread(self._gone):
+            if gone.name not in there and self._told.deleted.get(gone.record) != gone.sums_sha256:
+                await self._tell(RecordDeleted(record=gone.record, sums_sha256=gone.sums_sha256, freed_bytes=gone.bytes))
+                self._told.deleted[gone.record] = gone.sums_sha256
+        after = msgspec.json.encode(self._told)
+        if after != before:
+            await asyncio.to_thread(write_durably, self._told_file, after + b"\n")
+
+    def _gone(self) -> list[retention.Tombstone]:
+        return [tombstone for base in self._records.answering() for tombstone in retention.tombstones(base)]
+
+    async def _delete_old(self) -> None:
+        """Delete what may go where a disk has too little room, a record at a time, until a hearing begins."""
+        if not self._free_bytes or not self._clock_trusted():
+            return
+        need_bytes = await asyncio.to_thread(self._need_bytes)
+        chosen = retention.choose(self._found, now_us=time.time_ns() // 1000, keep_days=self._keep_days, need_bytes=need_bytes)
+        for record in chosen:
+            if self._hearing:
+                return
+            try:
+                await asyncio.to_thread(retention.delete, record, self._records.authorities)
+            except retention.RetentionError as error:
+                if self._kept.get(record.name) != str(error):
+                    log.error("a record is not deleted", error=str(error))
+                self._kept[record.name] = str(error)
+                continue
+            self._kept.pop(record.name, None)
+            log.info("a record was deleted here; the archive has it", record=record.name, bytes=record.bytes)
+            self._look_now.set()
+
+    def _need_bytes(self) -> int:
+        return max((self._free_bytes - shutil.disk_usage(base).free for base in self._records.answering()), default=0)
+
+    async def _send_next(self) -> None:
+        assert self._uploader is not None
+        await self._looked.wait()
+        record, wait_s = self._queue.next(self._found, time.monotonic(), time.time_ns() // 1000)
+        if record is None:
+            self._looked.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._looked.wait(), wait_s)
+            self._looked.set()
+            return
+        self._sending, self._progress = record.name, (0, record.bytes)
+        try:
+            outcome, why = await self._send(self._uploader, record)
+        finally:
+            self._sending, self._progress = "", (0, 0)
+        self._queue.ended(record, outcome, time.monotonic(), why)
+        if outcome == "delivered":
+            # Until the next look, which tells of it.
+            self._found = [one if one.name != record.name else replace(one, standing="delivered") for one in self._found]
+            self.hurry()
+
+    async def _send(self, uploader: Sender, record: SealedRecord) -> tuple[Outcome, str]:
+        """Send a record from the disk that is right; where that is damaged, from the other one."""
+        why = ""
+        for root in record.copies:
+            try:
+                ack = await uploader.send(root, progress=self._moved, troubled=self._troubled, tries=_TRIES, patience_s=_PATIENCE_S)
+            except UnreadableError as error:
+                why = str(error)
+                log.error("a record cannot be sent from this disk", copy=str(root), error=why)
+                continue
+            except UploadStoppedError as error:
+                log.error("a record is not sent", error=str(error))
+                return "refused", str(error)
+            except UploadTroubledError as error:
+                return "troubled", str(error)
+            self._trouble = ""
+            if ack is None:
+                return "verifying", ""
+            await asyncio.to_thread(self._records.store, record, ack)
+            return "delivered", ""
+        return "refused", why
+
+    def _moved(self, done: int, total: int) -> None:
+        self._progress = (done, total)
+
+    def _troubled(self, words: str) -> None:
+        if words != self._trouble:
+            log.warning("the archive cannot be reached; it is tried again", error=words)
+        self._trouble = words
+
+    def _rate(self) -> float:
+        """Bytes a second over the last half minute."""
+        now_s, sent = time.monotonic(), self._uploader.sent_bytes if self._uploader is not None else 0
+        while len(self._sent) > 1 and self._sent[1][0] < now_s - _RATE_S:
+            self._sent.popleft()
+        rate = (sent - self._sent[0][1]) / (now_s - self._sent[0][0]) if self._sent and now_s > self._sent[0][0] else 0.0
+        if not self._sent or now_s - self._sent[-1][0] >= 1.0:
+            self._sent.append((now_s, sent))
+        return rate
