@@ -24,12 +24,10 @@ def config(primary: Path, mirror: Path | None = None, **more: object) -> RoomCon
     )
 
 
-def channel(
-    track: str, units: int, *, live: bool = True, rms_dbfs: float | None = None, device: str = "", drift_ppb: int | None = None
-) -> ChannelStatus:
-    kind = "video" if rms_dbfs is None else "audio"
+def channel(track: str, units: int, *, rms_dbfs: float | None = None, device: str = "", drift_ppb: int | None = None) -> ChannelStatus:
     return ChannelStatus(
-        track=track, kind=kind, device=device or track, live=live, units=units, dropped=0, rms_dbfs=rms_dbfs, drift_ppb=drift_ppb
+        track=track, kind="video" if rms_dbfs is None else "audio", device=device or track, live=True, units=units, dropped=0,
+        rms_dbfs=rms_dbfs, drift_ppb=drift_ppb,
     )  # fmt: skip
 
 

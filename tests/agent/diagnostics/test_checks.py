@@ -62,9 +62,8 @@ def test_all_that_delivers_is_good(tmp_path: Path) -> None:
 
 
 def test_a_device_that_is_missing_is_named_by_its_label(tmp_path: Path) -> None:
-    now = status(
-        [channel("judge", 50, rms_dbfs=-40.0, device="table")], alarms=[Alarm(code="source_lost", track="cam", detail="", since_us=0)]
-    )
+    lost = [Alarm(code="source_lost", track="cam", detail="", since_us=0)]
+    now = status([channel("judge", 50, rms_dbfs=-40.0, device="table")], alarms=lost)
     (found,) = judge(devices(config(tmp_path)), now, {"judge"}, {"judge": -40.0}).found
     assert (found.result, found.code, found.values["label"]) == ("bad", "device_missing", "Bench camera")
 

@@ -107,7 +107,7 @@ async def test_people_read_it_in_their_language_with_what_to_do(tmp_path: Path) 
 
 def test_every_code_has_its_words_in_three_languages_with_the_same_gaps() -> None:
     for table in (words.DETAILS, words.REMEDIES, words.CHECK_NAMES, words.RESULT_NAMES, words.SUMMARY):
-        for code, said in table.items():  # type: ignore[attr-defined]
+        for code, said in table.items():
             assert set(said) == {"kk", "ru", "en"}, code
             gaps = {language: {name for _, name, _, _ in string.Formatter().parse(text) if name} for language, text in said.items()}
             assert gaps["kk"] == gaps["ru"] == gaps["en"], code
