@@ -1,0 +1,41 @@
+"""Questions about what is due, which decisions and prompts ask alike. Pure."""
+
+from agent.hearing import RUNNING, Session
+from agent.turn import Turn
+from agent.upstream import contract
+from provisioning.room import Hearings
+
+APART_S = 900
+"""A hearing that begins so soon after another is started by the clerk: people of the one before may still be in the room."""
+CLOSE_UNPLANNED_AFTER_S = 3_600
+"""An unplanned session has no planned end; so long nobody must be heard in it."""
+
+
+def follows_directly(turn: Turn, hearing: contract.Hearing, now_utc_us: int) -> bool:
+    """Whether people of another hearing may still be in the room when this one begins."""
+    apart_us = APART_S * 1_000_000
+    if any(session.ended_utc_us is not None and now_utc_us - session.ended_utc_us < apart_us for session in turn.sessions.values()):
+        return True
+    others = [
+        other.plan for other in turn.hearings.values()
+        if other.plan is not None and other.hearing != hearing.id and other.state not in {"cancelled", "moved", "not_held"}
+    ]  # fmt: skip
+    return any(plan.starts_utc_us <= hearing.starts_utc_us and plan.ends_utc_us > hearing.starts_utc_us - apart_us for plan in others)
+
+
+def starts_itself(turn: Turn, plan: contract.Hearing, rules: Hearings, now_utc_us: int) -> bool:
+    """Whether a due hearing is started without the clerk."""
+    wanted = rules.automatic if plan.automatic is None else plan.automatic
+    return wanted and not follows_directly(turn, plan, now_utc_us)
+
+
+def is_running(turn: Turn) -> bool:
+    """Whether a session exists that is not sealed."""
+    return any(session.state in RUNNING for session in turn.sessions.values())
+
+
+def close_after_s(session: Session, rules: Hearings, now_utc_us: int) -> float | None:
+    """For how long the room must be empty before this session is taken for forgotten; None while its time is not over."""
+    if session.ends_utc_us is None:
+        return max(CLOSE_UNPLANNED_AFTER_S, rules.close_after_empty_s)
+    return rules.close_after_empty_s if now_utc_us > session.ends_utc_us else None

@@ -1,0 +1,78 @@
+"""What a change of the schedule means to the room's hearings. Pure.
+
+A hearing that waits follows the plan. One that is being recorded only learns of it: the clerk and the centre are told, and recording goes on.
+"""
+
+from agent.hearing import BEFORE, RUNNING, HearingFacts
+from agent.schedule import Standing, standing
+from agent.turn import Turn, change
+from agent.upstream import contract
+
+NOT_IN_SCHEDULE = "not_in_schedule"
+"""Reason of a hearing that a newer snapshot no longer names."""
+
+
+def follow_schedule(turn: Turn, *, room: str, check_before_s: int, now_utc_us: int) -> None:
+    """Bring the hearings to where the schedule has them."""
+    for id_, told in turn.schedule.changes.items():
+        known = turn.hearings.get(id_)
+        now = standing(told, room)
+        if known is None:
+            # What was over before it was heard of is left alone: a room whose disk was replaced must not say that nobody came.
+            if now == "planned" and told.hearing.ends_utc_us > now_utc_us:
+                turn.hearings[id_] = HearingFacts(hearing=id_, plan=told.hearing, offset=told.offset)
+            continue
+        turn.hearings[id_] = change(known, plan=told.hearing, offset=told.offset)
+        if known.state in RUNNING:
+            _changed_while_recorded(turn, known, told, now, room)
+        elif known.state in BEFORE:
+            _changed_before(turn, known, told, now, check_before_s, now_utc_us)
+        else:
+            _changed_after(turn, known, told, now, now_utc_us)
+    for id_, known in list(turn.hearings.items()):
+        waits = known.state in BEFORE and known.plan is not None and known.plan.starts_utc_us > now_utc_us
+        if waits and id_ not in turn.schedule.changes:
+            turn.move_hearing(id_, "cancelled", NOT_IN_SCHEDULE)
+
+
+def _changed_while_recorded(turn: Turn, known: HearingFacts, told: contract.Change, now: Standing, room: str) -> None:
+    session = turn.sessions[known.session]
+    turn.sessions[known.session] = change(session, ends_utc_us=max(session.ends_utc_us or 0, told.hearing.ends_utc_us))
+    if known.plan is None or told.hearing == known.plan:
+        return
+    before = standing(contract.Change(offset=told.offset, hearing=known.plan), room)
+    kind = now if now != "planned" and now != before else "retimed" if _times(told.hearing) != _times(known.plan) else None
+    if kind == "cancelled" or kind == "moved" or kind == "retimed":  # noqa: PLR1714 - a type checker understands it so
+        turn.hearings[known.hearing] = change(turn.hearings[known.hearing], conflict=kind)
+        turn.events.append(contract.ScheduleConflict(hearing=known.hearing, session=known.session, change=kind, offset=told.offset))
+    elif now == "planned" and known.conflict in {"cancelled", "moved"}:
+        turn.hearings[known.hearing] = change(turn.hearings[known.hearing], conflict="")
+
+
+def _changed_before(turn: Turn, known: HearingFacts, told: contract.Change, now: Standing, check_before_s: int, now_utc_us: int) -> None:
+    if now == "cancelled" or now == "moved":  # noqa: PLR1714 - a type checker understands it so
+        turn.move_hearing(known.hearing, now, "by_centre" if now == "cancelled" else told.hearing.room)
+        return
+    if known.plan is None or _times(told.hearing) == _times(known.plan):
+        return
+    turn.hearings[known.hearing] = change(turn.hearings[known.hearing], start_asked_utc_us=None, fault=None)
+    if known.state != "planned" and told.hearing.starts_utc_us - check_before_s * 1_000_000 > now_utc_us:
+        turn.move_hearing(known.hearing, "retimed")
+
+
+def _changed_after(turn: Turn, known: HearingFacts, told: contract.Change, now: Standing, now_utc_us: int) -> None:
+    plan = told.hearing
+    if now == "planned":
+        ended_without = known.state in {"cancelled", "moved"} and plan.ends_utc_us > now_utc_us
+        is_new_date = known.plan is not None and _times(plan) != _times(known.plan) and plan.starts_utc_us > now_utc_us
+        if ended_without or is_new_date:
+            turn.hearings[known.hearing] = HearingFacts(hearing=known.hearing, plan=plan, offset=told.offset, state=known.state)
+            turn.move_hearing(known.hearing, "planned_again")
+    elif now == "cancelled" and known.state in {"moved", "not_held"}:
+        turn.move_hearing(known.hearing, "cancelled", "by_centre")
+    elif now == "moved" and known.state == "cancelled":
+        turn.move_hearing(known.hearing, "moved", plan.room)
+
+
+def _times(hearing: contract.Hearing) -> tuple[int, int]:
+    return hearing.starts_utc_us, hearing.ends_utc_us

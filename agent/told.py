@@ -1,0 +1,207 @@
+"""What becomes of the room's facts by what people ask, what the recorder answered, and what the archive says. Pure.
+
+Each function takes the facts and gives an ``Outcome``: store its facts and events in one transaction, then carry out its actions. All may
+be called again with the same news after a crash: what is known already changes nothing and tells nothing twice.
+"""
+
+from typing import Literal
+
+from agent.actions import Certify
+from agent.hearing import BEFORE, LIVE, RUNNING, Asked, Binding, Facts, Fault, HearingFacts, Session, is_local, local_hearing
+from agent.schedule import Schedule
+from agent.turn import Outcome, Turn, change
+from agent.upstream import contract
+
+
+class ToldError(Exception):
+    """What is asked for makes no sense now; the message says why."""
+
+
+# people
+
+
+def start(facts: Facts, schedule: Schedule, *, hearing: str, by: str, now_utc_us: int) -> Outcome:
+    """Begin to record a hearing; an empty name stands for an unplanned session, which is bound to a case later.
+
+    Any hearing may be started, also one that is planned elsewhere or cancelled: the people in the room know more than the plan.
+
+    Raises:
+        ToldError: a session is running.
+    """
+    turn = Turn(facts, schedule)
+    running = next((session for session in turn.sessions.values() if session.state in LIVE | {"closing"}), None)
+    if running is not None:
+        raise ToldError(f"hearing {running.hearing} is being recorded; end it first")
+    turn.ask_start(hearing or local_hearing(), by=by, now_utc_us=now_utc_us)
+    return turn.outcome()
+
+
+def asked(
+    facts: Facts, schedule: Schedule, *, to: Literal["open", "off_record", "privileged", "deliberation"], by: str, now_utc_us: int
+) -> Outcome:
+    """Somebody pauses or resumes: to be told before the recorder is asked, so that the interval bears the person's name."""
+    turn = Turn(facts, schedule)
+    turn.asked = Asked(to=to, by=by, utc_us=now_utc_us)
+    return turn.outcome()
+
+
+def stop(facts: Facts, schedule: Schedule, *, session: str, by: str, reason: str, now_utc_us: int) -> Outcome:
+    """End a session.
+
+    Raises:
+        ToldError: it is not running.
+    """
+    turn = Turn(facts, schedule)
+    if _session(turn, session).state not in RUNNING:
+        raise ToldError("this session is not running")
+    turn.ask_stop(session, by=by, reason=reason, now_utc_us=now_utc_us)
+    return turn.outcome()
+
+
+def bind(facts: Facts, schedule: Schedule, *, session: str, hearing: str, case: str, by: str, reason: str) -> Outcome:
+    """A session belongs to a hearing of the centre, whatever was said before. The next decision has the signed entry made.
+
+    Raises:
+        ToldError: there is no such session, or the hearing is none of the centre's.
+    """
+    turn = Turn(facts, schedule)
+    if not hearing or is_local(hearing):
+        raise ToldError("name the hearing by the centre's number")
+    known = _session(turn, session)
+    turn.sessions[session] = change(known, wanted=Binding(hearing=hearing, case=case, by=by, reason=reason))
+    return turn.outcome()
+
+
+def not_held(facts: Facts, schedule: Schedule, *, hearing: str, by: str, reason: str) -> Outcome:
+    """A person says why a planned hearing was not held.
+
+    Raises:
+        ToldError: it was held, or ended otherwise.
+    """
+    turn = Turn(facts, schedule)
+    known = turn.hearings.get(hearing)
+    if known is None or known.state not in BEFORE:
+        raise ToldError("this hearing is not one that waits to be held")
+    turn.move_hearing(hearing, "not_held", f"{reason} ({by})" if by else reason)
+    return turn.outcome()
+
+
+def change_seen(facts: Facts, schedule: Schedule, *, hearing: str) -> Outcome:
+    """The clerk has seen that a hearing was changed while it is recorded."""
+    turn = Turn(facts, schedule)
+    if hearing in turn.hearings:
+        turn.hearings[hearing] = change(turn.hearings[hearing], conflict="")
+    return turn.outcome()
+
+
+# the recorder and the diagnostics
+
+
+def start_failed(facts: Facts, schedule: Schedule, *, hearing: str, cause: str, detail: str, now_utc_us: int) -> Outcome:
+    """The recorder refused to start, or did not answer: a fault, until it starts after all."""
+    turn = Turn(facts, schedule)
+    turn.asked = None
+    known = turn.hearings.get(hearing)
+    if known is not None and known.state in BEFORE and (known.fault is None or known.fault.until_utc_us is not None):
+        turn.hearings[hearing] = change(known, fault=Fault(cause=cause, detail=detail[:1_000], from_utc_us=now_utc_us))
+    return turn.outcome()
+
+
+def checked(
+    facts: Facts, schedule: Schedule, *, hearing: str, reason: Literal["before_hearing", "command", "operator"],
+    checks: list[contract.CheckResult],
+) -> Outcome:  # fmt: skip
+    """The diagnostics ran; ``hearing`` is empty where they ran for none."""
+    turn = Turn(facts, schedule)
+    known = turn.hearings.get(hearing)
+    if known is not None and known.state == "preparing":
+        turn.hearings[hearing] = change(known, checks_bad=any(check.result == "bad" for check in checks))
+        turn.move_hearing(hearing, "checked")
+    turn.events.append(contract.DiagnosticsDone(hearing=hearing, reason=reason, checks=checks))
+    return turn.outcome()
+
+
+def sealed(
+    facts: Facts, schedule: Schedule, *, session: str, duration_us: int, head: contract.Head | None, now_utc_us: int, problem: str = ""
+) -> Outcome:
+    """The record of a session is sealed (or was ended otherwise: ``problem``), whoever asked for it."""
+    turn = Turn(facts, schedule)
+    known = _session(turn, session)
+    if known.state not in RUNNING:
+        return turn.outcome()
+    turn.sessions[session] = change(known, ended_utc_us=now_utc_us)
+    by, reason = (known.stop_by, known.stop_reason) if known.stop_by else ("recorder", "sealed by the recorder")
+    turn.events.append(
+        contract.SessionEnded(
+            session=session, record=session, hearing=known.hearing, by=by, reason=reason, duration_us=duration_us, head=head, problem=problem
+        )
+    )  # fmt: skip
+    if known.state == "unsealed":
+        turn.move_session(session, "recovered")
+    turn.move_session(session, "sealed")
+    return turn.outcome()
+
+
+def record_lost(facts: Facts, schedule: Schedule, *, session: str, fault: Fault) -> Outcome:
+    """The record of a session that the recorder no longer has is not there any more, or cannot be read. ``fault.lost_s`` says how much it was."""
+    turn = Turn(facts, schedule)
+    known = _session(turn, session)
+    if known.state not in RUNNING:
+        return turn.outcome()
+    if known.state != "unsealed":
+        turn.move_session(session, "lost")
+    turn.sessions[session] = change(turn.sessions[session], fault=fault, ended_utc_us=fault.until_utc_us)
+    turn.move_session(session, "failed", fault.cause)
+    return turn.outcome()
+
+
+def bound(facts: Facts, schedule: Schedule, *, session: str) -> Outcome:
+    """The signed entry of the binding that was asked for is in the record.
+
+    While it is recorded the recorder's status says so by itself, in its own order; an answer that overtook it would bind to and fro.
+    """
+    turn = Turn(facts, schedule)
+    known = _session(turn, session)
+    wanted = known.wanted
+    if wanted is not None and (known.state not in RUNNING or wanted.hearing == known.hearing):
+        turn.bind(session, wanted.hearing, wanted.case, wanted.by, wanted.reason)
+    return turn.outcome()
+
+
+def certified(facts: Facts, schedule: Schedule, *, action: Certify, certificate: contract.FaultCertificate) -> Outcome:
+    """The device signed what was not recorded. A hearing that waited to be held has thereby failed."""
+    turn = Turn(facts, schedule)
+    session: Session | None = turn.sessions.get(action.record)
+    hearing: HearingFacts | None = turn.hearings.get(action.hearing)
+    if session is not None and session.fault is not None and session.fault.lost_s is not None:
+        turn.sessions[session.session] = change(session, fault=change(session.fault, lost_s=None))
+    elif hearing is not None and hearing.fault is not None and hearing.fault.lost_s is not None:
+        turn.hearings[hearing.hearing] = change(hearing, fault=None)
+        if hearing.state in BEFORE:
+            turn.move_hearing(hearing.hearing, "failed", hearing.fault.cause)
+    else:
+        return turn.outcome()
+    turn.events.append(certificate)
+    return turn.outcome()
+
+
+# the archive
+
+
+def delivered(facts: Facts, schedule: Schedule, *, record: str, sums_sha256: str, by: str) -> Outcome:
+    """The acknowledgement for a whole record is here. A record that these facts do not know (an earlier disk's) is told of all the same."""
+    turn = Turn(facts, schedule)
+    known = turn.sessions.get(record)
+    if known is not None and known.state != "sealed":
+        return turn.outcome()
+    turn.events.append(contract.RecordDelivered(record=record, sums_sha256=sums_sha256, by=by))
+    if known is not None:
+        turn.move_session(record, "delivered")
+    return turn.outcome()
+
+
+def _session(turn: Turn, session: str) -> Session:
+    known = turn.sessions.get(session)
+    if known is None:
+        raise ToldError(f"there is no session {session} in this room")
+    return known
