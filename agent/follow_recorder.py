@@ -68,12 +68,9 @@ def _take_up(turn: Turn, record: str, seen: Seen, now_utc_us: int) -> Session:
     facts = turn.hearings.get(hearing)
     plan = facts.plan if facts is not None else None
     if facts is not None and waiting is not None and waiting.fault is not None and plan is not None:
-        fault = waiting.fault
-        lost_us = min(fault.until_utc_us or began_us, began_us) - max(fault.from_utc_us, plan.starts_utc_us)
-        certain = (
-            change(fault, from_utc_us=max(fault.from_utc_us, plan.starts_utc_us), lost_s=lost_us // 1_000_000) if lost_us > 0 else None
-        )
-        turn.hearings[hearing] = change(facts, fault=certain)
+        fault = change(waiting.fault, from_utc_us=max(waiting.fault.from_utc_us, plan.starts_utc_us))
+        lost_us = min(fault.until_utc_us or began_us, began_us) - fault.from_utc_us
+        turn.hearings[hearing] = change(facts, fault=change(fault, lost_s=lost_us // 1_000_000) if lost_us > 0 else None)
     turn.events.append(
         contract.SessionStarted(
             session=record, record=record, hearing=hearing, by=session.by, automatic=session.automatic,
@@ -88,7 +85,7 @@ def _follow_state(turn: Turn, known: Session, seen: Seen) -> None:
     if known.state in {"unsealed", "failed"}:
         turn.move_session(known.session, "recovered")
         turn.sessions[known.session] = known = change(turn.sessions[known.session], fault=None, ended_utc_us=None)
-    if seen.state == "idle" or known.state == seen.state:
+    if seen.state in {"idle", known.state}:
         return
     if CAUSE_OF[seen.state] not in TABLE[known.state]:
         # It was away and back between two looks.

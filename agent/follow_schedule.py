@@ -1,7 +1,10 @@
 """What a change of the schedule means to the room's hearings. Pure.
 
-A hearing that waits follows the plan. One that is being recorded only learns of it: the clerk and the centre are told, and recording goes on.
+A hearing that waits follows the plan. One that is being recorded only learns of it: the clerk and the centre are told, and recording
+goes on.
 """
+
+from typing import Literal
 
 from agent.hearing import BEFORE, RUNNING, HearingFacts
 from agent.schedule import Standing, standing
@@ -41,8 +44,10 @@ def _changed_while_recorded(turn: Turn, known: HearingFacts, told: contract.Chan
     if known.plan is None or told.hearing == known.plan:
         return
     before = standing(contract.Change(offset=told.offset, hearing=known.plan), room)
-    kind = now if now != "planned" and now != before else "retimed" if _times(told.hearing) != _times(known.plan) else None
-    if kind == "cancelled" or kind == "moved" or kind == "retimed":  # noqa: PLR1714 - a type checker understands it so
+    kind: Literal["cancelled", "moved", "retimed"] | None = "retimed" if _times(told.hearing) != _times(known.plan) else None
+    if now != "planned" and now != before:  # noqa: PLR1714 - a type checker understands it so
+        kind = now
+    if kind is not None:
         turn.hearings[known.hearing] = change(turn.hearings[known.hearing], conflict=kind)
         turn.events.append(contract.ScheduleConflict(hearing=known.hearing, session=known.session, change=kind, offset=told.offset))
     elif now == "planned" and known.conflict in {"cancelled", "moved"}:

@@ -30,8 +30,8 @@ STATES: tuple[State, ...] = get_args(State)
 
 Cause = Literal[
     "checks_due", "checked", "retimed", "cancelled", "moved", "planned_again", "not_held", "failed",
-    "started", "opened", "went_off_record", "became_privileged", "began_deliberation", "stopped", "lost", "recovered", "sealed", "delivered",
-    "unbound",
+    "started", "opened", "went_off_record", "became_privileged", "began_deliberation", "stopped",
+    "lost", "recovered", "sealed", "delivered", "unbound",
 ]  # fmt: skip
 
 BEFORE: frozenset[State] = frozenset({"planned", "preparing", "ready"})
@@ -179,7 +179,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody asked the recorder for: kept before it is asked, so that what follows has a name. ``to`` is the recorder's state then."""
+    """What somebody asked the recorder for: kept before it is asked, so that what follows bears a name. ``to`` is the state wanted."""
 
     to: Literal["open", "off_record", "privileged", "deliberation"]
     by: str

@@ -10,7 +10,8 @@ Rules:
 5. Nothing that lies ahead is ever dropped here: the room works for as many days as the centre told in advance. What lies a week behind
    is forgotten (``forget``), and the floor rises with it, so that it cannot come back.
 
-Use: ``merge_feed`` for what the long poll brought, ``standing`` for what a change means to this room, ``forget`` once a day. ``Store`` keeps it.
+Use: ``merge_feed`` for what the long poll brought, ``standing`` for what a change means to this room, ``forget`` once a day. ``Store``
+keeps it.
 """
 
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ def merge_feed(schedule: Schedule, feed: contract.Feed) -> Schedule:
 
 
 def went_back(schedule: Schedule, feed: contract.Feed) -> bool:
-    """Whether the centre counts lower than it did: it was restored from a copy, and its changes will be passed over until it has caught up."""
+    """Whether the centre counts lower than it did: restored from a copy, its changes are passed over until it has caught up."""
     return feed.as_of < schedule.applied_offset
 
 

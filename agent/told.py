@@ -133,7 +133,8 @@ def sealed(
     by, reason = (known.stop_by, known.stop_reason) if known.stop_by else ("recorder", "sealed by the recorder")
     turn.events.append(
         contract.SessionEnded(
-            session=session, record=session, hearing=known.hearing, by=by, reason=reason, duration_us=duration_us, head=head, problem=problem
+            session=session, record=session, hearing=known.hearing, by=by, reason=reason, duration_us=duration_us, head=head,
+            problem=problem,
         )
     )  # fmt: skip
     if known.state == "unsealed":
@@ -143,7 +144,7 @@ def sealed(
 
 
 def record_lost(facts: Facts, schedule: Schedule, *, session: str, fault: Fault) -> Outcome:
-    """The record of a session that the recorder no longer has is not there any more, or cannot be read. ``fault.lost_s`` says how much it was."""
+    """The record of a session that the recorder no longer has is gone, or cannot be read. ``fault.lost_s`` says how much it was."""
     turn = Turn(facts, schedule)
     known = _session(turn, session)
     if known.state not in RUNNING:
