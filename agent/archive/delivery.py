@@ -176,8 +176,7 @@ class Delivery:
         self._looked.set()
         await self._tell_news()
         await self._delete_old()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._look_now.wait(), self._look_s)
+        await _either(self._look_now, self._look_s)
         self._look_now.clear()
 
     def _put_right(self) -> None:
@@ -245,8 +244,7 @@ class Delivery:
         record, wait_s = self._queue.next(self._found, time.monotonic(), time.time_ns() // 1000)
         if record is None:
             self._looked.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._looked.wait(), wait_s)
+            await _either(self._looked, wait_s)
             self._looked.set()
             return
         self._sending, self._progress = record.name, (0, record.bytes)
@@ -299,3 +297,11 @@ class Delivery:
         if not self._sent or now_s - self._sent[-1][0] >= 1.0:
             self._sent.append((now_s, sent))
         return rate
+
+
+async def _either(event: asyncio.Event, wait_s: float) -> None:
+    """Until something happens, at most so long."""
+    # Not asyncio.wait_for, which in Python 3.11 can swallow a cancellation.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            await event.wait()

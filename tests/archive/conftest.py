@@ -1,10 +1,12 @@
 import datetime as dt
+import itertools
 import json
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,7 @@ from agent.upstream.transfer import Acknowledgement
 from provisioning.keys import Hierarchy, Identity, KeyFiles, build, write
 from recorder.record.trust import Authorities
 from tests.archive.seaweed import Seaweed, free_port, running
-from tests.record.record_builder import Builder
+from tests.record.record_builder import RECORD, Builder
 
 BIG = {"cam-judge": ("video", 3_000_000), "mic-judge": ("audio", 2000)}
 
@@ -43,9 +45,11 @@ def authorities(keys: Hierarchy) -> Authorities:
 @pytest.fixture
 def make_record(keys: Hierarchy, tmp_path: Path) -> Callable[..., Builder]:
     """Makes a sealed record under ``tmp_path/records``; ``big`` has a camera whose segments are of three parts."""
+    numbers = itertools.count()
 
     def make(*, big: bool = False, seconds: float = 6) -> Builder:
         options: dict[str, Any] = {"tracks": dict(BIG)} if big else {}
+        options["record_id"] = uuid.UUID(int=RECORD.int + next(numbers))
         builder = Builder(tmp_path / "records", keys, **options)
         builder.record(seconds)
         builder.close()

@@ -20,7 +20,7 @@ from tests.archive.conftest import Site, lines_until
 from tests.archive.seaweed import Seaweed
 from tests.record.record_builder import Builder
 
-CAP_BYTES_S = 10e6
+CAP_BYTES_S = 20e6
 """Slow enough that a process can be killed in the middle."""
 Make = Callable[..., Builder]
 

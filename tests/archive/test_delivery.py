@@ -1,0 +1,247 @@
+"""The delivery service with records on real disks and an archive that answers as it is told."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from agent.archive import queue
+from agent.archive.acknowledgement import place, store
+from agent.archive.delivery import Delivery
+from agent.archive.records import Records
+from agent.archive.retention import tombstones
+from agent.archive.upload import UnreadableError, UploadStoppedError, UploadTroubledError
+from agent.upstream.contract import RecordDeleted, RecordDelivered
+from agent.upstream.transfer import Acknowledgement
+from provisioning.keys import Hierarchy
+from recorder.record import layout
+from recorder.record.trust import Authorities
+from tests.archive.conftest import acknowledged
+from tests.record.record_builder import Builder
+
+Make = Callable[..., Builder]
+MINUTE_US = 60_000_000
+
+
+@dataclass
+class Archive:
+    """Takes what ``answers`` says, in turn; then everything."""
+
+    keys: Hierarchy
+    builders: dict[str, Builder] = field(default_factory=dict)
+    answers: list[Exception | None] = field(default_factory=list)
+    sent: list[Path] = field(default_factory=list)
+    sent_bytes: int = 0
+    hearing: bool = False
+    long_ago: bool = False
+
+    def set_hearing(self, *, hearing: bool) -> None:
+        self.hearing = hearing
+
+    async def send(
+        self, root: Path, *, progress: Callable[[int, int], None], troubled: Callable[[str], None], tries: int, patience_s: float
+    ) -> Acknowledgement | None:
+        assert tries > 0
+        assert patience_s > 0
+        self.sent.append(root)
+        progress(1, 2)
+        if self.answers:
+            answer = self.answers.pop(0)
+            if isinstance(answer, UploadTroubledError):
+                troubled(str(answer))
+            if answer is not None:
+                raise answer
+            return None
+        self.sent_bytes += 1000
+        return acknowledged(self.builders[root.name], self.keys.centre)
+
+
+@dataclass
+class Room:
+    """The service of a room, started as often as a test likes; ``told`` is what became durable."""
+
+    records: Records
+    archive: Archive
+    file: Path
+    told: list[RecordDelivered | RecordDeleted] = field(default_factory=list)
+    keep_days: float = 1
+    free_bytes: int = 0
+    lose: int = 0
+    """So many of the next events are lost on the way: the process dies."""
+
+    async def tell(self, event: RecordDelivered | RecordDeleted) -> None:
+        if self.lose:
+            self.lose -= 1
+            raise asyncio.CancelledError
+        self.told.append(event)
+
+    @contextlib.asynccontextmanager
+    async def running(self, *, uploads: bool = True) -> AsyncIterator[Delivery]:
+        delivery = Delivery(
+            self.records, self.archive if uploads else None, self.tell, self.file, keep_days=self.keep_days, free_bytes=self.free_bytes,
+            look_s=0.05,
+        )  # fmt: skip
+        task = asyncio.create_task(delivery.run())
+        try:
+            yield delivery
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SETTLE_S", "LOOK_AGAIN_S", "_FIRST_WAIT_S", "_LONGEST_WAIT_S"):
+        monkeypatch.setattr(queue, name, 0.05)
+
+
+@pytest.fixture
+def room(tmp_path: Path, keys: Hierarchy, authorities: Authorities) -> Room:
+    for name in ("records", "mirror"):
+        (tmp_path / name).mkdir()
+    return Room(Records([tmp_path / "records", tmp_path / "mirror"], authorities), Archive(keys), tmp_path / "told.json")
+
+
+def add(room: Room, builder: Builder, *, mirror: bool = False) -> Builder:
+    room.archive.builders[builder.root.name] = builder
+    if mirror:
+        shutil.copytree(builder.root, room.records.bases[1] / builder.root.name)
+    return builder
+
+
+async def test_records_go_and_are_told_of_once_though_the_service_starts_again(room: Room, make_record: Make) -> None:
+    first, second = add(room, make_record(), mirror=True), add(room, make_record())
+    async with room.running() as delivery:
+        await until(lambda: len(room.told) == 2)
+        await until(lambda: delivery.status().pending == 0)
+        assert room.archive.sent == [first.root, second.root]
+        assert place(room.records.bases[1] / first.root.name).exists()
+        third = add(room, make_record())
+        await until(lambda: len(room.told) == 3)
+    async with room.running() as delivery:
+        await until(lambda: bool(delivery._found))
+        await asyncio.sleep(0.2)
+    assert [event.record for event in room.told] == [str(one.record_id) for one in (first, second, third)]
+    assert all(isinstance(event, RecordDelivered) and event.by == "Centre" for event in room.told)
+
+
+async def test_what_died_before_it_was_durable_is_told_again(room: Room, make_record: Make) -> None:
+    builder = add(room, make_record())
+    room.lose = 1
+    async with room.running():
+        await until(lambda: room.lose == 0)
+    assert room.told == []
+    assert place(builder.root).exists()
+    async with room.running():
+        await until(lambda: len(room.told) == 1)
+    assert room.archive.sent == [builder.root]
+
+
+async def test_trouble_refusal_and_a_slow_verification_of_one_keep_no_other(room: Room, make_record: Make) -> None:
+    records = [add(room, make_record()) for _ in range(4)]
+    room.archive.answers = [UploadTroubledError("away"), UploadStoppedError("the archive refuses it"), None]
+    async with room.running() as delivery:
+        await until(lambda: len(room.told) == 3)
+        status = delivery.status()
+        assert status.pending == 1
+        assert status.alarms == (f"{records[1].root.name}: the archive refuses it",)
+        assert status.indicators()["upload_pending_gib"] * 1024**3 == status.pending_bytes > 0
+    assert [root.name for root in room.archive.sent[:4]] == [one.root.name for one in records]
+
+
+async def test_a_copy_that_cannot_be_read_is_sent_from_the_other_disk(room: Room, make_record: Make) -> None:
+    builder = add(room, make_record(), mirror=True)
+    room.archive.answers = [UnreadableError("a sector is gone")]
+    async with room.running():
+        await until(lambda: len(room.told) == 1)
+    assert room.archive.sent == [builder.root, room.records.bases[1] / builder.root.name]
+
+
+async def test_an_acknowledgement_that_a_disk_brought_is_told_without_any_network(room: Room, make_record: Make, keys: Hierarchy) -> None:
+    builder = add(room, make_record())
+    async with room.running(uploads=False) as delivery:
+        await until(lambda: delivery.status().pending == 1)
+        store(builder.root, acknowledged(builder, keys.centre))
+        delivery.hurry()
+        await until(lambda: len(room.told) == 1)
+
+
+async def test_an_order_after_the_delivery_is_sent_but_not_told_again(room: Room, make_record: Make) -> None:
+    builder = add(room, make_record())
+    async with room.running() as delivery:
+        await until(lambda: len(room.told) == 1)
+        builder.receipt(journal=False)
+        await until(lambda: len(room.archive.sent) == 2)
+        await until(lambda: all(one.standing == "delivered" for one in delivery._found))
+    assert len(room.told) == 1
+
+
+async def test_only_for_room_and_after_its_time_and_in_no_hearing_a_record_is_deleted_and_that_is_told(
+    room: Room, make_record: Make, keys: Hierarchy
+) -> None:
+    builder = add(room, make_record(), mirror=True)
+    young = add(room, make_record())
+    old_us = time.time_ns() // 1000 - 40 * MINUTE_US
+    room.keep_days = 0.02
+    for base in room.records.bases:
+        ack = acknowledged(builder, keys.centre, utc_us=old_us)
+        store(base / builder.root.name, ack)
+    free = shutil.disk_usage(builder.root).free
+    # Known only since now: not old enough, though the archive says that it is.
+    room.free_bytes = 2 * free
+    async with room.running() as delivery:
+        await until(lambda: len(room.told) == 2)
+        await asyncio.sleep(0.2)
+        assert builder.root.exists()
+    for base in room.records.bases:
+        _age(place(base / builder.root.name), 40 * 60)
+    async with room.running() as delivery:
+        delivery.set_hearing(hearing=True)
+        assert room.archive.hearing
+        await asyncio.sleep(0.3)
+        assert builder.root.exists()
+    room.free_bytes = 1
+    async with room.running() as delivery:
+        await asyncio.sleep(0.3)
+        assert builder.root.exists()
+    room.free_bytes = 2 * free
+    async with room.running() as delivery:
+        await until(lambda: len(room.told) == 3)
+        await until(lambda: not builder.root.exists())
+        assert (young.root / layout.SUMS).exists()
+    deleted = room.told[-1]
+    assert isinstance(deleted, RecordDeleted)
+    assert (deleted.record, deleted.freed_bytes > 0) == (str(builder.record_id), True)
+    assert [len(tombstones(base)) for base in room.records.bases] == [1, 1]
+
+
+def _age(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+async def test_a_disk_that_goes_and_comes_and_a_broken_record_end_nothing(room: Room, make_record: Make) -> None:
+    first = add(room, make_record())
+    broken = add(room, make_record())
+    (broken.root / layout.SUMS).write_bytes(b"nonsense")
+    away = room.records.bases[0].with_name("away")
+    room.records.bases[0].rename(away)
+    async with room.running() as delivery:
+        await asyncio.sleep(0.2)
+        away.rename(room.records.bases[0])
+        await until(lambda: len(room.told) == 1)
+        assert [event.record for event in room.told] == [str(first.record_id)]
+        assert "SHA256SUMS cannot be used" in delivery.status().alarms[0]
