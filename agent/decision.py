@@ -146,6 +146,8 @@ def _stop_forgotten(turn: Turn, seen: Seen | None, rules: Hearings, quiet_s: flo
         if session.state != "open":
             continue
         limit_s = close_after_s(session, rules, now_utc_us)
+        if quiet_s is not None:  # what was before the session says nothing of it
+            quiet_s = min(quiet_s, max(0, now_utc_us - session.began_utc_us) / 1_000_000)
         if seen is None or quiet_s is None or limit_s is None or quiet_s < limit_s:
             if session.countdown_utc_us is not None:
                 turn.sessions[session.session] = change(session, countdown_utc_us=None)

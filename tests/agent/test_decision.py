@@ -1,0 +1,401 @@
+"""What the room does by itself, what it asks the clerk, and what it tells the centre."""
+
+import msgspec
+import pytest
+
+from agent import told
+from agent.hearing import Fault, is_local
+from agent.upstream import contract
+from provisioning.room import Hearings
+from tests.agent.model_room import ModelRoom
+from tests.agent.plans import DAY, HOUR_US, MINUTE_US, ROOM, TEN, hearing
+
+AUTOMATIC = Hearings(automatic=True)
+REPLACE = msgspec.structs.replace
+
+
+def planned(rules: Hearings | None = None) -> ModelRoom:
+    room = ModelRoom(rules)
+    room.plan(hearing())
+    return room
+
+
+def test_the_clerk_is_prompted_at_the_planned_time_and_nothing_starts_by_itself() -> None:
+    room = planned()
+    room.until(TEN - MINUTE_US)
+    assert room.codes() == set()
+    room.until(TEN)
+    assert room.codes() == {"start_due"}
+    assert room.prompts[0].args == {"starts_utc_us": TEN, "automatic": 0}
+    assert room.recorder.state == "idle"
+
+
+def test_a_hearing_goes_from_its_plan_to_the_archive_and_each_step_is_told_once() -> None:
+    room = planned()
+    room.until(TEN - 29 * MINUTE_US)
+    assert room.state() == "ready"
+    room.until(TEN + 2 * MINUTE_US)
+    room.clerk_starts("h1")
+    room.until(TEN + HOUR_US)
+    room.clerk_stops()
+    room.look()
+    room.archive_acknowledges(room.session.session)
+    room.archive_acknowledges(room.session.session)
+    room.until(TEN + 3 * HOUR_US)
+    assert room.state() == "delivered"
+    assert [type(event).__struct_config__.tag for event in room.events] == [
+        "diagnostics.done", "session.started", "session.ended", "hearing.reconciled", "record.delivered", "hearing.reconciled",
+    ]  # fmt: skip
+    started = room.told_of(contract.SessionStarted)[0]
+    assert isinstance(started, contract.SessionStarted)
+    assert (started.by, started.automatic, started.planned_utc_us, started.late_s) == ("clerk", False, TEN, 120)
+    ended = room.told_of(contract.SessionEnded)[0]
+    assert isinstance(ended, contract.SessionEnded)
+    assert (ended.by, ended.reason, ended.hearing) == ("clerk", "ended", "h1")
+
+
+def test_checks_run_half_an_hour_before_a_hearing_and_never_during_one() -> None:
+    room = planned()
+    room.plan(hearing("h2", starts_us=TEN + HOUR_US + 10 * MINUTE_US))
+    room.until(TEN)
+    assert len(room.told_of(contract.DiagnosticsDone)) == 1
+    room.clerk_starts("h1")
+    room.until(TEN + HOUR_US)
+    assert len(room.told_of(contract.DiagnosticsDone)) == 1
+    room.clerk_stops()
+    room.until(TEN + HOUR_US + MINUTE_US)
+    assert room.state("h2") == "ready"
+
+
+def test_a_late_start_is_told_once_with_the_revision_that_the_room_knew() -> None:
+    room = planned()
+    room.schedule = REPLACE(room.schedule, applied_offset=7)
+    room.until(TEN + 20 * MINUTE_US)
+    late = room.told_of(contract.LateStart)
+    assert late == [contract.LateStart(hearing="h1", planned_utc_us=TEN, late_s=300, revision=7)]
+    assert "late" in room.codes()
+    room.plan(hearing(starts_us=TEN + HOUR_US))
+    room.until(TEN + 2 * HOUR_US)
+    assert len(room.told_of(contract.LateStart)) == 2
+
+
+@pytest.mark.parametrize(("by_room", "by_hearing", "starts"), [(True, None, True), (False, True, True), (True, False, False)])
+def test_automatic_start_is_chosen_for_the_room_or_for_one_hearing(by_room: bool, by_hearing: bool | None, starts: bool) -> None:
+    room = ModelRoom(Hearings(automatic=by_room))
+    room.plan(hearing(automatic=by_hearing))
+    room.until(TEN + 2 * MINUTE_US)
+    assert (room.recorder.state == "open") is starts
+    if starts:
+        assert (room.session.by, room.session.automatic) == ("agent", True)
+
+
+def test_automatic_start_never_follows_directly_on_another_hearing() -> None:
+    room = planned(AUTOMATIC)
+    room.plan(hearing("h2", starts_us=TEN + HOUR_US))
+    room.until(TEN + 50 * MINUTE_US)
+    room.clerk_stops()
+    room.until(TEN + HOUR_US + 10 * MINUTE_US)
+    assert room.recorder.state == "idle"
+    assert [prompt.args["automatic"] for prompt in room.prompts if prompt.code == "start_due"] == [0]
+
+
+def test_a_hearing_that_was_ended_by_the_clerk_does_not_start_again_by_itself() -> None:
+    room = planned(AUTOMATIC)
+    room.until(TEN + 10 * MINUTE_US)
+    room.clerk_stops()
+    room.until(TEN + HOUR_US)
+    assert len(room.facts.sessions) == 1
+
+
+def test_a_room_that_was_off_at_the_planned_time_starts_late_rather_than_never() -> None:
+    room = planned(AUTOMATIC)
+    room.look()
+    room.now_us = TEN + 20 * MINUTE_US
+    room.look()
+    room.look()
+    assert (room.recorder.state, room.state()) == ("open", "open")
+
+
+def test_an_unplanned_session_starts_at_once_and_is_bound_to_its_case_later() -> None:
+    room = ModelRoom()
+    room.until(TEN)
+    room.clerk_starts()
+    assert room.recorder.state == "open"
+    assert is_local(room.recorder.hearing)
+    room.until(TEN + 10 * MINUTE_US)
+    assert "bind_session" in room.codes()
+    room.clerk_stops()
+    room.look()
+    session = room.session.session
+    room.plan(hearing(starts_us=TEN - HOUR_US, length_us=HOUR_US))
+    room.clerk_binds(session, "h1")
+    assert (room.state(), room.outcomes(), room.session.case) == ("sealed", ["sealed"], "case of h1")
+    assert "bind_session" not in room.codes()
+    assert len(room.told_of(contract.SessionBound)) == 1
+
+
+def test_a_running_session_is_rebound_from_the_wrong_case_to_the_right_one() -> None:
+    room = planned()
+    room.plan(hearing("other", starts_us=TEN + 9 * HOUR_US))
+    room.until(TEN + MINUTE_US)
+    room.clerk_starts("other")
+    room.until(TEN + 10 * MINUTE_US)
+    assert "wrong_case" in room.codes()
+    room.clerk_binds(room.session.session, "h1")
+    room.until(TEN + 11 * MINUTE_US)
+    assert (room.state("h1"), room.state("other"), room.recorder.hearing) == ("open", "planned", "h1")
+    assert len(room.told_of(contract.SessionBound)) == 1
+    assert room.codes() == set()
+
+
+def test_a_hearing_that_runs_over_is_not_ended_for_the_next_and_the_clerk_is_told() -> None:
+    room = planned()
+    room.plan(hearing("h2", starts_us=TEN + HOUR_US))
+    room.until(TEN)
+    room.clerk_starts("h1")
+    room.until(TEN + HOUR_US + 10 * MINUTE_US)
+    assert room.recorder.state == "open"
+    assert {prompt.code: prompt.args.get("next") for prompt in room.prompts}["runs_over"] == "h2"
+    assert [event for event in room.told_of(contract.LateStart) if isinstance(event, contract.LateStart) and event.hearing == "h2"]
+
+
+def test_a_forgotten_stop_is_announced_counted_down_and_closed() -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    room.until(TEN + HOUR_US)
+    room.until(TEN + HOUR_US + 10 * MINUTE_US, quiet=True)
+    assert [prompt.args["closes_in_s"] for prompt in room.prompts if prompt.code == "forgotten_stop"] == [60]
+    room.until(TEN + HOUR_US + 10 * MINUTE_US + 40_000_000, quiet=True)
+    assert not room.stops
+    room.until(TEN + HOUR_US + 12 * MINUTE_US, quiet=True)
+    assert [(stop.actor, stop.reason) for stop in room.stops] == [("agent", "forgotten_stop")]
+    assert room.state() == "sealed"
+
+
+def test_somebody_who_speaks_in_the_countdown_keeps_the_recording_open() -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    room.until(TEN + HOUR_US)
+    for _ in range(5):
+        room.until(room.now_us + 10 * MINUTE_US + 40_000_000, quiet=True)
+        room.until(room.now_us + 20_000_000)
+    assert not room.stops
+
+
+def test_an_empty_room_is_not_closed_before_its_planned_end_nor_without_a_warning() -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    room.until(TEN + 59 * MINUTE_US, quiet=True)
+    assert not room.stops
+    room.now_us += 5 * HOUR_US  # the wall clock steps
+    room.look()
+    assert not room.stops
+    assert "forgotten_stop" in room.codes()
+
+
+@pytest.mark.parametrize("state", ["off_record", "privileged", "deliberation"])
+def test_only_a_person_ends_a_pause(state: contract.PausedState) -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    room._told(told.asked, to=state, by="clerk", now_utc_us=room.now_us)
+    room.recorder.state = state
+    room.until(TEN + 3 * HOUR_US, quiet=True)
+    assert not room.stops
+    assert "paused_past_end" in room.codes()
+    room._told(told.asked, to="open", by="judge", now_utc_us=room.now_us)
+    room.recorder.state = "open"
+    room.look()
+    told_of = [event for event in room.events if isinstance(event, contract.IntervalChanged)]
+    assert [(event.state, event.by) for event in told_of] == [(state, "clerk"), ("open", "judge")]
+
+
+def test_a_forgotten_unplanned_session_is_closed_after_an_hour_of_silence() -> None:
+    room = ModelRoom()
+    room.clerk_starts()
+    room.until(DAY + 55 * MINUTE_US, quiet=True)
+    assert not room.stops
+    room.until(DAY + 65 * MINUTE_US, quiet=True)
+    assert room.recorder.state == "idle"
+
+
+def test_where_nobody_can_tell_whether_the_room_is_empty_nothing_is_closed() -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    for hours in range(2, 20):
+        room.now_us = TEN + hours * HOUR_US
+        room.quiet_s = None  # type: ignore[assignment]
+        room.look()
+    assert not room.stops
+
+
+@pytest.mark.parametrize("change", ["cancelled", "moved", "retimed"])
+def test_a_hearing_that_is_changed_while_it_is_recorded_goes_on_and_clerk_and_centre_are_told(change: str) -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    new = {
+        "cancelled": hearing(state="cancelled"), "moved": hearing(room="almaty-2"), "retimed": hearing(starts_us=TEN - 9 * HOUR_US),
+    }[change]  # fmt: skip
+    room.plan(new)
+    room.until(TEN + 30 * MINUTE_US, quiet=True)
+    assert (room.recorder.state, room.state(), room.stops) == ("open", "open", [])
+    conflicts = [event for event in room.events if isinstance(event, contract.ScheduleConflict)]
+    assert [(event.change, event.offset, event.session) for event in conflicts] == [(change, 2, room.session.session)]
+    assert "hearing_changed" in room.codes()
+    room._told(told.change_seen, hearing="h1")
+    room.look()
+    assert "hearing_changed" not in room.codes()
+    room.clerk_stops()
+    room.look()
+    assert room.outcomes() == ["sealed"]
+
+
+@pytest.mark.parametrize(("new", "outcome"), [(hearing(state="cancelled"), "cancelled"), (hearing(room="almaty-2"), "moved")])
+def test_a_hearing_that_is_taken_away_before_it_begins_is_reconciled_and_comes_back_when_it_is_planned_anew(
+    new: contract.Hearing, outcome: str
+) -> None:
+    room = planned()
+    room.until(TEN - 20 * MINUTE_US)
+    room.plan(new)
+    room.until(TEN + MINUTE_US)
+    assert (room.outcomes(), room.codes()) == ([outcome], set())
+    room.plan(hearing(starts_us=TEN + HOUR_US))
+    room.until(TEN + HOUR_US)
+    assert (room.state(), room.codes()) == ("ready", {"start_due"})
+
+
+def test_a_hearing_that_a_snapshot_no_longer_names_is_reconciled() -> None:
+    room = planned()
+    room.look()
+    room.schedule = REPLACE(room.schedule, changes={}, floor=9)
+    room.look()
+    assert room.told_of(contract.Reconciled) == [
+        contract.Reconciled(hearing="h1", outcome="cancelled", reason="not_in_schedule", revision=0)
+    ]
+
+
+def test_a_hearing_that_nobody_began_is_not_held_and_the_clerk_is_asked_why_first() -> None:
+    room = planned()
+    room.until(TEN + 2 * HOUR_US)
+    assert room.codes() == {"not_started"}
+    room.until(TEN + 6 * HOUR_US)
+    assert room.hearing().reason == "nobody_started"
+    assert room.outcomes() == ["not_held"]
+
+
+def test_the_clerk_says_why_a_hearing_was_not_held_and_a_session_bound_later_corrects_it() -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts()
+    room.until(TEN + HOUR_US)
+    room.clerk_stops()
+    room.look()
+    room._told(told.not_held, hearing="h1", by="clerk", reason="the defendant is ill")
+    assert room.hearing().reason == "the defendant is ill (clerk)"
+    room.clerk_binds(room.session.session, "h1")
+    assert room.outcomes() == ["not_held", "sealed"]
+
+
+def test_a_hearing_that_the_recorder_refused_to_the_end_failed_with_a_signed_certificate() -> None:
+    room = planned(AUTOMATIC)
+    room.recorder.refuses = True
+    room.until(TEN + MINUTE_US)
+    assert "start_failed" in room.codes()
+    room.until(TEN + 6 * HOUR_US)
+    certificates = [event for event in room.events if isinstance(event, contract.FaultCertificate)]
+    assert [(one.hearing, one.cause, one.lost_s, one.from_utc_us) for one in certificates] == [("h1", "refused", 3600, TEN)]
+    assert room.outcomes() == ["failed"]
+
+
+def test_what_a_late_recorder_cost_a_hearing_that_was_held_is_certified_too() -> None:
+    room = planned(AUTOMATIC)
+    room.recorder.reachable = False
+    room.until(TEN + 10 * MINUTE_US)
+    assert "recorder_unreachable" in room.codes()
+    room.recorder.reachable = True
+    room.until(TEN + HOUR_US)
+    certificates = [event for event in room.events if isinstance(event, contract.FaultCertificate)]
+    assert [(one.record, one.cause, one.lost_s) for one in certificates] == [(room.session.session, "recorder_unreachable", 620)]
+    assert room.state() == "open"
+
+
+def test_a_record_that_is_gone_fails_its_hearing_with_a_certificate() -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    room.until(TEN + 30 * MINUTE_US)
+    room.recorder.state, room.recorder.record, room.recorder.hearing = "idle", "", ""
+    room.look()
+    assert room.state() == "unsealed"
+    fault = Fault(cause="disk_lost", detail="", from_utc_us=TEN, until_utc_us=room.now_us, channels=("judge",), lost_s=1800)
+    room._told(told.record_lost, session=room.session.session, fault=fault)
+    room.look()
+    room.look()
+    certificates = [event for event in room.events if isinstance(event, contract.FaultCertificate)]
+    assert [(one.record, one.channels, one.lost_s) for one in certificates] == [(room.session.session, ["judge"], 1800)]
+    assert (room.outcomes(), room.hearing().reason) == (["failed"], "disk_lost")
+
+
+def test_a_recorder_that_crashes_and_comes_back_goes_on_with_the_same_session() -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    session = room.session.session
+    room.recorder.reachable = False
+    room.until(TEN + MINUTE_US)
+    assert (room.state(), room.codes()) == ("unsealed", {"recorder_unreachable"})
+    room.recorder.reachable = True
+    room.look()
+    assert (room.state(), list(room.facts.sessions)) == ("open", [session])
+    assert len(room.told_of(contract.SessionStarted)) == 1
+
+
+def test_an_agent_that_lost_all_it_knew_takes_the_running_session_up_as_it_is() -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    session = room.session
+    fresh = ModelRoom()
+    fresh.plan(hearing())
+    fresh.recorder, fresh.now_us = room.recorder, TEN + MINUTE_US
+    fresh.look()
+    assert (fresh.session.session, fresh.session.began_utc_us, fresh.state()) == (session.session, session.began_utc_us, "open")
+    assert fresh.recorder.count == 1
+
+
+def test_a_room_whose_disk_was_replaced_does_not_say_that_nobody_came_to_what_was_over() -> None:
+    room = planned(AUTOMATIC)
+    room.now_us = TEN + 2 * HOUR_US
+    room.until(TEN + 9 * HOUR_US)
+    assert room.events == []
+
+
+def test_a_second_session_of_the_same_hearing_is_followed_and_delivered_only_when_both_are() -> None:
+    room = planned()
+    room.until(TEN)
+    sessions = []
+    for minutes in (10, 20):
+        room.clerk_starts("h1")
+        room.until(TEN + minutes * MINUTE_US)
+        sessions.append(room.session.session)
+        room.clerk_stops()
+        room.look()
+    room.archive_acknowledges(sessions[1])
+    assert room.state() == "sealed"
+    room.archive_acknowledges(sessions[0])
+    assert room.state() == "delivered"
+
+
+def test_the_same_decision_twice_changes_and_tells_nothing_more() -> None:
+    room = planned()
+    room.plan(hearing("h2", room=ROOM, starts_us=TEN + 4 * HOUR_US))
+    room.until(TEN + 20 * MINUTE_US)
+    before, told_before = room.facts, len(room.events)
+    room.look()
+    room.look()
+    assert (room.facts, len(room.events)) == (before, told_before)
