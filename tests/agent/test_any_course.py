@@ -10,6 +10,7 @@ from agent.schedule import Schedule, merge_snapshot
 from agent.told import ToldError
 from agent.upstream import contract
 from provisioning.room import Hearings
+from recorder.record.entries import PausedState
 from tests.agent.model_room import ModelRoom
 from tests.agent.plans import HOUR_US, MINUTE_US, ROOM, TEN, hearing
 
@@ -68,7 +69,7 @@ class AnyCourse(RuleBasedStateMachine):
 
     @precondition(is_recording)
     @rule(state=st.sampled_from(["open", "off_record", "deliberation"]))
-    def clerk_pauses(self, state: contract.PausedState) -> None:
+    def clerk_pauses(self, state: PausedState) -> None:
         if self.room.recorder.state != "idle":
             self.room.recorder.state = state
             self.room.look()

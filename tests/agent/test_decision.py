@@ -7,6 +7,7 @@ from agent import told
 from agent.hearing import Fault, is_local
 from agent.upstream import contract
 from provisioning.room import Hearings
+from recorder.record.entries import PausedState
 from tests.agent.model_room import ModelRoom
 from tests.agent.plans import DAY, HOUR_US, MINUTE_US, ROOM, TEN, hearing
 
@@ -197,7 +198,7 @@ def test_an_empty_room_is_not_closed_before_its_planned_end_nor_without_a_warnin
 
 
 @pytest.mark.parametrize("state", ["off_record", "privileged", "deliberation"])
-def test_only_a_person_ends_a_pause(state: contract.PausedState) -> None:
+def test_only_a_person_ends_a_pause(state: PausedState) -> None:
     room = planned()
     room.until(TEN)
     room.clerk_starts("h1")

@@ -56,10 +56,11 @@ def test_any_order_loss_and_repetition_of_changes_ends_with_the_centres_schedule
 ) -> None:
     for room in (ROOM, ELSEWHERE):
         centre = ModelCentre(put)
-        told: list[contract.Change | contract.Snapshot] = [*centre.changes(room)]
-        lost = data.draw(st.sets(st.sampled_from(told))) if told else set()
-        told = [one for one in told if one not in lost]
-        told += data.draw(st.lists(st.sampled_from(told), max_size=8)) if told else []
+        changes = centre.changes(room)
+        lost = data.draw(st.sets(st.sampled_from(changes))) if changes else set()
+        arrived = [one for one in changes if one not in lost]
+        told: list[contract.Change | contract.Snapshot] = [*arrived]
+        told += data.draw(st.lists(st.sampled_from(arrived), max_size=8)) if arrived else []
         told += [centre.snapshot(room, as_of) for as_of in data.draw(st.lists(st.integers(1, 40), max_size=3))]
         if lost:
             told.append(centre.snapshot(room, max(change.offset for change in lost)))
