@@ -293,6 +293,8 @@ class Hearings(Stanza):
     countdown_s: int = Field(default=60, ge=10, le=3_600)
     """For so long he can then still say no."""
     languages: list[Language] = Field(default=["kk", "ru", "en"], min_length=1)
+    clerks: list[Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]*\$?$")]] = []
+    """System users of this PC who may give the clerk's orders (``courtroom hearing``) besides root and the agent's own."""
 
 
 class Metrics(Stanza):

@@ -222,6 +222,8 @@ def _pattern_remedy(place: Place) -> str:
     key = str(place[-1])
     if place == ("centre", "url"):
         return f'it must begin with https://, for example: url = "{_URL_EXAMPLES["centre"]}"'
+    if place[:2] == ("hearings", "clerks"):
+        return "names of system users, as `id -un` prints them"
     if key == "court":
         return f"it must be told whose hearings these are, for example: {_EXAMPLES['court']}"
     if key in _URLS:

@@ -1,0 +1,181 @@
+"""What the clerk can see and order: the messages of the staff's socket, and whoever carries them out."""
+
+from typing import Annotated, Protocol
+
+import msgspec
+
+from agent.upstream.contract import CheckResult, Id, Micros
+from recorder.contract.control import Prose, Words
+from recorder.record.entries import PausedState
+
+SOCKET = "agent.sock"
+"""The staff's socket, in the directory of the room's sockets."""
+Actor = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\Z")
+]
+"""The name of the person who gives the order: it stands in the signed record."""
+
+
+class DeskError(Exception):
+    """An order that cannot be carried out; the message says why and what to do."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the orders."""
+
+    actor: Actor
+
+
+class StartOrder(Order, frozen=True, kw_only=True):
+    """Record: a planned hearing, or (without one) a session that is bound later."""
+
+    hearing: Id | None = None
+    case: Words = ""
+
+
+class StopOrder(Order, frozen=True, kw_only=True):
+    """Close the session and seal its record."""
+
+    reason: Words = "ended"
+
+
+class PauseOrder(Order, frozen=True, kw_only=True):
+    """Leave the open state."""
+
+    state: PausedState
+    reason: Words = ""
+    order: Words = ""
+
+
+class ResumeOrder(Order, frozen=True, kw_only=True):
+    """Record again."""
+
+
+class NoteOrder(Order, frozen=True, kw_only=True):
+    """A note in the record."""
+
+    text: Prose
+
+
+class BindOrder(Order, frozen=True, kw_only=True):
+    """The session belongs to this hearing; without ``session`` the running one."""
+
+    hearing: Id
+    case: Words = ""
+    reason: Words = ""
+    session: Words = ""
+
+
+class NotHeldOrder(Order, frozen=True, kw_only=True):
+    """A planned hearing does not take place."""
+
+    hearing: Id
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+
+
+class AnswerOrder(Order, frozen=True, kw_only=True):
+    """The answer to a prompt."""
+
+    prompt: Words
+    yes: bool
+
+
+class DiagnosticsOrder(Order, frozen=True, kw_only=True):
+    """Run the checks now."""
+
+
+class PlannedHearing(msgspec.Struct, frozen=True, kw_only=True):
+    """A hearing as the clerk sees it; ``state`` is that of its life cycle, ``session`` the one that belongs to it."""
+
+    id: str
+    case: str
+    title: str
+    judge: str
+    starts_utc_us: Micros
+    ends_utc_us: Micros
+    state: str
+    session: str = ""
+
+
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the clerk is asked, or told; ``words`` by language. One with ``until_utc_us`` answers itself then, with yes."""
+
+    id: str
+    code: str
+    words: dict[str, str]
+    hearing: str = ""
+    until_utc_us: Micros | None = None
+    asks: bool = True
+
+
+class DeskState(msgspec.Struct, frozen=True, kw_only=True):
+    """The room as the clerk sees it. ``recorder`` is the recorder's state, or ``unreachable``."""
+
+    room: str
+    utc_us: Micros
+    recorder: str
+    session: str = ""
+    hearing: str = ""
+    t_us: Micros = 0
+    centre_reached: bool | None = None
+    """None where the room has no centre."""
+    hearings: list[PlannedHearing] = []
+    prompts: list[Prompt] = []
+    alarms: list[str] = []
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """An order was carried out: in words."""
+
+    text: str
+    session: str = ""
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """The checks' results."""
+
+    checks: list[CheckResult]
+
+
+class Desk(Protocol):
+    """Carries the clerk's orders out. All raise ``DeskError`` where that cannot be."""
+
+    def state(self) -> DeskState:
+        """The room now."""
+        ...
+
+    async def start(self, order: StartOrder) -> Said:
+        """Begin a session."""
+        ...
+
+    async def stop(self, order: StopOrder) -> Said:
+        """End it."""
+        ...
+
+    async def pause(self, order: PauseOrder) -> Said:
+        """Leave the open state."""
+        ...
+
+    async def resume(self, order: ResumeOrder) -> Said:
+        """Record again."""
+        ...
+
+    async def note(self, order: NoteOrder) -> Said:
+        """Take a note."""
+        ...
+
+    async def bind(self, order: BindOrder) -> Said:
+        """Bind a session to a hearing."""
+        ...
+
+    async def not_held(self, order: NotHeldOrder) -> Said:
+        """Note that a hearing does not take place."""
+        ...
+
+    async def answer(self, order: AnswerOrder) -> Said:
+        """Take the answer to a prompt."""
+        ...
+
+    async def diagnostics(self, order: DiagnosticsOrder) -> Checked:
+        """Run the checks."""
+        ...

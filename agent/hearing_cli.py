@@ -1,0 +1,210 @@
+"""``courtroom hearing``: the clerk's orders to the agent of this room, by its unix socket."""
+
+import asyncio
+import datetime as dt
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import aiohttp
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agent import desk
+from recorder.record.entries import PausedState
+
+REFUSED_STATUS, AWAY_STATUS = 1, 2
+ORDER_S = 150.0
+"""A stop is answered when the record is sealed."""
+DEFAULT_RUN = Path("/run/courtroom")
+_COLOURS = {"open": "bold green", "planned": "cyan", "ready": "cyan", "failed": "bold red", "not_held": "yellow", "cancelled": "dim"}
+Answer = TypeVar("Answer")
+
+By = Annotated[str, typer.Option("--by", help="Your name: it stands in the signed record.", envvar="COURTROOM_ACTOR", show_default=False)]
+Run = Annotated[Path, typer.Option("--run", help="Directory of the agent's socket.", envvar="COURTROOM_RUN")]
+HearingId = Annotated[str, typer.Argument(help="The hearing's id, as `courtroom hearing list` prints it.", show_default=False)]
+Case = Annotated[str, typer.Option(help="The case's number.")]
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def hearing() -> None:
+    """Give this room's agent the clerk's orders: begin, pause and end hearings, bind sessions to their hearings.
+
+    A day:  courtroom hearing list  ·  courtroom hearing start 2026-17 --by "A. Clerk"  ·  courtroom hearing stop --by "A. Clerk"
+
+    A hearing that nobody planned:  courtroom hearing start --by "A. Clerk", and later courtroom hearing bind 2026-18 --session SESSION
+
+    Only root and the users whom room.toml names as clerks may. Exit status 1: the order is refused. 2: the agent does not answer.
+    """
+
+
+@app.command("list")
+def list_(run: Run = DEFAULT_RUN) -> None:
+    """Today's hearings and what became of them."""
+    state = _ask(run, "/state", None, desk.DeskState)
+    if not state.hearings:
+        Console().print("No hearing is planned here. An unplanned one begins with `courtroom hearing start --by NAME`.")
+        return
+    table = Table("hearing", "planned", "case", "judge", "state", "session")
+    for one in state.hearings:
+        planned = f"{_local(one.starts_utc_us):%Y-%m-%d %H:%M}-{_local(one.ends_utc_us):%H:%M}"
+        state_text = Text(one.state, _COLOURS.get(one.state, ""))
+        table.add_row(Text(one.id), planned, Text(one.case or one.title), Text(one.judge), state_text, Text(one.session))
+    Console().print(table)
+
+
+@app.command()
+def status(
+    run: Run = DEFAULT_RUN,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """What the room does now, and what it asks of you."""
+    state = _ask(run, "/state", None, desk.DeskState)
+    if as_json:
+        typer.echo(msgspec.json.encode(state).decode())
+        return
+    console = Console(highlight=False)
+    lasted = f", {dt.timedelta(seconds=state.t_us // 1_000_000)}" if state.session else ""
+    console.print(Text(f"{state.room}: ").append(state.recorder, _COLOURS.get(state.recorder, "")).append(lasted))
+    if state.session:
+        console.print(Text(f"session {state.session}, hearing {state.hearing or '(not bound yet)'}"))
+    centre = {None: "the room works alone", True: "the centre is reached", False: "the centre is away; everything is told to it later"}
+    console.print(centre[state.centre_reached])
+    for prompt in state.prompts:
+        words = prompt.words.get("en") or next(iter(prompt.words.values()), prompt.code)
+        until = f" (until {_local(prompt.until_utc_us):%H:%M:%S})" if prompt.until_utc_us is not None else ""
+        console.print(Text(f"? {words}{until}", "yellow"))
+        if prompt.asks:
+            console.print(Text(f"    courtroom hearing answer {prompt.id} yes|no --by NAME"))
+    for alarm in state.alarms:
+        console.print(Text(f"! {alarm}", "bold red"))
+
+
+@app.command()
+def start(
+    by: By,
+    hearing_id: Annotated[str | None, typer.Argument(help="The hearing's id; left out: one that nobody planned.")] = None,
+    case: Case = "",
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """Begin to record, at once."""
+    _order(run, "/start", desk.StartOrder(actor=by, hearing=hearing_id, case=case))
+
+
+@app.command()
+def stop(by: By, reason: Annotated[str, typer.Option(help="Why it ends.")] = "ended", run: Run = DEFAULT_RUN) -> None:
+    """End the session and seal its record; waits for the seal."""
+    _order(run, "/stop", desk.StopOrder(actor=by, reason=reason))
+
+
+@app.command()
+def pause(
+    state: Annotated[PausedState, typer.Argument(help="off_record: the record alone stops; the others drop every sample at the device.")],
+    by: By,
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    order: Annotated[str, typer.Option(help="The court's order, where there is one.")] = "",
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """Stop recording until somebody resumes; the record says for how long and why."""
+    _order(run, "/pause", desk.PauseOrder(actor=by, state=state, reason=reason, order=order))
+
+
+@app.command()
+def resume(by: By, run: Run = DEFAULT_RUN) -> None:
+    """Record again."""
+    _order(run, "/resume", desk.ResumeOrder(actor=by))
+
+
+@app.command()
+def note(text: Annotated[str, typer.Argument(help="What is to be noted.")], by: By, run: Run = DEFAULT_RUN) -> None:
+    """Put a note into the record, at this moment."""
+    _order(run, "/note", desk.NoteOrder(actor=by, text=text))
+
+
+@app.command()
+def bind(
+    hearing_id: HearingId,
+    by: By,
+    session: Annotated[str, typer.Option(help="Which session; left out: the running one.")] = "",
+    case: Case = "",
+    reason: Annotated[str, typer.Option(help="Why, where it was bound to another one.")] = "",
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """Say to which hearing a session belongs, also when it was said wrong before: a signed entry, nothing is rewritten."""
+    _order(run, "/bind", desk.BindOrder(actor=by, hearing=hearing_id, session=session, case=case, reason=reason))
+
+
+@app.command("not-held")
+def not_held(
+    hearing_id: HearingId,
+    by: By,
+    reason: Annotated[str, typer.Option(help="Why; the centre is told.", show_default=False)],
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """Say that a planned hearing does not take place, and why."""
+    _order(run, "/not-held", desk.NotHeldOrder(actor=by, hearing=hearing_id, reason=reason))
+
+
+@app.command()
+def answer(
+    prompt: Annotated[str, typer.Argument(help="The prompt, as `courtroom hearing status` prints it.")],
+    says: Annotated[str, typer.Argument(help="yes or no.", metavar="yes|no")],
+    by: By,
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """Answer what the room asks."""
+    if says not in {"yes", "no"}:
+        raise typer.BadParameter(f"'{says}' is neither yes nor no", param_hint="yes|no")
+    _order(run, "/answer", desk.AnswerOrder(actor=by, prompt=prompt, yes=says == "yes"))
+
+
+def _order(run: Path, path: str, order: desk.Order) -> None:
+    said = _ask(run, path, order, desk.Said)
+    Console(highlight=False).print(Text(said.text, "green"))
+
+
+def _ask(run: Path, path: str, order: desk.Order | None, kind: type[Answer]) -> Answer:
+    """One request; a refusal, or an agent that is away, ends the command with words."""
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        if order is not None:
+            msgspec.json.decode(msgspec.json.encode(order), type=type(order))  # the same limits as at the socket, told without it
+        code, raw = asyncio.run(_request(run / desk.SOCKET, path, order))
+    except msgspec.ValidationError as error:
+        errors.print(Text(f"not an order: {error}", "red"))
+        raise typer.Exit(REFUSED_STATUS) from None
+    except (OSError, aiohttp.ClientError, TimeoutError) as error:
+        what = "may not be opened by this user" if isinstance(error.__cause__ or error, PermissionError) else "is not answered"
+        errors.print(Text(f"the agent's socket {run / desk.SOCKET} {what}; is it running? see `systemctl status courtroom-agent`", "red"))
+        raise typer.Exit(AWAY_STATUS) from None
+    if code != 200:
+        errors.print(Text(_problem(raw, code), "red"))
+        raise typer.Exit(AWAY_STATUS if code >= 500 else REFUSED_STATUS)
+    return msgspec.json.decode(raw, type=kind)
+
+
+async def _request(socket_path: Path, path: str, order: desk.Order | None) -> tuple[int, bytes]:
+    connector = aiohttp.UnixConnector(path=str(socket_path))
+    timeout = aiohttp.ClientTimeout(total=ORDER_S, sock_connect=5.0)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        if order is None:
+            asked = session.get(f"http://agent{path}")
+        else:
+            asked = session.post(f"http://agent{path}", data=msgspec.json.encode(order), headers={"Content-Type": "application/json"})
+        async with asked as response:
+            return response.status, await response.read()
+
+
+def _problem(raw: bytes, code: int) -> str:
+    try:
+        return str(msgspec.json.decode(raw, type=dict[str, str])["error"])
+    except (msgspec.DecodeError, KeyError):
+        return f"the agent answered with {code}; see `journalctl -u courtroom-agent`"
+
+
+def _local(utc_us: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(utc_us / 1e6, dt.UTC).astimezone()

@@ -1,0 +1,228 @@
+"""The agent's own doors, both inside this PC: probes and metrics on 127.0.0.1 where room.toml asks for it, and the staff's unix socket.
+
+On the port everything is read only, and a request must name this host (a page in a browser that made its own name point to 127.0.0.1 does
+not: DNS rebinding). The socket admits only users it knows (SO_PEERCRED, unix(7)), and carries orders as well.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from agent.desk import (
+    SOCKET,
+    AnswerOrder,
+    BindOrder,
+    Desk,
+    DeskError,
+    DiagnosticsOrder,
+    NoteOrder,
+    NotHeldOrder,
+    PauseOrder,
+    ResumeOrder,
+    StartOrder,
+    StopOrder,
+)
+from agent.metrics import CONTENT_TYPE
+from agent.probes import Ready, RecordingNow
+from agent.recorder_link import RecorderAwayError, RecorderRefusedError
+
+log = structlog.get_logger()
+
+LOOPBACK = "127.0.0.1"
+MAX_BODY_BYTES = 64 * 1024
+END_S = 2.0
+"""How long requests that run may take when the agent ends."""
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probes:
+    """What the probes ask at each request. None of them may block."""
+
+    ready: Callable[[], Ready]
+    recording: Callable[[], RecordingNow]
+    metrics: Callable[[], bytes]
+
+
+class LocalServer:
+    """Both doors; use as an async context manager.
+
+    Args:
+        probes: what is asked.
+        desk: who carries orders out.
+        run_dir: where the socket is made.
+        port: of the loopback door; None leaves it closed, 0 takes any (tests).
+        allowed_uids: users who may use the socket besides root and this process's own.
+
+    Raises:
+        OSError: the socket cannot be made, or the port is taken.
+    """
+
+    def __init__(self, probes: Probes, desk: Desk, run_dir: Path, *, port: int | None = None, allowed_uids: Iterable[int] = ()) -> None:
+        self._probes = probes
+        self._desk = desk
+        self._socket_path = run_dir / SOCKET
+        self._port = port
+        self._allowed_uids = frozenset(allowed_uids) | {0, os.geteuid()}
+        self._runners: list[web.AppRunner] = []
+        self.port: int | None = None
+        """The loopback door's port, once it is open."""
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open_socket()
+            if self._port is not None:
+                await self._open_port(self._port)
+        except OSError:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for runner in reversed(self._runners):
+            await runner.cleanup()
+        self._runners.clear()
+        with contextlib.suppress(OSError):
+            self._socket_path.unlink()
+
+    async def _open_socket(self) -> None:
+        application = web.Application(middlewares=[_plain_errors, _only(self._allowed_uids)], client_max_size=MAX_BODY_BYTES)
+        self._add_probes(application)
+        application.router.add_get("/state", self._state)
+        for path, kind, order in self._orders():
+            application.router.add_post(path, _taking(kind, order))
+        runner = await self._runner(application)
+        with contextlib.suppress(FileNotFoundError):
+            self._socket_path.unlink()
+        await web.UnixSite(runner, str(self._socket_path)).start()
+        # Who may connect is decided by SO_PEERCRED; the mode only keeps strangers from trying.
+        await asyncio.to_thread(self._socket_path.chmod, 0o660)
+
+    async def _open_port(self, port: int) -> None:
+        application = web.Application(middlewares=[_plain_errors, self._own_host], client_max_size=1024)
+        self._add_probes(application)
+        runner = await self._runner(application)
+        await web.TCPSite(runner, LOOPBACK, port).start()
+        self.port = runner.addresses[0][1]
+
+    async def _runner(self, application: web.Application) -> web.AppRunner:
+        runner = web.AppRunner(
+            application, access_log=None, handle_signals=False, keepalive_timeout=10.0, shutdown_timeout=END_S, max_line_size=4096,
+            max_headers=32, max_field_size=4096,
+        )  # fmt: skip
+        await runner.setup()
+        self._runners.append(runner)
+        return runner
+
+    def _add_probes(self, application: web.Application) -> None:
+        application.router.add_get("/live", self._live, allow_head=False)
+        application.router.add_get("/ready", self._ready, allow_head=False)
+        application.router.add_get("/recording", self._recording, allow_head=False)
+        application.router.add_get("/metrics", self._metrics, allow_head=False)
+
+    def _orders(self) -> list[tuple[str, type[msgspec.Struct], Callable[[Any], Awaitable[msgspec.Struct]]]]:
+        return [
+            ("/start", StartOrder, self._desk.start),
+            ("/stop", StopOrder, self._desk.stop),
+            ("/pause", PauseOrder, self._desk.pause),
+            ("/resume", ResumeOrder, self._desk.resume),
+            ("/note", NoteOrder, self._desk.note),
+            ("/bind", BindOrder, self._desk.bind),
+            ("/not-held", NotHeldOrder, self._desk.not_held),
+            ("/answer", AnswerOrder, self._desk.answer),
+            ("/diagnostics", DiagnosticsOrder, self._desk.diagnostics),
+        ]
+
+    @web.middleware
+    async def _own_host(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.host not in {f"{LOOPBACK}:{self.port}", f"localhost:{self.port}"}:
+            return _json({"error": f"this is {LOOPBACK}:{self.port}, and answers under that name only"}, 421)
+        return await handler(request)
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return _json({"live": True}, 200)  # that it comes says that the loop turns
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        now = self._probes.ready()
+        return _json(now, 200 if now.ready else 503)
+
+    async def _recording(self, _: web.Request) -> web.Response:
+        now = self._probes.recording()
+        return _json(now, 200 if now.recording else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._probes.metrics(), headers=_HEADERS | {"Content-Type": CONTENT_TYPE})
+
+    async def _state(self, _: web.Request) -> web.Response:
+        return _json(self._desk.state(), 200)
+
+
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def _json(value: object, status: int) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json", headers=_HEADERS)
+
+
+@web.middleware
+async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every refusal as JSON."""
+    try:
+        return await handler(request)
+    except web.HTTPRequestEntityTooLarge:
+        return _json({"error": f"the request is longer than {MAX_BODY_BYTES} bytes"}, 413)
+    except web.HTTPException as error:
+        return _json({"error": f"{error.status} {error.reason}: {request.method} {request.path[:200]}"}, error.status)
+
+
+def _only(allowed_uids: frozenset[int]) -> Any:  # noqa: ANN401 - aiohttp's middleware type is not public
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        uid = _peer_uid(request)
+        if uid is None or uid not in allowed_uids:
+            log.warning("a user who may not use the agent's socket tried", uid=uid, path=request.path[:200])
+            return _json({"error": "this user may not; name it in room.toml: [hearings] clerks"}, 403)
+        return await handler(request)
+
+    return check
+
+
+def _peer_uid(request: web.Request) -> int | None:
+    """The connecting process's user (SO_PEERCRED, unix(7)); None where the connection is gone."""
+    peer: socket.socket | None = request.get_extra_info("socket")
+    if peer is None:
+        return None
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[1])
+
+
+def _taking(kind: type[msgspec.Struct], order: Callable[[Any], Awaitable[msgspec.Struct]]) -> Handler:
+    """A handler that reads an order of this kind and has it carried out."""
+    decoder = msgspec.json.Decoder(kind)
+
+    async def take(request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return _json({"error": "an order is JSON: Content-Type: application/json"}, 415)
+        try:
+            asked = decoder.decode(await request.read())
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return _json({"error": f"not an order: {error}"}, 400)
+        try:
+            done = await order(asked)
+        except (DeskError, RecorderRefusedError) as error:
+            return _json({"error": str(error)}, 409)
+        except RecorderAwayError as error:
+            return _json({"error": str(error)}, 503)
+        return _json(done, 200)
+
+    return take
