@@ -130,14 +130,14 @@ class UpstreamClient:
             async with self._session.request(
                 method, self._base + path, data=data, params=query, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
-                raw = await _whole(response.content)
+                raw = await whole(response.content)
                 status, retry = response.status, response.headers.get("Retry-After")
         except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError) as error:
             raise UpstreamError(f"{self._base}: {error or type(error).__name__}") from error
         return _read(self._base + path, status, raw, retry, answer)
 
 
-async def _whole(content: aiohttp.StreamReader) -> bytes:
+async def whole(content: aiohttp.StreamReader) -> bytes:
     """A body; of one that is longer than any that is due, enough to be no answer."""
     data = bytearray()
     async for chunk in content.iter_any():

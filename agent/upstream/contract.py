@@ -305,6 +305,16 @@ class HeartbeatTaken(Struct, frozen=True, kw_only=True):
     """When the next one is expected."""
 
 
+class RoomState(Struct, frozen=True, kw_only=True):
+    """What the centre knows of a room: its last heartbeat, and when it came by the centre's clock (None: never)."""
+
+    room: Id
+    heard_utc_us: Micros | None
+    heartbeat: Heartbeat | None
+    flags: list[str] = []
+    """What is wrong there, by codes: ``silent``, ``late``, ``not_recorded``, ``alarm``, ``contradiction``."""
+
+
 # what the centre tells
 
 

@@ -67,5 +67,9 @@ class Follower:
             if not self.reached:
                 log.info("the centre's schedule is followed", offset=feed.as_of)
             self.reached, self._anew = True, False
-            self._backoff.succeeded()
             await self._take(feed)
+            if feed.as_of != offset and self._place() == (offset, command):
+                # It was told something and stands where it stood: asked again at once, it would be told the same.
+                await asyncio.sleep(self._backoff.failed())
+            else:
+                self._backoff.succeeded()

@@ -111,6 +111,10 @@ OPERATIONS: tuple[Operation, ...] = (
         answer=transfer.Offset, parameters=(Parameter("room", "path", "string", "The room."),), summary="Give a room a command.",
     ),
     Operation(
+        id="rooms", method="GET", path="/v1/rooms", callers=_SITUATION, answer=contract.RoomState, lines=True,
+        summary="How every room is: its last heartbeat, and what is wrong there.",
+    ),
+    Operation(
         id="ledger", method="GET", path="/v1/ledger", callers=_STAFF | frozenset({"custodian"}), answer=Receipt, lines=True,
         parameters=(_AFTER,), summary="The receipts behind a counter, as `courtroom verify --ledger` reads them.",
     ),

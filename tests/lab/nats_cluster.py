@@ -71,7 +71,8 @@ class NatsCluster:
         routes = ", ".join(f'"nats-route://127.0.0.1:{port}"' for port in self._ports[self._nodes :])
         return (
             f'server_name: "node-{node}"\nhost: "127.0.0.1"\nport: {self._ports[node]}\ntls {{ {tls} }}\n'
-            f'jetstream {{ store_dir: "{self._home / f"node-{node}"}", sync_interval: always, max_file_store: 1G, max_memory_store: 16M }}\n'
+            f'jetstream {{ store_dir: "{self._home / f"node-{node}"}", sync_interval: always, '
+            f"max_file_store: 1G, max_memory_store: 16M }}\n"
             f'cluster {{ name: "courtroom", host: "127.0.0.1", port: {self._ports[self._nodes + node]}, routes: [{routes}], '
             f"tls {{ {tls} }} }}\n"
         )

@@ -1,0 +1,213 @@
+"""What who runs the centre may ask of it while it runs: a unix socket of lines of JSON, for the centre's own user alone."""
+
+import asyncio
+import contextlib
+import datetime as dt
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from agent.upstream import contract
+from agent.upstream.centre.authority import Authority, Issuer
+from agent.upstream.centre.backend import Backend
+from agent.upstream.centre.callers import ROLES
+from agent.upstream.requests import new_key, new_token
+
+TOKEN_US = 24 * 3600 * 1_000_000
+LINE_BYTES = 16 * 1024 * 1024
+DO_S = 60.0
+
+
+class AdminError(Exception):
+    """It cannot be done; the message says why and what to do."""
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", forbid_unknown_fields=True):
+    """Base of what may be asked."""
+
+
+class MakeToken(Ask, frozen=True, kw_only=True, tag="token"):
+    """A token for a room."""
+
+    room: contract.Id
+
+
+class Revoke(Ask, frozen=True, kw_only=True, tag="revoke"):
+    """Deny all certificates of a room or a role."""
+
+    name: str
+
+
+class MakeRole(Ask, frozen=True, kw_only=True, tag="role"):
+    """A certificate for a role, in two files beside each other."""
+
+    role: str
+    to: str
+
+
+class PutSchedule(Ask, frozen=True, kw_only=True, tag="schedule"):
+    """Hearings from a file."""
+
+    hearings: list[contract.Hearing]
+
+
+class Give(Ask, frozen=True, kw_only=True, tag="command"):
+    """A command for a room."""
+
+    room: contract.Id
+    command: contract.AnyCommand
+
+
+class Export(Ask, frozen=True, kw_only=True, tag="ledger"):
+    """The ledger behind a counter."""
+
+    after: int = 0
+
+
+class Rooms(Ask, frozen=True, kw_only=True, tag="rooms"):
+    """The state of all rooms."""
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer: an error in words, or ``values``."""
+
+    error: str = ""
+    values: dict[str, Any] = {}
+
+
+AnyAsk = MakeToken | Revoke | MakeRole | PutSchedule | Give | Export | Rooms
+
+
+class Admin:
+    """Does what is asked."""
+
+    def __init__(self, backend: Backend, authority: Authority, names: list[str], port: int, root: Path) -> None:
+        self._backend = backend
+        self._authority = authority
+        self._names = names
+        self._port = port
+        self._root = root
+
+    async def do(self, ask: AnyAsk) -> Told:
+        """Do it."""
+        match ask:
+            case MakeToken():
+                token, secret_sha256 = new_token(self._authority.root)
+                await self._backend.registry.add_token(ask.room, secret_sha256, _now_us() + TOKEN_US)
+                return Told(values={"token": token, "url": f"https://{self._names[0]}:{self._port}"})
+            case Revoke():
+                serials = await self._backend.registry.revoke(ask.name, _now_us())
+                if not serials:
+                    raise AdminError(f"no certificate is in force for '{ask.name}'; `courtroom centre rooms` lists the rooms")
+                return Told(values={"serials": [f"{serial:x}" for serial in serials], "crl": await self._revocation_list()})
+            case MakeRole():
+                return await self._role(ask)
+            case PutSchedule():
+                return Told(values=msgspec.to_builtins(await self._backend.plan.put(ask.hearings)))
+            case Give():
+                return Told(values={"number": await self._backend.commands.give(ask.room, ask.command)})
+            case Export():
+                receipts = await self._backend.ledger.after(ask.after, 10_000)
+                return Told(values={"receipts": [msgspec.to_builtins(receipt) for receipt in receipts]})
+            case Rooms():
+                return Told(values={"rooms": [msgspec.to_builtins(state) for state in await self._backend.registry.rooms()]})
+
+    async def _role(self, ask: MakeRole) -> Told:
+        if ask.role not in ROLES:
+            raise AdminError(f"there is no role '{ask.role}'; there are {', '.join(ROLES)}")
+        key = new_key()
+        certificate = self._authority.role(key.public_key(), ask.role, dt.datetime.now(dt.UTC))
+        await self._issued(certificate, ask.role)
+        pem = certificate.public_bytes(serialization.Encoding.PEM).decode() + self._authority.chain_pem
+        files = {f"{ask.role}.key": Issuer(key, certificate).key_pem, f"{ask.role}.pem": pem.encode()}
+        try:
+            for name, data in files.items():
+                descriptor = os.open(Path(ask.to) / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+        except OSError as error:
+            raise AdminError(f"cannot write {ask.to}/{name}: {error.strerror}") from error
+        return Told(values={"files": [str(Path(ask.to) / name) for name in files]})
+
+    async def _issued(self, certificate: x509.Certificate, name: str) -> None:
+        until_us = int(certificate.not_valid_after_utc.timestamp()) * 1_000_000
+        pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+        await self._backend.registry.issued(certificate.serial_number, name, until_us, pem)
+
+    async def _revocation_list(self) -> str:
+        revoked = [(serial, dt.datetime.fromtimestamp(utc_us / 1e6, dt.UTC)) for serial, utc_us in await self._backend.registry.revoked()]
+        listed = self._authority.revocation_list(revoked, dt.datetime.now(dt.UTC))
+        return listed.public_bytes(serialization.Encoding.PEM).decode()
+
+
+class AdminServer:
+    """Serves the socket; use as an async context manager."""
+
+    def __init__(self, admin: Admin, path: Path) -> None:
+        self._admin = admin
+        self._path = path
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._accept, path=str(self._path), limit=LINE_BYTES)
+        finally:
+            os.umask(before)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            told = await self._told(await reader.readline())
+            writer.write(msgspec.json.encode(told) + b"\n")
+            await writer.drain()
+        except (ConnectionError, ValueError):  # it went away, or sent a line without an end
+            return
+        finally:
+            writer.close()
+
+    async def _told(self, line: bytes) -> Told:
+        try:
+            return await self._admin.do(msgspec.json.decode(line, type=AnyAsk))
+        except msgspec.DecodeError as error:
+            return Told(error=f"not understood: {error}")
+        except AdminError as error:
+            return Told(error=str(error))
+
+
+def ask(path: Path, wanted: AnyAsk) -> dict[str, Any]:
+    """Ask the centre that runs.
+
+    Raises:
+        AdminError: none runs there, or it refuses.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(DO_S)
+        try:
+            connection.connect(str(path))
+            connection.sendall(msgspec.json.encode(wanted) + b"\n")
+            with connection.makefile("rb") as lines:
+                told = msgspec.json.decode(lines.readline(), type=Told)
+        except (OSError, msgspec.DecodeError) as error:
+            raise AdminError(f"no centre answers at {path} ({error}); start it by `courtroom centre run {path.parent}`") from error
+    if told.error:
+        raise AdminError(told.error)
+    return told.values
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

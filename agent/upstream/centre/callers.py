@@ -1,0 +1,38 @@
+"""Who calls: read from the certificate of his TLS connection, never from what he says."""
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from agent.upstream.centre.authority import ROLE_URN, ROOM_URN
+from agent.upstream.operations import Caller
+
+ROLES: tuple[Caller, ...] = tuple(role for role in get_args(Caller) if role not in {"anyone", "room"})
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A caller: what he is, a room's id, and his certificate's serial number."""
+
+    caller: Caller
+    room: str
+    serial: int
+
+
+NOBODY = Peer("anyone", "", 0)
+
+
+def peer_of(certificate: dict[str, Any] | None) -> Peer:
+    """The caller by the verified certificate as ``ssl.SSLSocket.getpeercert`` gives it; ``NOBODY`` where there is none, or it names two."""
+    if not certificate:
+        return NOBODY
+    uris = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI"]
+    serial = int(certificate["serialNumber"], 16)
+    if len(uris) != 1:
+        return NOBODY
+    uri = str(uris[0])
+    if uri.startswith(ROOM_URN) and len(uri) > len(ROOM_URN):
+        return Peer("room", uri.removeprefix(ROOM_URN), serial)
+    for role in ROLES:
+        if uri == ROLE_URN + role:
+            return Peer(role, "", serial)
+    return NOBODY

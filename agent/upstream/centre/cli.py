@@ -1,0 +1,153 @@
+"""``courtroom centre``: make, run and steer a reference centre."""
+
+import asyncio
+import datetime as dt
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agent.upstream import contract, transfer
+from agent.upstream.centre import admin
+from agent.upstream.centre.callers import ROLES
+from agent.upstream.centre.service import serve
+from agent.upstream.centre.settings import CentreHome, Settings, SettingsError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Make and run a reference centre: for a demonstration, tests, a pilot or a small court.",
+    pretty_exceptions_enable=False,
+)
+
+Directory = Annotated[Path, typer.Argument(help="The centre's directory.", envvar="COURTROOM_CENTRE")]
+
+
+@app.command()
+def init(
+    directory: Directory,
+    name: Annotated[str, typer.Option(help="What it is called; it stands in its certificates.")] = "Reference centre",
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one at each start.")] = 8443,
+    names: Annotated[
+        list[str] | None, typer.Option("--reached-by", help="A name or address by which rooms reach it; again for more.")
+    ] = None,
+) -> None:
+    """Make a centre: its authority, keys and configuration."""
+    reached = names or ([host] if host not in {"0.0.0.0", "127.0.0.1"} else ["127.0.0.1", "localhost"])  # noqa: S104 - compared, not bound
+    home = CentreHome(directory)
+    try:
+        home.make(Settings(name=name, host=host, port=port, names=reached), dt.datetime.now(dt.UTC))
+    except SettingsError as error:
+        _fail(str(error))
+    typer.echo(
+        f"{home.root} is made. Next:\n"
+        f"  courtroom centre run {directory}           # keep root.key away from this machine: only a new issuing key needs it\n"
+        f"  courtroom centre token {directory} ROOM    # for each room, what `courtroom enrol` there asks for"
+    )
+
+
+@app.command()
+def run(directory: Directory) -> None:
+    """Run the centre until it is told to end (SIGTERM, Ctrl-C)."""
+    os.umask(0o077)
+    try:
+        asyncio.run(serve(CentreHome(directory)))
+    except SettingsError as error:
+        _fail(str(error))
+
+
+@app.command()
+def token(directory: Directory, room: Annotated[str, typer.Argument(help="The room's id.")]) -> None:
+    """Make a token with which a room is enrolled, once and within a day."""
+    told = _ask(directory, admin.MakeToken(room=room))
+    typer.echo(f"courtroom enrol {room} --centre {told['url']} --token {told['token']}")
+
+
+@app.command()
+def revoke(directory: Directory, name: Annotated[str, typer.Argument(help="The room or the role.")]) -> None:
+    """Deny all certificates of a room or a role from now on. Prints the revocation list for those who verify records."""
+    typer.echo(_ask(directory, admin.Revoke(name=name))["crl"])
+
+
+@app.command()
+def certificate(
+    directory: Directory,
+    role: Annotated[str, typer.Argument(help=f"One of {', '.join(ROLES)}.")],
+    to: Annotated[Path, typer.Option(help="Directory for the key and the certificate.")] = Path(),
+) -> None:
+    """Make the key and the certificate of a case system, the Situation Centre or a custodian."""
+    for path in _ask(directory, admin.MakeRole(role=role, to=str(to.resolve())))["files"]:
+        typer.echo(path)
+
+
+@app.command()
+def schedule(
+    directory: Directory, file: Annotated[Path, typer.Argument(help='JSON: {"hearings": [...]} as in docs/openapi.yaml.')]
+) -> None:
+    """Take hearings from a file: new ones, changed, moved or cancelled ones."""
+    try:
+        put = msgspec.json.decode(file.read_bytes(), type=transfer.HearingsPut)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        _fail(f"{file}: {error}")
+    told = _ask(directory, admin.PutSchedule(hearings=put.hearings))
+    typer.echo(f"{told['changed']} of {len(put.hearings)} hearings were new or changed; the schedule is at {told['offset']}")
+
+
+@app.command()
+def command(
+    directory: Directory,
+    room: Annotated[str, typer.Argument(help="The room.")],
+    what: Annotated[str, typer.Argument(help='The command as JSON, for example {"do":"diagnostics","number":0}.')],
+) -> None:
+    """Give a room a command."""
+    try:
+        wanted = msgspec.json.decode(what, type=contract.AnyCommand)
+    except msgspec.DecodeError as error:
+        _fail(f"no command: {error}")
+    typer.echo(f"command {_ask(directory, admin.Give(room=room, command=wanted))['number']}")
+
+
+@app.command()
+def ledger(directory: Directory, after: Annotated[int, typer.Option(help="Only receipts behind this counter.")] = 0) -> None:
+    """Print the receipts, as `courtroom verify --ledger` reads them."""
+    while receipts := _ask(directory, admin.Export(after=after))["receipts"]:
+        for receipt in receipts:
+            sys.stdout.write(msgspec.json.encode(receipt, order="sorted").decode() + "\n")
+        after = receipts[-1]["counter"]
+
+
+@app.command()
+def rooms(directory: Directory, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Show how every room is."""
+    states = msgspec.convert(_ask(directory, admin.Rooms())["rooms"], list[contract.RoomState])
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(states).decode() + "\n")
+        return
+    table = Table("room", "state", "hearing", "heard", "alarms", "wrong")
+    for state in states:
+        beat = state.heartbeat
+        heard = (
+            "never" if state.heard_utc_us is None else f"{dt.datetime.fromtimestamp(state.heard_utc_us / 1e6, dt.UTC):%Y-%m-%d %H:%M:%S}"
+        )
+        table.add_row(
+            state.room, beat.state if beat else "", beat.hearing if beat else "", heard, ", ".join(beat.alarms) if beat else "",
+            ", ".join(state.flags),
+        )  # fmt: skip
+    Console().print(table)
+
+
+def _ask(directory: Path, wanted: admin.AnyAsk) -> dict[str, Any]:
+    try:
+        return admin.ask(CentreHome(directory).socket, wanted)
+    except admin.AdminError as error:
+        _fail(str(error))
+
+
+def _fail(reason: str) -> NoReturn:
+    Console(stderr=True).print(reason, style="red", highlight=False, markup=False)
+    raise typer.Exit(1)

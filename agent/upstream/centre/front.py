@@ -1,0 +1,174 @@
+"""The centre's HTTP front: the operations of ``operations.py`` over a backend. Any number of fronts may run over one backend.
+
+A caller is who his certificate says (``callers.py``); what he sends is read within limits of size and time, held to its type, and answered
+by a message or by a problem (RFC 9457) that names the place.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from agent.upstream import transfer
+from agent.upstream.centre.answers import Answers
+from agent.upstream.centre.backend import ConflictError
+from agent.upstream.centre.callers import NOBODY, Peer, peer_of
+from agent.upstream.centre.storage import DirectoryStorage, Storage, StorageError, WrongPartError
+from agent.upstream.centre.uploads import RefusedError
+from agent.upstream.operations import OPERATIONS, Operation
+from recorder.record import canonical
+
+log = structlog.get_logger()
+
+BODY_BYTES = 1024 * 1024
+LONG_BODY_BYTES: dict[str, int] = {"offerRecord": 32 * 1024 * 1024, "putHearings": 16 * 1024 * 1024}
+"""Operations whose message may be longer than ``BODY_BYTES``."""
+BODY_S = 20.0
+"""Within so long a message must have arrived whole, however slowly its bytes come."""
+PART_S = 600.0
+JSON, LINES = "application/json", "application/x-ndjson"
+
+
+def application(answers: Answers, storage: Storage | None = None) -> web.Application:
+    """The application; ``storage`` is given where parts of records are put to the centre itself."""
+    app = web.Application(client_max_size=max(LONG_BODY_BYTES.values()), middlewares=[_problems])
+    for operation in OPERATIONS:
+        app.router.add_route(operation.method, operation.path, _handler(operation, answers))
+    app.router.add_get("/live", _live)
+    if isinstance(storage, DirectoryStorage):
+        app.router.add_put("/v1/parts/{token}", _part_handler(storage, answers))
+    return app
+
+
+def problem(status: int, title: str, detail: str = "") -> web.Response:
+    """An answer that says why not."""
+    body = msgspec.json.encode(transfer.Problem(type="about:blank", title=title, status=status, detail=detail))
+    return web.Response(status=status, body=body, content_type="application/problem+json")
+
+
+async def caller(request: web.Request, answers: Answers) -> Peer:
+    """Who calls.
+
+    Raises:
+        RefusedError: his certificate is denied.
+    """
+    peer = peer_of(request.get_extra_info("peercert"))
+    if peer is not NOBODY and await answers.backend.registry.is_revoked(peer.serial):
+        raise RefusedError(403, "This certificate is revoked.", "Have the room enrolled anew by a fresh token of the centre.")
+    return peer
+
+
+def _handler(operation: Operation, answers: Answers) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    decoder = None if operation.body is None else msgspec.json.Decoder(operation.body)
+    answer_to = answers.of(operation.id)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        peer = await caller(request, answers)
+        if "anyone" not in operation.callers and peer.caller not in operation.callers:
+            if peer is NOBODY:
+                raise RefusedError(401, "A certificate of this centre is needed.", "None was shown, or it names neither a room nor a role.")
+            wanted = " or ".join(sorted(operation.callers)).replace("_", " ")
+            raise RefusedError(403, "This caller may not do that.", f"{operation.method} {operation.path} is for: {wanted}.")
+        parameters = _parameters(operation, request)
+        body = None if decoder is None else _decoded(decoder, await _body(request, LONG_BODY_BYTES.get(operation.id, BODY_BYTES)))
+        answer = await answer_to(peer, parameters, body)
+        if operation.lines:
+            lines: Sequence[Any] = answer
+            return web.Response(body=b"".join(msgspec.json.encode(line, order="sorted") + b"\n" for line in lines), content_type=LINES)
+        return web.Response(status=operation.status, body=msgspec.json.encode(answer), content_type=JSON)
+
+    return handle
+
+
+def _parameters(operation: Operation, request: web.Request) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for parameter in operation.parameters:
+        text = (request.match_info if parameter.place == "path" else request.query).get(parameter.name)
+        if text is None:
+            if parameter.required:
+                raise RefusedError(422, "A parameter is missing.", f"{parameter.name}: {parameter.doc}")
+            continue
+        if parameter.schema == "integer":
+            if not text.isascii() or not text.isdigit() or len(text) > 15:
+                raise RefusedError(422, "A parameter is no number.", f"{parameter.name} is {text[:40]!r}: give a number of at least 0.")
+            found[parameter.name] = int(text)
+        else:
+            found[parameter.name] = text
+    return found
+
+
+async def _body(request: web.Request, most_bytes: int) -> bytes:
+    said = request.content_length
+    if said is not None and said > most_bytes:
+        raise RefusedError(413, "The message is too long.", f"It has {said} bytes; the most is {most_bytes}.")
+    data = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.content.iter_any():
+                data += chunk
+                if len(data) > most_bytes:
+                    raise RefusedError(413, "The message is too long.", f"The most is {most_bytes} bytes.")
+    except TimeoutError:
+        raise RefusedError(408, "The message did not arrive in time.", f"It must be whole within {BODY_S:g} s.") from None
+    return bytes(data)
+
+
+def _decoded(decoder: "msgspec.json.Decoder[Any]", data: bytes) -> Any:  # noqa: ANN401 - a message of the contract
+    try:
+        message = decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        status = 422 if isinstance(error, msgspec.ValidationError) else 400
+        title = "The message is not one of the contract." if status == 422 else "The message is no JSON."
+        raise RefusedError(status, title, str(error)[:500]) from None
+    if canonical.normalised(msgspec.to_builtins(message)) != msgspec.to_builtins(message):
+        raise RefusedError(422, "A text is not in Unicode's normalisation form C.", "Send composed letters (NFC).")
+    return message
+
+
+def _part_handler(storage: DirectoryStorage, answers: Answers) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def put(request: web.Request) -> web.StreamResponse:
+        peer = await caller(request, answers)
+        if peer.caller != "room":
+            raise RefusedError(401 if peer is NOBODY else 403, "Parts are taken from rooms alone.")
+        try:
+            async with asyncio.timeout(PART_S):
+                tag = await storage.put(request.match_info["token"], request.content.iter_chunked(64 * 1024))
+        except WrongPartError as error:
+            raise RefusedError(error.status, "The part is not taken.", str(error)) from None
+        except StorageError as error:
+            log.error("the storage does not take a part", error=str(error))
+            return problem(503, "The storage is away for the moment.")
+        return web.Response(headers={"ETag": tag})
+
+    return put
+
+
+async def _live(_: web.Request) -> web.Response:
+    return web.Response(text="live\n")
+
+
+@web.middleware
+async def _problems(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+    """Every refusal is a problem; what nobody expected says nothing of the inside."""
+    try:
+        return await handler(request)
+    except RefusedError as error:
+        said = error.problem
+        return problem(said.status, said.title, said.detail)
+    except ConflictError as error:
+        return problem(409, "That contradicts what is kept.", str(error))
+    except web.HTTPException as error:
+        detail = f"Allowed: {error.headers['Allow']}." if "Allow" in error.headers else f"{request.method} {request.path[:200]}"
+        return problem(error.status, f"{HTTPStatus(error.status).phrase}.", detail)
+    except (ConnectionResetError, asyncio.CancelledError):
+        raise
+    except Exception:
+        log.exception("could not answer", method=request.method, path=request.path)
+        with contextlib.suppress(ConnectionResetError):
+            return problem(500, "The centre failed.", "Try again later; the centre's log says what happened.")
+        raise

@@ -1,0 +1,1 @@
+"""The steps that make the centre's database and bring it up to date."""

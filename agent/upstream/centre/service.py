@@ -1,0 +1,127 @@
+"""The reference centre as a process: its files, its keeper, its listener, and the socket for who runs it."""
+
+import asyncio
+import contextlib
+import signal
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.upstream.centre.admin import Admin, AdminServer
+from agent.upstream.centre.answers import Answers
+from agent.upstream.centre.backend import Backend
+from agent.upstream.centre.custodian import Custodian
+from agent.upstream.centre.database import DatabaseError
+from agent.upstream.centre.front import application
+from agent.upstream.centre.listener import Listener
+from agent.upstream.centre.s3_storage import S3Settings, S3Storage
+from agent.upstream.centre.settings import CentreHome, Settings, SettingsError
+from agent.upstream.centre.sqlite_backend import SqliteRegistry, sqlite_backend
+from agent.upstream.centre.storage import DirectoryStorage, Storage
+from agent.upstream.centre.uploads import Notary, Uploads
+from recorder.record.trust import Authorities
+
+log = structlog.get_logger()
+
+STORE_HEARD_S = 10.0
+
+
+@dataclass(slots=True)
+class RunningCentre:
+    """A centre that runs: where, and what it keeps."""
+
+    port: int
+    backend: Backend
+
+
+async def serve(home: CentreHome) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: the directory cannot be used.
+    """
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    async with running(home) as centre:
+        log.info("the centre runs", port=centre.port, directory=str(home.root))
+        await ended.wait()
+
+
+@asynccontextmanager
+async def running(home: CentreHome) -> AsyncIterator[RunningCentre]:
+    """A centre in this process.
+
+    Raises:
+        SettingsError: the directory cannot be used, or its port is taken.
+    """
+    settings, authority, notary = home.settings(), home.authority(), home.identity("notary")
+    der = notary.certificate.public_bytes(serialization.Encoding.DER)
+    try:
+        backend, database = sqlite_backend(home.database, lambda text: notary.key.sign(text, ec.ECDSA(hashes.SHA256())), der)
+    except (DatabaseError, sqlite3.Error, OSError) as error:
+        raise SettingsError(f"{home.database} cannot be used: {error}") from error
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(database.close)
+        storage = _storage(home, settings)
+        uploads = Uploads(
+            home.root / "uploads.sqlite", storage, home.root / "work",
+            authorities=Authorities([authority.root]), ledger=backend.ledger.of_record,
+            notary=Notary(key=notary.key, certificate=notary.certificate, by=settings.name),
+        )  # fmt: skip
+        await uploads.start()
+        stack.push_async_callback(uploads.stop)
+        app = application(Answers(backend, authority, uploads), storage)
+        try:
+            listener = await stack.enter_async_context(Listener(app, home.server, settings.host, settings.port))
+        except OSError as error:
+            raise SettingsError(f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}") from error
+        admin = Admin(backend, authority, settings.names, listener.port, home.root)
+        await stack.enter_async_context(AdminServer(admin, home.socket))
+        await stack.enter_async_context(_background(backend, settings))
+        yield RunningCentre(listener.port, backend)
+
+
+@asynccontextmanager
+async def _background(backend: Backend, settings: Settings) -> AsyncIterator[None]:
+    tasks = []
+    if isinstance(backend.registry, SqliteRegistry):
+        tasks.append(asyncio.create_task(_store_heard(backend.registry)))
+    if settings.custodian:
+        tasks.append(asyncio.create_task(Custodian(backend.ledger, Path(settings.custodian)).run()))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if isinstance(backend.registry, SqliteRegistry):
+            await backend.registry.store_heard()
+
+
+async def _store_heard(registry: SqliteRegistry) -> None:
+    while True:
+        await asyncio.sleep(STORE_HEARD_S)
+        await registry.store_heard()
+
+
+def _storage(home: CentreHome, settings: Settings) -> Storage:
+    if settings.s3 is None:
+        return DirectoryStorage(home.root / "records")
+    try:
+        secret = Path(settings.s3.secret_file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"[s3] secret_file {settings.s3.secret_file} cannot be read: {error.strerror}") from error
+    return S3Storage(
+        S3Settings(
+            endpoint=settings.s3.endpoint, bucket=settings.s3.bucket, access_key=settings.s3.access_key, secret_key=secret,
+            lock_days=settings.s3.lock_days,
+        )
+    )  # fmt: skip

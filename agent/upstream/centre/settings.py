@@ -1,0 +1,195 @@
+"""The centre's directory: its configuration, keys and database; how it is made, and how it is read."""
+
+import datetime as dt
+import os
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent.upstream.centre.authority import Authority, Issuer, found
+from agent.upstream.centre.listener import ServerFiles
+from agent.upstream.requests import new_key
+
+CONFIG = "centre.toml"
+
+
+class SettingsError(Exception):
+    """The directory cannot be made or used; the message names the place and the remedy."""
+
+
+class _Stanza(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class S3(_Stanza):
+    """``[s3]``: where records are kept; without it they lie in the centre's own directory. The secret stands in a file of its own."""
+
+    endpoint: str
+    bucket: str
+    access_key: str
+    secret_file: str
+    lock_days: int = Field(default=365, ge=1)
+
+
+class Settings(_Stanza):
+    """``centre.toml``."""
+
+    name: str = "Reference centre"
+    host: str = "127.0.0.1"
+    """The address to listen on: this machine's own for rooms elsewhere."""
+    port: int = Field(default=8443, ge=0, le=65_535)
+    names: list[str] = Field(default=["127.0.0.1", "localhost"], min_length=1)
+    """Names and addresses by which rooms reach it; its certificate is for these."""
+    page: str = ""
+    """``127.0.0.1:PORT``: the page of all rooms, for whoever sits at this machine. Empty: by a role's certificate alone."""
+    late_after_s: int = Field(default=300, ge=0)
+    silent_after_s: int = Field(default=60, ge=20)
+    custodian: str = ""
+    """A directory on another disk to which the ledger is copied at once."""
+    source: Literal["api", "file", "ical"] = "api"
+    source_at: str = ""
+    """The file or the address that a source of another kind than ``api`` reads."""
+    s3: S3 | None = None
+
+
+class CentreHome:
+    """The directory of one centre."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    @property
+    def database(self) -> Path:
+        """Everything that it keeps."""
+        return self.root / "centre.sqlite"
+
+    @property
+    def socket(self) -> Path:
+        """Where `courtroom centre` speaks to the one that runs."""
+        return self.root / "admin.sock"
+
+    @property
+    def roots(self) -> Path:
+        """Whom rooms and verifiers trust."""
+        return self.root / "root.pem"
+
+    @property
+    def server(self) -> ServerFiles:
+        """The listener's files."""
+        return ServerFiles(key=self.root / "server.key", certificate=self.root / "server.pem", roots=self.roots)
+
+    def make(self, settings: Settings, now: dt.datetime) -> None:
+        """Make the directory with keys and configuration; nothing that is there is overwritten.
+
+        Raises:
+            SettingsError: there is a centre already, or it cannot be written.
+        """
+        if (self.root / CONFIG).exists() or self.roots.exists():
+            raise SettingsError(f"{self.root} holds a centre already: its keys are never overwritten; name another directory")
+        root, issuing = found(settings.name, now)
+        authority = Authority(issuing, root.certificate)
+        server, notary = new_key(), new_key()
+        certificates = {
+            "root.pem": root.pem.decode(),
+            "issuing.pem": issuing.pem.decode(),
+            "server.pem": _pem(authority.server(server.public_key(), settings.names, now)) + authority.chain_pem + authority.root_pem,
+            # By the root itself: a receipt carries its signer's certificate alone.
+            "notary.pem": _pem(Authority(root, root.certificate).notary(notary.public_key(), settings.name, now)),
+            CONFIG: _toml(settings),
+        }
+        keys = {"root.key": root.key, "issuing.key": issuing.key, "server.key": server, "notary.key": notary}
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name, key in keys.items():
+                _put(self.root / name, Issuer(key, root.certificate).key_pem, 0o600)
+            for name, text in certificates.items():
+                _put(self.root / name, text.encode(), 0o644)
+        except OSError as error:
+            raise SettingsError(f"cannot write {self.root}: {error.strerror}") from error
+
+    def settings(self) -> Settings:
+        """Read the configuration.
+
+        Raises:
+            SettingsError: every mistake, with its place.
+        """
+        path = self.root / CONFIG
+        try:
+            return Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise SettingsError(f"{path} is not there: make a centre by `courtroom centre init {self.root}`") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{path}: {error}") from error
+        except ValidationError as error:
+            places = [f"{path}: {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+            raise SettingsError("\n".join(places)) from None
+
+    def authority(self) -> Authority:
+        """The issuing authority.
+
+        Raises:
+            SettingsError: a file is missing or of another kind.
+        """
+        return Authority(self.identity("issuing"), self.identity_certificate("root"))
+
+    def identity(self, name: str) -> Issuer:
+        """One of the centre's keys with its certificate.
+
+        Raises:
+            SettingsError: a file is missing or of another kind.
+        """
+        path = self.root / f"{name}.key"
+        try:
+            key = serialization.load_pem_private_key(path.read_bytes(), None)
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"{path} cannot be used: {error}") from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise SettingsError(f"{path} holds another kind of key than P-256")
+        return Issuer(key, self.identity_certificate(name))
+
+    def identity_certificate(self, name: str) -> x509.Certificate:
+        """The certificate of one of them.
+
+        Raises:
+            SettingsError: the file is missing or of another kind.
+        """
+        path = self.root / f"{name}.pem"
+        try:
+            return x509.load_pem_x509_certificates(path.read_bytes())[0]
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"{path} cannot be used: {error}") from error
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _put(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _toml(settings: Settings) -> str:
+    names = ", ".join(f'"{name}"' for name in settings.names)
+    return (
+        "# The centre's configuration; `courtroom centre run` reads it at its start.\n"
+        f'name = "{settings.name}"\n'
+        "# The address to listen on. 127.0.0.1 is for trying it out: give this machine's own, for rooms elsewhere.\n"
+        f'host = "{settings.host}"\nport = {settings.port}\n'
+        "# By these names and addresses rooms reach it. Its certificate was made for these.\n"
+        f"names = [{names}]\n"
+        '# The page of all rooms for whoever sits at this machine: "127.0.0.1:8080". Empty: for holders of a role\'s certificate alone.\n'
+        f'page = "{settings.page}"\n'
+        "# So long after its planned start a hearing is late; so long after its last heartbeat a room is silent.\n"
+        f"late_after_s = {settings.late_after_s}\nsilent_after_s = {settings.silent_after_s}\n"
+        "# A directory on another disk (another person's, best of all), to which the ledger of receipts is copied at once.\n"
+        f'custodian = "{settings.custodian}"\n'
+    )

@@ -1,0 +1,32 @@
+"""``courtroom enrol``: get a room's keys certified by its centre."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from agent.upstream.enrolment import EnrolmentError
+from agent.upstream.enrolment import enrol as enrol_room
+
+
+def enrol(
+    room: Annotated[str, typer.Argument(help="The room's id, as the centre knows it.")],
+    centre: Annotated[str, typer.Option("--centre", help="The centre's address, https://NAME:PORT.")],
+    token: Annotated[str, typer.Option("--token", help="What `courtroom centre token ROOM` printed.", envvar="COURTROOM_TOKEN")],
+    to: Annotated[Path, typer.Option("--to", help="Directory for keys and certificates; made if it is not there.")] = Path(
+        "/etc/courtroom/keys"
+    ),
+) -> None:
+    """Make this room's keys and have them certified by its centre.
+
+    The keys never leave this PC. The token is good once, for a day; it says which centre is the right one, so that the secret in it is
+    told to no other. Prints the lines for room.toml.
+    """
+    try:
+        files = asyncio.run(enrol_room(centre, token, room, to))
+    except EnrolmentError as error:
+        Console(stderr=True).print(str(error), style="red", highlight=False, markup=False)
+        raise typer.Exit(1) from None
+    typer.echo(files.stanzas(centre))

@@ -1,0 +1,222 @@
+"""A room's half of enrolment: keys made here that never leave the PC, certificates got for a token, and the transport's renewed in time.
+
+The token carries the hash of the centre's root: the secret is sent only to a server that a root of this hash vouches for. A first
+connection that asks for nothing fetches the chain; what it says is believed only when it hashes to that.
+"""
+
+import asyncio
+import contextlib
+import datetime as dt
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.upstream import transfer
+from agent.upstream.client import Credentials, UpstreamClient, whole
+from agent.upstream.requests import RequestError, new_key, read_token, request
+
+RENEW_AT = 2 / 3
+"""Of a certificate's life (a third is left for a centre that is away)."""
+REQUEST_S = 20.0
+
+
+class EnrolmentError(Exception):
+    """The room is not enrolled; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomFiles:
+    """Where a room's keys and certificates lie."""
+
+    transport_key: Path
+    transport: Path
+    signing_key: Path
+    chain: Path
+    roots: Path
+
+    @classmethod
+    def under(cls, directory: Path) -> "RoomFiles":
+        """Their usual names."""
+        at = directory.resolve()
+        return cls(at / "transport.key", at / "transport.pem", at / "device.key", at / "device-chain.pem", at / "roots.pem")
+
+    def store(
+        self,
+        root: x509.Certificate,
+        certificates: transfer.Certificates,
+        transport_key: ec.EllipticCurvePrivateKey,
+        signing_key: ec.EllipticCurvePrivateKey,
+    ) -> None:
+        """Write all; the transport key, without which nothing is used, last.
+
+        Raises:
+            OSError: the disk takes nothing.
+        """
+        self.roots.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _store(self.roots, _pem(root), 0o644)
+        _store(self.chain, certificates.signing.encode(), 0o644)
+        _store(self.signing_key, _key_pem(signing_key), 0o600)
+        _store(self.transport, certificates.transport.encode(), 0o644)
+        _store(self.transport_key, _key_pem(transport_key), 0o600)
+
+    @property
+    def credentials(self) -> Credentials:
+        """What the client needs."""
+        return Credentials(key=self.transport_key, certificate=self.transport, roots=self.roots)
+
+    def stanzas(self, url: str) -> str:
+        """The lines of room.toml that use them."""
+        return (
+            f'centre_roots = "{self.roots}"\n\n'
+            f'[signing]\nkind = "file"\nkey = "{self.signing_key}"\nchain = "{self.chain}"\n\n'
+            f'[centre]\nurl = "{url}"\nkey = "{self.transport_key}"\ncertificate = "{self.transport}"\nroots = "{self.roots}"\n'
+        )
+
+
+async def enrol(url: str, token: str, room: str, directory: Path) -> RoomFiles:
+    """Make the room's keys and get its certificates.
+
+    Raises:
+        EnrolmentError: nothing was stored; the message says why.
+    """
+    files = RoomFiles.under(directory)
+    there = [path.name for path in (files.transport_key, files.signing_key) if path.exists()]
+    if there:
+        raise EnrolmentError(f"{directory} holds {', '.join(there)} already: keys are never overwritten; name another directory")
+    try:
+        root_sha256, secret = read_token(token)
+    except RequestError as error:
+        raise EnrolmentError(str(error)) from None
+    root = await _root(url, root_sha256)
+    transport_key, signing_key = new_key(), new_key()
+    enrolment = transfer.Enrolment(
+        room=room, secret=secret, transport_request=request(transport_key, room), signing_request=request(signing_key, room)
+    )
+    certificates = await _certificates(url, root, enrolment)
+    _check(certificates.transport, transport_key, "transport")
+    _check(certificates.signing, signing_key, "signing")
+    try:
+        await asyncio.to_thread(files.store, root, certificates, transport_key, signing_key)
+    except OSError as error:
+        raise EnrolmentError(f"cannot write {error.filename}: {error.strerror}; the token is used up: have a new one made") from error
+    return files
+
+
+def renewal_due(certificate: x509.Certificate, now: dt.datetime) -> bool:
+    """Whether two thirds of its life are over."""
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return now >= begin + (end - begin) * RENEW_AT
+
+
+async def renew(client: UpstreamClient, credentials: Credentials, room: str) -> None:
+    """Get a new transport certificate for the key that is there; replaced whole or not at all.
+
+    Raises:
+        UpstreamError: the centre cannot be reached.
+        RefusedError: it refuses.
+        EnrolmentError: what it answered is not for this key, or cannot be stored.
+    """
+    try:
+        key = serialization.load_pem_private_key(credentials.key.read_bytes(), None)
+    except (OSError, ValueError) as error:
+        raise EnrolmentError(f"{credentials.key} cannot be used: {error}") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise EnrolmentError(f"{credentials.key} holds another kind of key than P-256")
+    certificates = await client.renew(transfer.Renewal(transport_request=request(key, room)))
+    _check(certificates.transport, key, "transport")
+    try:
+        _store(credentials.certificate, certificates.transport.encode(), 0o644)
+    except OSError as error:
+        raise EnrolmentError(f"cannot write {credentials.certificate}: {error.strerror}") from error
+
+
+async def _root(url: str, sha256: str) -> x509.Certificate:
+    """The root of this hash, out of the chain that the server shows."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise EnrolmentError(f"{url} is no address of a centre: https://NAME:PORT")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is said on this connection, and its chain is hashed
+    try:
+        async with asyncio.timeout(REQUEST_S):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=context)
+    except (OSError, ssl.SSLError, TimeoutError) as error:
+        raise EnrolmentError(f"{url} cannot be reached: {error or 'no answer'}") from error
+    try:
+        shown = writer.get_extra_info("ssl_object")._sslobj.get_unverified_chain() or []  # noqa: SLF001 - public from Python 3.13 on
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError, ssl.SSLError):
+            await writer.wait_closed()
+    for each in shown:
+        certificate = x509.load_pem_x509_certificate(each.public_bytes().encode())
+        if certificate.fingerprint(hashes.SHA256()).hex() == sha256:
+            return certificate
+    raise EnrolmentError(
+        f"{url} is not the centre that gave this token: its certificates are by somebody else. Check the address and the token"
+    )
+
+
+async def _certificates(url: str, root: x509.Certificate, enrolment: transfer.Enrolment) -> transfer.Certificates:
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cadata=_pem(root).decode())
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    timeout = aiohttp.ClientTimeout(total=REQUEST_S)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context), timeout=timeout) as session,
+            session.post(
+                url.rstrip("/") + "/v1/enrol", data=msgspec.json.encode(enrolment), headers={"Content-Type": "application/json"},
+                allow_redirects=False,
+            ) as response,
+        ):  # fmt: skip
+            raw, status = await whole(response.content), response.status
+    except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError) as error:
+        raise EnrolmentError(f"{url} cannot be reached: {error or type(error).__name__}") from error
+    try:
+        if status != 200:
+            problem = msgspec.json.decode(raw, type=transfer.Problem)
+            raise EnrolmentError(f"the centre refuses: {problem.title} {problem.detail}".rstrip())
+        return msgspec.json.decode(raw, type=transfer.Certificates)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise EnrolmentError(f"{url} answered {status}, and not as a centre does") from None
+
+
+def _check(pem: str, key: ec.EllipticCurvePrivateKey, what: str) -> None:
+    try:
+        certificate = x509.load_pem_x509_certificates(pem.encode())[0]
+    except (ValueError, IndexError) as error:
+        raise EnrolmentError(f"the centre's {what} certificate cannot be read: {error}") from error
+    if certificate.public_key() != key.public_key():
+        raise EnrolmentError(f"the centre's {what} certificate is for another key")
+
+
+def _store(path: Path, data: bytes, mode: int) -> None:
+    part = path.with_name(f"{path.name}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+    part.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -1,0 +1,18 @@
+from collections.abc import Iterator
+
+import pytest
+
+from agent.upstream.enrolment import RoomFiles
+from tests.lab.centre import Centre, centre
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Centre]:
+    """A centre for all tests that take rooms of their own."""
+    with centre(tmp_path_factory.mktemp("shared")) as it:
+        yield it
+
+
+@pytest.fixture(scope="session")
+def first_room(shared: Centre) -> RoomFiles:
+    return shared.enrol("room-1")
