@@ -1,3 +1,4 @@
+import asyncio
 import datetime as dt
 import itertools
 import json
@@ -74,6 +75,14 @@ def acknowledged(builder: Builder, signer: Identity, **other: object) -> Acknowl
     )  # fmt: skip
     assert isinstance(signer.key, ec.EllipticCurvePrivateKey)
     return sign(msgspec.structs.replace(bare, **other), signer.key, signer.certificate)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Until it is so, or the test has failed."""
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
 
 
 @dataclass

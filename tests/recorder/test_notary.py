@@ -1,6 +1,7 @@
 """What the device signs beside its records, asked for through the recorder's control socket."""
 
 import base64
+import hashlib
 import shutil
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from agent.upstream.contract import FaultCertificate, fault_text
 from recorder.contract import control
 from recorder.contract.client import ControlError
 from recorder.record import layout
+from recorder.record.handover import Handover, handover_text
 from recorder.record.trust import Authorities, load_certificates
 from recorder.record.verify import Outside, verify
 from tests.lab.room import room
@@ -64,3 +66,32 @@ def test_a_fault_is_certified_by_the_device_and_not_before_it_happened(tmp_path:
         key.verify(base64.b64decode(certificate.sig), fault_text(certificate), ec.ECDSA(hashes.SHA256()))
         with pytest.raises(ControlError, match="future"):
             it.do(msgspec.structs.replace(fault, from_utc_us=now_us, lost_s=3600))
+
+
+def test_who_carries_a_record_away_is_signed_by_the_device_and_only_of_a_record_with_that_seal(tmp_path: Path) -> None:
+    with room(tmp_path) as it:
+        it.wait_live("cam", "judge", "witness")
+        it.begin()
+        it.wait(lambda status: status.entries > 20, "something to be recorded")
+        root = Path(it.do(control.StopRequest(actor="Clerk")).record)
+        request = control.CertifyHandover(
+            record=root.name.rpartition("_")[2], sums_sha256=hashlib.sha256((root / layout.SUMS).read_bytes()).hexdigest(),
+            files_sha256="a" * 64, bytes=1000, files=9, people=["Dana  Kim", "Ivan Petrov"],
+        )  # fmt: skip
+        handover = msgspec.json.decode(it.do(request).signed, type=Handover)
+        assert (handover.room, handover.people) == ("lab", ("Dana Kim", "Ivan Petrov"))
+        device = x509.load_der_x509_certificate(base64.b64decode(handover.certificate))
+        assert device == x509.load_pem_x509_certificates((tmp_path / "keys" / "device-chain.pem").read_bytes())[0]
+        key = device.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        key.verify(base64.b64decode(handover.sig), handover_text(handover), ec.ECDSA(hashes.SHA256()))
+        for change, why in (
+            ({"sums_sha256": "0" * 64}, "with this seal"),
+            ({"record": "*"}, "with this seal"),
+            ({"people": ["Dana Kim", "dana kim"]}, "two named people"),
+            ({"people": ["Dana Kim", " "]}, "two named people"),
+        ):
+            with pytest.raises(ControlError, match=why):
+                it.do(msgspec.structs.replace(request, **change))
+        with pytest.raises(ControlError, match="no sealed record"):
+            it.do(control.BindSealed(record="*", hearing="hearing-8", actor="Clerk"))

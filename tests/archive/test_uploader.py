@@ -1,0 +1,211 @@
+"""The room's uploader against a centre in the same process: pace, forgetting and refusing centres, storages that must not be trusted."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from agent.archive import part_sender
+from agent.archive.offer import make_offer
+from agent.archive.pace import Pace
+from agent.archive.upload import Uploader, UploadStoppedError, UploadTroubledError
+from agent.upstream import transfer
+from agent.upstream.client import RefusedError
+from agent.upstream.transfer import Acknowledgement
+from provisioning.keys import Hierarchy
+from recorder.record.trust import Authorities
+from tests.archive.conftest import acknowledged, until
+from tests.archive.seaweed import free_port
+from tests.record.record_builder import Builder
+
+Make = Callable[..., Builder]
+
+
+def refused(status: int) -> RefusedError:
+    return RefusedError(transfer.Problem(type="about:blank", title="no", status=status))
+
+
+@dataclass
+class Centre:
+    """Knows one upload; a storage listens at ``address``."""
+
+    builder: Builder
+    keys: Hierarchy
+    address: str = ""
+    answers: list[Exception] = field(default_factory=list)
+    offers: int = 0
+    verifying: int = 0
+    change: dict[str, object] = field(default_factory=dict)
+    missing: set[tuple[str, int]] = field(default_factory=set)
+    known: bool = False
+    put: list[str] = field(default_factory=list)
+    stall: bool = False
+    """The storage takes nothing of the next part."""
+
+    async def offer(self, offer: transfer.UploadOffer) -> transfer.UploadState:
+        self.offers += 1
+        if not self.known:
+            self.known = True
+            self.missing = {(file.path, number + 1) for file in offer.files for number in range(len(file.parts))}
+        return await self.upload("u")
+
+    async def upload(self, upload: str) -> transfer.UploadState:
+        assert upload == "u"
+        if self.answers:
+            raise self.answers.pop(0)
+        ack = self._acknowledgement() if not self.missing and not self.verifying else None
+        state = "open" if self.missing else "verifying" if ack is None else "acknowledged"
+        self.verifying -= bool(self.verifying and not self.missing)
+        return transfer.UploadState(upload="u", state=state, missing_parts=len(self.missing), acknowledgement=ack)  # type: ignore[arg-type]
+
+    async def addresses(self, upload: str, wanted: transfer.PartsWanted) -> transfer.PartAddresses:
+        del upload
+        return transfer.PartAddresses(
+            addresses=[
+                transfer.PartAddress(path=part.path, number=part.number, url=f"{self.address}/{part.number}/{part.path}", headers={})
+                for part in wanted.parts
+                if (part.path, part.number) in self.missing
+            ]
+        )
+
+    async def parts_done(self, upload: str, done: transfer.PartsDone) -> transfer.UploadState:
+        self.missing -= {(part.path, part.number) for part in done.parts}
+        return await self.upload(upload)
+
+    async def take(self, request: web.Request) -> web.Response:
+        if self.stall:
+            self.stall = False
+            await asyncio.sleep(30)
+        await request.read()
+        self.put.append(request.path)
+        return web.Response(headers={"ETag": '"x"'})
+
+    def _acknowledgement(self) -> Acknowledgement:
+        return acknowledged(self.builder, self.keys.centre, **self.change)
+
+
+@pytest.fixture
+async def centre(make_record: Make, keys: Hierarchy) -> AsyncIterator[Centre]:
+    made = Centre(make_record(big=True), keys)
+    app = web.Application(client_max_size=64 * 1024 * 1024)
+    app.add_routes([web.put("/{path:.*}", made.take)])
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    made.address = f"http://127.0.0.1:{port}"
+    yield made
+    await runner.cleanup()
+
+
+def uploader(centre: Centre, authorities: Authorities, pace: Pace | None = None) -> Uploader:
+    return Uploader(centre, centre.address, centre_tls=None, pace=pace or Pace(), authorities=authorities, retry_s=(0.01, 0.05))
+
+
+def size(root: Path) -> int:
+    return sum(file.len for file in make_offer(root).files)
+
+
+async def test_a_hearing_slows_what_is_on_its_way_and_its_end_lets_it_go(centre: Centre, authorities: Authorities) -> None:
+    root = centre.builder.root
+    total = size(root)
+    pace = Pace(None, hearing_cap_bytes_s=2e6)
+    async with uploader(centre, authorities, pace) as sender:
+        sender.set_hearing(hearing=True)
+        task = asyncio.create_task(sender.send(root))
+        await until(lambda: sender.sent_bytes > 0)
+        began, before = time.monotonic(), sender.sent_bytes
+        await asyncio.sleep(1.0)
+        rate = (sender.sent_bytes - before) / (time.monotonic() - began)
+        assert rate < 1.3 * 2e6
+        assert sender.sent_bytes < total
+        sender.set_hearing(hearing=False)
+        async with asyncio.timeout(20):
+            assert (await task) is not None
+    assert sender.sent_bytes >= total
+
+
+async def test_a_centre_that_forgot_the_upload_is_offered_the_record_again(centre: Centre, authorities: Authorities) -> None:
+    centre.verifying = 3
+    trouble: list[str] = []
+    async with uploader(centre, authorities) as sender:
+        task = asyncio.create_task(sender.send(centre.builder.root, troubled=trouble.append))
+        await until(lambda: bool(centre.put))
+        centre.answers = [refused(404)]
+        centre.known = False
+        assert (await task) is not None
+    assert (centre.offers, len(trouble)) == (2, 1)
+
+
+@pytest.mark.parametrize(("status", "error"), [(422, UploadStoppedError), (401, UploadTroubledError), (403, UploadTroubledError)])
+async def test_a_refused_record_is_stopped_and_a_refused_certificate_is_trouble(
+    centre: Centre, authorities: Authorities, status: int, error: type[Exception]
+) -> None:
+    centre.answers = [refused(status), refused(status)]
+    async with uploader(centre, authorities) as sender:
+        with pytest.raises(error):
+            await sender.send(centre.builder.root, tries=2)
+    assert centre.put == []
+
+
+async def test_a_long_verification_gives_others_their_turn(centre: Centre, authorities: Authorities) -> None:
+    centre.verifying = 1000
+    async with uploader(centre, authorities) as sender:
+        assert await sender.send(centre.builder.root, patience_s=0.1) is None
+        centre.verifying = 0
+        assert await sender.send(centre.builder.root, patience_s=0.1) is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [({"files_sha256": "0" * 64}, "other files than were sent"), ({"room": "room-2"}, "room-2"), ({"verdict": "unsealed"}, "unsealed")],
+)
+async def test_an_acknowledgement_for_something_else_stops_the_record(
+    centre: Centre, authorities: Authorities, change: dict[str, object], why: str
+) -> None:
+    centre.change = change
+    async with uploader(centre, authorities) as sender:
+        with pytest.raises(UploadStoppedError, match=why):
+            await sender.send(centre.builder.root)
+
+
+@pytest.mark.parametrize("address", ["http://storage.example", "ftp://127.0.0.1", "http://127.0.0.1.example:80", "file:///tmp"])
+async def test_no_part_goes_where_anybody_could_listen(centre: Centre, authorities: Authorities, address: str) -> None:
+    centre.address = address
+    async with uploader(centre, authorities) as sender:
+        with pytest.raises(UploadTroubledError, match="must be https"):
+            await sender.send(centre.builder.root, tries=1)
+    assert sender.sent_bytes == 0
+
+
+async def test_a_storage_that_takes_nothing_is_given_up_and_tried_again(
+    centre: Centre, authorities: Authorities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(part_sender, "IDLE_S", 0.3)
+    centre.stall = True
+    trouble: list[str] = []
+    async with uploader(centre, authorities) as sender:
+        assert await sender.send(centre.builder.root, troubled=trouble.append) is not None
+    assert len(trouble) == 1
+
+
+def test_receipts_are_offered_to_their_last_whole_line_and_unfinished_orders_not(make_record: Make) -> None:
+    builder = make_record()
+    before = {file.path for file in make_offer(builder.root).files}
+    (builder.root / "anchors.jsonl").write_bytes(b"{torn")
+    (builder.root / "orders" / "0001").mkdir(parents=True)
+    (builder.root / "orders" / "0001.json.p7s").write_bytes(b"half")
+    (builder.root / "orders" / "0001" / "cam-judge-00.cms").write_bytes(b"half")
+    assert {file.path for file in make_offer(builder.root).files} == before
+    (builder.root / "anchors.jsonl").write_bytes(b"{}\n{torn")
+    (builder.root / "orders" / "0001.json").write_bytes(b"{}\n")
+    offer = make_offer(builder.root)
+    more = {"anchors.jsonl", "orders/0001.json", "orders/0001.json.p7s", "orders/0001/cam-judge-00.cms"}
+    assert {file.path for file in offer.files} == before | more
+    assert {file.len for file in offer.files if file.path == "anchors.jsonl"} == {3}
+    assert msgspec.json.decode(msgspec.json.encode(offer), type=transfer.UploadOffer) == offer
