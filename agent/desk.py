@@ -5,6 +5,7 @@ from typing import Annotated, Protocol
 import msgspec
 
 from agent.upstream.contract import CheckResult, Id, Micros
+from provisioning.room import Language
 from recorder.contract.control import Prose, Words
 from recorder.record.entries import PausedState
 
@@ -117,6 +118,8 @@ class DeskState(msgspec.Struct, frozen=True, kw_only=True):
     session: str = ""
     hearing: str = ""
     t_us: Micros = 0
+    languages: list[Language]
+    """Of the words, the room's own first."""
     centre_reached: bool | None = None
     """None where the room has no centre."""
     hearings: list[PlannedHearing] = []

@@ -75,7 +75,7 @@ def status(
     centre = {None: "the room works alone", True: "the centre is reached", False: "the centre is away; everything is told to it later"}
     console.print(centre[state.centre_reached])
     for prompt in state.prompts:
-        words = prompt.words.get("en") or next(iter(prompt.words.values()), prompt.code)
+        words = next((prompt.words[one] for one in state.languages if one in prompt.words), prompt.code)
         until = f" (until {_local(prompt.until_utc_us):%H:%M:%S})" if prompt.until_utc_us is not None else ""
         console.print(Text(f"? {words}{until}", "yellow"))
         if prompt.asks:

@@ -196,7 +196,8 @@ def page() -> str:
         "",
         "Each heartbeat carries what the room knows of these at the moment; what it does not know is absent. One of a track has the",
         "track's name behind a dot (`rms_dbfs.judge`). Rolled up over a span there is the mean under the name itself, and the worst value",
-        "under the name with `:worst`. For Prometheus, `/metrics` on the agent's socket or loopback port gives the same in base units.",
+        "under the name with `_max` or `_min`. For Prometheus, `/metrics` on the agent's socket or loopback port gives the same in base",
+        "units.",
         "",
         "This page is made from `agent/indicators.py`: `python -m agent.indicators > docs/indicators.md`.",
     ]

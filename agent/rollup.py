@@ -1,12 +1,16 @@
-"""Measurements over a span of time: each indicator's mean, and its worst value where one end is the bad one. Pure."""
+"""Measurements over a span of time: each indicator's mean, and its worst value where one end is the bad one. Pure.
 
-from collections.abc import Iterable, Mapping
+The outbox makes longer spans of these while they wait (``outbox.rolled_up``), which goes by the same two endings.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.indicators import named
 from agent.upstream.contract import Measured
 
-WORST = ":worst"
+HIGHEST, LOWEST = "_max", "_min"
+"""Endings of the worst value's key. A track's name has no underscore, so that none is taken for another."""
 
 
 @dataclass(slots=True)
@@ -25,8 +29,9 @@ class Rollup:
             self._counts[key] = self._counts.get(key, 0) + 1
             end = named(key)[0].worst
             if end:
-                known = self._worst.get(key, value)
-                self._worst[key] = max(known, value) if end == "high" else min(known, value)
+                worst = key + (HIGHEST if end == "high" else LOWEST)
+                known = self._worst.get(worst, value)
+                self._worst[worst] = max(known, value) if end == "high" else min(known, value)
 
     def take(self, to_utc_us: int) -> Measured | None:
         """What was gathered, and begin anew from there; None where there was nothing."""
@@ -34,36 +39,10 @@ class Rollup:
             self.from_utc_us = to_utc_us
             return None
         values = {key: round(total / self._counts[key], 3) for key, total in self._sums.items()}
-        values |= {key + WORST: value for key, value in self._worst.items()}
+        values |= self._worst
         taken = Measured(from_utc_us=self.from_utc_us, to_utc_us=max(self.from_utc_us, to_utc_us), values=values)
         self.from_utc_us = to_utc_us
         self._sums.clear()
         self._counts.clear()
         self._worst.clear()
         return taken
-
-
-def merge(spans: Iterable[Measured]) -> Measured:
-    """Several spans as one: means weighted by their lengths, and the worst of the worst.
-
-    Raises:
-        ValueError: there is none.
-    """
-    ordered = sorted(spans, key=lambda one: one.from_utc_us)
-    if not ordered:
-        raise ValueError("no spans to merge")
-    sums: dict[str, float] = {}
-    weights: dict[str, float] = {}
-    worst: dict[str, float] = {}
-    for span in ordered:
-        weight = max(1.0, float(span.to_utc_us - span.from_utc_us))
-        for key, value in span.values.items():
-            if key.endswith(WORST):
-                high = named(key.removesuffix(WORST))[0].worst == "high"
-                known = worst.get(key, value)
-                worst[key] = max(known, value) if high else min(known, value)
-            else:
-                sums[key] = sums.get(key, 0.0) + value * weight
-                weights[key] = weights.get(key, 0.0) + weight
-    values = {key: round(total / weights[key], 3) for key, total in sums.items()} | worst
-    return Measured(from_utc_us=ordered[0].from_utc_us, to_utc_us=max(one.to_utc_us for one in ordered), values=values)

@@ -34,7 +34,7 @@ from tests.lab.room import room
 from tests.lab.waiting import until
 
 STATE = desk.DeskState(
-    room="lab", utc_us=1, recorder="idle", centre_reached=False,
+    room="lab", utc_us=1, recorder="idle", centre_reached=False, languages=["en", "kk"],
     hearings=[
         desk.PlannedHearing(
             id="2026-17", case="7-1", title="Title", judge="Judge B.", starts_utc_us=1_795_000_000_000_000,

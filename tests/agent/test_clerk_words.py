@@ -1,0 +1,77 @@
+"""What the clerk reads, and when the room counts as empty."""
+
+import json
+import zoneinfo
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from agent.actions import Prompt, PromptCode
+from agent.prompt_words import asks, say
+from agent.quiet import Quiet, read_floors
+from tests.agent.statuses import sound, status, video
+
+ALMATY = zoneinfo.ZoneInfo("Asia/Almaty")
+ARGS: dict[str, int | str] = {
+    "starts_utc_us": 1_795_000_000_000_000, "late_s": 420, "closes_in_s": 45, "next": "2026-18", "change": "moved", "detail": "no room",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", get_args(PromptCode))
+def test_every_prompt_is_said_in_three_languages_with_all_that_the_clerk_needs(code: PromptCode) -> None:
+    prompt = Prompt(code=code, hearing="2026-17", session="s-1", args=ARGS)
+    said = {language: say(prompt, language, ALMATY) for language in ("kk", "ru", "en")}
+    assert len(set(said.values())) == 3
+    for text in said.values():
+        assert "{" not in text
+        assert ("2026-17" in text) == ("2026-17" in said["en"])
+        assert ("2026-18" in text) == ("2026-18" in said["en"])
+
+
+def test_times_are_the_courtrooms_and_changes_are_words() -> None:
+    assert "(18:06)" in say(Prompt(code="start_due", hearing="H", args={"starts_utc_us": 1_795_007_200_000_000}), "en", ALMATY)
+    assert "moved to another room" in say(Prompt(code="hearing_changed", hearing="H", args={"change": "moved"}), "en", ALMATY)
+    assert "7 min late" in say(Prompt(code="late", hearing="H", args={"late_s": 420}), "en", ALMATY)
+
+
+def test_what_only_tells_asks_nothing() -> None:
+    assert asks(Prompt(code="forgotten_stop"))
+    assert not asks(Prompt(code="recorder_unreachable"))
+
+
+def test_the_room_is_quiet_since_somebody_was_last_heard() -> None:
+    quiet = Quiet({"judge": -55.0})
+    assert quiet.quiet_s(0.0) is None
+    for at_s in range(100):
+        quiet.feed(status(sound(rms_dbfs=-30.0 if at_s == 40 else -50.0)), float(at_s))
+    assert quiet.quiet_s(99.0) == 59.0
+    assert quiet.quiet_s(110.0) is None, "an old word says nothing"
+
+
+def test_silence_is_never_claimed_of_a_time_that_nobody_listened() -> None:
+    quiet = Quiet()
+    quiet.feed(status(sound(rms_dbfs=-100.0)), 0.0)
+    quiet.feed(status(sound(rms_dbfs=-100.0)), 600.0)
+    assert quiet.quiet_s(600.0) == 0.0, "the recorder was away meanwhile"
+    for at_s in range(601, 700):
+        quiet.feed(status(sound(rms_dbfs=-100.0), state="deliberation"), float(at_s))
+    assert quiet.quiet_s(699.0) == 0.0, "levels are dropped then"
+    quiet.feed(status(video()), 700.0)
+    assert quiet.quiet_s(700.0) == 0.0, "without a microphone nothing can be said"
+
+
+def test_a_microphone_without_a_baseline_counts_rather_as_heard() -> None:
+    quiet = Quiet()
+    for at_s in range(10):
+        quiet.feed(status(sound(rms_dbfs=-58.0)), float(at_s))
+    assert quiet.quiet_s(9.0) == 0.0
+
+
+def test_a_baseline_that_is_broken_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    path.write_text(json.dumps({"tracks": {"judge": {"floor_dbfs": -62.5}, "cam": {"brightness": 3}}}))
+    assert read_floors(str(path)) == {"judge": -62.5}
+    path.write_text("[]")
+    assert read_floors(str(path)) == {}
+    assert read_floors("") == read_floors(str(tmp_path / "none.json")) == {}
