@@ -81,9 +81,8 @@ class Outbox:
         events: list[contract.Event] = []
         size = _ENVELOPE_BYTES
         rows: Iterable[_Row] = self._db.execute(
-            f"SELECT {_COLUMNS} FROM outbox WHERE state = 'waiting' ORDER BY seq LIMIT ?",  # noqa: S608 - columns of our own
-            (most_events,),
-        ).fetchall()
+            f"SELECT {_COLUMNS} FROM outbox WHERE state = 'waiting' ORDER BY seq",  # noqa: S608 - columns of our own
+        )
         for row in rows:
             event = self._event(row)
             if event is None:
@@ -92,6 +91,8 @@ class Outbox:
             if events and size > most_bytes:
                 break
             events.append(event)
+            if len(events) == most_events:
+                break
         return contract.EventBatch(epoch=self.epoch, events=events) if events else None
 
     def acknowledge(self, to: int, utc_us: int) -> None:

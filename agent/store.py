@@ -23,7 +23,7 @@ from agent import schedule as rules
 from agent.hearing import Asked, Facts, HearingFacts, Session
 from agent.outbox import Outbox, Stamp, class_of
 from agent.schedule import Schedule
-from agent.store_file import DamagedError, Reserve, connect, is_full, prepare, set_aside, transaction
+from agent.store_file import DamagedError, Reserve, connect, is_full, prepare, set_aside, shorten_log, transaction
 from agent.turn import Outcome
 from agent.upstream import contract
 
@@ -207,7 +207,11 @@ class Store:
             self._begin_anew(str(error), stamp)
             return
         except sqlite3.DatabaseError as error:
-            self._remember_only(error)
+            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # not its disk: its tables are not those of a file of ours
+                self._db.close()
+                self._begin_anew(str(error), stamp)
+            else:
+                self._remember_only(error)
             return
         try:
             self._load()
@@ -258,11 +262,13 @@ class Store:
         self.outbox = Outbox(self._db, self._room, str(uuid4()))
 
     def _make_room(self) -> None:
-        log.error("the disk of the agent's file is full; measurements go, so that events stay", file=str(self._path))
+        if self._reserve.held:
+            log.error("the disk of the agent's file is full; measurements go, so that events stay", file=str(self._path))
         self._reserve.give_up()
+        shorten_log(self._db)
         with transaction(self._db):
             self.outbox.drop_for_a()
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shorten_log(self._db)
 
     def _new_epoch(self) -> None:
         self.outbox.epoch = str(uuid4())

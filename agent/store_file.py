@@ -20,6 +20,9 @@ log = structlog.get_logger()
 RESERVE_BYTES = 8 * 1024 * 1024
 """Size of the file that is given up so that class A can still be written when the disk is full."""
 
+LOG_PAGES = 256
+"""The write-ahead log is brought into the file at 1 MiB, a fraction of the reserve."""
+
 
 class StoreError(Exception):
     """Another agent holds the file."""
@@ -66,6 +69,7 @@ def prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
     (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         raise DamagedError(str(found))
@@ -77,6 +81,12 @@ def prepare(db: sqlite3.Connection) -> None:
             for statement in step:
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {number}")
+
+
+def shorten_log(db: sqlite3.Connection) -> None:
+    """Bring the write-ahead log into the file, and free its room; on a full disk as far as that goes."""
+    with contextlib.suppress(sqlite3.OperationalError):
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,233 @@
+"""The agent's file: what it holds survives, nothing that befalls it stops the agent, and nobody else reads it."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.hearing import Asked, Binding, Facts, Fault, HearingFacts, Session
+from agent.schedule import Schedule
+from agent.store import Store
+from agent.store_file import Reserve, StoreError
+from agent.store_schema import STEPS
+from agent.turn import Outcome
+from agent.upstream import contract
+from tests.agent.plans import DAY, DAY_US, ROOM, TEN, at, hearing, opened
+
+RESERVE = 1_500_000
+FACTS = Facts(
+    hearings={"h1": HearingFacts(hearing="h1", plan=hearing(), offset=4, state="ready", fault=Fault(cause="c", detail="", from_utc_us=1))},
+    sessions={
+        "s": Session(
+            session="s", path="/r/s", hearing="h1", by="clerk", began_utc_us=TEN, ends_utc_us=None,
+            wanted=Binding(hearing="h2", case="", by="clerk", reason=""),
+        )
+    },
+    asked=Asked(to="open", by="clerk", utc_us=5),
+)  # fmt: skip
+FEED = contract.Feed(
+    as_of=9, changes=[contract.Change(offset=9, hearing=hearing())],
+    commands=[contract.Refresh(number=1), contract.RunDiagnostics(number=2)],
+)  # fmt: skip
+
+
+def done(number: int = 1) -> contract.CommandDone:
+    return contract.CommandDone(number=number, ok=True, detail="")
+
+
+def waiting(store: Store) -> list[contract.AnyData]:
+    batch = store.change(lambda outbox: outbox.batch(), at(DAY))
+    return [event.data for event in batch.events] if batch else []
+
+
+def test_facts_schedule_and_place_are_the_same_after_a_restart(tmp_path: Path) -> None:
+    store = opened(tmp_path / "agent.db")
+    store.keep(Outcome(FACTS), at(DAY))
+    store.take_feed(FEED, at(DAY))
+    schedule, epoch = store.schedule, store.outbox.epoch
+    store.close()
+    again = opened(tmp_path / "agent.db")
+    assert (again.facts, again.schedule, again.place, again.outbox.epoch) == (FACTS, schedule, (9, 2), epoch)
+    again.keep(Outcome(Facts()), at(DAY))
+    again.close()
+    assert opened(tmp_path / "agent.db").facts == Facts()
+
+
+def test_only_its_owner_reads_the_file(tmp_path: Path) -> None:
+    os.umask(0o022)
+    store = opened(tmp_path / "agent.db")
+    store.tell(done(), at(DAY))
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_a_second_agent_on_the_same_file_is_refused(tmp_path: Path) -> None:
+    store = opened(tmp_path / "agent.db")
+    store.tell(done(), at(DAY))
+    other = f"import sys; from tests.agent.plans import opened; from pathlib import Path; opened(Path({str(tmp_path / 'agent.db')!r}))"
+    ended = subprocess.run([os.sys.executable, "-c", other], check=False, capture_output=True, text=True)  # type: ignore[attr-defined]
+    assert "StoreError: another agent holds" in ended.stderr
+    with pytest.raises(StoreError, match="another agent holds"):
+        opened(tmp_path / "agent.db")
+
+
+@pytest.mark.parametrize("damage", ["garbage", "torn page", "not ours", "later version"])
+def test_a_damaged_file_is_kept_and_a_new_epoch_begins(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "agent.db"
+    store = opened(path)
+    for number in range(1, 200):
+        store.tell(done(number), at(DAY))
+    epoch = store.outbox.epoch
+    store.close()
+    if damage == "garbage":
+        path.write_bytes(b"this is no database" * 1000)
+    elif damage == "torn page":
+        with path.open("r+b") as file:
+            file.seek(4096 * 2)
+            file.write(os.urandom(4096 * 4))
+    else:
+        with sqlite3.connect(path) as db:
+            db.execute("PRAGMA user_version = 99" if damage == "later version" else "DROP TABLE meta")
+        db.close()
+    before = path.read_bytes()
+    again = opened(path, DAY + 5)
+    assert again.outbox.epoch != epoch
+    kept = tmp_path / f"agent.db.damaged-{DAY + 5}"
+    assert kept.read_bytes() == before
+    fault = waiting(again)[0]
+    assert isinstance(fault, contract.DeviceFault)
+    assert (fault.code, kept.name in fault.detail, again.trouble) == ("agent_file_damaged", True, "")
+
+
+def test_a_file_that_is_damaged_under_a_running_agent_costs_nothing_that_memory_holds(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    store = opened(path)
+    store.keep(Outcome(FACTS), at(DAY))
+    store.take_feed(FEED, at(DAY))
+    epoch = store.outbox.epoch
+    store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store._db.execute("PRAGMA cache_size = 0")
+    store._db.execute("PRAGMA shrink_memory")
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(path.stat().st_size - 4096))
+    facts = msgspec.structs.replace(FACTS, asked=None)
+    store.keep(Outcome(facts, (done(),)), at(DAY + 1))
+    assert store.outbox.epoch != epoch
+    assert [type(data) for data in waiting(store)] == [contract.DeviceFault, contract.CommandDone]
+    store.close()
+    again = opened(path)
+    assert (again.facts, again.schedule.applied_offset) == (facts, 9)
+
+
+def test_a_copy_that_somebody_put_back_begins_a_new_epoch(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    store = opened(path)
+    store.tell(done(), at(DAY))
+    epoch = store.outbox.epoch
+    store.close()
+    shutil.copy(path, tmp_path / "copy")
+    path.unlink()
+    (tmp_path / "between").write_bytes(b"")  # takes the inode
+    (tmp_path / "copy").rename(path)
+    again = opened(path)
+    assert again.outbox.epoch != epoch
+    assert waiting(again) == [done()]
+
+
+def test_an_agent_without_a_place_for_its_file_works_from_memory_and_says_so(tmp_path: Path) -> None:
+    store = opened(tmp_path / "no such folder" / "agent.db")
+    store.keep(Outcome(FACTS, (done(),)), at(DAY))
+    assert "cannot be opened" in store.trouble
+    assert (store.facts, waiting(store)) == (FACTS, [done()])
+
+
+def test_each_command_is_begun_once_and_one_that_was_broken_off_is_told_as_failed(tmp_path: Path) -> None:
+    store = opened(tmp_path / "agent.db")
+    store.take_feed(FEED, at(DAY))
+    store.take_feed(FEED, at(DAY))
+    assert store.begin_command(at(DAY)) == contract.Refresh(number=1)
+    store.end_command(done(1), at(DAY))
+    store.end_command(done(1), at(DAY))
+    assert store.begin_command(at(DAY)) == contract.RunDiagnostics(number=2)
+    store.close()
+    again = opened(tmp_path / "agent.db")
+    again.take_feed(FEED, at(DAY))
+    assert again.begin_command(at(DAY)) is None
+    assert [(data.number, data.ok) for data in waiting(again) if isinstance(data, contract.CommandDone)] == [(1, True), (2, False)]
+
+
+def test_a_file_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    path.touch()
+    store = opened(path)
+    assert store._db.execute("PRAGMA user_version").fetchone() == (len(STEPS),)
+    assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_what_ended_a_week_ago_leaves_the_schedule_and_the_file(tmp_path: Path) -> None:
+    store = opened(tmp_path / "agent.db")
+    store.take_feed(FEED, at(DAY))
+    store.tidy(at(DAY + 9 * DAY_US))
+    store.close()
+    assert opened(tmp_path / "agent.db").schedule == Schedule(floor=9, applied_offset=9)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8M", "tmpfs", disk], check=False, capture_output=True)
+    if mounted.returncode:
+        pytest.skip("no mounting here")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.root
+def test_on_a_full_disk_measurements_go_and_events_are_still_written(small_disk: Path) -> None:
+    path = small_disk / "agent.db"
+    store = Store(path, ROOM, at(DAY), Reserve(path, RESERVE))
+    measured = contract.Measured(from_utc_us=DAY, to_utc_us=DAY + 1, values={"x" * 40: 1.0})
+    for _ in range(200):
+        store.tell(measured, at(DAY))
+    with (small_disk / "other").open("wb", buffering=0) as other:
+        for size in (4096, 512, 16):
+            try:
+                while other.write(b"x" * size) == size:
+                    pass
+            except OSError:
+                continue
+    for number in range(1, 300):
+        store.keep(Outcome(Facts(hearings={f"h{number}": HearingFacts(hearing=f"h{number}", plan=None)}), (done(number),)), at(DAY))
+        store.tell(measured, at(DAY))
+    assert store.trouble == ""
+    assert waiting(store) == [done(number) for number in range(1, 300)]
+    assert not (small_disk / "agent.db.reserve").exists()
+    (small_disk / "other").unlink()
+    store.tidy(at(DAY))
+    assert (small_disk / "agent.db.reserve").stat().st_size == RESERVE
+    store.close()
+
+
+def test_a_disk_that_takes_nothing_at_all_stops_no_decision_and_is_made_up_for_later(tmp_path: Path) -> None:
+    store = opened(tmp_path / "agent.db")
+    store._db.execute("PRAGMA max_page_count = 1")
+    (tmp_path / "agent.db.reserve").unlink(missing_ok=True)
+    big = "x" * 1_500
+    for number in range(1, 100):
+        store.keep(Outcome(FACTS, (contract.CommandDone(number=number, ok=True, detail=big),)), at(DAY))
+    assert "cannot be written" in store.trouble
+    assert store.facts == FACTS
+    store._db.execute("PRAGMA max_page_count = 100000")
+    store.write(at(DAY))
+    assert store.trouble == ""
+    assert len([data for data in waiting(store) if isinstance(data, contract.CommandDone)]) == 99
+    store.close()
+    assert opened(tmp_path / "agent.db").facts == FACTS
