@@ -41,7 +41,8 @@ def probe(directory: Path, stopped: threading.Event, size_bytes: int = PROBE_BYT
     """
     path = directory / PROBE_NAME
     path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    # O_EXCL follows no link that somebody may have put there meanwhile (open(2)).
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         path.unlink()
         block = os.urandom(MIB)

@@ -54,10 +54,10 @@ def test_what_is_not_known_is_absent() -> None:
 def test_a_device_that_was_started_anew_makes_no_negative_rate() -> None:
     history = StatusHistory()
     at_s = minute(history, 10)
-    history.feed(status(video(units=3, written_us=10_000_000), sound()), at_s + 1)
+    history.feed(status(video(units=3, written_us=10_000_000, bytes_written=10**9), sound()), at_s + 1)
     values = history.values(at_s + 1)
     assert "frames_per_s.cam" not in values
-    history.feed(status(video(units=103, written_us=10_000_000), sound()), at_s + 5)
+    history.feed(status(video(units=103, written_us=10_000_000, bytes_written=10**9), sound()), at_s + 5)
     assert history.values(at_s + 5)["frames_per_s.cam"] == 25, "it is counted from its new start"
     assert all(value >= 0 for key, value in values.items() if not key.startswith("rms_dbfs"))
 
