@@ -4,7 +4,7 @@ from typing import Annotated, Protocol
 
 import msgspec
 
-from agent.upstream.contract import CheckResult, Id, Micros
+from agent.upstream.contract import CheckResult, Id, Micros, RecordDeleted, RecordDelivered
 from provisioning.room import Language
 from recorder.contract.control import Prose, Words
 from recorder.record.entries import PausedState
@@ -138,6 +138,20 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """The checks' results."""
 
     checks: list[CheckResult]
+
+
+class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the delivery's process tells: events to keep, its indicators, and what somebody should look at."""
+
+    events: list[RecordDelivered | RecordDeleted] = []
+    indicators: dict[str, float] = {}
+    alarms: list[str] = []
+
+
+class DeliveryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The events are durable. ``hearing``: a session runs, so be slow."""
+
+    hearing: bool
 
 
 class Desk(Protocol):

@@ -22,6 +22,8 @@ from agent.desk import (
     SOCKET,
     AnswerOrder,
     BindOrder,
+    DeliveryAnswer,
+    DeliveryReport,
     Desk,
     DeskError,
     DiagnosticsOrder,
@@ -63,12 +65,23 @@ class LocalServer:
         run_dir: where the socket is made.
         port: of the loopback door; None leaves it closed, 0 takes any (tests).
         allowed_uids: users who may use the socket besides root and this process's own.
+        take_delivery: takes what the delivery's process tells; None where there is none.
 
     Raises:
         OSError: the socket cannot be made, or the port is taken.
     """
 
-    def __init__(self, probes: Probes, desk: Desk, run_dir: Path, *, port: int | None = None, allowed_uids: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        probes: Probes,
+        desk: Desk,
+        run_dir: Path,
+        *,
+        port: int | None = None,
+        allowed_uids: Iterable[int] = (),
+        take_delivery: Callable[[DeliveryReport], Awaitable[DeliveryAnswer]] | None = None,
+    ) -> None:
+        self._take_delivery = take_delivery
         self._probes = probes
         self._desk = desk
         self._socket_path = run_dir / SOCKET
@@ -101,6 +114,8 @@ class LocalServer:
         application.router.add_get("/state", self._state)
         for path, kind, order in self._orders():
             application.router.add_post(path, _taking(kind, order))
+        if self._take_delivery is not None:
+            application.router.add_post("/delivery", _taking(DeliveryReport, self._take_delivery))
         runner = await self._runner(application)
         with contextlib.suppress(FileNotFoundError):
             self._socket_path.unlink()

@@ -14,7 +14,7 @@ from rich.text import Text
 from agent.supervisor import Program, Supervisor
 from provisioning.room_file import ConfigError, load
 
-_COLOURS = {"recorder": "green", "agent": "cyan"}
+_COLOURS = {"recorder": "green", "agent": "cyan", "delivery": "magenta"}
 COURTROOM = [sys.executable, "-m", "agent.cli"]
 
 
@@ -25,12 +25,12 @@ def run(
     run_dir: Annotated[Path, typer.Option("--run", help="Directory of the sockets.", envvar="COURTROOM_RUN")] = Path("/run/courtroom"),
     state: Annotated[Path, typer.Option("--state", help="Directory of what the agent must remember.")] = Path("/var/lib/courtroom-agent"),
 ) -> None:
-    """Run the room: recorder and agent under one parent, each started again where it ends. Ctrl-C ends both.
+    """Run the room: recorder, agent and delivery under one parent, each started again where it ends. Ctrl-C ends all.
 
     For a demonstration, a laptop or a test. An installed room has a systemd unit for each process (scripts/install-room).
     """
     try:
-        load(config)
+        room = load(config)
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
@@ -40,6 +40,8 @@ def run(
         Program("recorder", [*COURTROOM, "recorder", "run", *places]),
         Program("agent", [*COURTROOM, "agent", "run", *places, "--state", str(state)]),
     ]
+    if room.centre is not None:
+        programs.append(Program("delivery", [*COURTROOM, "deliver", "--config", str(config), "--own-run", str(run_dir)]))
 
     def told(name: str, line: str) -> None:
         console.print(Text.assemble((f"{name:>8} ", _COLOURS[name]), line), soft_wrap=True)

@@ -150,7 +150,7 @@ class Recorder(ChildOwner):
             return self._arm(on=request.on)
         if isinstance(request, control.AddReceipt):
             return await self._receipt(request)
-        if isinstance(request, control.BindSealed | control.CertifyFault | control.CertifyHandover):
+        if isinstance(request, control.BindSealed | control.CertifyFault | control.CertifyHandover | control.FindRecord):
             return await self._notary.do(request)
         session = self._session
         if session is None:

@@ -30,6 +30,8 @@ from recorder.signing import Signer
 log = structlog.get_logger()
 
 _LINE_BYTES = 16 * 1024
+_END_BYTES = 256 * 1024
+"""In so many last bytes of a sealed journal stand its seal and the checkpoint over it."""
 
 
 class NotaryError(Exception):
@@ -43,12 +45,14 @@ class Notary:
         self._disks = disks
         self._signer = signer
 
-    async def do(self, request: control.BindSealed | control.CertifyFault | control.CertifyHandover) -> control.Reply:
+    async def do(self, request: control.BindSealed | control.CertifyFault | control.CertifyHandover | control.FindRecord) -> control.Reply:
         """Do what a request asks."""
         try:
             if isinstance(request, control.BindSealed):
                 record = await asyncio.to_thread(self._bind, request)
                 return control.Reply(ok=True, record=record)
+            if isinstance(request, control.FindRecord):
+                return control.Reply(ok=True, found=await asyncio.to_thread(self._find, request.record))
             signed = await asyncio.to_thread(self._sign, request)
             return control.Reply(ok=True, signed=msgspec.json.encode(signed).decode())
         except NotaryError as error:
@@ -77,6 +81,25 @@ class Notary:
             if copy != longest:
                 self._copy(longest, copy)
         return str(longest)
+
+    def _find(self, record: str) -> control.RecordFound:
+        """How a record stands, by the end of its journal: a sealed one ends with its seal and the checkpoint over it."""
+        copies = self._copies(record)
+        if not copies:
+            there = layout.is_id(record) and any(True for base in self._disks.answering() for _ in base.glob(f"*_{record}"))
+            return control.RecordFound(there=there)
+        journal = max((path for path in copies[0].iterdir() if layout.journal_number(path.name)), key=lambda path: path.name)
+        with journal.open("rb") as file:
+            file.seek(max(0, journal.stat().st_size - _END_BYTES))
+            lines = [line for line in file.read().split(b"\n") if line]
+        seals = [msgspec.json.decode(line) for line in lines if b'"type":"seal"' in line]
+        return control.RecordFound(
+            there=True,
+            sealed=True,
+            duration_us=int(seals[-1]["duration_us"]) if seals else 0,
+            at=int(msgspec.json.decode(lines[-1])["seq"]),
+            head=hashlib.sha256(lines[-1]).hexdigest(),
+        )
 
     def _copies(self, record: str) -> list[Path]:
         """The sealed copies of a record; what is no record's id (a pattern, a path) has none."""

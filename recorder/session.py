@@ -24,6 +24,7 @@ _ALWAYS: set[type[control.Request]] = {
     control.BindSealed,
     control.CertifyFault,
     control.CertifyHandover,
+    control.FindRecord,
 }
 _IN_SESSION: set[type[control.Request]] = {
     control.AddNote,

@@ -42,7 +42,10 @@ Tell = Callable[[RecordDelivered | RecordDeleted], Awaitable[None]]
 class Sender(Protocol):
     """What is wanted of ``Uploader``."""
 
-    sent_bytes: int
+    @property
+    def sent_bytes(self) -> int:
+        """All that was given to the network so far."""
+        ...
 
     def set_hearing(self, *, hearing: bool) -> None:
         """A hearing began or ended."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 from agent.archive.records import SealedRecord
 
-SETTLE_S = 60.0
+SETTLE_S = 12.0
 """A record is offered when nothing came to it for so long: the centre's receipt for its last head comes just after the seal."""
 LOOK_AGAIN_S = 30.0
 """How long a record that the archive verifies is left alone."""

@@ -110,6 +110,12 @@ class CertifyHandover(Request, frozen=True, kw_only=True, tag="certify_handover"
     people: Annotated[list[Words], msgspec.Meta(min_length=2, max_length=2)]
 
 
+class FindRecord(Request, frozen=True, kw_only=True, tag="find_record"):
+    """How a record stands that is not being made: ``Reply.found``."""
+
+    record: Words
+
+
 class StopRequest(Request, frozen=True, kw_only=True, tag="stop"):
     """End the session and seal the record; answered when it is sealed."""
 
@@ -145,9 +151,19 @@ class Subscribe(Request, frozen=True, kw_only=True, tag="subscribe"):
 
 
 AnyRequest = (
-    Start | PauseRequest | ResumeRequest | AddNote | SetLevel | BindRequest | BindSealed | CertifyFault | CertifyHandover | StopRequest
-    | ArmRequest | KeyframeRequest | AddReceipt | GetStatus | Subscribe
+    Start | PauseRequest | ResumeRequest | AddNote | SetLevel | BindRequest | BindSealed | CertifyFault | CertifyHandover | FindRecord
+    | StopRequest | ArmRequest | KeyframeRequest | AddReceipt | GetStatus | Subscribe
 )  # fmt: skip
+
+
+class RecordFound(msgspec.Struct, frozen=True, kw_only=True):
+    """A record as it lies on the disks; of a sealed one its length and the head of its chain (line ``at``)."""
+
+    there: bool
+    sealed: bool = False
+    duration_us: int = 0
+    at: int = -1
+    head: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="done"):
@@ -158,6 +174,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="d
     record: str = ""
     t_us: int = 0
     signed: str = ""
+    found: RecordFound | None = None
 
 
 class ChannelStatus(msgspec.Struct, frozen=True, kw_only=True):

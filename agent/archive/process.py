@@ -1,0 +1,194 @@
+"""``courtroom deliver``: the delivery as a process of its own, which reads records, and is told by the agent when to be slow.
+
+It runs as the records' owner; the agent, which speaks to the centre and to staff, cannot read a record. What it has to tell it tells the
+agent by that one's socket, and believes told only what was answered.
+"""
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+from typing import Annotated, Self
+
+import aiohttp
+import msgspec
+import structlog
+import typer
+from rich.console import Console
+
+from agent.archive.delivery import Delivery
+from agent.archive.pace import Pace
+from agent.archive.records import Records
+from agent.archive.upload import Uploader
+from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport
+from agent.upstream.client import Credentials, UpstreamClient
+from agent.upstream.contract import RecordDeleted, RecordDelivered
+from provisioning.room import Centre, RoomConfig
+from provisioning.room_file import ConfigError, load
+from recorder.record.trust import Authorities, TrustError, load_certificates
+
+log = structlog.get_logger()
+
+REPORT_S = 1.0
+AGENT_S = 10.0
+AGAIN_S = 5.0
+CREDENTIALS_S = 30.0
+MIB = 1024 * 1024
+TOLD = "delivery-told.json"
+
+
+class AgentAwayError(Exception):
+    """The agent does not answer; it is asked again."""
+
+
+class AgentSocket:
+    """The agent's socket; use as an async context manager."""
+
+    def __init__(self, own_run_dir: Path) -> None:
+        self._path = own_run_dir / SOCKET
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(self._path)))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def report(self, report: DeliveryReport) -> DeliveryAnswer:
+        """Tell the agent; what it answered is durable there.
+
+        Raises:
+            AgentAwayError: it does not answer.
+        """
+        assert self._session is not None
+        try:
+            async with self._session.post(
+                "http://agent/delivery", data=msgspec.json.encode(report), headers={"Content-Type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=AGENT_S),
+            ) as response:  # fmt: skip
+                raw = await response.read()
+                if response.status != 200:
+                    raise AgentAwayError(f"the agent answered {response.status}: {raw[:200].decode(errors='replace')}")
+            return msgspec.json.decode(raw, type=DeliveryAnswer)
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+            raise AgentAwayError(f"the agent does not answer at {self._path}: {error or type(error).__name__}") from error
+
+
+def deliver(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The room's configuration (room.toml).")] = Path(
+        "/etc/courtroom/room.toml"
+    ),
+    own_run: Annotated[Path, typer.Option("--own-run", help="Directory of the agent's socket.")] = Path("/run/courtroom"),
+) -> None:
+    """Send sealed records to the archive, until told to end (SIGTERM, Ctrl-C).
+
+    Oldest first, no faster than [centre] allows, slower while a hearing runs. Records that the archive acknowledged are deleted when the
+    disk needs room, as [retention] says. In a closed network use `courtroom archive --to` instead.
+    """
+    try:
+        room = load(config)
+        authorities = Authorities(load_certificates(_roots(room)))
+    except (ConfigError, TrustError, OSError) as error:
+        Console(stderr=True).print(str(error), style="red", highlight=False, markup=False)
+        raise typer.Exit(1) from None
+    asyncio.run(_serve(room, authorities, own_run))
+
+
+async def _serve(room: RoomConfig, authorities: Authorities, own_run_dir: Path) -> None:
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    async with AgentSocket(own_run_dir) as agent:
+        running = asyncio.create_task(_deliver(room, authorities, agent))
+        waiting = asyncio.create_task(ended.wait())
+        await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
+        for task in (running, waiting):
+            task.cancel()
+        results = await asyncio.gather(running, waiting, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _deliver(room: RoomConfig, authorities: Authorities, agent: AgentSocket) -> None:
+    """Deliver for ever; with keys for the centre that cannot be used only what needs no centre is done."""
+    while True:
+        async with contextlib.AsyncExitStack() as stack:
+            uploader = None
+            if room.centre is not None:
+                try:
+                    uploader = await _uploader(stack, room.centre, authorities)
+                except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+                    log.error("the keys for the centre cannot be used; records wait here", error=str(error))
+            delivery = _delivery(room, authorities, uploader, agent)
+            work = asyncio.create_task(delivery.run())
+            report = asyncio.create_task(_report(delivery, agent))
+            # The transport certificate is renewed by the agent: it is read anew from time to time, between two records.
+            try:
+                await asyncio.wait([work, report], return_when=asyncio.FIRST_COMPLETED, timeout=None if uploader else CREDENTIALS_S)
+            finally:
+                for task in (work, report):
+                    task.cancel()
+                results = await asyncio.gather(work, report, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+
+async def _uploader(stack: contextlib.AsyncExitStack, centre: Centre, authorities: Authorities) -> Uploader:
+    credentials = Credentials(key=Path(centre.key), certificate=Path(centre.certificate), roots=Path(centre.roots))
+    client = await stack.enter_async_context(UpstreamClient(centre.url, credentials))
+    pace = Pace(cap_bytes_s=centre.upload_mib_s * MIB, hearing_cap_bytes_s=centre.hearing_upload_mib_s * MIB)
+    uploader = Uploader(client, centre.url, centre_tls=credentials.context(), pace=pace, authorities=authorities)
+    return await stack.enter_async_context(uploader)
+
+
+def _delivery(room: RoomConfig, authorities: Authorities, uploader: Uploader | None, agent: AgentSocket) -> Delivery:
+    bases = [Path(room.storage.primary), *([Path(room.storage.mirror)] if room.storage.mirror else [])]
+
+    async def tell(event: RecordDelivered | RecordDeleted) -> None:
+        while True:
+            try:
+                await agent.report(DeliveryReport(events=[event]))
+            except AgentAwayError:
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return
+
+    return Delivery(
+        Records(bases, authorities), uploader, tell, bases[0] / f".{TOLD}", keep_days=room.retention.days,
+        free_bytes=int(room.retention.free_gib * 1024 * MIB),
+    )  # fmt: skip
+
+
+async def _report(delivery: Delivery, agent: AgentSocket) -> None:
+    """Tell how the delivery stands, and learn whether a hearing runs."""
+    hearing, away = False, False
+    while True:
+        status = delivery.status()
+        try:
+            answer = await agent.report(DeliveryReport(indicators=status.indicators(), alarms=list(status.alarms)))
+        except AgentAwayError as error:
+            if not away:
+                log.warning("it is not known whether a hearing runs; what was known last holds", error=str(error))
+            away = True
+        else:
+            away = False
+            if answer.hearing != hearing:
+                hearing = answer.hearing
+                delivery.set_hearing(hearing=hearing)
+        await asyncio.sleep(REPORT_S)
+
+
+def _roots(room: RoomConfig) -> Path:
+    """Who vouches for acknowledgements.
+
+    Raises:
+        TrustError: nobody is named.
+    """
+    path = (room.centre.receipt_roots if room.centre is not None else "") or room.centre_roots
+    if not path:
+        raise TrustError("nobody is named who vouches for the archive: set centre_roots in room.toml")
+    return Path(path)

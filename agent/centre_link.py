@@ -1,0 +1,146 @@
+"""The room's link to its centre: events, heartbeat, feed, commands and its own certificate, each in a loop of its own."""
+
+import asyncio
+import datetime as dt
+import time
+from pathlib import Path
+
+import structlog
+from cryptography import x509
+
+from agent.commands import Commands
+from agent.conduct import Conductor
+from agent.hearing import record_of
+from agent.measures import Measures
+from agent.room_process import VERSION, RoomProcess
+from agent.sending import Sender
+from agent.upstream import contract
+from agent.upstream.client import Credentials, RefusedError, UpstreamClient, UpstreamError
+from agent.upstream.enrolment import EnrolmentError, renew, renewal_due
+from agent.upstream.follow import Follower
+from agent.upstream.heart import Heart
+from provisioning.room import Centre
+from recorder.record.checkpoint import Receipt
+
+log = structlog.get_logger()
+
+LOOK_AT_CERTIFICATE_S = 3_600.0
+TRY_CERTIFICATE_AGAIN_S = 300.0
+OPEN_AGAIN_S = 60.0
+
+
+class CentreLink:
+    """Everything that goes to the centre and comes from it."""
+
+    def __init__(self, process: RoomProcess, conductor: Conductor, measures: Measures, centre: Centre, state_dir: Path) -> None:
+        self._process = process
+        self._conductor = conductor
+        self._measures = measures
+        self._centre = centre
+        self._state_dir = state_dir
+        self._credentials = Credentials(key=Path(centre.key), certificate=Path(centre.certificate), roots=Path(centre.roots))
+        self._heart: Heart | None = None
+        self._renewed = asyncio.Event()
+        self._alarm = ""
+        self._certificate_alarm = ""
+
+    @property
+    def reached(self) -> bool:
+        """Whether the last heartbeat was answered."""
+        return self._heart is not None and self._heart.reached
+
+    @property
+    def alarms(self) -> list[str]:
+        """What somebody should look at."""
+        return [alarm for alarm in (self._alarm, self._certificate_alarm) if alarm]
+
+    async def run(self) -> None:
+        """Speak to the centre for ever; a new certificate is taken over at once. Nothing that befalls it stops the room."""
+        while True:
+            try:
+                async with UpstreamClient(self._centre.url, self._credentials) as client:
+                    await self._speak(client)
+            except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+                self._certificate_alarm = f"the keys for the centre cannot be used ({error}); see `courtroom enrol --help`"
+                log.error("the room cannot speak to its centre; it works on alone", error=str(error))
+                await asyncio.sleep(OPEN_AGAIN_S)
+
+    async def _speak(self, client: UpstreamClient) -> None:
+        """All loops over one client, until the certificate is a new one."""
+        process = self._process
+        sender = Sender(client, process.store, process.stamp, self._alarmed)
+        heart = self._heart = Heart(client, self._heartbeat, self._keep, self._clock_said)
+        follower = Follower(client, lambda: process.store.place, self._take_feed)
+        self._commands = Commands(process, self._conductor, follower, self._state_dir)
+        process.on_events[:] = [sender.hurry, heart.hurry]
+        self._renewed.clear()
+        loops = [sender.run(), heart.run(), follower.run(), self._commands.run(), self._keep_certificate(client)]
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        renewed = asyncio.create_task(self._renewed.wait())
+        try:
+            await asyncio.wait([*tasks, renewed], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (*tasks, renewed):
+                task.cancel()
+            ended = await asyncio.gather(*tasks, renewed, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+
+    async def _keep(self, receipt: Receipt) -> None:
+        final = self._process.final_head
+        if final is not None and (receipt.record, receipt.at) == (final.record, final.at):
+            self._process.final_head = None
+        await self._process.link.keep(receipt)
+
+    async def _take_feed(self, feed: contract.Feed) -> None:
+        stamp = self._process.stamp()
+        await self._process.store.do(lambda store: store.take_feed(feed, stamp))
+        self._process.wake.set()
+        self._commands.hurry()
+
+    def _heartbeat(self) -> contract.Heartbeat:
+        process, status = self._process, self._process.status()
+        stamp = process.stamp()
+        head = process.final_head
+        if status is not None and status.record and status.head_at >= 0:
+            head = contract.Head(record=record_of(status.record), at=status.head_at, sha256=status.head)
+        return contract.Heartbeat(
+            utc_us=stamp.utc_us, boot=stamp.boot, version=VERSION, clock=stamp.clock,
+            state="unreachable" if status is None else status.state,
+            session="" if status is None or not status.record else record_of(status.record),
+            hearing="" if status is None else status.hearing, head=head, applied_offset=process.store.place[0],
+            outbox_depth=self._measures.depth.waiting, indicators=self._measures.values(),
+            alarms=sorted({alarm.code for alarm in status.alarms}) if status is not None else ["recorder_unreachable"],
+        )  # fmt: skip
+
+    def _clock_said(self, utc_us: int, half_trip_us: int) -> None:
+        now_s = time.monotonic()
+        self._measures.heard_s = now_s
+        self._process.centre_clock.said(utc_us, half_trip_us, own_utc_us=self._process.stamp().utc_us, now_s=now_s)
+
+    def _alarmed(self, words: str) -> None:
+        self._alarm = words
+
+    async def _keep_certificate(self, client: UpstreamClient) -> None:
+        """Renew the transport certificate in time. One that expired stops nothing but the link itself."""
+        while True:
+            wait_s = LOOK_AT_CERTIFICATE_S
+            try:
+                certificate = await asyncio.to_thread(_certificate, self._credentials.certificate)
+                if renewal_due(certificate, dt.datetime.now(dt.UTC)):
+                    await renew(client, self._credentials, self._process.room)
+                    log.info("the room's certificate is renewed")
+                    self._certificate_alarm = ""
+                    self._renewed.set()
+                    return
+                self._certificate_alarm = ""
+            except (UpstreamError, RefusedError, EnrolmentError, OSError, ValueError) as error:
+                self._certificate_alarm = f"the room's certificate cannot be renewed: {error}"
+                log.warning("the room's certificate is not renewed yet", error=str(error))
+                wait_s = TRY_CERTIFICATE_AGAIN_S
+            await asyncio.sleep(wait_s)
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificates(path.read_bytes())[0]

@@ -1,0 +1,111 @@
+"""Carries the centre's commands out, each once, and tells the centre how it went. None of them stops or delays a recording."""
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import structlog
+
+from agent.conduct import Conductor
+from agent.diagnostics.runner import HearingRunsError
+from agent.room_process import RoomProcess
+from agent.upstream import contract
+from agent.upstream.follow import Follower
+from provisioning.room_file import ConfigError, load
+
+log = structlog.get_logger()
+
+NEXT_CONFIG = "room.toml.next"
+
+
+class Commands:
+    """For one room.
+
+    Args:
+        process: the room.
+        conductor: who runs checks.
+        follower: whom to ask for the whole schedule.
+        state_dir: where a new configuration is laid down.
+    """
+
+    def __init__(self, process: RoomProcess, conductor: Conductor, follower: Follower, state_dir: Path) -> None:
+        self._process = process
+        self._conductor = conductor
+        self._follower = follower
+        self._state_dir = state_dir
+        self._more = asyncio.Event()
+
+    def hurry(self) -> None:
+        """New commands may be there."""
+        self._more.set()
+
+    async def run(self) -> None:
+        """Carry out what comes, for ever."""
+        while True:
+            self._more.clear()
+            command = await self._begin()
+            if command is None:
+                await self._more.wait()
+                continue
+            ok, detail = await self._carry_out(command)
+            log.info("a command of the centre", do=type(command).__name__, number=command.number, ok=ok, detail=detail)
+            await self._end(contract.CommandDone(number=command.number, ok=ok, detail=detail))
+
+    async def _begin(self) -> contract.AnyCommand | None:
+        stamp = self._process.stamp()
+        return await self._process.store.do(lambda store: store.begin_command(stamp))
+
+    async def _end(self, done: contract.CommandDone) -> None:
+        stamp = self._process.stamp()
+        await self._process.store.do(lambda store: store.end_command(done, stamp))
+        for call in self._process.on_events:
+            call()
+
+    async def _carry_out(self, command: contract.AnyCommand) -> tuple[bool, str]:
+        match command:
+            case contract.Refresh():
+                self._follower.begin_anew()
+                return True, "the whole schedule is asked for"
+            case contract.RunDiagnostics():
+                try:
+                    results = await self._conductor.check("", "command")
+                except HearingRunsError as error:
+                    return False, str(error)
+                return True, ", ".join(f"{result.check}: {result.result}" for result in results)
+            case contract.StartLookIn():
+                return await self._refuse_look_in(command)
+            case contract.EndLookIn():
+                return True, "nobody looks in"
+            case contract.Configure():
+                return await asyncio.to_thread(self._configure, command)
+
+    async def _refuse_look_in(self, command: contract.StartLookIn) -> tuple[bool, str]:
+        """Without a videoconference in the room there is no way to look in; that somebody wanted to is an event of its own."""
+        detail = "this room has no videoconference, so nobody can look in"
+        await self._process.tell(
+            contract.LookedIn(lookin=command.lookin, person=command.person, reason=command.reason, phase="refused", detail=detail)
+        )
+        return False, detail
+
+    def _configure(self, command: contract.Configure) -> tuple[bool, str]:
+        """Lay a new configuration down beside the agent's file, if it is one; who installs the room takes it over from there."""
+        data = command.toml.encode()
+        if hashlib.sha256(data).hexdigest() != command.sha256:
+            return False, "the configuration is not the one that its hash names"
+        with tempfile.NamedTemporaryFile(dir=self._state_dir, suffix=".toml", delete=False) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part = Path(file.name)
+        try:
+            new = load(part)
+        except ConfigError as error:
+            part.unlink()
+            return False, str(error).replace(str(part), "room.toml")[:1_900]
+        if new.room.id != self._process.room:
+            part.unlink()
+            return False, f"the configuration is of room '{new.room.id}'"
+        part.replace(self._state_dir / NEXT_CONFIG)
+        return True, f"it is checked and lies at {self._state_dir / NEXT_CONFIG}; `scripts/install-room` or a technician takes it over"

@@ -1,0 +1,192 @@
+"""The agent as a process: its parts, started and ended together.
+
+It never dies with the recorder or because of it, and the recorder never with it: what it wants of the other it asks for through a socket.
+"""
+
+import asyncio
+import contextlib
+import pwd
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+
+from agent import told
+from agent.centre_link import CentreLink
+from agent.clock_quality import ClockWatch
+from agent.conduct import Conductor
+from agent.desk import DeliveryAnswer, DeliveryReport
+from agent.local_server import LocalServer, Probes
+from agent.measures import Measures
+from agent.metrics import RoomMetrics, Snapshot
+from agent.probes import ready, recording
+from agent.room_process import VERSION, RoomProcess
+from agent.staff import Linked, Staff
+from agent.store_file import StoreError
+from agent.upstream import contract
+from provisioning.room import RoomConfig
+from recorder.contract.control import Status
+
+log = structlog.get_logger()
+
+FILE = "agent.sqlite"
+MEASURE_S, SPAN_S, TIDY_S = 5.0, 60.0, 3_600.0
+
+
+class AgentError(Exception):
+    """The agent cannot run; the message says why and what to do."""
+
+
+async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, state_dir: Path) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        AgentError: its file or socket cannot be used.
+    """
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    process = RoomProcess(config, run_dir, ClockWatch())
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - before anything runs
+        own_run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)  # noqa: ASYNC240
+        await process.open(state_dir / FILE)
+    except (OSError, StoreError) as error:
+        raise AgentError(f"the agent's file {state_dir / FILE} cannot be used: {error}") from error
+    agent = Agent(process, state_dir)
+    try:
+        async with agent.doors(own_run_dir):
+            log.info("the agent runs", room=config.room.id, version=VERSION)
+            await agent.run(ended)
+    except OSError as error:
+        raise AgentError(f"the agent's socket in {own_run_dir} cannot be made: {error}") from error
+    finally:
+        await process.store.close()
+
+
+class Agent:
+    """The parts of one room's agent."""
+
+    def __init__(self, process: RoomProcess, state_dir: Path) -> None:
+        self._process = process
+        self._conductor = Conductor(process)
+        centre = process.config.centre
+        self._linked = Linked()
+        self._staff = Staff(process, self._conductor, self._linked)
+        self._measures = Measures(process, self._staff, None if centre is None else Path(centre.certificate))
+        self._centre: CentreLink | None = None
+        self._delivery_alarms: tuple[str, ...] = ()
+        if centre is not None:
+            self._centre = CentreLink(process, self._conductor, self._measures, centre, state_dir)
+            self._linked.reached = lambda: self._centre is not None and self._centre.reached
+        self._linked.alarms = lambda: [*(self._centre.alarms if self._centre else []), *self._delivery_alarms]
+        self._alarms_on: dict[tuple[str, str], str] | None = None
+        process.on_alarms.append(self._compare_alarms)
+        self._faults: asyncio.Queue[contract.DeviceFault] = asyncio.Queue()
+
+    def doors(self, own_run_dir: Path) -> LocalServer:
+        """The socket for the clerk and the delivery, and the port for probes."""
+        process = self._process
+        metrics = RoomMetrics(
+            lambda: Snapshot(
+                values=self._measures.values(),
+                status=process.status(),
+                reachable=process.link.reachable,
+                version=VERSION,
+                room=process.room,
+            )
+        )
+        probes = Probes(
+            ready=lambda: ready(process.status(), reachable=process.link.reachable),
+            recording=lambda: recording(process.status(), process.history, time.monotonic(), reachable=process.link.reachable),
+            metrics=metrics.text,
+        )
+        uids = _uids([*process.config.hearings.clerks, "courtroom-recorder"])
+        return LocalServer(
+            probes, self._staff, own_run_dir, port=process.config.metrics.port, allowed_uids=uids, take_delivery=self._take_delivery
+        )
+
+    async def run(self, ended: asyncio.Event) -> None:
+        """Run all parts until ``ended``; one that fails unexpectedly ends the agent, which is then started anew."""
+        await self._staff.look()
+        stamp = self._process.stamp()
+        await self._process.tell(contract.AgentStarted(version=VERSION, boot=stamp.boot))
+        loops: list[Awaitable[None]] = [
+            self._process.link.run(), self._process.clock.run(), self._conductor.run(), self._tell_faults(),
+            _every(MEASURE_S, self._look), _every(SPAN_S, self._measure), _every(TIDY_S, self._tidy),
+        ]  # fmt: skip
+        if self._centre is not None:
+            loops.append(self._centre.run())
+        tasks = [asyncio.ensure_future(loop) for loop in loops]
+        waiting = asyncio.create_task(ended.wait())
+        try:
+            done, _ = await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (*tasks, waiting):
+                task.cancel()
+            await asyncio.gather(*tasks, waiting, return_exceptions=True)
+        for task in done:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    async def _look(self) -> None:
+        await self._staff.look()
+        await self._measures.look()
+
+    async def _measure(self) -> None:
+        measured = self._measures.take()
+        if measured is not None:
+            await self._process.tell(measured)
+
+    async def _tidy(self) -> None:
+        stamp = self._process.stamp()
+        await self._process.store.do(lambda store: store.tidy(stamp))
+
+    def _compare_alarms(self, status: Status) -> None:
+        """Alarms that began or ended since the last state."""
+        on = {(alarm.code, alarm.track): alarm.detail for alarm in status.alarms}
+        before = self._alarms_on or {}
+        self._alarms_on = on
+        for (code, track), detail in on.items():
+            if (code, track) not in before:
+                self._faults.put_nowait(contract.DeviceFault(code=code, track=track, on=True, detail=detail[:2_000]))
+        for code, track in before.keys() - on.keys():
+            self._faults.put_nowait(contract.DeviceFault(code=code, track=track, on=False, detail=""))
+
+    async def _tell_faults(self) -> None:
+        while True:
+            await self._process.tell(await self._faults.get())
+
+    async def _take_delivery(self, report: DeliveryReport) -> DeliveryAnswer:
+        """What the delivery tells: kept before it is answered."""
+        for event in report.events:
+            if isinstance(event, contract.RecordDelivered):
+                await self._process.apply(
+                    lambda facts, schedule, event=event: told.delivered(  # type: ignore[misc]
+                        facts, schedule, record=event.record, sums_sha256=event.sums_sha256, by=event.by
+                    )
+                )
+            else:
+                await self._process.tell(event)
+        self._measures.delivery = report.indicators
+        self._delivery_alarms = tuple(report.alarms)
+        status = self._process.status()
+        return DeliveryAnswer(hearing=status is not None and status.state != "idle")
+
+
+async def _every(period_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await work()
+        await asyncio.sleep(period_s)
+
+
+def _uids(names: list[str]) -> list[int]:
+    """The ids of the users that this PC has."""
+    found = []
+    for name in names:
+        with contextlib.suppress(KeyError):
+            found.append(pwd.getpwnam(name).pw_uid)
+    return found

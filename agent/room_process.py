@@ -1,0 +1,146 @@
+"""What the parts of the agent's process share: the room's configuration, its recorder, its file, its clocks, and one way to decide.
+
+Every change of the room's facts goes through ``apply``: decided in the file's thread, durable with its events, and only then acted upon.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+
+from agent.actions import AnyAction, Prompt
+from agent.centre_clock import CentreClock
+from agent.clock_quality import ClockWatch
+from agent.decision import decide
+from agent.follow_recorder import Seen
+from agent.hearing import Facts
+from agent.outbox import Stamp
+from agent.quiet import Quiet, read_floors
+from agent.recorder_link import RecorderLink
+from agent.schedule import Schedule
+from agent.status_history import StatusHistory
+from agent.store_thread import StoreThread
+from agent.turn import Outcome
+from agent.upstream import contract
+from provisioning.room import RoomConfig
+from recorder.contract.control import Status
+
+log = structlog.get_logger()
+
+VERSION = version("courtroom-agent")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class RoomProcess:
+    """The room as this process has it.
+
+    Args:
+        config: the room's configuration.
+        run_dir: the directory of the recorder's sockets.
+        clock: the PC's clock quality.
+    """
+
+    def __init__(self, config: RoomConfig, run_dir: Path, clock: ClockWatch) -> None:
+        self.config = config
+        self.clock = clock
+        self.boot = _BOOT_ID.read_text(encoding="ascii").strip()
+        self.link = RecorderLink(run_dir, on_status=self._took_status, on_reachable=self._reachable)
+        self.history = StatusHistory()
+        self.quiet = Quiet(read_floors(config.watch.baseline))
+        self.centre_clock = CentreClock()
+        self.prompts: tuple[Prompt, ...] = ()
+        self.wake = asyncio.Event()
+        """Something changed that asks for a decision now."""
+        self.final_head: contract.Head | None = None
+        """The head of the record that was sealed last, until the centre has countersigned it."""
+        self.on_events: list[Callable[[], None]] = []
+        """Called when there are new events to send."""
+        self.on_alarms: list[Callable[[Status], None]] = []
+        """Called with each state of the recorder."""
+        self._touched_s = time.monotonic()
+        self._seen: tuple[str, str, str] = ("", "", "")
+        self._store: StoreThread | None = None
+
+    @property
+    def room(self) -> str:
+        """The room's id."""
+        return self.config.room.id
+
+    @property
+    def store(self) -> StoreThread:
+        """The agent's file, once it is open."""
+        assert self._store is not None
+        return self._store
+
+    async def open(self, path: Path) -> None:
+        """Open the agent's file.
+
+        Raises:
+            StoreError: another agent holds it.
+        """
+        self._store = await StoreThread.open(path, self.room, self.stamp())
+
+    def stamp(self) -> Stamp:
+        """This moment, by all clocks."""
+        return Stamp(utc_us=time.time_ns() // 1000, mono_us=time.monotonic_ns() // 1000, boot=self.boot, clock=self.clock.latest)
+
+    def status(self) -> Status | None:
+        """The recorder's state now; None where it is away."""
+        return self.link.status if self.link.reachable else None
+
+    def touched(self) -> None:
+        """Somebody is at the console: the room is not empty."""
+        self._touched_s = time.monotonic()
+
+    async def apply(self, change: Callable[[Facts, Schedule], Outcome]) -> Outcome:
+        """Change the room's facts; what is returned is durable."""
+        outcome = await self.store.apply(change, self.stamp())
+        for event in outcome.events:
+            if isinstance(event, contract.SessionEnded) and event.head is not None:
+                self.final_head = event.head
+        if outcome.events:
+            for call in self.on_events:
+                call()
+        return outcome
+
+    async def tell(self, data: contract.AnyData, eventclass: contract.EventClass | None = None) -> None:
+        """Add an event; durable when it returns."""
+        stamp = self.stamp()
+        await self.store.do(lambda store: store.tell(data, stamp, eventclass))
+        for call in self.on_events:
+            call()
+
+    async def decide(self) -> tuple[AnyAction, ...]:
+        """One decision; returns what is to be done."""
+        seen = _seen(self.status())
+        now_s, now_us = time.monotonic(), time.time_ns() // 1000
+        heard_s = self.quiet.quiet_s(now_s)
+        quiet_s = None if heard_s is None else min(heard_s, now_s - self._touched_s)
+        outcome = await self.apply(
+            lambda facts, schedule: decide(facts, schedule, seen, self.config.hearings, room=self.room, quiet_s=quiet_s, now_utc_us=now_us)
+        )
+        self.prompts = outcome.prompts
+        return outcome.actions
+
+    def _took_status(self, status: Status) -> None:
+        now_s = time.monotonic()
+        self.history.feed(status, now_s)
+        self.quiet.feed(status, now_s)
+        for call in self.on_alarms:
+            call(status)
+        seen = (status.state, status.record, status.hearing)
+        if seen != self._seen:
+            self._seen = seen
+            self.wake.set()
+
+    def _reachable(self, on: bool) -> None:
+        if not on:
+            self.history.away()
+        self.wake.set()
+
+
+def _seen(status: Status | None) -> Seen | None:
+    return None if status is None else Seen(state=status.state, record=status.record, hearing=status.hearing, t_us=status.t_us)

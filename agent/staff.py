@@ -1,0 +1,209 @@
+"""Carries the clerk's orders out: ``desk.Desk`` for one room."""
+
+import dataclasses
+import zoneinfo
+from collections.abc import Callable
+
+from agent import desk, told
+from agent.actions import Prompt
+from agent.conduct import Conductor
+from agent.diagnostics.runner import HearingRunsError
+from agent.hearing import LIVE, RUNNING, Facts, is_local, record_of
+from agent.prompt_words import asks, say
+from agent.room_process import RoomProcess
+from agent.schedule import Schedule, planned
+from agent.turn import Outcome
+from recorder.contract import control
+
+_OPEN_PROMPTS = {"start_due", "late", "start_failed"}
+
+
+@dataclasses.dataclass(slots=True)
+class Linked:
+    """How the room stands with its centre; None where it has none."""
+
+    reached: Callable[[], bool | None] = lambda: None
+    alarms: Callable[[], list[str]] = list
+
+
+class Staff:
+    """The clerk's counter of one room."""
+
+    def __init__(self, process: RoomProcess, conductor: Conductor, linked: Linked) -> None:
+        self._process = process
+        self._conductor = conductor
+        self._linked = linked
+        self._facts, self._schedule = Facts(), Schedule()
+        self._zone = zoneinfo.ZoneInfo(process.config.room.timezone)
+
+    async def look(self) -> None:
+        """Take the facts and the schedule as they are stored, for ``state``."""
+        self._facts, self._schedule = await self._process.store.do(lambda store: (store.facts, store.schedule))
+
+    def state(self) -> desk.DeskState:
+        """The room now."""
+        process = self._process
+        status = process.status()
+        return desk.DeskState(
+            room=process.room,
+            utc_us=process.stamp().utc_us,
+            recorder="unreachable" if status is None else status.state,
+            session="" if status is None or not status.record else record_of(status.record),
+            hearing="" if status is None else status.hearing,
+            t_us=0 if status is None else status.t_us,
+            languages=list(process.config.hearings.languages),
+            centre_reached=self._linked.reached(),
+            hearings=self._hearings(),
+            prompts=[self._prompt(prompt) for prompt in process.prompts],
+            alarms=self._alarms(),
+        )
+
+    async def start(self, order: desk.StartOrder) -> desk.Said:
+        """Begin a session."""
+        now_us = self._process.stamp().utc_us
+        outcome = await self._changed(
+            lambda facts, schedule: told.start(facts, schedule, hearing=order.hearing or "", by=order.actor, now_utc_us=now_us)
+        )
+        reply = None
+        for action in outcome.actions:
+            reply = await self._conductor.act(action)
+        session = record_of(reply.record) if reply is not None else ""
+        return desk.Said(text="The session is being recorded.", session=session)
+
+    async def stop(self, order: desk.StopOrder) -> desk.Said:
+        """End it."""
+        session = self._running()
+        now_us = self._process.stamp().utc_us
+        outcome = await self._changed(
+            lambda facts, schedule: told.stop(facts, schedule, session=session, by=order.actor, reason=order.reason, now_utc_us=now_us)
+        )
+        for action in outcome.actions:
+            await self._conductor.act(action)
+        return desk.Said(text="The session is closed, and its record is sealed.", session=session)
+
+    async def pause(self, order: desk.PauseOrder) -> desk.Said:
+        """Leave the open state."""
+        now_us = self._process.stamp().utc_us
+        await self._changed(lambda facts, schedule: told.asked(facts, schedule, to=order.state, by=order.actor, now_utc_us=now_us))
+        await self._process.link.do(control.PauseRequest(state=order.state, actor=order.actor, reason=order.reason, order=order.order))
+        return desk.Said(text=f"The session is {order.state.replace('_', ' ')}.", session=self._running())
+
+    async def resume(self, order: desk.ResumeOrder) -> desk.Said:
+        """Record again."""
+        now_us = self._process.stamp().utc_us
+        await self._changed(lambda facts, schedule: told.asked(facts, schedule, to="open", by=order.actor, now_utc_us=now_us))
+        await self._process.link.do(control.ResumeRequest(actor=order.actor))
+        return desk.Said(text="The session is being recorded again.", session=self._running())
+
+    async def note(self, order: desk.NoteOrder) -> desk.Said:
+        """Take a note."""
+        self._process.touched()
+        await self._process.link.do(control.AddNote(author=order.actor, text=order.text))
+        return desk.Said(text="The note stands in the record.", session=self._running())
+
+    async def bind(self, order: desk.BindOrder) -> desk.Said:
+        """Bind a session to a hearing."""
+        session = order.session or self._running()
+        await self._changed(
+            lambda facts, schedule: told.bind(
+                facts, schedule, session=session, hearing=order.hearing, case=order.case, by=order.actor, reason=order.reason
+            )
+        )
+        return desk.Said(
+            text=f"The session is being bound to hearing {order.hearing}; the record says so as soon as it is signed.", session=session
+        )
+
+    async def not_held(self, order: desk.NotHeldOrder) -> desk.Said:
+        """Note that a hearing does not take place."""
+        await self._changed(
+            lambda facts, schedule: told.not_held(facts, schedule, hearing=order.hearing, by=order.actor, reason=order.reason)
+        )
+        return desk.Said(text=f"Hearing {order.hearing} is noted as not held.")
+
+    async def answer(self, order: desk.AnswerOrder) -> desk.Said:
+        """Take the answer to a prompt."""
+        prompt = next((each for each in self._process.prompts if _id(each) == order.prompt), None)
+        if prompt is None:
+            raise desk.DeskError("this question does not stand any more; look again")
+        if order.yes and prompt.code in _OPEN_PROMPTS:
+            return await self.start(desk.StartOrder(actor=order.actor, hearing=prompt.hearing))
+        if order.yes and prompt.code == "forgotten_stop":
+            return await self.stop(desk.StopOrder(actor=order.actor, reason="ended"))
+        if prompt.code == "hearing_changed":
+            await self._changed(lambda facts, schedule: told.change_seen(facts, schedule, hearing=prompt.hearing))
+            return desk.Said(text="Noted.")
+        self._process.touched()  # a "no": somebody is there
+        self._process.wake.set()
+        return desk.Said(text="Noted.")
+
+    async def diagnostics(self, order: desk.DiagnosticsOrder) -> desk.Checked:
+        """Run the checks."""
+        del order  # who asked stands in no record: checks change nothing
+        try:
+            return desk.Checked(checks=await self._conductor.check("", "operator"))
+        except HearingRunsError as error:
+            raise desk.DeskError(str(error)) from None
+
+    async def _changed(self, change: Callable[[Facts, Schedule], Outcome]) -> Outcome:
+        self._process.touched()
+        try:
+            outcome = await self._process.apply(change)
+        except told.ToldError as error:
+            raise desk.DeskError(str(error)) from None
+        await self.look()
+        self._process.wake.set()
+        return outcome
+
+    def _running(self) -> str:
+        running = [session.session for session in self._facts.sessions.values() if session.state in LIVE | {"closing"}]
+        status = self._process.status()
+        if status is not None and status.record:
+            return record_of(status.record)
+        if not running:
+            raise desk.DeskError("no session is running")
+        return running[-1]
+
+    def _hearings(self) -> list[desk.PlannedHearing]:
+        known = self._facts.hearings
+        plans = {hearing.id: hearing for hearing in planned(self._schedule, self._process.room)}
+        plans |= {facts.hearing: facts.plan for facts in known.values() if facts.plan is not None}
+        found = [
+            desk.PlannedHearing(
+                id=plan.id, case=plan.case, title=plan.title, judge=plan.judge,
+                starts_utc_us=plan.starts_utc_us, ends_utc_us=plan.ends_utc_us,
+                state=known[plan.id].state if plan.id in known else "planned", session=known[plan.id].session if plan.id in known else "",
+            )
+            for plan in plans.values()
+        ]  # fmt: skip
+        return sorted(found, key=lambda hearing: (hearing.starts_utc_us, hearing.id))
+
+    def _prompt(self, prompt: Prompt) -> desk.Prompt:
+        closes_s = prompt.args.get("closes_in_s") if prompt.code == "forgotten_stop" else None
+        until_us = None if closes_s is None else self._process.stamp().utc_us + int(closes_s) * 1_000_000
+        words: dict[str, str] = {language: say(prompt, language, self._zone) for language in self._process.config.hearings.languages}
+        return desk.Prompt(id=_id(prompt), code=prompt.code, words=words, hearing=prompt.hearing, until_utc_us=until_us, asks=asks(prompt))
+
+    def _alarms(self) -> list[str]:
+        status = self._process.status()
+        found = [] if status is None else [f"{alarm.track}: {alarm.detail}".removeprefix(": ") for alarm in status.alarms]
+        trouble = self._process.store.trouble
+        return [*found, *([trouble] if trouble else []), *self._linked.alarms()]
+
+    @property
+    def unbound(self) -> int:
+        """Sessions that belong to no hearing yet."""
+        return sum(is_local(session.hearing) for session in self._facts.sessions.values())
+
+    @property
+    def facts(self) -> Facts:
+        """The facts as last looked at."""
+        return self._facts
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether a session exists that is not sealed."""
+        return any(session.state in RUNNING for session in self._facts.sessions.values())
+
+
+def _id(prompt: Prompt) -> str:
+    return "/".join(filter(None, (prompt.code, prompt.hearing, prompt.session)))
