@@ -54,14 +54,13 @@ def _take_up(turn: Turn, record: str, seen: Seen, now_utc_us: int) -> Session:
     """A session that is new to the agent."""
     began_us = max(0, now_utc_us - seen.t_us)
     hearing = seen.hearing or f"{LOCAL_PREFIX}{record}"
-    asked = turn.asked
-    is_ours = asked is not None and asked.to == "open" and asked.hearing == hearing
+    asked = turn.asked if turn.asked is not None and (turn.asked.to, turn.asked.hearing) == ("open", hearing) else None
     session = Session(
-        session=record, path=seen.record, hearing=hearing, by=asked.by if asked and is_ours else BY_ITSELF,
-        automatic=asked.automatic if asked and is_ours else False, began_utc_us=began_us, ends_utc_us=None,
+        session=record, path=seen.record, hearing=hearing, case=asked.case if asked else "", by=asked.by if asked else BY_ITSELF,
+        automatic=asked is not None and asked.automatic, began_utc_us=began_us, ends_utc_us=None,
     )  # fmt: skip
     turn.sessions[record] = session
-    if is_ours:
+    if asked is not None:
         turn.asked = None
     waiting = turn.hearings.get(hearing)
     turn.attach(record)

@@ -92,6 +92,7 @@ PATH_TO: dict[State, tuple[Cause, ...]] = {
 """How a hearing catches up with a session that is bound to it."""
 
 LOCAL_PREFIX = "local:"
+KEPT_S = 30 * 86_400
 
 
 class LifeError(Exception):
@@ -184,6 +185,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     to: Literal["open", "off_record", "privileged", "deliberation"]
     by: str
     hearing: str = ""
+    case: str = ""
     automatic: bool = False
     utc_us: int
 
@@ -194,6 +196,25 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     hearings: dict[str, HearingFacts] = {}
     sessions: dict[str, Session] = {}
     asked: Asked | None = None
+
+
+def forget(facts: Facts, now_utc_us: int) -> Facts:
+    """The facts without what was over, and delivered where something was recorded, a month ago."""
+    before_us = now_utc_us - KEPT_S * 1_000_000
+    sessions = {
+        id_: session
+        for id_, session in facts.sessions.items()
+        if session.state not in {"delivered", "failed"} or (session.ended_utc_us or now_utc_us) >= before_us
+    }
+    held = {session.hearing for session in sessions.values()}
+    hearings = {
+        id_: hearing
+        for id_, hearing in facts.hearings.items()
+        if hearing.state not in RECONCILED or id_ in held or hearing.plan is None or hearing.plan.ends_utc_us >= before_us
+    }
+    if len(sessions) == len(facts.sessions) and len(hearings) == len(facts.hearings):
+        return facts
+    return msgspec.structs.replace(facts, sessions=sessions, hearings=hearings)
 
 
 def local_hearing() -> str:

@@ -122,6 +122,10 @@ class Outbox:
             self._db.execute(f"INSERT INTO outbox ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)  # noqa: S608
         return len(rows)
 
+    def send_again(self) -> None:
+        """Let all of class A that the centre took in the last 30 days wait once more, under its old numbers."""
+        self._db.execute("UPDATE outbox SET state = 'waiting', taken_utc_us = NULL WHERE state = 'taken'")
+
     def depth(self) -> Depth:
         """What waits."""
         waiting, oldest = self._db.execute("SELECT count(*), min(utc_us) FROM outbox WHERE state = 'waiting'").fetchone()

@@ -55,7 +55,13 @@ def merge_snapshot(schedule: Schedule, snapshot: contract.Snapshot) -> Schedule:
 
 
 def merge_feed(schedule: Schedule, feed: contract.Feed) -> Schedule:
-    """The schedule with an answer of the long poll, which holds all that follows ``applied_offset``."""
+    """The schedule with an answer of the long poll, which holds all that follows ``applied_offset``.
+
+    A centre that counts lower than it did (``went_back``) begins anew with its snapshot: what it knew later, it has lost. Polls come one
+    after the other, so that no late answer can be taken for that.
+    """
+    if feed.snapshot is not None and went_back(schedule, feed):
+        schedule = Schedule()
     if feed.snapshot is not None:
         schedule = merge_snapshot(schedule, feed.snapshot)
     for change in feed.changes:
@@ -64,7 +70,7 @@ def merge_feed(schedule: Schedule, feed: contract.Feed) -> Schedule:
 
 
 def went_back(schedule: Schedule, feed: contract.Feed) -> bool:
-    """Whether the centre counts lower than it did: restored from a copy, its changes are passed over until it has caught up."""
+    """Whether the centre counts lower than it did: it was restored from a copy."""
     return feed.as_of < schedule.applied_offset
 
 

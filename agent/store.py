@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from agent import schedule as rules
-from agent.hearing import Asked, Facts, HearingFacts, Session
+from agent.hearing import Asked, Facts, HearingFacts, Session, forget
 from agent.outbox import Outbox, Stamp, class_of
 from agent.schedule import Schedule
 from agent.store_file import DamagedError, Reserve, connect, is_full, prepare, set_aside, shorten_log, transaction
@@ -78,20 +78,37 @@ class Store:
     def tidy(self, stamp: Stamp) -> None:
         """Once an hour: let go of what is old, and hold room again where there is some."""
         self.schedule = rules.forget(self.schedule, stamp.utc_us)
-        self.change(lambda outbox: outbox.forget(stamp.utc_us), stamp)
+        self.facts = forget(self.facts, stamp.utc_us)
+
+        def tidy() -> None:
+            self.outbox.forget(stamp.utc_us)
+            self._db.execute("DELETE FROM commands WHERE state = 'done' AND number < (SELECT max(number) FROM commands)")
+
+        self._change(tidy, stamp)
         self._reserve.take()
 
     # what the centre says
 
     def take_feed(self, feed: contract.Feed, stamp: Stamp) -> None:
-        """Merge what a long poll brought, and note its commands, each once."""
-        if rules.went_back(self.schedule, feed):
-            log.error("the centre counts lower than it did; was it restored from a copy?", has=feed.as_of, had=self.schedule.applied_offset)
+        """Merge what a long poll brought, and note its commands, each once.
+
+        Where the centre was restored from a copy it is told again what it may have lost; what it still has, it passes over.
+        """
+        restored = rules.went_back(self.schedule, feed)
+        if restored:
+            log.error(
+                "the centre was restored from a copy; it is told all of 30 days again", has=feed.as_of, had=self.schedule.applied_offset
+            )
         self.schedule = rules.merge_feed(self.schedule, feed)
         last = self.last_command()
         new = [(command.number, msgspec.json.encode(command)) for command in feed.commands if command.number > last]
-        insert = "INSERT OR IGNORE INTO commands VALUES (?, ?, 'new')"
-        self._change(lambda: self._db.executemany(insert, new), stamp)
+
+        def note() -> None:
+            self._db.executemany("INSERT OR IGNORE INTO commands VALUES (?, ?, 'new')", new)
+            if restored:
+                self.outbox.send_again()
+
+        self._change(note, stamp)
         self.place = (self.schedule.applied_offset, self.last_command())
 
     def last_command(self) -> int:

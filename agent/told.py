@@ -20,8 +20,8 @@ class ToldError(Exception):
 # people
 
 
-def start(facts: Facts, schedule: Schedule, *, hearing: str, by: str, now_utc_us: int) -> Outcome:
-    """Begin to record a hearing; an empty name stands for an unplanned session, which is bound to a case later.
+def start(facts: Facts, schedule: Schedule, *, hearing: str, by: str, now_utc_us: int, case: str = "") -> Outcome:
+    """Begin to record a hearing; an empty name stands for an unplanned session, which is bound to a hearing later (``case``: as typed).
 
     Any hearing may be started, also one that is planned elsewhere or cancelled: the people in the room know more than the plan.
 
@@ -32,7 +32,7 @@ def start(facts: Facts, schedule: Schedule, *, hearing: str, by: str, now_utc_us
     running = next((session for session in turn.sessions.values() if session.state in LIVE | {"closing"}), None)
     if running is not None:
         raise ToldError(f"hearing {running.hearing} is being recorded; end it first")
-    turn.ask_start(hearing or local_hearing(), by=by, now_utc_us=now_utc_us)
+    turn.ask_start(hearing or local_hearing(), by=by, now_utc_us=now_utc_us, case=case)
     return turn.outcome()
 
 

@@ -74,16 +74,17 @@ class Turn:
         """The sessions of a hearing, the oldest first."""
         return sorted((session for session in self.sessions.values() if session.hearing == hearing), key=lambda found: found.began_utc_us)
 
-    def ask_start(self, hearing: str, *, by: str, now_utc_us: int, automatic: bool = False) -> None:
+    def ask_start(self, hearing: str, *, by: str, now_utc_us: int, automatic: bool = False, case: str = "") -> None:
         """Ask the recorder to begin, in the name of ``by``."""
         known, planned = self.hearings.get(hearing), self.schedule.changes.get(hearing)
         plan = known.plan if known is not None else planned.hearing if planned is not None else None
         if known is not None:
             self.hearings[hearing] = change(known, start_asked_utc_us=now_utc_us)
-        self.asked = Asked(to="open", by=by, hearing=hearing, automatic=automatic, utc_us=now_utc_us)
+        case = plan.case if plan is not None and plan.case else case
+        self.asked = Asked(to="open", by=by, hearing=hearing, case=case, automatic=automatic, utc_us=now_utc_us)
         self.actions.append(
             StartRecording(
-                hearing=hearing, case=plan.case if plan else "", title=plan.title if plan else "",
+                hearing=hearing, case=case, title=plan.title if plan else "",
                 start_token=plan.start_token if plan else "", level=plan.level if plan else "open", actor=by,
             )
         )  # fmt: skip

@@ -109,7 +109,12 @@ def test_a_move_is_one_change_that_both_rooms_understand() -> None:
     assert not rules.planned(rules.merge_change(left, contract.Change(offset=3, hearing=hearing())), ROOM), "a late copy brings it back"
 
 
-def test_a_centre_that_was_restored_from_a_copy_is_noticed() -> None:
+def test_a_centre_that_was_restored_from_a_copy_is_noticed_and_followed_again() -> None:
     schedule = rules.merge_feed(Schedule(), contract.Feed(as_of=40))
     assert rules.went_back(schedule, contract.Feed(as_of=39))
     assert not rules.went_back(schedule, contract.Feed(as_of=40))
+    copy = contract.Feed(as_of=39, snapshot=contract.Snapshot(as_of=39, hearings=[hearing()]))
+    schedule = rules.merge_feed(schedule, copy)
+    assert (schedule.applied_offset, list(schedule.changes)) == (39, ["h1"])
+    changed = contract.Change(offset=40, hearing=hearing(state="cancelled"))
+    assert rules.merge_feed(schedule, contract.Feed(as_of=40, changes=[changed])).changes["h1"] == changed

@@ -178,6 +178,30 @@ def test_what_ended_a_week_ago_leaves_the_schedule_and_the_file(tmp_path: Path) 
     assert opened(tmp_path / "agent.db").schedule == Schedule(floor=9, applied_offset=9)
 
 
+def test_a_centre_that_was_restored_from_a_copy_is_told_again_what_it_may_have_lost(tmp_path: Path) -> None:
+    store = opened(tmp_path / "agent.db")
+    store.take_feed(FEED, at(DAY))
+    store.tell(done(), at(DAY))
+    store.change(lambda outbox: outbox.acknowledge(1, DAY), at(DAY))
+    assert waiting(store) == []
+    store.take_feed(contract.Feed(as_of=3, snapshot=contract.Snapshot(as_of=3, hearings=[])), at(DAY))
+    assert (waiting(store), store.place) == ([done()], (3, 2))
+
+
+def test_what_was_delivered_a_month_ago_is_forgotten_and_what_was_not_is_kept(tmp_path: Path) -> None:
+    store = opened(tmp_path / "agent.db")
+    delivered = msgspec.structs.replace(FACTS.sessions["s"], state="delivered", ended_utc_us=TEN, wanted=None)
+    over = msgspec.structs.replace(FACTS.hearings["h1"], state="delivered", session="s")
+    sealed = msgspec.structs.replace(delivered, session="t", hearing="h2", state="sealed")
+    kept = HearingFacts(hearing="h2", plan=hearing("h2"), state="sealed", session="t")
+    store.keep(Outcome(Facts(hearings={"h1": over, "h2": kept}, sessions={"s": delivered, "t": sealed})), at(DAY))
+    store.tidy(at(TEN + 30 * DAY_US))
+    assert len(store.facts.sessions) == 2
+    store.tidy(at(TEN + 31 * DAY_US))
+    store.close()
+    assert opened(tmp_path / "agent.db").facts == Facts(hearings={"h2": kept}, sessions={"t": sealed})
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 8 MiB."""
