@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from agent import told
+from agent.actions import StartRecording
 from agent.hearing import Fault, is_local
 from agent.upstream import contract
 from provisioning.room import Hearings
@@ -100,6 +101,42 @@ def test_automatic_start_never_follows_directly_on_another_hearing() -> None:
     assert [prompt.args["automatic"] for prompt in room.prompts if prompt.code == "start_due"] == [0]
 
 
+def test_automatic_start_waits_until_the_people_of_an_unplanned_session_are_gone() -> None:
+    room = planned(AUTOMATIC)
+    room.until(TEN - 30 * MINUTE_US)
+    room.clerk_starts()
+    room.until(TEN - 5 * MINUTE_US)
+    room.clerk_stops()
+    room.until(TEN + 9 * MINUTE_US)
+    assert room.recorder.state == "idle"
+    room.until(TEN + 11 * MINUTE_US)
+    assert room.recorder.state == "open"
+
+
+def test_the_same_news_after_a_crash_is_told_once() -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    room.until(TEN + HOUR_US)
+    room.clerk_stops()
+    room.look()
+    session = room.session.session
+    for _ in range(2):
+        room._told(told.sealed, session=session, duration_us=1, head=None, now_utc_us=room.now_us)
+        room._told(told.bound, session=session)
+    assert len(room.told_of(contract.SessionEnded)) == 1
+    assert room.told_of(contract.SessionBound) == []
+
+
+def test_a_case_number_that_the_clerk_typed_for_an_unplanned_session_reaches_the_recorder_and_the_facts() -> None:
+    room = ModelRoom()
+    outcome = told.start(room.facts, room.schedule, hearing="", by="clerk", case="2-77/26", now_utc_us=room.now_us)
+    assert [action.case for action in outcome.actions if isinstance(action, StartRecording)] == ["2-77/26"]
+    room.take(outcome)
+    room.look()
+    assert room.session.case == "2-77/26"
+
+
 def test_a_hearing_that_was_ended_by_the_clerk_does_not_start_again_by_itself() -> None:
     room = planned(AUTOMATIC)
     room.until(TEN + 10 * MINUTE_US)
@@ -192,6 +229,8 @@ def test_an_empty_room_is_not_closed_before_its_planned_end_nor_without_a_warnin
     room.until(TEN + 59 * MINUTE_US, quiet=True)
     assert not room.stops
     room.now_us += 5 * HOUR_US  # the wall clock steps
+    room.look()
+    room.now_us += 1_000_000
     room.look()
     assert not room.stops
     assert "forgotten_stop" in room.codes()

@@ -109,6 +109,12 @@ def test_a_move_is_one_change_that_both_rooms_understand() -> None:
     assert not rules.planned(rules.merge_change(left, contract.Change(offset=3, hearing=hearing())), ROOM), "a late copy brings it back"
 
 
+def test_an_old_snapshot_does_not_bring_back_what_a_newer_one_no_longer_names() -> None:
+    old, new = contract.Snapshot(as_of=3, hearings=[hearing()]), contract.Snapshot(as_of=5, hearings=[])
+    schedule = rules.merge_snapshot(rules.merge_snapshot(Schedule(), new), old)
+    assert (schedule.changes, schedule.floor, schedule.applied_offset) == ({}, 5, 5)
+
+
 def test_a_centre_that_was_restored_from_a_copy_is_noticed_and_followed_again() -> None:
     schedule = rules.merge_feed(Schedule(), contract.Feed(as_of=40))
     assert rules.went_back(schedule, contract.Feed(as_of=39))
