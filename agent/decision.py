@@ -15,7 +15,7 @@ from agent.actions import BindRecord, Certify, RunChecks
 from agent.due import close_after_s, is_running, starts_itself
 from agent.follow_recorder import Seen, follow_recorder
 from agent.follow_schedule import follow_schedule
-from agent.hearing import BEFORE, RUNNING, Facts, Fault, HearingFacts
+from agent.hearing import BEFORE, RUNNING, UNREACHABLE, Facts, Fault, HearingFacts
 from agent.prompts import prompts
 from agent.schedule import Schedule
 from agent.turn import Outcome, Turn, change
@@ -31,7 +31,6 @@ NOT_HELD_AFTER_S = 4 * 3_600
 """So long after its planned end a hearing that nobody began counts as not held; until then the clerk is asked why."""
 BY_AGENT = "agent"
 NOBODY_STARTED = "nobody_started"
-UNREACHABLE = "recorder_unreachable"
 
 
 def decide(

@@ -93,6 +93,8 @@ PATH_TO: dict[State, tuple[Cause, ...]] = {
 
 LOCAL_PREFIX = "local:"
 KEPT_S = 30 * 86_400
+UNREACHABLE = "recorder_unreachable"
+"""Cause of a fault: the recorder did not answer. All other causes are its own words."""
 
 
 class LifeError(Exception):

@@ -13,6 +13,7 @@ cuts a wait short, and the heart's success does not hurry the sender.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -29,6 +30,8 @@ log = structlog.get_logger()
 
 NOT_THE_EVENTS = frozenset({401, 403, 404, 405, 407, 421, 426, 431, 451})
 """HTTP statuses (RFC 9110, section 15.5) that speak of who asks and where, not of what was sent."""
+LOOK_AGAIN_S = 60.0
+"""Events also come to wait without a word: the file could not be read, or a restored centre is told all again."""
 MOST_QUARANTINED = 5
 """So many events set aside with none taken between them: then the centre is at fault, not they."""
 
@@ -127,7 +130,8 @@ class Sender:
             self._more.clear()
             batch = await self._batch()
             if batch is None:
-                await self._more.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._more.wait(), LOOK_AGAIN_S)
                 continue
             wait_s = await self._send(batch)
             if wait_s > 0:

@@ -7,7 +7,7 @@ be called again with the same news after a crash: what is known already changes 
 from typing import Literal
 
 from agent.actions import Certify
-from agent.hearing import BEFORE, LIVE, RUNNING, Asked, Binding, Facts, Fault, HearingFacts, Session, is_local, local_hearing
+from agent.hearing import BEFORE, LIVE, RUNNING, UNREACHABLE, Asked, Binding, Facts, Fault, HearingFacts, Session, is_local, local_hearing
 from agent.schedule import Schedule
 from agent.turn import Outcome, Turn, change
 from agent.upstream import contract
@@ -98,9 +98,12 @@ def change_seen(facts: Facts, schedule: Schedule, *, hearing: str) -> Outcome:
 
 
 def start_failed(facts: Facts, schedule: Schedule, *, hearing: str, cause: str, detail: str, now_utc_us: int) -> Outcome:
-    """The recorder refused to start, or did not answer: a fault, until it starts after all."""
+    """The recorder refused to start, or did not answer (``UNREACHABLE``): a fault, until it starts after all.
+
+    One that did not answer may have begun all the same; then it did so for who asked.
+    """
     turn = Turn(facts, schedule)
-    turn.asked = None
+    turn.asked = turn.asked if cause == UNREACHABLE else None
     known = turn.hearings.get(hearing)
     if known is not None and known.state in BEFORE and (known.fault is None or known.fault.until_utc_us is not None):
         turn.hearings[hearing] = change(known, fault=Fault(cause=cause, detail=detail[:1_000], from_utc_us=now_utc_us))

@@ -113,6 +113,17 @@ def test_automatic_start_waits_until_the_people_of_an_unplanned_session_are_gone
     assert room.recorder.count == 2
 
 
+def test_a_start_whose_answer_was_lost_still_bears_the_name_of_who_asked() -> None:
+    room = planned()
+    room.until(TEN)
+    outcome = told.start(room.facts, room.schedule, hearing="h1", by="clerk", now_utc_us=room.now_us)
+    room.facts = outcome.facts
+    room.recorder.start("h1", room.now_us)
+    room._told(told.start_failed, hearing="h1", cause="recorder_unreachable", detail="", now_utc_us=room.now_us + 10_000_000)
+    room.until(TEN + MINUTE_US)
+    assert (room.session.by, room.hearing().fault) == ("clerk", None)
+
+
 def test_the_same_news_after_a_crash_is_told_once() -> None:
     room = planned()
     room.until(TEN)
