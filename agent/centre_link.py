@@ -43,6 +43,7 @@ class CentreLink:
         self._renewed = asyncio.Event()
         self._alarm = ""
         self._certificate_alarm = ""
+        self._last_counter = -1
 
     @property
     def reached(self) -> bool:
@@ -88,6 +89,9 @@ class CentreLink:
                 raise error
 
     async def _keep(self, receipt: Receipt) -> None:
+        if receipt.counter == self._last_counter:
+            return  # the head has not moved since
+        self._last_counter = receipt.counter
         final = self._process.final_head
         if final is not None and (receipt.record, receipt.at) == (final.record, final.at):
             self._process.final_head = None
@@ -98,6 +102,8 @@ class CentreLink:
         await self._process.store.do(lambda store: store.take_feed(feed, stamp))
         self._process.wake.set()
         self._commands.hurry()
+        for call in self._process.on_events:  # a change may have brought events of its own
+            call()
 
     def _heartbeat(self) -> contract.Heartbeat:
         process, status = self._process, self._process.status()

@@ -1,6 +1,7 @@
 """Carries the room's decisions out: one of each at a time, each followed by what became of it."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 from typing import Literal, assert_never
 
@@ -87,7 +88,10 @@ class Conductor:
             HearingRunsError: a hearing is being recorded.
         """
         process = self._process
-        context = Context(config=process.config, status=process.status, quality=process.clock.read)
+        context = Context(
+            config=process.config, status=process.status, quality=process.clock.read, planned_hours=await process.planned_hours(),
+            centre=process.centre_clock.difference(time.monotonic()),
+        )  # fmt: skip
         report = await run_checks(CHECKS, context)
         results = report.results(process.config.hearings.languages[0])
         await process.apply(lambda facts, schedule: told.checked(facts, schedule, hearing=hearing, reason=reason, checks=results))

@@ -20,7 +20,7 @@ from agent.hearing import Facts
 from agent.outbox import Stamp
 from agent.quiet import Quiet, read_floors
 from agent.recorder_link import RecorderLink
-from agent.schedule import Schedule
+from agent.schedule import Schedule, planned
 from agent.status_history import StatusHistory
 from agent.store_thread import StoreThread
 from agent.turn import Outcome
@@ -112,6 +112,12 @@ class RoomProcess:
         await self.store.do(lambda store: store.tell(data, stamp, eventclass))
         for call in self.on_events:
             call()
+
+    async def planned_hours(self) -> float:
+        """Of the hearings that are planned here from now on."""
+        now_us = time.time_ns() // 1000
+        hearings = planned(await self.store.do(lambda store: store.schedule), self.room)
+        return sum(max(0, hearing.ends_utc_us - max(now_us, hearing.starts_utc_us)) for hearing in hearings) / 3.6e9
 
     async def decide(self) -> tuple[AnyAction, ...]:
         """One decision; returns what is to be done."""

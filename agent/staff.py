@@ -62,7 +62,9 @@ class Staff:
         """Begin a session."""
         now_us = self._process.stamp().utc_us
         outcome = await self._changed(
-            lambda facts, schedule: told.start(facts, schedule, hearing=order.hearing or "", by=order.actor, now_utc_us=now_us)
+            lambda facts, schedule: told.start(
+                facts, schedule, hearing=order.hearing or "", case=order.case, by=order.actor, now_utc_us=now_us
+            )
         )
         reply = None
         for action in outcome.actions:

@@ -1,14 +1,12 @@
-"""``courtroom demo``: a whole hearing on this PC, from its devices to a verified record, a tampered copy and a readable copy."""
+"""``courtroom demo``: a centre and a room on this PC, a whole hearing from its plan to its place in the archive, and what can be proven."""
 
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -16,33 +14,18 @@ import typer
 from rich.console import Console
 from rich.live import Live
 from rich.rule import Rule
+from rich.table import Table
 
+from provisioning.demo_site import COURTROOM, TEST_DEVICES, DemoError, DemoSite, courtroom
 from recorder.contract import control
 from recorder.contract.client import ControlClient, ControlError
 from recorder.live_view import status_view
 
-READY_S = 20.0
-COURTROOM = [sys.executable, "-m", "agent.cli"]
-TEST_DEVICES = """
-[[camera]]
-id = "test-camera"
-label = "Test picture"
-driver = "test-pattern"
-width = 640
-height = 360
-
-[[microphone]]
-id = "test-sound"
-driver = "test-tone"
-channels = [
-  { id = "judge", label = "Judge", number = 1 },
-  { id = "witness", label = "Witness", number = 2 },
-]
-"""
-
-
-class DemoError(Exception):
-    """A step of the demo did not do what it must; the message says which."""
+HEARING = "demo-hearing"
+DELIVERED_S = 90.0
+_LONG = {"session", "record", "boot", "head", "sums_sha256", "checks", "planned_utc_us"}
+"""Of events, what says nothing to whoever watches."""
+CLERK, JUDGE = "Clerk A. Demo", "Judge B. Demo"
 
 
 def demo(
@@ -52,10 +35,11 @@ def demo(
         bool, typer.Option("--test-devices", help="Use the test picture and tone even where there are devices.")
     ] = False,
 ) -> None:
-    """Record a hearing on this PC, seal it, verify it, tamper with a copy of it, and make a readable copy.
+    """Start a centre and a room on this PC, plan a hearing, record it, deliver it to the archive, and verify it.
 
-    Uses the cameras and microphones that the PC has, else a test picture and tone. Exit status 0 only if the record verified and the
-    tampering was caught.
+    Uses the cameras and microphones that the PC has, else a test picture and tone. Then a copy of the record is tampered with, and a
+    readable one made. Exit status 0 only if the record was delivered and verified against the centre's ledger, and the tampering was
+    caught.
     """
     console = Console()
     try:
@@ -69,75 +53,118 @@ def _run(console: Console, out: Path, seconds: int, *, use_test_devices: bool) -
     if out.exists():
         shutil.rmtree(out)
     out.mkdir(parents=True)
-    console.print(Rule("1. Keys and the room's configuration"))
-    keys = out / "keys"
-    _courtroom("keys", "make", str(keys), "--room", "demo")
-    room = out / "room.toml"
-    room.write_text(_room_toml(out, keys, _devices(use_test_devices=use_test_devices)), encoding="utf-8")
-    _courtroom("check-config", str(room))
-    console.print(f"{room} and {keys}")
+    site = DemoSite(out)
+    console.print(Rule("1. A centre, and a room that is enrolled with it"))
+    site.make_centre()
+    with site.running_centre():
+        site.enrol(_devices(use_test_devices=use_test_devices))
+        console.print(f"{site.centre}, {site.room_toml}", highlight=False)
+        with site.running_room():
+            console.print(Rule("2. The centre plans a hearing, the clerk begins it"))
+            record = _hearing(console, site, seconds)
+            console.print(Rule("3. To the archive"))
+            _deliver(console, site)
+        ledger = out / "ledger.jsonl"
+        ledger.write_text(courtroom("centre", "ledger", str(site.centre)), encoding="utf-8")
+        console.print(Rule("4. What the centre saw"))
+        _show_events(console, site)
 
-    console.print(Rule("2. A hearing"))
-    run_dir = out / "run"
-    with _recorder(room, run_dir, out / "recorder.log"):
-        record = _hearing(console, run_dir, seconds)
+    console.print(Rule("5. Verify the record against the centre's ledger"))
+    roots = str(site.roots)
+    _expect(console, 0, "verify", record, "--ca", roots, "--ledger", str(ledger))
+    _insist_on_the_ledger(record, roots, str(ledger))
 
-    console.print(Rule("3. Verify the sealed record"))
-    roots = str(keys / "root.pem")
-    _expect(console, 0, "verify", record, "--ca", roots)
-
-    console.print(Rule("4. Tamper with a copy: one bit of one second of sound"))
+    console.print(Rule("6. Tamper with a copy: one bit of one second of sound"))
     tampered = out / "tampered" / Path(record).name
     shutil.copytree(record, tampered)
     _flip_a_bit(tampered)
     _expect(console, 1, "verify", str(tampered), "--ca", roots)
 
-    console.print(Rule("5. A readable copy for whoever holds the court's key"))
+    console.print(Rule("7. A readable copy for whoever holds the court's key"))
     copy = out / "copy"
-    _expect(console, 0, "copy", record, "--key", str(keys / "court.key"), "--ca", roots, str(copy))
+    _expect(console, 0, "copy", record, "--key", str(site.court / "court.key"), "--ca", roots, str(copy))
 
     console.print(Rule("Where everything lies"))
     for what, path in (
         ("the sealed record", Path(record)),
+        ("the archive's copy", site.centre / "records"),
+        ("the centre's ledger", ledger),
         ("the tampered copy", tampered),
         ("the readable copy", copy),
         ("one file that any player opens", copy / "hearing.mp4"),
-        ("the recorder's log", out / "recorder.log"),
+        ("the room's log, the centre's log", out / "room.log"),
     ):
-        console.print(f"  {what:32} {path}", highlight=False)
-    console.print("[green]The record verified, and the tampering was caught.[/green]")
+        console.print(f"  {what:34} {path}", highlight=False)
+    console.print("[green]The record is in the archive and verified against the ledger, and the tampering was caught.[/green]")
 
 
-def _hearing(console: Console, run_dir: Path, seconds: int) -> str:
+def _hearing(console: Console, site: DemoSite, seconds: int) -> str:
+    site.plan(HEARING, "Demo hearing")
+    _until(lambda: HEARING in site.hearings(), "the plan to reach the room", 20.0)
+    planned = site.hearings()[HEARING]
+    console.print(f"  the room knows: {planned['id']}, {planned['case']}, {planned['title']} ({planned['state']})", highlight=False)
+    site.order("start", HEARING, "--by", CLERK)
     step_s = seconds / 8
-    with ControlClient(run_dir) as client:
-        started = client.do(control.Start(hearing="demo-hearing", case="7599-26-00-2/1", title="Demo hearing", actor="Clerk A. Demo"))
-        steps: list[tuple[str, control.Request, float]] = [
-            ("note", control.AddNote(author="Clerk A. Demo", text="The hearing is opened."), 2 * step_s),
-            ("off the record", control.PauseRequest(state="off_record", actor="Judge B. Demo", reason="scheduling"), step_s),
-            ("resume", control.ResumeRequest(actor="Judge B. Demo"), 2 * step_s),
-            ("privileged", control.PauseRequest(state="privileged", actor="Judge B. Demo", reason="counsel and client"), step_s),
-            ("resume", control.ResumeRequest(actor="Judge B. Demo"), 2 * step_s),
-            ("note", control.AddNote(author="Clerk A. Demo", text="The hearing is closed. Сот отырысы жабылды."), 0.0),
-        ]
-        with ControlClient(run_dir) as watcher:
-            states = watcher.statuses()
-            if console.is_terminal:
-                with Live(console=console, refresh_per_second=5) as live:
-                    for name, request, wait_s in steps:
-                        client.do(request)
-                        for state in _for(states, wait_s):
-                            live.update(status_view(state))
-                        live.console.print(f"  {name}")
-            else:
-                for name, request, wait_s in steps:
-                    client.do(request)
-                    seen = list(_for(states, wait_s))
-                    written_bytes = sum(channel.bytes_written for channel in seen[-1].channels) if seen else 0
-                    console.print(f"  {name}: {written_bytes / 1e6:.1f} MB on the disk", highlight=False)
-        console.print("  sealing")
-        client.do(control.StopRequest(actor="Clerk A. Demo", reason="ended"))
-    return started.record
+    steps: list[tuple[str, tuple[str, ...], float]] = [
+        ("note", ("note", "The hearing is opened.", "--by", CLERK), 2 * step_s),
+        ("off the record", ("pause", "off_record", "--by", JUDGE, "--reason", "scheduling"), step_s),
+        ("resume", ("resume", "--by", JUDGE), 2 * step_s),
+        ("privileged", ("pause", "privileged", "--by", JUDGE, "--reason", "counsel and client"), step_s),
+        ("resume", ("resume", "--by", JUDGE), 2 * step_s),
+        ("note", ("note", "The hearing is closed. Сот отырысы жабылды.", "--by", CLERK), 0.0),
+    ]
+    with ControlClient(site.run_dir) as watcher:
+        record = watcher.status().record
+        states = watcher.statuses()
+        if console.is_terminal:
+            with Live(console=console, refresh_per_second=5) as live:
+                for name, order, wait_s in steps:
+                    site.order(*order)
+                    for state in _for(states, wait_s):
+                        live.update(status_view(state))
+                    live.console.print(f"  {name}")
+        else:
+            for name, order, wait_s in steps:
+                site.order(*order)
+                seen = list(_for(states, wait_s))
+                written_bytes = sum(channel.bytes_written for channel in seen[-1].channels) if seen else 0
+                console.print(f"  {name}: {written_bytes / 1e6:.1f} MB on the disk", highlight=False)
+    console.print("  sealing")
+    site.order("stop", "--by", CLERK)
+    return record
+
+
+def _deliver(console: Console, site: DemoSite) -> None:
+    """Wait until the archive has verified and acknowledged the record; it is offered when the centre's last receipt had time to come."""
+    with console.status("the record is sent, and verified by the archive …"):
+        _until(lambda: site.hearings()[HEARING]["state"] == "delivered", "the archive's acknowledgement", DELIVERED_S)
+    console.print("  the archive holds the record, has verified it, and signed for it", highlight=False)
+
+
+def _show_events(console: Console, site: DemoSite) -> None:
+    table = Table("number", "what", "told")
+    for line in courtroom("centre", "events", str(site.centre)).splitlines():
+        taken = json.loads(line)
+        data = taken["event"]["data"]
+        kind = data.pop("is")
+        if kind != "metrics":
+            told = (f"{name} {value}" for name, value in data.items() if name not in _LONG and value not in ("", None, False, [], 0))
+            table.add_row(str(taken["number"]), kind, ", ".join(told)[:110])
+    console.print(table)
+
+
+def _insist_on_the_ledger(record: str, roots: str, ledger: str) -> None:
+    verdict = json.loads(courtroom("verify", record, "--ca", roots, "--ledger", ledger, "--json"))
+    if verdict["level"] != "anchored" or verdict["anchored_to"] != verdict["entries"] - 1:
+        raise DemoError(f"the record is {verdict['level']}, anchored to {verdict['anchored_to']} of {verdict['entries']} entries")
+
+
+def _until(there: Callable[[], bool], what: str, most_s: float) -> None:
+    end_s = time.monotonic() + most_s
+    while not there():
+        if time.monotonic() >= end_s:
+            raise DemoError(f"waited {most_s:.0f} s in vain for {what}")
+        time.sleep(0.5)
 
 
 def _for(states: Iterator[control.Status], wait_s: float) -> Iterator[control.Status]:
@@ -148,72 +175,12 @@ def _for(states: Iterator[control.Status], wait_s: float) -> Iterator[control.St
             return
 
 
-@contextmanager
-def _recorder(room: Path, run_dir: Path, log: Path) -> Iterator[None]:
-    """A recorder in its own process, ready to record; ended at the end."""
-    with log.open("wb") as sink:
-        process = subprocess.Popen([*COURTROOM, "recorder", "run", "--config", str(room), "--run", str(run_dir)], stdout=sink, stderr=sink)
-    try:
-        _wait_ready(process, run_dir, log)
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_ready(process: subprocess.Popen[bytes], run_dir: Path, log: Path) -> None:
-    end_s = time.monotonic() + READY_S
-    while time.monotonic() < end_s:
-        if process.poll() is not None:
-            raise DemoError(f"the recorder ended with status {process.returncode}; see {log}")
-        try:
-            with ControlClient(run_dir) as client:
-                for state in client.statuses():
-                    if state.channels and all(channel.live for channel in state.channels):
-                        return
-                    if time.monotonic() >= end_s:
-                        break
-        except ControlError:
-            time.sleep(0.1)
-    raise DemoError(f"the devices did not open within {READY_S:.0f} s; see {log}")
-
-
 def _devices(*, use_test_devices: bool) -> str:
     if use_test_devices:
         return TEST_DEVICES
-    found = json.loads(_courtroom("devices", "--json"))["devices"]
+    found = json.loads(courtroom("devices", "--json"))["devices"]
     stanzas = [device["stanza"] for device in found]
     return "\n".join(stanzas) if stanzas else TEST_DEVICES
-
-
-def _room_toml(out: Path, keys: Path, devices: str) -> str:
-    return f"""# Made by `courtroom demo`.
-centre_roots = "{keys / "root.pem"}"
-
-[room]
-id = "demo"
-court = "Demo court"
-name = "Courtroom on this PC"
-
-[storage]
-primary = "{out / "records"}"
-mirror = "{out / "mirror"}"
-ballast_mib = 8
-
-[signing]
-kind = "file"
-key = "{keys / "device.key"}"
-chain = "{keys / "device-chain.pem"}"
-
-[[recipient]]
-name = "court"
-certificate = "{keys / "court.pem"}"
-{devices}
-"""
 
 
 def _flip_a_bit(record: Path) -> None:
@@ -226,13 +193,6 @@ def _flip_a_bit(record: Path) -> None:
         byte = file.read(1)[0]
         file.seek(at)
         file.write(bytes([byte ^ 1]))
-
-
-def _courtroom(*arguments: str) -> str:
-    done = subprocess.run([*COURTROOM, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise DemoError(f"`courtroom {' '.join(arguments)}` ended with status {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 def _expect(console: Console, status: int, *arguments: str) -> None:

@@ -70,6 +70,12 @@ class Export(Ask, frozen=True, kw_only=True, tag="ledger"):
     after: int = 0
 
 
+class Events(Ask, frozen=True, kw_only=True, tag="events"):
+    """The rooms' events behind a number."""
+
+    after: int = 0
+
+
 class Rooms(Ask, frozen=True, kw_only=True, tag="rooms"):
     """The state of all rooms."""
 
@@ -81,7 +87,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, Any] = {}
 
 
-AnyAsk = MakeToken | Revoke | MakeRole | PutSchedule | Give | Export | Rooms
+AnyAsk = MakeToken | Revoke | MakeRole | PutSchedule | Give | Export | Events | Rooms
 
 
 class Admin:
@@ -115,6 +121,9 @@ class Admin:
             case Export():
                 receipts = await self._backend.ledger.after(ask.after, 10_000)
                 return Told(values={"receipts": [msgspec.to_builtins(receipt) for receipt in receipts]})
+            case Events():
+                taken = await self._backend.events.after(ask.after, 1_000)
+                return Told(values={"events": [msgspec.to_builtins(event) for event in taken]})
             case Rooms():
                 return Told(values={"rooms": [msgspec.to_builtins(state) for state in await self._backend.registry.rooms()]})
 

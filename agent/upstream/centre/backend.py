@@ -49,8 +49,8 @@ class Plan(Protocol):
 class Ledger(Protocol):
     """The receipts for the heads of records' chains."""
 
-    async def countersign(self, room: str, head: contract.Head) -> Receipt | None:
-        """The receipt for a head; None where it was given before for the very same head.
+    async def countersign(self, room: str, head: contract.Head) -> Receipt:
+        """The receipt for a head; the one that was given before, where the very same head comes again.
 
         Raises:
             ConflictError: the room said otherwise of this record before: its chain was changed or went back.

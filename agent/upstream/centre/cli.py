@@ -122,6 +122,15 @@ def ledger(directory: Directory, after: Annotated[int, typer.Option(help="Only r
 
 
 @app.command()
+def events(directory: Directory, after: Annotated[int, typer.Option(help="Only events behind this number.")] = 0) -> None:
+    """Print the rooms' events as JSON lines, in the order in which the centre took them."""
+    while taken := _ask(directory, admin.Events(after=after))["events"]:
+        for event in taken:
+            sys.stdout.write(msgspec.json.encode(event).decode() + "\n")
+        after = taken[-1]["number"]
+
+
+@app.command()
 def rooms(directory: Directory, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Show how every room is."""
     states = msgspec.convert(_ask(directory, admin.Rooms())["rooms"], list[contract.RoomState])

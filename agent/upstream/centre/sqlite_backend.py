@@ -59,14 +59,17 @@ class SqliteEvents:
         """Keep what is new of a batch."""
         rows = [(room, batch.epoch, event.seq, now_utc_us(), msgspec.json.encode(event)) for event in batch.events]
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> int:
             connection.executemany(
                 "INSERT INTO event (room, epoch, seq, utc_us, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (room, epoch, seq) DO NOTHING", rows
             )
+            highest = connection.execute("SELECT max(seq) FROM event WHERE room = ? AND epoch = ?", (room, batch.epoch)).fetchone()
+            return int(highest[0])
 
-        await self._database.do(work)
+        # The epoch's highest, not the batch's: a room whose file is an old copy learns from it that its numbers were given before.
+        to = await self._database.do(work)
         self._news.tell_events()
-        return contract.EventsTaken(epoch=batch.epoch, to=batch.events[-1].seq)
+        return contract.EventsTaken(epoch=batch.epoch, to=to)
 
     async def after(self, number: int, most: int) -> Sequence[contract.TakenEvent]:
         """Events behind this number."""
@@ -148,15 +151,15 @@ class SqliteLedger:
         self._sign = sign
         self._certificate = certificate
 
-    async def countersign(self, room: str, head: contract.Head) -> Receipt | None:
+    async def countersign(self, room: str, head: contract.Head) -> Receipt:
         """The receipt for a head."""
 
-        def work(connection: sqlite3.Connection) -> Receipt | None:
+        def work(connection: sqlite3.Connection) -> Receipt:
             last = connection.execute(
-                "SELECT at, head, room FROM receipt WHERE record = ? ORDER BY at DESC LIMIT 1", (head.record,)
+                "SELECT at, head, room, body FROM receipt WHERE record = ? ORDER BY at DESC LIMIT 1", (head.record,)
             ).fetchone()
             if last is not None:
-                at, sha256, by = last
+                at, sha256, by, body = last
                 if by != room:
                     raise ConflictError(f"record {head.record} is room {by}'s")
                 if head.at < at or (head.at == at and head.sha256 != sha256):
@@ -164,7 +167,7 @@ class SqliteLedger:
                         f"record {head.record} had entry {at} with head {sha256}; now entry {head.at} with head {head.sha256} is its last"
                     )
                 if head.at == at:
-                    return None
+                    return _receipt.decode(body)
             receipt = Receipt(
                 record=head.record, room=room, at=head.at, head=head.sha256, counter=_next(connection, "receipt"), utc_us=now_utc_us(),
                 sig="", certificate=self._certificate,

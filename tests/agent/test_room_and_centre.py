@@ -1,0 +1,143 @@
+"""A real room and a real centre, over real TLS: what the court relies on, from the plan to the archive, whoever is killed on the way."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.upstream import contract
+from tests.lab.events import hearing
+from tests.lab.site import ROOM, Site, site
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+CLERK = ("--by", "Clerk A.")
+
+
+def planned(name: str, begins_in_s: float = 0.0, **fields: object) -> contract.Hearing:
+    starts_us = time.time_ns() // 1000 + int(begins_in_s * 1e6)
+    return hearing(name, ROOM, starts_utc_us=starts_us, case="7599-26-1", title="Сот отырысы", **fields)
+
+
+def plan(it: Site, *hearings: contract.Hearing) -> None:
+    it.centre.plan(*hearings)
+    for each in hearings:
+        it.until(lambda each=each: it.hearing(each.id), f"{each.id} to reach the room")  # type: ignore[misc]
+
+
+def record(it: Site, name: str, seconds: float = 3.0) -> None:
+    it.order("start", name, *CLERK)
+    it.until(lambda: it.written_us() > seconds * 1e6, "media on the disk")
+
+
+def test_a_hearing_goes_from_its_plan_to_the_archive_and_the_centre_can_prove_it(tmp_path: Path) -> None:
+    with site(tmp_path) as it:
+        plan(it, planned("h-1"))
+        it.until(lambda: any(prompt["code"] == "start_due" for prompt in it.state().get("prompts", [])), "the clerk to be asked")
+        record(it, "h-1")
+        it.order("stop", *CLERK)
+        it.until(lambda: it.hearing("h-1").get("state") == "delivered", "the archive's acknowledgement")
+        it.until(
+            lambda: it.data(contract.Reconciled)[-1:] and it.data(contract.Reconciled)[-1].outcome == "delivered", "the centre to know"
+        )
+        ((session, verdict),) = it.verdicts().items()
+        assert (verdict.level, verdict.anchored_to, verdict.hearing) == ("anchored", verdict.entries - 1, "h-1")
+        started = it.data(contract.SessionStarted)
+        assert [(event.session, event.hearing, event.by, event.revision) for event in started] == [(session, "h-1", "Clerk A.", 1)]
+        seqs = [event.seq for event in it.events()]
+        assert seqs == sorted(set(seqs))
+
+
+def test_a_hearing_that_is_moved_cancelled_and_retimed_while_it_is_recorded_goes_on_and_everybody_is_told(tmp_path: Path) -> None:
+    with site(tmp_path) as it:
+        first = planned("h-1")
+        plan(it, first)
+        record(it, "h-1", 1.0)
+        for change, kind in (
+            ({"starts_utc_us": first.starts_utc_us + 7_200_000_000, "ends_utc_us": first.ends_utc_us + 7_200_000_000}, "retimed"),
+            ({"room": "another"}, "moved"),
+            ({"state": "cancelled"}, "cancelled"),
+        ):
+            plain = {"starts_utc_us": first.starts_utc_us, "ends_utc_us": first.ends_utc_us, "room": ROOM} | change
+            it.centre.plan(hearing("h-1", case="7599-26-1", title="Сот отырысы", **plain))  # type: ignore[arg-type]
+            it.until(
+                lambda kind=kind: kind in {event.change for event in it.data(contract.ScheduleConflict)}, f"the centre to know: {kind}"
+            )
+            it.until(lambda: "hearing_changed" in {prompt["code"] for prompt in it.state().get("prompts", [])}, "the clerk to be told")
+            assert it.recorder_state() == "open"
+        before_us = it.written_us()
+        it.until(lambda: it.written_us() > before_us, "more media")
+        it.order("stop", *CLERK)
+        it.until(lambda: it.data(contract.SessionEnded), "the end")
+        ((_, verdict),) = it.verdicts().items()
+        assert verdict.exit_status == 0
+        assert not verdict.not_recorded
+
+
+def test_an_unplanned_session_starts_at_once_and_is_bound_after_its_seal(tmp_path: Path) -> None:
+    with site(tmp_path) as it:
+        it.order("start", *CLERK)
+        it.until(lambda: it.written_us() > 1e6, "media")
+        it.order("stop", *CLERK)
+        it.until(lambda: it.data(contract.SessionEnded), "the end")
+        session = it.data(contract.SessionEnded)[0].session
+        plan(it, planned("h-9", -600.0))
+        it.order("bind", "h-9", "--session", session, *CLERK)
+        it.until(lambda: it.data(contract.SessionBound), "the binding")
+        it.until(lambda: it.hearing("h-9").get("state") in {"sealed", "delivered"}, "the hearing to be reconciled")
+        verdict = it.verdicts()[session]
+        assert (verdict.hearing, [given.actor for given in verdict.bindings]) == ("h-9", ["Clerk A."])
+
+
+def killed(base: Path, rounds: int) -> None:
+    """Record a hearing, kill somebody at random moments, and hold everybody to what was promised."""
+    chance = random.Random()  # where it fails, the log says who was killed when
+    with site(base) as it:
+        plan(it, planned("h-1"))
+        record(it, "h-1", 1.0)
+        for number in range(rounds):
+            time.sleep(chance.uniform(0.2, 2.0))
+            victim = ("agent", "recorder", "centre", "deliver")[number % 4]
+            if victim == "centre":
+                it.centre.kill()
+                it.centre.start()
+            else:
+                it.kill(victim)
+        it.until(lambda: it.recorder_state() == "open", "the recording to go on")
+        before_us = it.written_us()
+        it.until(lambda: it.written_us() > before_us + 1_000_000, "more media")
+        it.order("stop", *CLERK)
+        it.until(lambda: it.hearing("h-1").get("state") == "delivered", "the archive's acknowledgement", 150.0)
+        it.until(lambda: any(event.outcome == "delivered" for event in it.data(contract.Reconciled)), "the centre to know", 150.0)
+        events = it.events()
+        assert len({(event.epoch, event.seq) for event in events}) == len({event.id for event in events}) == len(events)
+        assert len({event.epoch for event in events}) == 1
+        classes_a = [event.seq for event in events if event.eventclass == "A"]
+        assert classes_a == sorted(classes_a)
+        assert [event.session for event in it.data(contract.SessionStarted)] == list(it.verdicts())
+        assert len(it.data(contract.SessionEnded)) == 1
+        ((_, verdict),) = it.verdicts().items()
+        assert (verdict.level, verdict.anchored_to) == ("anchored", verdict.entries - 1), verdict.sentence()
+
+
+def test_whoever_is_killed_the_hearing_is_recorded_told_once_and_delivered(tmp_path: Path) -> None:
+    killed(tmp_path, 4)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_fifty_kills_of_agent_recorder_centre_and_delivery_lose_and_double_nothing(tmp_path: Path) -> None:
+    killed(tmp_path, 50)
+
+
+def test_a_certificate_that_expires_stops_no_recording(tmp_path: Path) -> None:
+    with site(tmp_path) as it:
+        plan(it, planned("h-1"))
+        it.stop()
+        it.files.transport.write_bytes((it.centre.home.root / "server.pem").read_bytes())  # no certificate for the room's key
+        it.start()
+        assert it.state()["centre_reached"] is not True
+        record(it, "h-1", 2.0)
+        it.order("stop", *CLERK)
+        it.until(lambda: it.hearing("h-1").get("state") == "sealed", "the seal")
+        assert it.state()["alarms"]
