@@ -1,6 +1,7 @@
 """What may be deleted in a room, and what a deletion leaves behind wherever a crash ends it."""
 
 import dataclasses
+import datetime as dt
 import os
 import shutil
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -282,3 +286,37 @@ def test_a_receipt_that_comes_in_the_moment_of_deletion_brings_the_record_back(
         delete(found, authorities)
     assert (builder.root / layout.ANCHORS).exists()
     assert tombstones(builder.root.parent) == []
+
+
+def test_what_was_not_yet_given_up_comes_back_and_what_was_goes(make_record: Make, keys: Hierarchy, authorities: Authorities) -> None:
+    """A crash between the two moves of a deletion, and one behind the second."""
+    builder = make_record()
+    base = builder.root.parent
+    store(builder.root, acknowledged(builder, keys.centre))
+    for directory, stays in ((retention.LEAVING, True), (retention.DELETING, False)):
+        tombstone_file(builder.root).write_bytes(b"{}")
+        (base / directory).mkdir()
+        builder.root.rename(base / directory / builder.root.name)
+        finish(base)
+        assert builder.root.exists() == stays == place(builder.root).exists()
+        assert tombstone_file(builder.root).exists() != stays
+        if stays:
+            assert verify(builder.root, Outside(authorities=authorities)).level == "sealed"
+
+
+def test_a_revoked_signer_lets_nothing_go_whenever_he_says_that_he_signed(make_record: Make, keys: Hierarchy) -> None:
+    """Who stole the key dates what he signs as he likes."""
+    builder = make_record()
+    store(builder.root, acknowledged(builder, keys.centre, utc_us=time.time_ns() // 1000 - 1_800_000_000))
+    now = dt.datetime.now(dt.UTC)
+    entry = x509.RevokedCertificateBuilder().serial_number(keys.centre.certificate.serial_number).revocation_date(now).build()
+    listed = x509.CertificateRevocationListBuilder().issuer_name(keys.root.certificate.subject).last_update(now)
+    listed = listed.next_update(now + dt.timedelta(days=1)).add_revoked_certificate(entry)
+    assert isinstance(keys.root.key, ec.EllipticCurvePrivateKey)
+    revocations = listed.sign(keys.root.key, hashes.SHA256())
+    before = look(builder, Authorities([keys.root.certificate]))
+    assert before.standing == "delivered"
+    authorities = Authorities([keys.root.certificate], [revocations])
+    assert "was revoked" in look(builder, authorities).why
+    with pytest.raises(RetentionError, match="was revoked"):
+        delete(before, authorities)
