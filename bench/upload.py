@@ -28,7 +28,7 @@ _STOCK = hashlib.shake_128(b"media").digest(FRAGMENT_BYTES)
 
 
 def upload(base: Path) -> list[Result]:
-    """Both in turn, three times, each under keys of its own; the medians count.
+    """Both in turn, three times; the medians count.
 
     Ours is from the first look at the record (every byte is hashed before it is offered, and once more before it is sent) until the centre
     has noted the last part. Each part is bound to its SHA-256, which SeaweedFS checks; curl's are not. How long it then takes until the
@@ -38,15 +38,15 @@ def upload(base: Path) -> list[Result]:
     files = write(keys, base / "keys")
     authorities = Authorities([keys.root.certificate])
     ours, peer, whole = [], [], []
-    with running(_made(base / "seaweed")) as server:
+    record = _record(base / "records", keys)
+    with running(_made(base / "seaweed"), most_gib=(2 * ROUNDS + 2) * SIZE_BYTES // 1024**3 + 1) as server:
         storage = S3Storage(S3Settings(**server.settings))
         for number in range(ROUNDS):
-            home = _made(base / f"round{number}")
-            record = _record(home, keys)
-            # What the disk is still writing of it is nobody's time.
+            # What the disk is still writing is nobody's time.
             subprocess.run(["sync"], check=True)
             peer.append(_curl(record.root, storage, number))
-            site = Site(_made(home / "centre"), files, server.settings)
+            subprocess.run(["sync"], check=True)
+            site = Site(_made(base / f"centre{number}"), files, server.settings)
             site.centre()
             try:
                 credentials = Credentials(files.device_key, files.chain, files.root)

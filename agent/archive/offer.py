@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,9 @@ MOST_PARTS = 10_000
 GROWING = (layout.ANCHORS, layout.BINDINGS)
 """Files of lines that are appended to after the seal."""
 _BLOCK_BYTES = 512 * 1024
+_READERS = 2
+"""Files that are read and hashed at once; hashing lets other threads run."""
+_CHANGED = " is not what SHA256SUMS says: it was changed after the seal, or the disk is failing"
 _path = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 
 
@@ -63,15 +67,16 @@ def make_offer(root: Path, *, hearing: str | None = None, progress: Progress | N
     """
     sizes = sealed_files(root)
     genesis, sums = read_genesis(root), read_sums(root)
-    done, total, files = 0, sum(sizes.values()), []
-    for path in sorted(sizes):
-        file = read_file(root, path, sizes[path])
-        if path in sums and file.sha256 != sums[path]:
-            raise OfferError(f"{root.name}/{path} is not what SHA256SUMS says: it was changed after the seal, or the disk is failing")
-        files.append(file)
-        done += file.len
-        if progress is not None:
-            progress(done, total)
+    done, total, files = 0, sum(sizes.values()), list[RecordFile]()
+    with ThreadPoolExecutor(_READERS) as pool:
+        for file in pool.map(lambda path: read_file(root, path, sizes[path]), sorted(sizes)):
+            if file.sha256 != sums.get(file.path, file.sha256):
+                pool.shutdown(cancel_futures=True)
+                raise OfferError(f"{root.name}/{file.path}{_CHANGED}")
+            files.append(file)
+            done += file.len
+            if progress is not None:
+                progress(done, total)
     return UploadOffer(
         record=genesis.record, name=root.name, hearing=hearing_of(root) if hearing is None else hearing,
         sums_sha256=next(file.sha256 for file in files if file.path == layout.SUMS), files=files,
@@ -134,7 +139,7 @@ def files_by_bytes(root: Path, progress: Progress | None = None) -> dict[str, st
     for path in sorted(sizes):
         found[path] = hash_file(root, path, sizes[path], from_disk=True)
         if found[path] != sums.get(path, found[path]):
-            raise OfferError(f"{root.name}/{path} is not what SHA256SUMS says: it was changed after the seal, or the disk is failing")
+            raise OfferError(f"{root.name}/{path}{_CHANGED}")
         done += sizes[path]
         if progress is not None:
             progress(done, total)

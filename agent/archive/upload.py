@@ -83,7 +83,7 @@ class Uploader:
         storage_tls: ssl.SSLContext | None = None,
         pace: Pace,
         authorities: Authorities,
-        at_once: int = 2,
+        at_once: int = 4,
         retry_s: tuple[float, float] = (0.5, 60.0),
     ) -> None:
         self._centre = centre

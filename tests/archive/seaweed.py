@@ -37,8 +37,9 @@ def free_port() -> int:
 class Seaweed:
     """The server; ``start`` again after ``kill`` finds the same data on the same port."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, most_gib: int) -> None:
         self._directory = directory
+        self._volumes = most_gib * 16
         self._ports = [free_port() for _ in range(4)]
         self._process: subprocess.Popen[bytes] | None = None
         self._config = directory / "s3.json"
@@ -60,7 +61,7 @@ class Seaweed:
                 [
                     weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={self._directory}", f"-master.port={master}",
                     f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}", "-filer", "-s3", f"-s3.config={self._config}",
-                    "-master.telemetry=false", "-volume.max=30", "-master.volumeSizeLimitMB=64",
+                    "-master.telemetry=false", f"-volume.max={self._volumes}", "-master.volumeSizeLimitMB=64",
                 ],
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
@@ -96,9 +97,9 @@ class Seaweed:
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[Seaweed]:
+def running(directory: Path, most_gib: int = 2) -> Iterator[Seaweed]:
     with warnings.catch_warnings():
-        server = Seaweed(directory)
+        server = Seaweed(directory, most_gib)
         server.start()
         try:
             yield server

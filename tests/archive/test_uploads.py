@@ -22,6 +22,8 @@ from tests.record.record_builder import Builder
 
 CAP_BYTES_S = 20e6
 """Slow enough that a process can be killed in the middle."""
+SLOWLY = pytest.mark.parametrize("both", ["directory", pytest.param("s3", marks=pytest.mark.long)], indirect=True)
+"""With the directory each time, with S3 among the long tests."""
 Make = Callable[..., Builder]
 
 
@@ -82,6 +84,7 @@ def test_a_room_killed_in_the_middle_sends_nothing_again_that_was_noted(site: Si
     assert len(put) - len(set(put)) <= 8
 
 
+@SLOWLY
 def test_a_centre_killed_in_the_middle_is_waited_for(both: Site, make_record: Make) -> None:
     record = make_record(big=True).root
     centre = both.centre()
@@ -136,6 +139,7 @@ def test_a_record_that_its_sums_contradict_is_not_even_offered(site: Site, make_
     assert "POST /v1/uploads" not in site.log
 
 
+@SLOWLY
 def test_a_tampered_record_is_refused_with_the_verdict(both: Site, make_record: Make) -> None:
     """Someone who has the disk changes media and the list alike, so that the room notices nothing."""
     record = make_record().root
