@@ -125,16 +125,40 @@ async def _deliver(room: RoomConfig, authorities: Authorities, agent: AgentSocke
             delivery = _delivery(room, authorities, uploader, agent)
             work = asyncio.create_task(delivery.run())
             report = asyncio.create_task(_report(delivery, agent))
-            # The transport certificate is renewed by the agent: it is read anew from time to time, between two records.
+            # The agent renews the transport certificate: all is begun anew with the new one, and a record goes on where it was.
+            renewed = asyncio.create_task(_renewed(room.centre))
+            tasks = [work, report, renewed]
             try:
-                await asyncio.wait([work, report], return_when=asyncio.FIRST_COMPLETED, timeout=None if uploader else CREDENTIALS_S)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=None if uploader else CREDENTIALS_S)
             finally:
-                for task in (work, report):
+                for task in tasks:
                     task.cancel()
-                results = await asyncio.gather(work, report, return_exceptions=True)
+                results = await asyncio.gather(*tasks, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception):
                 raise result
+
+
+async def _renewed(centre: Centre | None) -> None:
+    """Until one of the files by which the room speaks to the centre is another."""
+    paths = [] if centre is None else [Path(path) for path in (centre.key, centre.certificate, centre.roots)]
+    before = await asyncio.to_thread(_stamps, paths)
+    while True:
+        await asyncio.sleep(CREDENTIALS_S)
+        if await asyncio.to_thread(_stamps, paths) != before:
+            return
+
+
+def _stamps(paths: list[Path]) -> list[tuple[int, int]]:
+    found = []
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            found.append((0, 0))
+        else:
+            found.append((status.st_ino, status.st_mtime_ns))
+    return found
 
 
 async def _uploader(stack: contextlib.AsyncExitStack, centre: Centre, authorities: Authorities) -> Uploader:
@@ -164,8 +188,9 @@ def _delivery(room: RoomConfig, authorities: Authorities, uploader: Uploader | N
 
 
 async def _report(delivery: Delivery, agent: AgentSocket) -> None:
-    """Tell how the delivery stands, and learn whether a hearing runs."""
-    hearing, away = False, False
+    """Tell how the delivery stands, and learn whether a hearing runs; until that is known, one may."""
+    hearing, away = True, False
+    delivery.set_hearing(hearing=True)
     while True:
         status = delivery.status()
         try:

@@ -1,0 +1,135 @@
+"""``courtroom deliver`` as a process, with a real centre by mutual TLS: a record goes, also after a kill and a renewed certificate."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from agent.archive import process
+from agent.archive.acknowledgement import check_for, load, place
+from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport
+from agent.upstream.contract import RecordDelivered
+from agent.upstream.enrolment import RoomFiles
+from provisioning.keys import Hierarchy
+from provisioning.room import Centre as CentreStanza
+from provisioning.room import FileKey
+from recorder.record import layout
+from recorder.record.trust import Authorities, load_certificates
+from recorder.signing import KeySigner, open_signer
+from tests.archive.conftest import until
+from tests.lab.centre import Centre, centre
+from tests.record.record_builder import Builder
+
+
+@dataclass
+class Agent:
+    """Answers at the agent's socket; a hearing runs where ``hearing`` says so."""
+
+    hearing: bool = False
+    reports: list[DeliveryReport] = field(default_factory=list)
+
+    @property
+    def events(self) -> list[object]:
+        return [event for report in self.reports for event in report.events]
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.reports.append(msgspec.json.decode(await request.read(), type=DeliveryReport))
+        return web.Response(body=msgspec.json.encode(DeliveryAnswer(hearing=self.hearing)))
+
+
+@asynccontextmanager
+async def listening(run: Path) -> AsyncIterator[Agent]:
+    agent = Agent()
+    app = web.Application()
+    app.router.add_post("/delivery", agent.take)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.UnixSite(runner, str(run / SOCKET)).start()
+    yield agent
+    await runner.cleanup()
+
+
+def sealed(base: Path, keys: Hierarchy, files: RoomFiles) -> Path:
+    """A record of the enrolled room's own device, at rest for two minutes."""
+    signer = open_signer(FileKey(kind="file", key=str(files.signing_key), chain=str(files.chain)))
+    assert isinstance(signer, KeySigner)
+    builder = Builder(base, keys, signer=signer)
+    builder.record(4)
+    builder.close()
+    then = time.time() - 120
+    for path in (layout.SUMS_SIGNATURE, layout.SUMS):
+        os.utime(builder.root / path, (then, then))
+    return builder.root
+
+
+def configured(base: Path, it: Centre, files: RoomFiles) -> Path:
+    config = base / "room.toml"
+    config.write_text(
+        f'centre_roots = "{it.home.roots}"\n[room]\nid = "room-1"\ncourt = "Court"\n[storage]\nprimary = "{base / "records"}"\n'
+        f'[signing]\nkind = "file"\nkey = "{files.signing_key}"\nchain = "{files.chain}"\n'
+        f'[centre]\nurl = "{it.url}"\nkey = "{files.transport_key}"\ncertificate = "{files.transport}"\nroots = "{files.roots}"\n'
+        '[[camera]]\nid = "cam"\ndriver = "test-pattern"\n'
+    )
+    return config
+
+
+def start(config: Path, run: Path) -> subprocess.Popen[bytes]:
+    with config.with_name("deliver.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "agent.cli", "deliver", "--config", str(config), "--own-run", str(run)], stdout=log, stderr=log
+        )
+
+
+def test_a_sealed_record_is_taken_by_the_centre_over_mutual_tls_and_the_agent_is_told(tmp_path: Path, keys: Hierarchy) -> None:
+    with centre(tmp_path) as it:
+        files = it.enrol("room-1")
+        root = sealed(tmp_path / "records", keys, files)
+        config = configured(tmp_path, it, files)
+        (tmp_path / "run").mkdir()
+
+        async def run() -> None:
+            async with listening(tmp_path / "run") as agent:
+                child = start(config, tmp_path / "run")
+                await until(lambda: bool(agent.reports))
+                child.send_signal(signal.SIGKILL)
+                child.wait()
+                child = start(config, tmp_path / "run")
+                try:
+                    await until(lambda: bool(agent.events))
+                finally:
+                    child.terminate()
+                    assert await asyncio.to_thread(child.wait, 20) == 0
+                ack = load(place(root))
+                (event,) = agent.events
+                assert event == RecordDelivered(record=ack.record, sums_sha256=ack.sums_sha256, by=ack.by)
+                check_for(root, ack, Authorities(load_certificates(it.home.roots)))
+
+        asyncio.run(run())
+        stored = list((it.home.root / "records").rglob(layout.JOURNAL))
+        assert [path.read_bytes() for path in stored] == [(root / layout.JOURNAL).read_bytes()]
+
+
+async def test_a_renewed_certificate_is_taken_up_and_an_old_one_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "CREDENTIALS_S", 0.02)
+    for name in ("key", "pem", "roots"):
+        (tmp_path / name).write_text("old")
+    stanza = CentreStanza(
+        url="https://127.0.0.1:1", key=str(tmp_path / "key"), certificate=str(tmp_path / "pem"), roots=str(tmp_path / "roots")
+    )  # fmt: skip
+    task = asyncio.create_task(process._renewed(stanza))
+    done, _ = await asyncio.wait([task], timeout=0.3)
+    assert not done
+    (tmp_path / "new").write_text("new")
+    (tmp_path / "new").replace(tmp_path / "pem")
+    async with asyncio.timeout(10):
+        await task
