@@ -1,4 +1,4 @@
-"""Simulated rooms, as a process: ``python -m bench.fleet_rooms SETTINGS``. Each keeps a long poll open and tells something each ten seconds.
+"""Simulated rooms, as a process: ``python -m bench.fleet_rooms SETTINGS``. Each keeps a long poll open and tells things each ten seconds.
 
 The protocol is spoken by hand, because 1,479 clients of a library would measure the library.
 """
