@@ -18,10 +18,11 @@ BATCH_EVENTS, BATCH_BYTES = 500, 256 * 1024
 """What one batch of events may hold."""
 TYPE_PREFIX = "kz.courtroom."
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")]
+# In Python `$` also matches before a line end at the very end, in other languages it does not: `$(?![\s\S])` is the end in all of them.
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$(?![\s\S])")]
 """The centre's name of a hearing, a room, a case system: whatever it uses, without spaces."""
 Text = Annotated[str, msgspec.Meta(max_length=2_000)]
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?![\s\S])")]
 Micros = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 EventClass = Literal["A", "B", "C"]

@@ -13,7 +13,7 @@ from agent.upstream.contract import Count, Hearing, Id, Micros, Sha256, Struct, 
 
 PART_BYTES = 8 * 1024 * 1024
 """A file is sent in parts of this size, the last one shorter; S3 takes none below 5 MiB but the last."""
-Path = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
+Path = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$(?![\s\S])")]
 """A file of a record, relative to it."""
 
 
@@ -33,7 +33,7 @@ class UploadOffer(Struct, frozen=True, kw_only=True):
     """A room offers a sealed record; the same offer again finds the same upload."""
 
     record: str
-    name: Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?![\s\S])")]
     hearing: str
     sums_sha256: Sha256
     files: Annotated[list[RecordFile], msgspec.Meta(min_length=1, max_length=50_000)]

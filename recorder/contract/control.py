@@ -12,9 +12,9 @@ from recorder.record.entries import Level, PausedState
 
 State = Literal["idle", "open", "off_record", "privileged", "deliberation", "closing"]
 
-Words = Annotated[str, msgspec.Meta(max_length=1_000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+Words = Annotated[str, msgspec.Meta(max_length=1_000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?![\s\S])")]
 """A line of text without control characters."""
-Prose = Annotated[str, msgspec.Meta(max_length=20_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
+Prose = Annotated[str, msgspec.Meta(max_length=20_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$(?![\s\S])")]
 """Text of any number of lines."""
 SessionTime = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
@@ -104,7 +104,7 @@ class CertifyHandover(Request, frozen=True, kw_only=True, tag="certify_handover"
 
     record: Words
     sums_sha256: Words
-    files_sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+    files_sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?![\s\S])")]
     bytes: SessionTime
     files: SessionTime
     people: Annotated[list[Words], msgspec.Meta(min_length=2, max_length=2)]
