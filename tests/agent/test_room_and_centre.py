@@ -1,5 +1,6 @@
 """A real room and a real centre, over real TLS: what the court relies on, from the plan to the archive, whoever is killed on the way."""
 
+import hashlib
 import random
 import time
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.upstream import contract
+from agent.upstream.centre import admin
 from tests.lab.events import hearing
 from tests.lab.site import ROOM, Site, site
 
@@ -89,6 +91,34 @@ def test_an_unplanned_session_starts_at_once_and_is_bound_after_its_seal(tmp_pat
         it.until(lambda: it.hearing("h-9").get("state") in {"sealed", "delivered"}, "the hearing to be reconciled")
         verdict = it.verdicts()[session]
         assert (verdict.hearing, [given.actor for given in verdict.bindings]) == ("h-9", ["Clerk A."])
+
+
+def test_the_centres_commands_are_carried_out_once_each_and_none_touches_a_recording(tmp_path: Path) -> None:
+    with site(tmp_path) as it:
+        new = it.config.read_text().replace('court = "Lab court"', 'court = "Another court"')
+        digest = hashlib.sha256(new.encode()).hexdigest()
+        commands: list[contract.AnyCommand] = [
+            contract.RunDiagnostics(number=0),
+            contract.Refresh(number=0),
+            contract.StartLookIn(number=0, lookin="look-1", person="Inspector C.", reason="a complaint", length_s=60),
+            contract.Configure(number=0, toml=new, sha256=digest),
+            contract.Configure(number=0, toml=new, sha256="0" * 64),
+            contract.Configure(number=0, toml="[room", sha256=hashlib.sha256(b"[room").hexdigest()),
+        ]
+        for command in commands:
+            it.centre.ask(admin.Give(room=ROOM, command=command))
+        it.until(lambda: len(it.data(contract.CommandDone)) == len(commands), "all commands")
+        done = {event.number: event for event in it.data(contract.CommandDone)}
+        assert [done[number].ok for number in sorted(done)] == [True, True, False, True, False, False]
+        assert {check.check for event in it.data(contract.DiagnosticsDone) for check in event.checks} >= {"disk", "clock", "capture"}
+        assert [(event.person, event.phase) for event in it.data(contract.LookedIn)] == [("Inspector C.", "refused")]
+        assert (tmp_path / "state" / "room.toml.next").read_text() == new
+        plan(it, planned("h-1"))
+        record(it, "h-1", 1.0)
+        it.centre.ask(admin.Give(room=ROOM, command=contract.RunDiagnostics(number=0)))
+        it.until(lambda: len(it.data(contract.CommandDone)) == len(commands) + 1, "the last command")
+        assert not it.data(contract.CommandDone)[-1].ok
+        assert it.recorder_state() == "open"
 
 
 def killed(base: Path, rounds: int) -> None:
