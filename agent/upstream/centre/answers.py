@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from agent.upstream import contract, transfer
 from agent.upstream.centre.authority import Authority
-from agent.upstream.centre.backend import Backend, ConflictError
+from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError
 from agent.upstream.centre.callers import Peer
 from agent.upstream.centre.uploads import RefusedError, Uploads
 from agent.upstream.requests import RequestError, secret_sha256
@@ -39,7 +39,6 @@ class Answers:
         self.backend = backend
         self._authority = authority
         self._uploads = uploads
-        self._contradicted: set[str] = set()
 
     def of(self, operation: str) -> AnswerTo:
         """The method of an operation."""
@@ -82,9 +81,8 @@ class Answers:
         if heartbeat.head is not None:
             try:
                 receipt = await self.backend.ledger.countersign(peer.room, heartbeat.head)
-            except ConflictError as error:
-                if heartbeat.head.record not in self._contradicted:
-                    self._contradicted.add(heartbeat.head.record)
+            except ContradictionError as error:
+                if error.found.times == 1:
                     log.critical("a room contradicts what it said of a record", room=peer.room, detail=str(error))
         return contract.HeartbeatTaken(utc_us=now_us, receipt=receipt, due_s=BEAT_S)
 
@@ -162,7 +160,7 @@ class Answers:
         return await self.backend.plan.put(hearings)
 
     async def _hearings(self, _: Peer, parameters: dict[str, Any], __: None) -> Sequence[contract.Change]:
-        return await self.backend.plan.after(parameters.get("after", 0))
+        return await self.backend.plan.after(parameters.get("after", 0), MOST_LINES)
 
     async def _events(self, _: Peer, parameters: dict[str, Any], __: None) -> Sequence[contract.TakenEvent]:
         after = parameters.get("after", 0)

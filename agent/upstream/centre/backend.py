@@ -5,17 +5,63 @@ may come twice or for nothing, and is never lost.
 """
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from agent.upstream import contract, transfer
 from recorder.record.checkpoint import Receipt
+
+API = "api"
+"""The source of hearings that the case system puts itself: what it says counts before any source that is read."""
+NOTABLE = (contract.SessionStarted, contract.SessionEnded, contract.SessionBound, contract.Reconciled)
+"""What flags are computed from (``flags.py``)."""
+SNAPSHOT_BACK_US = 8 * 86_400 * 1_000_000
+"""Hearings that ended so long ago are left out of snapshots; rooms forget them a day sooner."""
 
 
 class ConflictError(Exception):
     """What was asked contradicts what is kept; the message says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """A room said of a record ``said``, where ``kept`` was countersigned: its chain was changed, went back, or is another room's."""
+
+    record: str
+    room: str
+    kept_at: int
+    kept_head: str
+    said_at: int
+    said_head: str
+    first_utc_us: int
+    last_utc_us: int
+    times: int
+
+
+class ContradictionError(ConflictError):
+    """A head is not countersigned, for it contradicts what was."""
+
+    def __init__(self, found: Contradiction) -> None:
+        super().__init__(
+            f"record {found.record} had entry {found.kept_at} with head {found.kept_head}; "
+            f"now entry {found.said_at} with head {found.said_head} is said to be its last"
+        )
+        self.found = found
+
+
+def with_token(hearing: contract.Hearing, known: contract.Hearing | None) -> contract.Hearing:
+    """The hearing with its start token: the case system's own, or else the one that it was given here when it was first planned.
+
+    Nobody can guess it before: a record that holds it was not made earlier.
+    """
+    if hearing.start_token:
+        return hearing
+    return msgspec.structs.replace(hearing, start_token=known.start_token if known is not None else secrets.token_urlsafe(16))
 
 
 class EventLog(Protocol):
@@ -29,20 +75,31 @@ class EventLog(Protocol):
         """Events behind this number."""
         ...
 
+    async def notable(self, since_utc_us: int, number: int, most: int) -> Sequence[contract.TakenEvent]:
+        """Of the events behind this number that were taken since then, those of a kind in ``NOTABLE``."""
+        ...
+
 
 class Plan(Protocol):
     """The schedule: of each hearing its last change, and the rooms that it is or was in."""
 
-    async def put(self, hearings: Sequence[contract.Hearing]) -> transfer.Offset:
-        """Take hearings as they are now; one that is as it was is no change."""
+    async def put(self, hearings: Sequence[contract.Hearing], source: str = API) -> transfer.Offset:
+        """Take hearings as they are now; one that is as it was is no change. Each is given a start token where it has none.
+
+        A source other than ``API`` changes only what is its own; ``API`` takes over what it puts.
+        """
         ...
 
     async def feed(self, room: str, after: int) -> contract.Feed:
         """What a room must know: changes behind an offset, or everything where it knows nothing (``after`` 0)."""
         ...
 
-    async def after(self, offset: int) -> Sequence[contract.Change]:
+    async def after(self, offset: int, most: int) -> Sequence[contract.Change]:
         """All rooms' hearings that changed behind an offset, in the order of their changes."""
+        ...
+
+    async def starting(self, from_utc_us: int, to_utc_us: int, source: str | None = None) -> Sequence[contract.Hearing]:
+        """Hearings of all rooms, or of one source, that are to start in this span of time."""
         ...
 
 
@@ -53,8 +110,12 @@ class Ledger(Protocol):
         """The receipt for a head; the one that was given before, where the very same head comes again.
 
         Raises:
-            ConflictError: the room said otherwise of this record before: its chain was changed or went back.
+            ContradictionError: the room said otherwise of this record before, or it is another's; that is kept.
         """
+        ...
+
+    async def contradictions(self, since_utc_us: int) -> Sequence[Contradiction]:
+        """Contradictions that were last seen since then."""
         ...
 
     async def after(self, counter: int, most: int) -> Sequence[Receipt]:

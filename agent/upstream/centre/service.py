@@ -22,7 +22,8 @@ from agent.upstream.centre.front import application
 from agent.upstream.centre.listener import Listener
 from agent.upstream.centre.s3_storage import S3Settings, S3Storage
 from agent.upstream.centre.settings import CentreHome, Settings, SettingsError
-from agent.upstream.centre.sqlite_backend import SqliteRegistry, sqlite_backend
+from agent.upstream.centre.sqlite_backend import sqlite_backend
+from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from agent.upstream.centre.storage import DirectoryStorage, Storage
 from agent.upstream.centre.uploads import Notary, Uploads
 from recorder.record.trust import Authorities

@@ -9,9 +9,18 @@ from pathlib import Path
 import msgspec
 
 from agent.upstream import contract, transfer
-from agent.upstream.centre.backend import Backend, ConflictError
+from agent.upstream.centre.backend import (
+    API,
+    NOTABLE,
+    SNAPSHOT_BACK_US,
+    Backend,
+    Contradiction,
+    ContradictionError,
+    with_token,
+)
 from agent.upstream.centre.database import Database
 from agent.upstream.centre.news import LocalNews
+from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from recorder.record.checkpoint import Receipt, receipt_text
 
 Sign = Callable[[bytes], bytes]
@@ -20,8 +29,8 @@ Sign = Callable[[bytes], bytes]
 _hearing = msgspec.json.Decoder(contract.Hearing)
 _event = msgspec.json.Decoder(contract.Event)
 _command = msgspec.json.Decoder(contract.AnyCommand)
-_heartbeat = msgspec.json.Decoder(contract.Heartbeat)
 _receipt = msgspec.json.Decoder(Receipt)
+_CONTRADICTIONS = "SELECT record, room, kept_at, kept_head, said_at, said_head, first_utc_us, last_utc_us, times FROM contradiction"
 
 
 def now_utc_us() -> int:
@@ -57,11 +66,16 @@ class SqliteEvents:
 
     async def put(self, room: str, batch: contract.EventBatch) -> contract.EventsTaken:
         """Keep what is new of a batch."""
-        rows = [(room, batch.epoch, event.seq, now_utc_us(), msgspec.json.encode(event)) for event in batch.events]
+        now_us = now_utc_us()
+        rows = [
+            (room, batch.epoch, event.seq, now_us, msgspec.json.encode(event), isinstance(event.data, NOTABLE)) for event in batch.events
+        ]
 
         def work(connection: sqlite3.Connection) -> int:
             connection.executemany(
-                "INSERT INTO event (room, epoch, seq, utc_us, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (room, epoch, seq) DO NOTHING", rows
+                "INSERT INTO event (room, epoch, seq, utc_us, body, notable) VALUES (?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (room, epoch, seq) DO NOTHING",
+                rows,
             )
             highest = connection.execute("SELECT max(seq) FROM event WHERE room = ? AND epoch = ?", (room, batch.epoch)).fetchone()
             return int(highest[0])
@@ -78,7 +92,17 @@ class SqliteEvents:
                 "SELECT number, utc_us, body FROM event WHERE number > ? ORDER BY number LIMIT ?", (number, most)
             ).fetchall()
         )
-        return [contract.TakenEvent(number=taken, utc_us=utc_us, event=_event.decode(body)) for taken, utc_us, body in rows]
+        return _taken(rows)
+
+    async def notable(self, since_utc_us: int, number: int, most: int) -> Sequence[contract.TakenEvent]:
+        """Of the events behind this number, those that flags are computed from."""
+        rows = await self._database.do(
+            lambda connection: connection.execute(
+                "SELECT number, utc_us, body FROM event WHERE notable = 1 AND utc_us >= ? AND number > ? ORDER BY number LIMIT ?",
+                (since_utc_us, number, most),
+            ).fetchall()
+        )
+        return _taken(rows)
 
 
 class SqlitePlan:
@@ -88,26 +112,22 @@ class SqlitePlan:
         self._database = database
         self._news = news
 
-    async def put(self, hearings: Sequence[contract.Hearing]) -> transfer.Offset:
+    async def put(self, hearings: Sequence[contract.Hearing], source: str = API) -> transfer.Offset:
         """Take hearings as they are now."""
         touched: set[str] = set()
 
         def work(connection: sqlite3.Connection) -> transfer.Offset:
             changed = 0
             for hearing in hearings:
-                body = msgspec.json.encode(hearing)
-                known = connection.execute("SELECT body FROM hearing WHERE id = ?", (hearing.id,)).fetchone()
-                if known is not None and known[0] == body:
+                known = connection.execute("SELECT body, source FROM hearing WHERE id = ?", (hearing.id,)).fetchone()
+                if known is not None and source not in {API, known[1]}:
                     continue
-                offset = _next(connection, "offset")
-                connection.execute(
-                    "INSERT INTO hearing VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET change_offset = excluded.change_offset, "
-                    "body = excluded.body",
-                    (hearing.id, offset, body),
-                )
-                connection.execute("INSERT INTO hearing_room VALUES (?, ?) ON CONFLICT DO NOTHING", (hearing.room, hearing.id))
-                connection.execute("INSERT INTO room (id) VALUES (?) ON CONFLICT DO NOTHING", (hearing.room,))
-                touched.update(row[0] for row in connection.execute("SELECT room FROM hearing_room WHERE hearing = ?", (hearing.id,)))
+                before = None if known is None else _hearing.decode(known[0])
+                now = with_token(hearing, before)
+                if now == before:
+                    connection.execute("UPDATE hearing SET source = ? WHERE id = ?", (source, hearing.id))
+                    continue
+                touched.update(_change(connection, now, source))
                 changed += 1
             return transfer.Offset(offset=_value(connection, "offset"), changed=changed)
 
@@ -117,30 +137,41 @@ class SqlitePlan:
 
     async def feed(self, room: str, after: int) -> contract.Feed:
         """What a room must know."""
+        since_us = now_utc_us() - SNAPSHOT_BACK_US
 
         def work(connection: sqlite3.Connection) -> contract.Feed:
             as_of = _value(connection, "offset")
-            rows = connection.execute(
-                "SELECT change_offset, body FROM hearing_room JOIN hearing ON hearing.id = hearing_room.hearing "
-                "WHERE hearing_room.room = ? AND change_offset > ? ORDER BY change_offset",
-                (room, after if after <= as_of else 0),
-            ).fetchall()
-            changes = [contract.Change(offset=offset, hearing=_hearing.decode(body)) for offset, body in rows]
+            of_room = (
+                "SELECT hearing.change_offset, body FROM hearing_room JOIN hearing ON hearing.id = hearing_room.hearing WHERE room = ? "
+            )
             # It knows nothing yet, or was told by a centre that this one was before it was restored.
             if after > as_of or (after == 0 and as_of > 0):
-                return contract.Feed(as_of=as_of, snapshot=contract.Snapshot(as_of=as_of, hearings=[change.hearing for change in changes]))
-            return contract.Feed(as_of=as_of, changes=changes)
+                rows = connection.execute(of_room + "AND ends_utc_us >= ?", (room, since_us))
+                snapshot = contract.Snapshot(as_of=as_of, hearings=[_hearing.decode(body) for _, body in rows])
+                return contract.Feed(as_of=as_of, snapshot=snapshot)
+            rows = connection.execute(of_room + "AND hearing_room.change_offset > ? ORDER BY hearing_room.change_offset", (room, after))
+            return contract.Feed(as_of=as_of, changes=_changes(rows.fetchall()))
 
         return await self._database.do(work)
 
-    async def after(self, offset: int) -> Sequence[contract.Change]:
-        """All hearings that changed behind an offset."""
+    async def after(self, offset: int, most: int) -> Sequence[contract.Change]:
+        """Hearings that changed behind an offset."""
         rows = await self._database.do(
             lambda connection: connection.execute(
-                "SELECT change_offset, body FROM hearing WHERE change_offset > ? ORDER BY change_offset", (offset,)
+                "SELECT change_offset, body FROM hearing WHERE change_offset > ? ORDER BY change_offset LIMIT ?", (offset, most)
             ).fetchall()
         )
-        return [contract.Change(offset=changed, hearing=_hearing.decode(body)) for changed, body in rows]
+        return _changes(rows)
+
+    async def starting(self, from_utc_us: int, to_utc_us: int, source: str | None = None) -> Sequence[contract.Hearing]:
+        """Hearings that are to start in a span of time."""
+        rows = await self._database.do(
+            lambda connection: connection.execute(
+                "SELECT body FROM hearing WHERE starts_utc_us >= ?1 AND starts_utc_us < ?2 AND (?3 IS NULL OR source = ?3)",
+                (from_utc_us, to_utc_us, source),
+            ).fetchall()
+        )
+        return [_hearing.decode(body) for (body,) in rows]
 
 
 class SqliteLedger:
@@ -154,22 +185,19 @@ class SqliteLedger:
     async def countersign(self, room: str, head: contract.Head) -> Receipt:
         """The receipt for a head."""
 
-        def work(connection: sqlite3.Connection) -> Receipt:
+        def work(connection: sqlite3.Connection) -> Receipt | Contradiction:
+            now_us = now_utc_us()
             last = connection.execute(
                 "SELECT at, head, room, body FROM receipt WHERE record = ? ORDER BY at DESC LIMIT 1", (head.record,)
             ).fetchone()
             if last is not None:
                 at, sha256, by, body = last
-                if by != room:
-                    raise ConflictError(f"record {head.record} is room {by}'s")
-                if head.at < at or (head.at == at and head.sha256 != sha256):
-                    raise ConflictError(
-                        f"record {head.record} had entry {at} with head {sha256}; now entry {head.at} with head {head.sha256} is its last"
-                    )
+                if by != room or head.at < at or (head.at == at and head.sha256 != sha256):
+                    return _contradicted(connection, room, head, at, sha256, now_us)
                 if head.at == at:
                     return _receipt.decode(body)
             receipt = Receipt(
-                record=head.record, room=room, at=head.at, head=head.sha256, counter=_next(connection, "receipt"), utc_us=now_utc_us(),
+                record=head.record, room=room, at=head.at, head=head.sha256, counter=_next(connection, "receipt"), utc_us=now_us,
                 sig="", certificate=self._certificate,
             )  # fmt: skip
             receipt = msgspec.structs.replace(receipt, sig=base64.b64encode(self._sign(receipt_text(receipt))).decode())
@@ -179,7 +207,10 @@ class SqliteLedger:
             )
             return receipt
 
-        return await self._database.do(work)
+        answer = await self._database.do(work)
+        if isinstance(answer, Contradiction):
+            raise ContradictionError(answer)
+        return answer
 
     async def after(self, counter: int, most: int) -> Sequence[Receipt]:
         """Receipts behind a counter."""
@@ -196,6 +227,13 @@ class SqliteLedger:
             lambda connection: connection.execute("SELECT body FROM receipt WHERE record = ? ORDER BY at", (record,)).fetchall()
         )
         return [_receipt.decode(body) for (body,) in rows]
+
+    async def contradictions(self, since_utc_us: int) -> Sequence[Contradiction]:
+        """Contradictions that were last seen since then."""
+        rows = await self._database.do(
+            lambda connection: connection.execute(f"{_CONTRADICTIONS} WHERE last_utc_us >= ?", (since_utc_us,)).fetchall()
+        )
+        return [Contradiction(*row) for row in rows]
 
 
 class SqliteCommands:
@@ -228,102 +266,37 @@ class SqliteCommands:
         return [_command.decode(body) for (body,) in rows]
 
 
-class SqliteRegistry:
-    """``Registry``; heartbeats and the deny list are held in memory too, for each request asks for the one and brings the other."""
+def _taken(rows: Sequence[tuple[int, int, bytes]]) -> list[contract.TakenEvent]:
+    return [contract.TakenEvent(number=number, utc_us=utc_us, event=_event.decode(body)) for number, utc_us, body in rows]
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._heard: dict[str, contract.RoomState] = {}
-        self._denied: set[int] | None = None
 
-    async def add_token(self, room: str, secret_sha256: str, until_utc_us: int) -> None:
-        """A token's secret, by its hash."""
+def _changes(rows: Sequence[tuple[int, bytes]]) -> list[contract.Change]:
+    return [contract.Change(offset=offset, hearing=_hearing.decode(body)) for offset, body in rows]
 
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT INTO room (id) VALUES (?) ON CONFLICT DO NOTHING", (room,))
-            connection.execute("INSERT INTO token VALUES (?, ?, ?, NULL)", (secret_sha256, room, until_utc_us))
 
-        await self._database.do(work)
+def _change(connection: sqlite3.Connection, hearing: contract.Hearing, source: str) -> set[str]:
+    """Keep a hearing under the next offset; returns the rooms that it is or was in."""
+    offset = _next(connection, "offset")
+    connection.execute(
+        "INSERT INTO hearing (id, change_offset, body, source, starts_utc_us, ends_utc_us) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET change_offset = excluded.change_offset, body = excluded.body, source = excluded.source, "
+        "starts_utc_us = excluded.starts_utc_us, ends_utc_us = excluded.ends_utc_us",
+        (hearing.id, offset, msgspec.json.encode(hearing), source, hearing.starts_utc_us, hearing.ends_utc_us),
+    )
+    connection.execute("INSERT INTO hearing_room (room, hearing) VALUES (?, ?) ON CONFLICT DO NOTHING", (hearing.room, hearing.id))
+    connection.execute("INSERT INTO room (id) VALUES (?) ON CONFLICT DO NOTHING", (hearing.room,))
+    rows = connection.execute("UPDATE hearing_room SET change_offset = ? WHERE hearing = ? RETURNING room", (offset, hearing.id))
+    return {room for (room,) in rows.fetchall()}
 
-    async def use_token(self, room: str, secret_sha256: str, now_utc_us: int) -> None:
-        """Use a token up."""
 
-        def work(connection: sqlite3.Connection) -> None:
-            found = connection.execute(
-                "SELECT room, until_utc_us, used_utc_us FROM token WHERE secret_sha256 = ?", (secret_sha256,)
-            ).fetchone()
-            if found is None or found[0] != room:
-                raise ConflictError("This token is not good for this room.")
-            if found[2] is not None:
-                raise ConflictError("This token was used already: have a new one made.")
-            if now_utc_us > found[1]:
-                raise ConflictError("This token is too old: have a new one made.")
-            connection.execute("UPDATE token SET used_utc_us = ? WHERE secret_sha256 = ?", (now_utc_us, secret_sha256))
-
-        await self._database.do(work)
-
-    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str) -> None:
-        """A certificate was issued."""
-        await self._database.do(
-            lambda connection: (
-                connection.execute("INSERT INTO certificate VALUES (?, ?, ?, ?, NULL)", (f"{serial:x}", name, until_utc_us, pem)).rowcount
-            )
-        )
-
-    async def revoke(self, name: str, now_utc_us: int) -> Sequence[int]:
-        """Deny all certificates that were issued to this name."""
-
-        def work(connection: sqlite3.Connection) -> list[int]:
-            rows = connection.execute("SELECT serial FROM certificate WHERE name = ? AND revoked_utc_us IS NULL", (name,)).fetchall()
-            connection.execute("UPDATE certificate SET revoked_utc_us = ? WHERE name = ? AND revoked_utc_us IS NULL", (now_utc_us, name))
-            return [int(serial, 16) for (serial,) in rows]
-
-        serials = await self._database.do(work)
-        self._denied = None
-        return serials
-
-    async def is_revoked(self, serial: int) -> bool:
-        """Whether a certificate is denied."""
-        if self._denied is None:
-            self._denied = {denied for denied, _ in await self.revoked()}
-        return serial in self._denied
-
-    async def revoked(self) -> Sequence[tuple[int, int]]:
-        """All denied certificates."""
-        rows = await self._database.do(
-            lambda connection: connection.execute(
-                "SELECT serial, revoked_utc_us FROM certificate WHERE revoked_utc_us IS NOT NULL ORDER BY serial"
-            ).fetchall()
-        )
-        return [(int(serial, 16), utc_us) for serial, utc_us in rows]
-
-    async def heard(self, room: str, heartbeat: contract.Heartbeat, utc_us: int) -> None:
-        """A room's heartbeat: in memory at once, on the disk with the next ``store_heard``."""
-        self._heard[room] = contract.RoomState(room=room, heard_utc_us=utc_us, heartbeat=heartbeat)
-
-    async def store_heard(self) -> None:
-        """Keep the last heartbeats, so that a centre that is started again does not call every room silent."""
-        rows = [(room, state.heard_utc_us, msgspec.json.encode(state.heartbeat)) for room, state in self._heard.items()]
-
-        def work(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "INSERT INTO room VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET heard_utc_us = excluded.heard_utc_us, "
-                "heartbeat = excluded.heartbeat",
-                rows,
-            )
-
-        await self._database.do(work)
-
-    async def rooms(self) -> Sequence[contract.RoomState]:
-        """All rooms."""
-        rows = await self._database.do(
-            lambda connection: connection.execute("SELECT id, heard_utc_us, heartbeat FROM room ORDER BY id").fetchall()
-        )
-        stored = {
-            room: contract.RoomState(room=room, heard_utc_us=utc_us, heartbeat=None if body is None else _heartbeat.decode(body))
-            for room, utc_us, body in rows
-        }
-        return [state for _, state in sorted((stored | self._heard).items())]
+def _contradicted(connection: sqlite3.Connection, room: str, head: contract.Head, at: int, sha256: str, now_us: int) -> Contradiction:
+    connection.execute(
+        "INSERT INTO contradiction VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) "
+        "ON CONFLICT (record, room) DO UPDATE SET last_utc_us = excluded.last_utc_us, times = times + 1",
+        (head.record, room, at, sha256, head.at, head.sha256, now_us, now_us),
+    )
+    row = connection.execute(f"{_CONTRADICTIONS} WHERE record = ? AND room = ?", (head.record, room)).fetchone()
+    return Contradiction(*row)
 
 
 def _next(connection: sqlite3.Connection, name: str) -> int:

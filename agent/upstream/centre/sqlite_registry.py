@@ -1,0 +1,110 @@
+"""Rooms, their tokens and certificates in SQLite: ``Registry`` of ``backend.py``."""
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from agent.upstream import contract
+from agent.upstream.centre.backend import ConflictError
+from agent.upstream.centre.database import Database
+
+_heartbeat = msgspec.json.Decoder(contract.Heartbeat)
+
+
+class SqliteRegistry:
+    """``Registry``; heartbeats and the deny list are held in memory too, for each request asks for the one and brings the other."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._heard: dict[str, contract.RoomState] = {}
+        self._denied: set[int] | None = None
+
+    async def add_token(self, room: str, secret_sha256: str, until_utc_us: int) -> None:
+        """A token's secret, by its hash."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT INTO room (id) VALUES (?) ON CONFLICT DO NOTHING", (room,))
+            connection.execute("INSERT INTO token VALUES (?, ?, ?, NULL)", (secret_sha256, room, until_utc_us))
+
+        await self._database.do(work)
+
+    async def use_token(self, room: str, secret_sha256: str, now_utc_us: int) -> None:
+        """Use a token up."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            found = connection.execute(
+                "SELECT room, until_utc_us, used_utc_us FROM token WHERE secret_sha256 = ?", (secret_sha256,)
+            ).fetchone()
+            if found is None or found[0] != room:
+                raise ConflictError("This token is not good for this room.")
+            if found[2] is not None:
+                raise ConflictError("This token was used already: have a new one made.")
+            if now_utc_us > found[1]:
+                raise ConflictError("This token is too old: have a new one made.")
+            connection.execute("UPDATE token SET used_utc_us = ? WHERE secret_sha256 = ?", (now_utc_us, secret_sha256))
+
+        await self._database.do(work)
+
+    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str) -> None:
+        """A certificate was issued."""
+        await self._database.do(
+            lambda connection: (
+                connection.execute("INSERT INTO certificate VALUES (?, ?, ?, ?, NULL)", (f"{serial:x}", name, until_utc_us, pem)).rowcount
+            )
+        )
+
+    async def revoke(self, name: str, now_utc_us: int) -> Sequence[int]:
+        """Deny all certificates that were issued to this name."""
+
+        def work(connection: sqlite3.Connection) -> list[int]:
+            rows = connection.execute("SELECT serial FROM certificate WHERE name = ? AND revoked_utc_us IS NULL", (name,)).fetchall()
+            connection.execute("UPDATE certificate SET revoked_utc_us = ? WHERE name = ? AND revoked_utc_us IS NULL", (now_utc_us, name))
+            return [int(serial, 16) for (serial,) in rows]
+
+        serials = await self._database.do(work)
+        self._denied = None
+        return serials
+
+    async def is_revoked(self, serial: int) -> bool:
+        """Whether a certificate is denied."""
+        if self._denied is None:
+            self._denied = {denied for denied, _ in await self.revoked()}
+        return serial in self._denied
+
+    async def revoked(self) -> Sequence[tuple[int, int]]:
+        """All denied certificates."""
+        rows = await self._database.do(
+            lambda connection: connection.execute(
+                "SELECT serial, revoked_utc_us FROM certificate WHERE revoked_utc_us IS NOT NULL ORDER BY serial"
+            ).fetchall()
+        )
+        return [(int(serial, 16), utc_us) for serial, utc_us in rows]
+
+    async def heard(self, room: str, heartbeat: contract.Heartbeat, utc_us: int) -> None:
+        """A room's heartbeat: in memory at once, on the disk with the next ``store_heard``."""
+        self._heard[room] = contract.RoomState(room=room, heard_utc_us=utc_us, heartbeat=heartbeat)
+
+    async def store_heard(self) -> None:
+        """Keep the last heartbeats, so that a centre that is started again does not call every room silent."""
+        rows = [(room, state.heard_utc_us, msgspec.json.encode(state.heartbeat)) for room, state in self._heard.items()]
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "INSERT INTO room VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET heard_utc_us = excluded.heard_utc_us, "
+                "heartbeat = excluded.heartbeat",
+                rows,
+            )
+
+        await self._database.do(work)
+
+    async def rooms(self) -> Sequence[contract.RoomState]:
+        """All rooms."""
+        rows = await self._database.do(
+            lambda connection: connection.execute("SELECT id, heard_utc_us, heartbeat FROM room ORDER BY id").fetchall()
+        )
+        stored = {
+            room: contract.RoomState(room=room, heard_utc_us=utc_us, heartbeat=None if body is None else _heartbeat.decode(body))
+            for room, utc_us, body in rows
+        }
+        return [state for _, state in sorted((stored | self._heard).items())]
