@@ -9,7 +9,7 @@ from tests.lab.centre import Centre, centre
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Centre]:
     """A centre for all tests that take rooms of their own."""
-    with centre(tmp_path_factory.mktemp("shared")) as it:
+    with centre(tmp_path_factory.mktemp("shared"), page="127.0.0.1:0") as it:
         yield it
 
 

@@ -17,6 +17,7 @@ from agent.upstream import contract
 from agent.upstream.centre.authority import Authority, Issuer
 from agent.upstream.centre.backend import Backend
 from agent.upstream.centre.callers import ROLES
+from agent.upstream.centre.overview import Overview
 from agent.upstream.requests import new_key, new_token
 
 TOKEN_US = 24 * 3600 * 1_000_000
@@ -93,12 +94,12 @@ AnyAsk = MakeToken | Revoke | MakeRole | PutSchedule | Give | Export | Events | 
 class Admin:
     """Does what is asked."""
 
-    def __init__(self, backend: Backend, authority: Authority, names: list[str], port: int, root: Path) -> None:
+    def __init__(self, backend: Backend, authority: Authority, overview: Overview, names: list[str], port: int) -> None:
         self._backend = backend
+        self._overview = overview
         self._authority = authority
         self._names = names
         self._port = port
-        self._root = root
 
     async def do(self, ask: AnyAsk) -> Told:
         """Do it."""
@@ -125,7 +126,8 @@ class Admin:
                 taken = await self._backend.events.after(ask.after, 1_000)
                 return Told(values={"events": [msgspec.to_builtins(event) for event in taken]})
             case Rooms():
-                return Told(values={"rooms": [msgspec.to_builtins(state) for state in await self._backend.registry.rooms()]})
+                states = [view.state for view in await self._overview.rooms(fresh=True)]
+                return Told(values={"rooms": [msgspec.to_builtins(state) for state in states]})
 
     async def _role(self, ask: MakeRole) -> Told:
         if ask.role not in ROLES:

@@ -14,6 +14,7 @@ from agent.upstream import contract, transfer
 from agent.upstream.centre.authority import Authority
 from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError
 from agent.upstream.centre.callers import Peer
+from agent.upstream.centre.overview import Overview
 from agent.upstream.centre.uploads import RefusedError, Uploads
 from agent.upstream.requests import RequestError, secret_sha256
 from recorder.record.checkpoint import Receipt
@@ -33,10 +34,12 @@ class Answers:
         backend: what is kept.
         authority: issues certificates to rooms.
         uploads: the archive's side; None where this centre takes no records.
+        overview: how every room is.
     """
 
-    def __init__(self, backend: Backend, authority: Authority, uploads: Uploads | None) -> None:
+    def __init__(self, backend: Backend, authority: Authority, uploads: Uploads | None, overview: Overview) -> None:
         self.backend = backend
+        self.overview = overview
         self._authority = authority
         self._uploads = uploads
 
@@ -179,7 +182,7 @@ class Answers:
         return await self.backend.ledger.after(parameters.get("after", 0), MOST_LINES)
 
     async def _rooms(self, _: Peer, __: dict[str, Any], ___: None) -> Sequence[contract.RoomState]:
-        return await self.backend.registry.rooms()
+        return [view.state for view in await self.overview.rooms()]
 
     def _archive(self) -> Uploads:
         if self._uploads is None:

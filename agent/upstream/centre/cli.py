@@ -52,11 +52,19 @@ def init(
 
 
 @app.command()
-def run(directory: Directory) -> None:
-    """Run the centre until it is told to end (SIGTERM, Ctrl-C)."""
+def run(
+    directory: Directory,
+    page: Annotated[
+        str, typer.Option(help="Show the page of all rooms at this loopback place too, to whoever sits at this machine: 127.0.0.1:8080.")
+    ] = "",
+) -> None:
+    """Run the centre until it is told to end (SIGTERM, Ctrl-C).
+
+    The page of all rooms is at /rooms for holders of the Situation Centre's certificate (`courtroom centre certificate`).
+    """
     os.umask(0o077)
     try:
-        asyncio.run(serve(CentreHome(directory)))
+        asyncio.run(serve(CentreHome(directory), page))
     except SettingsError as error:
         _fail(str(error))
 

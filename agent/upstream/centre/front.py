@@ -18,6 +18,7 @@ from agent.upstream import transfer
 from agent.upstream.centre.answers import Answers
 from agent.upstream.centre.backend import ConflictError
 from agent.upstream.centre.callers import NOBODY, Peer, peer_of
+from agent.upstream.centre.page_server import page
 from agent.upstream.centre.storage import DirectoryStorage, Storage, StorageError, WrongPartError
 from agent.upstream.centre.uploads import RefusedError
 from agent.upstream.operations import OPERATIONS, Operation
@@ -40,6 +41,7 @@ def application(answers: Answers, storage: Storage | None = None) -> web.Applica
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, _handler(operation, answers))
     app.router.add_get("/live", _live)
+    app.router.add_get("/rooms", _page_handler(answers))
     if isinstance(storage, DirectoryStorage):
         app.router.add_put("/v1/parts/{token}", _part_handler(storage, answers))
     return app
@@ -146,6 +148,16 @@ def _part_handler(storage: DirectoryStorage, answers: Answers) -> Callable[[web.
         return web.Response(headers={"ETag": tag})
 
     return put
+
+
+def _page_handler(answers: Answers) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def show(request: web.Request) -> web.StreamResponse:
+        peer = await caller(request, answers)
+        if peer.caller != "situation_centre":
+            raise RefusedError(401 if peer is NOBODY else 403, "The page of all rooms is for the Situation Centre alone.")
+        return await page(request, answers.overview)
+
+    return show
 
 
 async def _live(_: web.Request) -> web.Response:

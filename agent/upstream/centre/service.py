@@ -20,9 +20,11 @@ from agent.upstream.centre.custodian import Custodian
 from agent.upstream.centre.database import DatabaseError
 from agent.upstream.centre.front import application
 from agent.upstream.centre.listener import Listener
+from agent.upstream.centre.overview import Overview
+from agent.upstream.centre.page_server import loopback_page, loopback_place
 from agent.upstream.centre.s3_storage import S3Settings, S3Storage
 from agent.upstream.centre.settings import CentreHome, Settings, SettingsError
-from agent.upstream.centre.sqlite_backend import sqlite_backend
+from agent.upstream.centre.sqlite_backend import now_utc_us, sqlite_backend
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from agent.upstream.centre.storage import DirectoryStorage, Storage
 from agent.upstream.centre.uploads import Notary, Uploads
@@ -38,11 +40,13 @@ class RunningCentre:
     """A centre that runs: where, and what it keeps."""
 
     port: int
+    page_port: int | None
+    """Where the page is served on loopback; None: nowhere."""
     backend: Backend
 
 
-async def serve(home: CentreHome) -> None:
-    """Run until SIGTERM or SIGINT.
+async def serve(home: CentreHome, page: str = "") -> None:
+    """Run until SIGTERM or SIGINT; ``page`` is the loopback place of the page of all rooms, in place of the configuration's.
 
     Raises:
         SettingsError: the directory cannot be used.
@@ -51,13 +55,13 @@ async def serve(home: CentreHome) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    async with running(home) as centre:
-        log.info("the centre runs", port=centre.port, directory=str(home.root))
+    async with running(home, page) as centre:
+        log.info("the centre runs", port=centre.port, directory=str(home.root), page=centre.page_port)
         await ended.wait()
 
 
 @asynccontextmanager
-async def running(home: CentreHome) -> AsyncIterator[RunningCentre]:
+async def running(home: CentreHome, page: str = "") -> AsyncIterator[RunningCentre]:
     """A centre in this process.
 
     Raises:
@@ -79,15 +83,28 @@ async def running(home: CentreHome) -> AsyncIterator[RunningCentre]:
         )  # fmt: skip
         await uploads.start()
         stack.push_async_callback(uploads.stop)
-        app = application(Answers(backend, authority, uploads), storage)
+        overview = Overview(backend, settings.limits, now_utc_us)
+        app = application(Answers(backend, authority, uploads, overview), storage)
         try:
             listener = await stack.enter_async_context(Listener(app, home.server, settings.host, settings.port))
         except OSError as error:
             raise SettingsError(f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}") from error
-        admin = Admin(backend, authority, settings.names, listener.port, home.root)
+        page_port = await _serve_page(stack, overview, page or settings.page)
+        admin = Admin(backend, authority, overview, settings.names, listener.port)
         await stack.enter_async_context(AdminServer(admin, home.socket))
         await stack.enter_async_context(_background(backend, settings))
-        yield RunningCentre(listener.port, backend)
+        yield RunningCentre(listener.port, page_port, backend)
+
+
+async def _serve_page(stack: contextlib.AsyncExitStack, overview: Overview, place: str) -> int | None:
+    if not place:
+        return None
+    try:
+        return await stack.enter_async_context(loopback_page(overview, loopback_place(place)))
+    except ValueError as error:
+        raise SettingsError(f"page: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"page: cannot listen on {place}: {error.strerror or error}") from error
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.upstream.centre.authority import Authority, Issuer, found
+from agent.upstream.centre.flags import Limits
 from agent.upstream.centre.listener import ServerFiles
 from agent.upstream.requests import new_key
 
@@ -55,6 +56,11 @@ class Settings(_Stanza):
     source_at: str = ""
     """The file or the address that a source of another kind than ``api`` reads."""
     s3: S3 | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """From when on something is wrong in a room."""
+        return Limits(late_after_us=self.late_after_s * 1_000_000, silent_after_us=self.silent_after_s * 1_000_000)
 
 
 class CentreHome:

@@ -1,0 +1,68 @@
+"""The state of all rooms as the centre knows it, with what is wrong there: what the page and `GET /v1/rooms` show."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from agent.upstream import contract
+from agent.upstream.centre.backend import Backend
+from agent.upstream.centre.flags import CONTRADICTION_US, LOOK_BACK_US, Limits, Told, Wrong, codes, judge
+
+KEPT_S = 1.0
+"""However many ask, all is computed once in so long a time."""
+_MOST = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class RoomView:
+    """A room, and what is wrong there, the worst first."""
+
+    state: contract.RoomState
+    wrongs: tuple[Wrong, ...]
+
+
+class Overview:
+    """Computes it over a backend.
+
+    Args:
+        backend: schedule, events, heartbeats.
+        limits: from when on something is wrong.
+        now_utc_us: the centre's clock.
+    """
+
+    def __init__(self, backend: Backend, limits: Limits, now_utc_us: Callable[[], int]) -> None:
+        self._backend = backend
+        self._limits = limits
+        self._now_utc_us = now_utc_us
+        self._awake_utc_us = now_utc_us()
+        self._told = Told()
+        self._number = 0
+        self._lock = asyncio.Lock()
+        self._views: Sequence[RoomView] = ()
+        self._until_s = 0.0
+
+    async def rooms(self, *, fresh: bool = False) -> Sequence[RoomView]:
+        """All rooms by their ids; at most ``KEPT_S`` old, or ``fresh``."""
+        async with self._lock:
+            if fresh or time.monotonic() >= self._until_s:
+                self._views = await self._look()
+                self._until_s = time.monotonic() + KEPT_S
+            return self._views
+
+    async def _look(self) -> Sequence[RoomView]:
+        backend, now_us = self._backend, self._now_utc_us()
+        back_us = now_us - LOOK_BACK_US
+        while taken := await backend.events.notable(back_us, self._number, _MOST):
+            for event in taken:
+                self._told.take(event)
+            self._number = taken[-1].number
+        self._told.forget(back_us)
+        hearings = await backend.plan.starting(back_us, now_us)
+        contradictions = await backend.ledger.contradictions(now_us - CONTRADICTION_US)
+        # Heartbeats last: a hearing must not look late for one that came before its session was told.
+        states = await backend.registry.rooms()
+        wrongs = judge(states, hearings, self._told, contradictions, self._limits, awake_utc_us=self._awake_utc_us, now_utc_us=now_us)
+        return [RoomView(msgspec.structs.replace(state, flags=codes(wrongs[state.room])), tuple(wrongs[state.room])) for state in states]
