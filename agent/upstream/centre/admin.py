@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 
 from agent.upstream import contract
 from agent.upstream.centre.authority import Authority, Issuer
-from agent.upstream.centre.backend import Backend
+from agent.upstream.centre.backend import Backend, UnknownRoomError
 from agent.upstream.centre.callers import ROLES
 from agent.upstream.centre.overview import Overview
 from agent.upstream.requests import new_key, new_token
@@ -118,7 +118,10 @@ class Admin:
             case PutSchedule():
                 return Told(values=msgspec.to_builtins(await self._backend.plan.put(ask.hearings)))
             case Give():
-                return Told(values={"number": await self._backend.commands.give(ask.room, ask.command)})
+                try:
+                    return Told(values={"number": await self._backend.commands.give(ask.room, ask.command)})
+                except UnknownRoomError:
+                    raise AdminError(f"there is no room '{ask.room}'; `courtroom centre rooms` lists them") from None
             case Export():
                 receipts = await self._backend.ledger.after(ask.after, 10_000)
                 return Told(values={"receipts": [msgspec.to_builtins(receipt) for receipt in receipts]})

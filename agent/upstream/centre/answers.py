@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from agent.upstream import contract, transfer
 from agent.upstream.centre.authority import Authority
-from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError
+from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, UnknownRoomError
 from agent.upstream.centre.callers import Peer
 from agent.upstream.centre.overview import Overview
 from agent.upstream.centre.uploads import RefusedError, Uploads
@@ -175,7 +175,10 @@ class Answers:
         return found
 
     async def _command(self, _: Peer, parameters: dict[str, Any], command: contract.AnyCommand) -> transfer.Offset:
-        number = await self.backend.commands.give(parameters["room"], command)
+        try:
+            number = await self.backend.commands.give(parameters["room"], command)
+        except UnknownRoomError:
+            raise RefusedError(404, "There is no such room.", f"{parameters['room'][:200]!r}: `GET /v1/rooms` lists them.") from None
         return transfer.Offset(offset=number, changed=1)
 
     async def _ledger(self, _: Peer, parameters: dict[str, Any], __: None) -> Sequence[Receipt]:

@@ -64,6 +64,10 @@ def with_token(hearing: contract.Hearing, known: contract.Hearing | None) -> con
     return msgspec.structs.replace(hearing, start_token=known.start_token if known is not None else secrets.token_urlsafe(16))
 
 
+class UnknownRoomError(Exception):
+    """There is no such room: no token, certificate or hearing ever named it."""
+
+
 class EventLog(Protocol):
     """The rooms' events, each once, in the order in which they were taken."""
 
@@ -131,7 +135,11 @@ class Commands(Protocol):
     """What rooms are asked to do, each with a number that rises."""
 
     async def give(self, room: str, command: contract.AnyCommand) -> int:
-        """Keep a command for a room; returns its number."""
+        """Keep a command for a room; returns its number.
+
+        Raises:
+            UnknownRoomError: there is no such room.
+        """
         ...
 
     async def after(self, room: str, number: int) -> Sequence[contract.AnyCommand]:

@@ -40,6 +40,7 @@ def application(answers: Answers, storage: Storage | None = None) -> web.Applica
     app = web.Application(client_max_size=max(LONG_BODY_BYTES.values()), middlewares=[_problems])
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, _handler(operation, answers))
+    app.on_response_prepare.append(_without_server)
     app.router.add_get("/live", _live)
     app.router.add_get("/rooms", _page_handler(answers))
     if isinstance(storage, DirectoryStorage):
@@ -122,7 +123,7 @@ async def _body(request: web.Request, most_bytes: int) -> bytes:
 
 def _decoded(decoder: "msgspec.json.Decoder[Any]", data: bytes) -> Any:  # noqa: ANN401 - a message of the contract
     try:
-        message = decoder.decode(data)
+        message = _message(decoder, data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         status = 422 if isinstance(error, msgspec.ValidationError) else 400
         title = "The message is not one of the contract." if status == 422 else "The message is no JSON."
@@ -130,6 +131,24 @@ def _decoded(decoder: "msgspec.json.Decoder[Any]", data: bytes) -> Any:  # noqa:
     if canonical.normalised(msgspec.to_builtins(message)) != msgspec.to_builtins(message):
         raise RefusedError(422, "A text is not in Unicode's normalisation form C.", "Send composed letters (NFC).")
     return message
+
+
+def _message(decoder: "msgspec.json.Decoder[Any]", data: bytes) -> Any:  # noqa: ANN401 - a message of the contract
+    """The message; 5209.0 is taken as the whole number that it is in JSON Schema, where msgspec reads a fraction."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        if "got `float`" not in str(error):
+            raise
+        return msgspec.convert(_whole(msgspec.json.decode(data)), decoder.type)
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401 - plain JSON
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
 def _part_handler(storage: DirectoryStorage, answers: Answers) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -158,6 +177,11 @@ def _page_handler(answers: Answers) -> Callable[[web.Request], Awaitable[web.Str
         return await page(request, answers.overview)
 
     return show
+
+
+async def _without_server(_: web.Request, response: web.StreamResponse) -> None:
+    """Which versions run here is nobody's business."""
+    response.headers.pop("Server", None)
 
 
 async def _live(_: web.Request) -> web.Response:

@@ -16,6 +16,7 @@ from agent.upstream.centre.backend import (
     Backend,
     Contradiction,
     ContradictionError,
+    UnknownRoomError,
     with_token,
 )
 from agent.upstream.centre.database import Database
@@ -247,6 +248,8 @@ class SqliteCommands:
         """Keep a command for a room."""
 
         def work(connection: sqlite3.Connection) -> int:
+            if connection.execute("SELECT 1 FROM room WHERE id = ?", (room,)).fetchone() is None:
+                raise UnknownRoomError(room)
             number = _next(connection, "command")
             body = msgspec.json.encode(msgspec.structs.replace(command, number=number))
             connection.execute("INSERT INTO command VALUES (?, ?, ?)", (room, number, body))
