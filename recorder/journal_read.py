@@ -32,12 +32,12 @@ def read_on(record: Path, state: JournalState, *, last: int | None = None, breat
     Raises:
         OSError: the disk failed.
     """
-    known: deque[str] = deque([state.head.sha256], maxlen=_REPEATED_LINES)
     number, off = state.place.number, state.place.off
     end = JournalEnd(number, off, off)
     while (path := record / layout.journal_file(number)).exists():
         end.number, end.off, end.valid_off = number, off, off
         begins = number > 1 and off == 0  # with the lines whose sync had failed in the file before, written again
+        known = _last_lines(record / layout.journal_file(number - 1)) if begins else frozenset()
         with path.open("rb") as file:
             file.seek(off)
             for count, raw in enumerate(file):
@@ -50,11 +50,16 @@ def read_on(record: Path, state: JournalState, *, last: int | None = None, breat
                 try:
                     line, entry, head = read_line_fast(body, state.head)
                 except JournalError:
-                    if begins and ((not body and line_off == 0) or hashlib.sha256(body).hexdigest() in known):
+                    if begins and ((not body and line_off == 0) or hashlib.sha256(body).digest() in known):
                         end.valid_off = end.off
                     continue
                 begins, end.valid_off = False, end.off
-                known.append(head.sha256)
                 state.take(line, entry, head, Place(number, line_off, end.off))
         number, off = number + 1, 0
     return end
+
+
+def _last_lines(path: Path) -> frozenset[bytes]:
+    """The hashes of a file's last lines."""
+    with path.open("rb") as file:
+        return frozenset(hashlib.sha256(raw.removesuffix(b"\n")).digest() for raw in deque(file, _REPEATED_LINES))

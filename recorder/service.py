@@ -1,7 +1,6 @@
 """The recorder as a process: its key, its sockets, its signals, its end."""
 
 import asyncio
-import ctypes
 import hashlib
 import os
 import pwd
@@ -14,6 +13,7 @@ import structlog
 from provisioning.room import RoomConfig
 from recorder.control_server import ControlServer
 from recorder.core import Recorder
+from recorder.heap import keep_small
 from recorder.session_store import SessionStore
 from recorder.signing import SigningError, open_signer
 
@@ -21,23 +21,13 @@ log = structlog.get_logger()
 
 AGENT_USER, VKS_USER = "courtroom-agent", "courtroom-vks"
 """Made by systemd/courtroom.sysusers.conf: who may steer the recorder, and who may read the media bus."""
-_M_ARENA_MAX = -8
 UNEXPECTED = 70
 """Exit status after an error that nothing expects (EX_SOFTWARE of sysexits.h)."""
 
 
-def _keep_small() -> None:
-    """One heap for all threads (mallopt(3)).
-
-    What one thread allocates another one frees here, media on its way to two disks; with a heap for each thread, as is glibc's default, the
-    holes that this leaves are never filled, and memory grows for hours.
-    """
-    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
-
-
 async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
     """Run a room's recorder until SIGTERM or SIGINT; returns the exit status."""
-    _keep_small()
+    keep_small()
     try:
         signer = open_signer(config.signing)
         config_bytes = await asyncio.to_thread(config_path.read_bytes)

@@ -19,6 +19,7 @@ from recorder.children.media_reader import join, keyframes_of, sound_of
 from recorder.children.signal_checks import measure_picture, measure_sound, small
 from recorder.children.watch_rules import Change, Rules
 from recorder.contract import child
+from recorder.heap import keep_small
 
 BATCH_US = 1_500_000
 """So much of a track is read back at a time: decoding is opened once for it."""
@@ -168,6 +169,7 @@ def main() -> int:
     """Run the child."""
     os.nice(19)
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    keep_small()
     link = Link()
     configure = link.wait()
     if not isinstance(configure, child.Configure):

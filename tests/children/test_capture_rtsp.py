@@ -190,7 +190,7 @@ def test_the_pre_roll_of_encoded_picture_and_sound_is_the_head_of_the_record(cam
     assert begins_s["cam"] < 1.3, "with the first keyframe of that time"
     assert begins_s["cam-sound"] < 0.1
     assert got == list(range(got[0] or 0, (got[0] or 0) + len(got)))
-    assert max(map(abs, holes)) <= 1
+    assert max(map(abs, holes)) <= 5, "a tenth of a millisecond: no hole that anybody hears"
 
 
 def test_a_pause_wipes_the_pre_roll_of_encoded_sound(camera: RtspCamera, tmp_path: Path) -> None:
