@@ -11,7 +11,11 @@ from rich.console import Console
 from agent.main import AgentError, serve
 from provisioning.room_file import ConfigError, load
 
-app = typer.Typer(no_args_is_help=True, help="Run the agent, which decides when the room records, and speaks to the centre.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Run the agent, which decides when the room records, and speaks to the centre.",
+    pretty_exceptions_enable=False,
+)
 
 
 @app.callback()

@@ -49,8 +49,10 @@ def read_on(record: Path, state: JournalState, *, last: int | None = None, breat
                 body = raw.removesuffix(b"\n")
                 try:
                     line, entry, head = read_line_fast(body, state.head)
-                except JournalError:
-                    if begins and ((not body and line_off == 0) or hashlib.sha256(body).digest() in known):
+                except JournalError as error:
+                    # What is no entry was torn, in the file before too: both tries of an append may have ended in the same place.
+                    again = error.kind != "not_canonical" and hashlib.sha256(body).digest() in known
+                    if begins and (again or (not body and line_off == 0)):
                         end.valid_off = end.off
                     continue
                 begins, end.valid_off = False, end.off

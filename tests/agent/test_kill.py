@@ -10,13 +10,11 @@ import pytest
 
 from tests.agent.plans import opened
 
-HERE = Path(__file__).parent
-
 
 def rounds_of_kill(path: Path, rounds: int) -> None:
     random, durable, epochs = Random(7), 0, set()
     for _ in range(rounds):
-        command = [sys.executable, str(HERE / "writes_until_killed.py"), str(path)]
+        command = [sys.executable, "-m", "tests.agent.writes_until_killed", str(path)]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             for _ in range(random.randint(1, 40)):

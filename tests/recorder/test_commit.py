@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recorder import commit
@@ -84,6 +84,7 @@ def test_files_are_for_the_recorder_alone(tmp_path: Path) -> None:
     windows=st.lists(st.tuples(st.integers(1, 80), st.integers(0, 12), st.sampled_from([errno.EIO, errno.ENOSPC])), min_size=1, max_size=3),
     kill_at=st.integers(1, 120),
 )
+@example(windows=[(1, 9, errno.EIO), (27, 1, errno.EIO)], kill_at=29)  # an append torn in two files at the same byte
 def test_a_disk_that_refuses_at_any_moment_costs_nothing_and_a_kill_meanwhile_breaks_nothing(
     windows: list[tuple[int, int, int]], kill_at: int
 ) -> None:
