@@ -177,6 +177,7 @@ def test_what_a_failing_first_disk_took_and_gave_up_is_on_a_mirror_that_was_caug
 def test_what_the_mirror_alone_holds_is_set_aside_and_never_deleted(pair: Pair) -> None:
     pair.wait_in_step()
     pair.writer.record(3)
+    pair.wait_level()
     pair.pull()
     other = pair.second.with_name("pulled") / pair.disk.root.name / layout.segment_file("cam", 0)
     evidence = b"another recording" * 200
