@@ -24,6 +24,9 @@ from agent.upstream.centre.overview import Overview
 from agent.upstream.centre.page_server import loopback_page, loopback_place
 from agent.upstream.centre.s3_storage import S3Settings, S3Storage
 from agent.upstream.centre.settings import CentreHome, Settings, SettingsError
+from agent.upstream.centre.source import ScheduleSource, SourceFollower
+from agent.upstream.centre.source_calendar import CalendarSource
+from agent.upstream.centre.source_file import FileSource
 from agent.upstream.centre.sqlite_backend import now_utc_us, sqlite_backend
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from agent.upstream.centre.storage import DirectoryStorage, Storage
@@ -112,6 +115,8 @@ async def _background(backend: Backend, settings: Settings) -> AsyncIterator[Non
     tasks = []
     if isinstance(backend.registry, SqliteRegistry):
         tasks.append(asyncio.create_task(_store_heard(backend.registry)))
+    if settings.source != "api":
+        tasks.append(asyncio.create_task(SourceFollower(_source(settings), backend.plan).run()))
     if settings.custodian:
         tasks.append(asyncio.create_task(Custodian(backend.ledger, Path(settings.custodian)).run()))
     try:
@@ -122,6 +127,12 @@ async def _background(backend: Backend, settings: Settings) -> AsyncIterator[Non
         await asyncio.gather(*tasks, return_exceptions=True)
         if isinstance(backend.registry, SqliteRegistry):
             await backend.registry.store_heard()
+
+
+def _source(settings: Settings) -> ScheduleSource:
+    if settings.source == "file":
+        return FileSource(Path(settings.source_at))
+    return CalendarSource(settings.source_at, Path(settings.source_ca) if settings.source_ca else None)
 
 
 async def _store_heard(registry: SqliteRegistry) -> None:

@@ -4,16 +4,17 @@ import datetime as dt
 import os
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.upstream.centre.authority import Authority, Issuer, found
 from agent.upstream.centre.flags import Limits
 from agent.upstream.centre.listener import ServerFiles
+from agent.upstream.centre.source_calendar import is_private
 from agent.upstream.requests import new_key
 
 CONFIG = "centre.toml"
@@ -54,8 +55,20 @@ class Settings(_Stanza):
     """A directory on another disk to which the ledger is copied at once."""
     source: Literal["api", "file", "ical"] = "api"
     source_at: str = ""
-    """The file or the address that a source of another kind than ``api`` reads."""
+    """The file, or the calendar's address, that a source of another kind than ``api`` reads."""
+    source_ca: str = ""
+    """Whom to trust for the calendar's address; empty: whom the system trusts."""
     s3: S3 | None = None
+
+    @model_validator(mode="after")
+    def _has_source(self) -> Self:
+        if self.source != "api" and not self.source_at:
+            raise ValueError(f'source = "{self.source}" needs source_at: the file, or the calendar\'s address')
+        if self.source == "file" and "://" in self.source_at:
+            raise ValueError('source_at must be a path where source is "file"')
+        if self.source == "ical" and not is_private(self.source_at):
+            raise ValueError("source_at must be https: anybody on the way could plan and cancel hearings")
+        return self
 
     @property
     def limits(self) -> Limits:
@@ -198,4 +211,6 @@ def _toml(settings: Settings) -> str:
         f"late_after_s = {settings.late_after_s}\nsilent_after_s = {settings.silent_after_s}\n"
         "# A directory on another disk (another person's, best of all), to which the ledger of receipts is copied at once.\n"
         f'custodian = "{settings.custodian}"\n'
+        "# Where hearings come from: what the case system puts (api), and besides it a file or a calendar (ical): docs/integration.md.\n"
+        f'source = "{settings.source}"\nsource_at = "{settings.source_at}"\nsource_ca = "{settings.source_ca}"\n'
     )

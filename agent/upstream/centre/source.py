@@ -1,0 +1,159 @@
+"""Where a schedule comes from when the case system does not put it itself: an adapter reads, the follower carries over what changed.
+
+An adapter of a case system is a ``ScheduleSource``: it says which hearings there are *now*. What is new, changed or gone is found here, by
+pure functions; an adapter need not know what it said before. ``source_file.py`` and ``source_calendar.py`` are two of them.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from agent.upstream import contract
+from agent.upstream.centre.backend import Plan
+
+log = structlog.get_logger()
+
+AHEAD_US = 60 * 86_400 * 1_000_000
+"""Hearings that begin later are left for later."""
+BACK_US = 86_400 * 1_000_000
+"""Of hearings that began longer ago nothing is carried over."""
+FEW = 3
+"""So many hearings may go at once whatever else is planned; of more, at most half of what was planned."""
+
+
+class SourceError(Exception):
+    """The source cannot be read now, or what it says cannot be believed; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All hearings that a source has from a day ago until ``AHEAD_US`` from now.
+
+    ``refused`` are those that cannot be taken, by their id (or their place, where they have none) with the reason: they are told, the
+    others are carried over, and a refused hearing that was planned before stays as it was.
+    """
+
+    hearings: Sequence[contract.Hearing]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+class ScheduleSource(Protocol):
+    """An adapter of a case system."""
+
+    @property
+    def name(self) -> str:
+        """What hearings of it are marked by at the centre: it never changes those of another source."""
+        ...
+
+    @property
+    def period_s(self) -> float:
+        """How often it is read."""
+        ...
+
+    async def read(self, now_utc_us: int) -> Reading | None:
+        """What it has now; None where nothing changed since it was read last.
+
+        Raises:
+            SourceError: it cannot be read; what was read before stays.
+        """
+        ...
+
+
+def believable(reading: Reading) -> Reading:
+    """The reading without hearings that end before they begin or come twice."""
+    hearings: dict[str, contract.Hearing] = {}
+    refused = dict(reading.refused)
+    for hearing in reading.hearings:
+        if hearing.ends_utc_us <= hearing.starts_utc_us:
+            refused[hearing.id] = "it ends before it begins"
+        elif hearings.setdefault(hearing.id, hearing) != hearing:
+            refused[hearing.id] = "it comes twice, and not the same"
+    return Reading([hearing for name, hearing in hearings.items() if name not in refused], refused)
+
+
+def vanished(reading: Reading, planned: Sequence[contract.Hearing]) -> list[contract.Hearing]:
+    """Hearings that the source had and has no more, as cancelled; ``planned`` is what it had planned from now on.
+
+    Raises:
+        SourceError: so many are gone that a fault of the source is likelier than that they all were cancelled.
+    """
+    there = {hearing.id for hearing in reading.hearings} | set(reading.refused)
+    known = [hearing for hearing in planned if hearing.state == "planned"]
+    gone = [hearing for hearing in known if hearing.id not in there]
+    if len(gone) > max(FEW, len(known) // 2):
+        raise SourceError(
+            f"{len(gone)} of {len(known)} planned hearings are gone from it at once; none of them is cancelled. "
+            'If that is meant, give them with "state": "cancelled"'
+        )
+    return [msgspec.structs.replace(hearing, state="cancelled") for hearing in gone]
+
+
+class SourceFollower:
+    """Keeps a plan as a source has it.
+
+    Args:
+        source: the adapter.
+        plan: the centre's schedule.
+        now_utc_us: the centre's clock.
+    """
+
+    def __init__(self, source: ScheduleSource, plan: Plan, now_utc_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+        self._source = source
+        self._plan = plan
+        self._now_utc_us = now_utc_us
+        self._trouble = ""
+        self._disbelieved = ""
+        """Why not all that was read last is carried over; until the source says something else, it stays so."""
+        self._refused: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Follow for ever; a source that is away, or says what cannot be believed, is told once and read again."""
+        while True:
+            try:
+                await self.step()
+            except SourceError as error:
+                if str(error) != self._trouble:
+                    log.error("the source of the schedule", source=self._source.name, error=str(error))
+                self._trouble = str(error)
+            else:
+                if self._trouble:
+                    log.info("the source of the schedule is read again", source=self._source.name)
+                self._trouble = ""
+            await asyncio.sleep(self._source.period_s)
+
+    async def step(self) -> None:
+        """Read once, and carry over what changed.
+
+        Raises:
+            SourceError: nothing could be read, or not all that it says is believed.
+        """
+        now_us = self._now_utc_us()
+        found = await self._source.read(now_us)
+        if found is None:
+            if self._disbelieved:
+                raise SourceError(self._disbelieved)
+            return
+        reading = believable(found)
+        self._tell_refused(dict(reading.refused))
+        await self._plan.put(reading.hearings, self._source.name)
+        planned = await self._plan.starting(now_us, now_us + AHEAD_US, self._source.name)
+        self._disbelieved = ""
+        try:
+            gone = vanished(reading, planned)
+        except SourceError as error:
+            self._disbelieved = str(error)
+            raise
+        if gone:
+            log.info("hearings are gone from the source and cancelled", source=self._source.name, hearings=[one.id for one in gone])
+            await self._plan.put(gone, self._source.name)
+
+    def _tell_refused(self, refused: dict[str, str]) -> None:
+        for name, why in refused.items():
+            if self._refused.get(name) != why:
+                log.warning("a hearing of the source cannot be planned", source=self._source.name, hearing=name, why=why)
+        self._refused = refused
