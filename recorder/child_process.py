@@ -70,7 +70,7 @@ class ChildProcess:
         self.pid: int | None = None
         self.opened: child.Opened | None = None
         self.last_word_s = 0.0
-        """Event loop time of the child's last sign of progress (``Stats`` or ``Opened``)."""
+        """Event loop time of the child's last sign of progress (``Stats``, ``Judged`` or ``Opened``)."""
         self._run_dir = run_dir
         self._owner = owner
         self._writer: asyncio.StreamWriter | None = None
@@ -182,7 +182,7 @@ class ChildProcess:
                 return
 
     def _take(self, message: child.Message, body: bytes) -> None:
-        if isinstance(message, child.Opened | child.Stats):
+        if isinstance(message, child.Opened | child.Stats | child.Judged):
             self.last_word_s = asyncio.get_running_loop().time()
         if isinstance(message, child.SourceLost):
             self._lost = (message.cause, message.detail)

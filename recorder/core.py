@@ -30,13 +30,13 @@ from recorder.record.canonical import NotCanonicalError
 from recorder.room_view import RoomView
 from recorder.running import RunningSession
 from recorder.session_store import SessionStore
-from recorder.watch_link import WatchLink
+from recorder.watch_link import BEHIND_US, WatchLink
 
 log = structlog.get_logger()
 
 PARTS_CLOSED_S = 1.2
 PREROLL_S = 10
-WATCH_CODES = frozenset({"silent", "clipped", "frozen", "black", "unreadable", "late", "room_silent", "record_damaged"})
+WATCH_CODES = frozenset({"silent", "clipped", "frozen", "black", "unreadable", "late", "room_silent", "watch_behind", "record_damaged"})
 """Alarms that are judged on the disk: they end with the session."""
 STANDS_STILL_US = 5_000_000
 """An open session of which nothing became durable for so long is not being recorded, whatever the lamp says."""
@@ -67,8 +67,8 @@ class Recorder(ChildOwner):
         self._latency_us = {device.id: device.latency_us for device in (*config.camera, *config.microphone)}
         self.children = {plan.name: ChildProcess(plan, str(run_dir), self) for plan in plans(config, bus_uids)}
         self._guard = ChildGuard(self.children)
-        self._limits = {name: ChildLimits(process.plan) for name, process in self.children.items()}
         self._watch = WatchLink(self.children.get("watch"))
+        self._limits = {name: ChildLimits(process.plan, self._watch.knows) for name, process in self.children.items()}
         for process in self.children.values():
             for name, kind in expected_tracks(process.plan).items():
                 self._view.add(name, kind, process.plan.name)
@@ -331,6 +331,8 @@ class Recorder(ChildOwner):
                 self._guard.confirmed(process.plan.name)
         elif isinstance(message, child.Finding):
             self._alarm(message.code, message.track, on=message.on, detail=message.detail)
+        elif isinstance(message, child.Judged):
+            self._watch.judged(message)
         elif isinstance(message, child.TrackOpened):
             self._participants.opened(message, process.plan.name, session)
         elif isinstance(message, child.TrackClosed):
@@ -399,6 +401,8 @@ class Recorder(ChildOwner):
             detail = "its child lives and hands nothing over"
             self._alarm("source_lost", track.name, on=True, detail=detail)
             self.children[track.device].kill("stalled", detail)
+        behind_us = self._watch.behind_us()
+        self._alarm("watch_behind", "", on=behind_us > BEHIND_US, detail=f"what was recorded for {behind_us / 1e6:.0f} s is not judged yet")
         quiet_us = mono_us() - self._durable_us
         stands_still = session.state == "open" and quiet_us > STANDS_STILL_US
         self._alarm("storage_stalled", "", on=stands_still, detail=f"nothing became durable for {quiet_us / 1e6:.0f} s; the disk hangs")

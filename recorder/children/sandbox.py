@@ -22,9 +22,9 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
     "mprotect": (10, 226), "madvise": (28, 233), "brk": (12, 214), "futex": (202, 98), "clock_gettime": (228, 113),
     "clock_nanosleep": (230, 115), "nanosleep": (35, 101), "getrandom": (318, 278), "rt_sigaction": (13, 134),
     "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139), "sigaltstack": (131, 132), "sched_yield": (24, 124), "getpid": (39, 172),
-    "gettid": (186, 178), "tgkill": (234, 131), "restart_syscall": (219, 128), "exit": (60, 93), "exit_group": (231, 94),
+    "gettid": (186, 178), "restart_syscall": (219, 128), "exit": (60, 93), "exit_group": (231, 94),
 }  # fmt: skip
-"""What an open socket, memory and the clock need; no file can be opened, no socket made, no process started."""
+"""What an open socket, memory and the clock need; no file can be opened, no socket made, no process started or signalled."""
 
 
 def die_with_parent() -> None:

@@ -2,21 +2,23 @@
 
 ``python -m recorder.children.watch``, started by the core, at the lowest priority. It is told what was committed; it asks the kernel to
 drop those pages before it reads them, so that the disk itself answers where the kernel obeys (it may keep what is in use elsewhere).
+
+It decodes what the room's own devices gave. What participants sent it hands to a process that can do nothing else (``decoder``): here are
+the keys of every track, and files.
 """
 
 import json
 import os
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
-import av
-import numpy as np
-
-from recorder.cenc import CencError
-from recorder.children.link import Link
-from recorder.children.media_reader import join, keyframes_of, sound_of
-from recorder.children.signal_checks import measure_picture, measure_sound, small
+from recorder.children.decoder import FAILURE_CHARS, Measured
+from recorder.children.decoder_link import DecoderLink, Question
+from recorder.children.link import Link, now_us
+from recorder.children.media_values import UNREADABLE, Measurer, MediaValues
 from recorder.children.watch_rules import Change, Rules
 from recorder.contract import child
 from recorder.heap import keep_small
@@ -25,19 +27,25 @@ BATCH_US = 1_500_000
 """So much of a track is read back at a time: decoding is opened once for it."""
 HOLD_MARGIN_S = 3.0
 """Batching and committing take up to this long of the time within which an alarm must come."""
+JUDGED_EVERY_US = 500_000
+MOST_PENDING_US = 15_000_000
+"""So much of a participant's track may wait for the decoder; then it is passed over."""
+REMOTE = "remote-"
 
 
 @dataclass(slots=True)
 class _Track:
-    kind: str
+    kind: Literal["video", "audio"]
     part: int
     init_path: str
     key: bytes | None
+    timescale: int
     header: bytes = b""
-    timescale: int = 1
     pending: list[child.WatchCommitted] = field(default_factory=list)
-    before: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None" = None
+    asked: bool = False
+    """The decoder is at a stretch of it."""
     end_us: int = 0
+    judged_us: int = 0
 
 
 class Watch:
@@ -51,6 +59,9 @@ class Watch:
         self._hold_us = round(max(1.0, float(device.get("alarm_s", 8)) - HOLD_MARGIN_S) * 1_000_000)
         self._floors = read_floors(str(device.get("baseline") or ""))
         self._rules = Rules(self._hold_us, self._floors)
+        self._measurer = Measurer()
+        self._decoder = DecoderLink()
+        self._told_us = 0
         link.send(child.Opened(driver="watch", address="", serial="", tracks={}, continuous=False))
 
     def run(self) -> None:
@@ -63,7 +74,12 @@ class Watch:
             for name, track in list(self._tracks.items()):
                 if track.pending and self._length_us(track) >= BATCH_US:
                     self._judge(name, track)
-            self._tell(self._rules.late({n: t.end_us for n, t in self._tracks.items()}, self._continuous()))
+                    self._tell_judged()
+            for question, answer in self._decoder.answers():
+                self._answered(question, answer)
+            ends_us = {name: track.end_us for name, track in self._tracks.items() if not name.startswith(REMOTE)}
+            self._tell(self._rules.late(ends_us, [name for name in ends_us if name != "room-out"]))
+            self._tell_judged()
 
     def _take(self, message: child.ToChild) -> None:
         if isinstance(message, child.WatchPart):
@@ -83,9 +99,8 @@ class Watch:
             except OSError as error:
                 self._tell(self._rules.unreadable(message.track, track.end_us, f"its header cannot be read: {error.strerror}"))
                 return
-            track.timescale = timescale_of(track.header)
         track.pending.append(message)
-        track.end_us = (message.t0 + message.dur) * 1_000_000 // track.timescale
+        track.end_us = _end_us(message, track)
 
     def _begin(self, message: child.WatchPart) -> None:
         """A part begins; another record begins with no history."""
@@ -97,44 +112,93 @@ class Watch:
         old = self._tracks.get(message.track)
         if old is not None and old.pending:
             self._judge(message.track, old)
-        self._tracks[message.track] = _Track(message.kind, message.part, message.init_path, message.key, end_us=old.end_us if old else 0)
+        self._tracks[message.track] = _Track(
+            message.kind,
+            message.part,
+            message.init_path,
+            message.key,
+            message.timescale,
+            end_us=old.end_us if old else 0,
+            judged_us=old.judged_us if old else 0,
+        )
 
     def _length_us(self, track: _Track) -> int:
         return sum(piece.dur for piece in track.pending) * 1_000_000 // track.timescale
 
     def _judge(self, name: str, track: _Track) -> None:
-        """Read a batch back, decode and judge it."""
-        pieces, track.pending = track.pending, []
-        end_us = (pieces[-1].t0 + pieces[-1].dur) * 1_000_000 // track.timescale
-        try:
-            stream = join(track.header, b"".join(read_back(piece) for piece in pieces), track.key)
-            if track.kind == "audio":
-                values = measure_sound(sound_of(stream))
-                self._tell(self._rules.sound(name, end_us, values))
-                measured = {"rms_dbfs": values.rms_dbfs, "peak_dbfs": values.peak_dbfs}
-            else:
-                measured = {}
-                for at_us, luma in keyframes_of(stream):
-                    picture = small(luma).copy()
-                    seen = measure_picture(picture, track.before)
-                    track.before = picture
-                    self._tell(self._rules.picture(name, at_us, seen))
-                    measured = {"brightness": seen.brightness, "sharpness": seen.sharpness}
-            self._tell(self._rules.readable(name, end_us))
-        except (OSError, CencError, av.FFmpegError, ValueError, IndexError) as error:
-            self._tell(self._rules.unreadable(name, end_us, f"what is on the disk does not decode: {error}"))
+        """Have a batch read back and judge it; a participant's as soon as the decoder has answered."""
+        if name.startswith(REMOTE):
+            self._ask(name, track)
             return
+        pieces, track.pending = track.pending, []
+        track.judged_us = _end_us(pieces[-1], track)
+        try:
+            media = track.header, read_all(pieces)
+            values = self._measurer.measure(name, track.part, track.kind, media, track.key)
+        except UNREADABLE as error:
+            self._unreadable(name, track.judged_us, str(error))
+        else:
+            self._heed(name, track.judged_us, values)
+
+    def _ask(self, name: str, track: _Track) -> None:
+        if not track.asked:
+            pieces, track.pending = track.pending, []
+            read = partial(read_all, pieces)
+            question = Question(self._record, name, track.part, track.kind, track.key, track.header, _end_us(pieces[-1], track), read)
+            track.asked = self._decoder.ask(question)
+        elif self._length_us(track) > MOST_PENDING_US:
+            track.pending.clear()
+
+    def _answered(self, question: Question, answer: Measured | None) -> None:
+        track = self._tracks.get(question.track)
+        if track is None or question.record != self._record:
+            return
+        if track.part == question.part:
+            track.asked = False
+        if answer is None:
+            return
+        if answer.values is None:
+            self._unreadable(question.track, question.end_us, answer.failure)
+        else:
+            self._heed(question.track, question.end_us, answer.values)
+
+    def _heed(self, name: str, end_us: int, values: MediaValues) -> None:
+        """Judge what a stretch that ends at ``end_us`` says."""
+        if values.sound is not None:
+            self._tell(self._rules.sound(name, end_us, values.sound))
+        for at_us, picture in values.pictures:
+            self._tell(self._rules.picture(name, at_us, picture))
+        self._tell(self._rules.readable(name, end_us))
+        measured = values.baseline()
         if measured:
             self._link.send(child.Baseline(track=name, at_us=end_us, values=measured))
 
-    def _continuous(self) -> list[str]:
-        return [name for name in self._tracks if not name.startswith("remote-") and name != "room-out"]
+    def _unreadable(self, name: str, end_us: int, detail: str) -> None:
+        detail = f"what is on the disk does not decode: {detail[:FAILURE_CHARS]}"
+        self._tell(self._rules.unreadable(name, end_us, detail))
+
+    def _tell_judged(self) -> None:
+        """Tell how far the room's own tracks are judged. Only said between two pieces of work: a watch that hangs says nothing."""
+        now = now_us()
+        if now - self._told_us >= JUDGED_EVERY_US:
+            self._told_us = now
+            until_us = {name: track.judged_us for name, track in self._tracks.items() if not name.startswith(REMOTE)}
+            self._link.send(child.Judged(until_us=until_us))
 
     def _tell(self, changes: list[Change]) -> None:
         for change in changes:
             self._link.send(
                 child.Finding(track=change.track, code=change.code, on=change.on, at_us=change.at_us, detail=change.detail)  # type: ignore[arg-type]
             )
+
+
+def _end_us(piece: child.WatchCommitted, track: _Track) -> int:
+    return min((piece.t0 + piece.dur) * 1_000_000 // track.timescale, child.MAX_INTEGER)
+
+
+def read_all(pieces: list[child.WatchCommitted]) -> bytes:
+    """The bytes of a batch as the disk has them."""
+    return b"".join(read_back(piece) for piece in pieces)
 
 
 def read_back(piece: child.WatchCommitted) -> bytes:
@@ -145,16 +209,6 @@ def read_back(piece: child.WatchCommitted) -> bytes:
         return os.pread(descriptor, piece.len, piece.off)
     finally:
         os.close(descriptor)
-
-
-def timescale_of(header: bytes) -> int:
-    """The media's timescale, from ``mdhd`` (ISO/IEC 14496-12, 8.4.2)."""
-    at = header.find(b"mdhd")
-    if at < 0:
-        return 1
-    body = at + 4
-    shift = 20 if header[body] == 1 else 12
-    return int.from_bytes(header[body + shift : body + shift + 4], "big") or 1
 
 
 def read_floors(path: str) -> dict[str, float]:

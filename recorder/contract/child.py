@@ -89,6 +89,7 @@ class WatchPart(Message, frozen=True, kw_only=True, tag="watch_part"):
     kind: Literal["video", "audio"]
     part: int
     init_path: str
+    timescale: int
     key: bytes | None
 
 
@@ -277,12 +278,21 @@ class Baseline(Message, frozen=True, kw_only=True, tag="baseline"):
     values: dict[str, float]
 
 
+class Judged(Message, frozen=True, kw_only=True, tag="judged"):
+    """From the watch, at least once a second: until when (session time) each track of the room's own devices was read back and judged.
+
+    It is said between two pieces of work, so that it proves that the watch works.
+    """
+
+    until_us: dict[str, Count]
+
+
 ToChild = (
     Configure | StartPart | StopPart | Mute | ArmPreroll | RequestKeyframe | WatchPart | WatchCommitted | Seats
 )  # fmt: skip
 FromChild = (
     Opened | Init | Fragment | PartEnded | Muted | Levels | Stats | DriftMeasured | SenderReportSeen | SourceLost | TrackOpened
-    | TrackClosed | QualityEvent | Refused | Finding | Baseline
+    | TrackClosed | QualityEvent | Refused | Finding | Baseline | Judged
 )  # fmt: skip
 
 encoder = msgspec.msgpack.Encoder()

@@ -1,6 +1,6 @@
-"""A camera's child that was taken over: it says what no child may say. ``LIE`` in its environment names what.
+"""A child that was taken over: it says what no child may say. ``LIE`` in its environment names what.
 
-``python -m tests.lab.lying_child recorder run …`` runs a recorder whose camera ``cam`` is such a child.
+``python -m tests.lab.lying_child recorder run …`` runs a recorder whose camera ``cam`` is such a child, or the child that ``LIAR`` names.
 """
 
 import os
@@ -16,7 +16,7 @@ from recorder.contract import child
 def main() -> None:
     """Be the recorder, or its child."""
     if len(sys.argv) > 1:
-        take_over("cam")
+        take_over(os.environ.get("LIAR", "cam"))
         cli.main()
     else:
         lie(os.environ["LIE"])
@@ -45,6 +45,9 @@ def lie(what: str) -> None:
     """Open as a camera does, and lie as soon as a part is to be recorded."""
     link = Link()
     link.wait()
+    if os.environ.get("LIAR") == "watch":
+        judge_falsely(link, what)
+        return
     tracks = {"cam": "video"} | ({"../../../PWNED": "video"} if what == "path" else {})
     link.send(child.Opened(driver="lie", address="", serial="", tracks=tracks))  # type: ignore[arg-type]
     part, begun = -1, False
@@ -59,6 +62,16 @@ def lie(what: str) -> None:
         elif isinstance(message, child.StopPart) and what == "late" and begun:
             for number in range(4_000):
                 link.send(fragment(part, 90_000 + number * 9, 9), b"late")
+
+
+def judge_falsely(link: Link, what: str) -> None:
+    """Open as the watch does, and lie as soon as there is something to judge."""
+    link.send(child.Opened(driver="lie", address="", serial="", tracks={}, continuous=False))
+    while not isinstance(link.wait(), child.WatchCommitted):
+        pass
+    forged = child.Fragment(track="judge", part=0, t0=10 * 48_000, dur=48_000, timescale=48_000, key=True, new_segment=True)
+    while link.wait() is not None:
+        link.send(child.PartEnded(track="judge", part=0, end_us=1) if what == "others_end" else forged, b"forged")
 
 
 def tell(link: Link, what: str, part: int) -> None:

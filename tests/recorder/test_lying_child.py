@@ -16,9 +16,10 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
 
 @contextmanager
-def lying(base: Path, what: str, storage: str = "") -> Iterator[tuple[Room, Path]]:
-    """A session that records beside a lying camera."""
-    with room(base, program="tests.lab.lying_child", environment={"LIE": what}, storage=storage) as it:
+def lying(base: Path, what: str, storage: str = "", liar: str = "cam") -> Iterator[tuple[Room, Path]]:
+    """A session that records beside a lying child."""
+    environment = {"LIE": what, "LIAR": liar}
+    with room(base, program="tests.lab.lying_child", environment=environment, storage=storage, watch=liar == "watch") as it:
         it.wait(lambda status: {c.track for c in status.channels if c.live} >= {"judge", "witness", "room-mix"}, "the microphones")
         yield it, it.begin()
 
@@ -47,6 +48,20 @@ def test_a_child_that_lies_is_killed_and_every_other_track_is_whole(tmp_path: Pa
         if what != "memory":
             assert "not its own" in it.log.read_text() or "says more than" in it.log.read_text()
     assert not list(tmp_path.rglob("*PWNED*"))
+
+
+@pytest.mark.parametrize("what", ["others_end", "others_media"])
+def test_a_watch_that_was_taken_over_touches_no_track(tmp_path: Path, what: str) -> None:
+    with lying(tmp_path, what, liar="watch") as (it, record):
+        it.wait(lambda status: any((a.code, a.track) == ("source_lost", "watch") for a in status.alarms), "the end of the liar")
+        it.recorded(3)
+        it.stop()
+        done = it.verify(record)
+        assert done.returncode == 0, done.stdout
+        for track in ("judge", "witness", "room-mix"):
+            assert not gaps(record, track)
+        assert all(b"forged" not in segment.read_bytes() for segment in record.rglob("*.m4s"))
+        assert "the watch has no word for" in it.log.read_text()
 
 
 def test_a_child_that_lives_and_gives_nothing_is_told_and_the_record_names_the_whole_time(tmp_path: Path) -> None:
