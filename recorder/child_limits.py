@@ -1,10 +1,11 @@
-"""What a child may say: only its own tracks' names, and no more than a record can hold. Pure; the clock is passed in.
+"""What a child may say: only its own tracks' names, and no more than a record and its disk can hold. Pure; the clock is passed in.
 
 A child parses what devices and participants send, so it may be taken over. It can spoil its own tracks then, and nothing else. The watch
 has no track: it may judge those that it was told of, and neither begin, end nor fill one.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from recorder.child_process import ChildPlan, LimitError
 from recorder.children_plan import CAPTURE, INGEST, MIXER, SPEAKER, WATCH, expected_tracks
@@ -14,6 +15,18 @@ from recorder.record.layout import is_id
 ENTRIES_PER_S = 40
 """Per track: four times what a fragment each half second with its events needs."""
 BURST_S = 20
+REPORTS_PER_S = 50
+"""Meters and counters: no child gives more than ten a second, whatever the number of its tracks."""
+SOUND_BYTES_PER_S = 1_000_000
+"""A channel of 192 kHz and 32 bits that nothing compresses is 0.77 MB."""
+VIDEO_BYTES_PER_S = 60_000_000
+"""The fastest camera that is recorded as it delivers: motion JPEG, sixty pictures a second of 1 MB each."""
+OVERHEAD_BYTES_PER_S = 32_768
+"""The boxes around a participant's packets, which his quota does not count, and what is said of him."""
+BYTES_BURST_S = 12
+"""The pre-roll's ten seconds come at once."""
+STARTS_PER_S = 5
+"""Participants' tracks that begin; each one costs a key."""
 WATCH_PER_S = 100
 """Findings and measured values of all tracks together."""
 DETAIL_CHARS = 400
@@ -33,6 +46,25 @@ def may_name(plan: ChildPlan, track: str) -> bool:
     return track == _ONE_TRACK.get(plan.module)
 
 
+@dataclass(slots=True)
+class Bucket:
+    """A token bucket: ``per_s`` a second, at most ``burst`` at once."""
+
+    per_s: int
+    burst: int
+    _used: float = 0.0
+    _at_s: float = 0.0
+
+    def take(self, amount: int, now_s: float) -> bool:
+        """Whether the amount was there; it is taken."""
+        self._used = max(0.0, self._used - max(0.0, now_s - self._at_s) * self.per_s)
+        self._at_s = now_s
+        if self._used + amount > self.burst:
+            return False
+        self._used += amount
+        return True
+
+
 class ChildLimits:
     """The limits of one child.
 
@@ -46,28 +78,34 @@ class ChildLimits:
         self._plan = plan
         self._watched = watched
         tracks = int(plan.device.get("max_tracks", 1)) if plan.module == INGEST else max(1, len(expected_tracks(plan)))
-        self._per_s = WATCH_PER_S if plan.module == WATCH else ENTRIES_PER_S * tracks
-        self._left = float(self._per_s * BURST_S)
-        self._at_s: float | None = None
+        per_s = WATCH_PER_S if plan.module == WATCH else ENTRIES_PER_S * tracks
+        self._entries = Bucket(per_s, per_s * BURST_S)
+        self._reports = Bucket(REPORTS_PER_S, REPORTS_PER_S * BURST_S)
+        bytes_per_s = _bytes_per_s(plan)
+        self._bytes = Bucket(bytes_per_s, bytes_per_s * BYTES_BURST_S)
+        self._starts = Bucket(STARTS_PER_S, tracks * 4)
 
-    def hold(self, message: child.Message, now_s: float) -> None:
-        """Hold a message to the limits.
+    def hold(self, message: child.Message, size_bytes: int, now_s: float) -> None:
+        """Hold a message, whose body has so many bytes, to the limits.
 
         Raises:
-            LimitError: it names another's track, or comes too often.
+            LimitError: it names another's track, comes too often or is too much.
         """
         if self._plan.module == WATCH:
             self._hold_watch(message)
         for track in _named(message):
             if not (self._watched(track) if self._plan.module == WATCH else may_name(self._plan, track)):
                 raise LimitError(f"names a track that is not its own: {track[:80]!r}")
-        if isinstance(message, child.Levels | child.Stats | child.Muted):
+        if isinstance(message, child.Levels | child.Stats | child.Muted | child.Judged):
+            if size_bytes or not self._reports.take(1, now_s):
+                raise LimitError(f"reports more than {REPORTS_PER_S} times a second")
             return
-        since_s = 0.0 if self._at_s is None else max(0.0, now_s - self._at_s)
-        self._at_s = now_s
-        self._left = min(float(self._per_s * BURST_S), self._left + since_s * self._per_s) - 1
-        if self._left < 0:
-            raise LimitError(f"says more than {self._per_s} things a second for the record")
+        if not self._entries.take(1, now_s):
+            raise LimitError(f"says more than {self._entries.per_s} things a second for the record")
+        if not self._bytes.take(size_bytes + len(child.encoder.encode(message)), now_s):
+            raise LimitError(f"hands over more than {self._bytes.per_s} bytes a second")
+        if isinstance(message, child.TrackOpened) and not self._starts.take(1, now_s):
+            raise LimitError(f"begins more than {STARTS_PER_S} tracks a second")
 
     def _hold_watch(self, message: child.Message) -> None:
         if not isinstance(message, _WATCH_SAYS):
@@ -76,6 +114,14 @@ class ChildLimits:
             raise LimitError("the watch has no track of its own")
         if isinstance(message, child.Finding) and len(message.detail) > DETAIL_CHARS:
             raise LimitError("says more of a finding than anyone reads")
+
+
+def _bytes_per_s(plan: ChildPlan) -> int:
+    """What a child may hand over: participants' by their quota, and of each kind of track what the fastest device gives."""
+    if plan.module == INGEST:
+        return int(plan.device["max_tracks"]) * (int(plan.device["track_bytes_per_s"]) + OVERHEAD_BYTES_PER_S)
+    kinds = expected_tracks(plan).values() or ["audio"]
+    return sum(VIDEO_BYTES_PER_S if kind == "video" else SOUND_BYTES_PER_S for kind in kinds)
 
 
 def _named(message: child.Message) -> list[str]:

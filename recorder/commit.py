@@ -34,6 +34,7 @@ log = structlog.get_logger()
 PERIOD_S = 0.25
 RETRY_S = 1.0
 LOOK_FOR_ROOM_US = 5_000_000
+_REMOTE = "remote-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Committer:
         """A round whose media failed, while the disk does not tell how much of it it took."""
         self._rolled = False
         self._queued_bytes = 0
+        self._queued_remote_bytes = 0
         self._given_up = GivenUp()
         self._wake = threading.Condition()
         self._urgent = False
@@ -136,12 +138,18 @@ class Committer:
         self._put(InitItem(canonical.writable(init), data, times), urgent=True)
 
     def put_fragment(self, message: child.Fragment, data: bytes, times: Times, *, urgent: bool = False) -> None:
-        """Store a fragment; where the disk took nothing until memory was used up, it is given up, and the journal says so."""
+        """Store a fragment; where the disk took nothing until memory was used up, it is given up, and the journal says so.
+
+        Participants may use half of memory: whatever they send, the room's own devices have the other half.
+        """
+        remote_bytes = len(data) if message.track.startswith(_REMOTE) else 0
         with self._wake:
-            if self._queued_bytes + len(data) > self._memory_bytes:
+            too_much = self._queued_bytes + len(data) > self._memory_bytes
+            if too_much or (remote_bytes and self._queued_remote_bytes + remote_bytes > self._memory_bytes // 2):
                 self._given_up.add(message, len(data))
                 return
             self._queued_bytes += len(data)
+            self._queued_remote_bytes += remote_bytes
         self._put(FragmentItem(message, data, times), urgent=urgent)
 
     def close_segments(self, times: Times) -> None:
@@ -215,7 +223,9 @@ class Committer:
                 self._on_trouble("storage_failed", "", False)
                 self._tell_state("working", "writes are taken again")
             with self._wake:
-                self._queued_bytes -= sum(len(item.data) for item in self._batch if isinstance(item, FragmentItem))
+                stored = [item for item in self._batch if isinstance(item, FragmentItem)]
+                self._queued_bytes -= sum(len(item.data) for item in stored)
+                self._queued_remote_bytes -= sum(len(item.data) for item in stored if item.message.track.startswith(_REMOTE))
                 done, self._batch, self._batch_flushes = self._batch_flushes, [], []
             for flush in done:
                 flush.set_result(None)
@@ -228,7 +238,7 @@ class Committer:
         """The lost fragments' entries, once there is room in memory again."""
         if self._queued_bytes > self._memory_bytes // 2 and not self._settling:
             return []
-        return [EntryItem(entry, self._now()) for entry in self._given_up.told()]
+        return [EntryItem(canonical.writable(entry), self._now()) for entry in self._given_up.told()]
 
     def _failed(self, error: OSError) -> None:
         """Nothing takes the round: it waits, and is tried again in a second."""
@@ -381,7 +391,7 @@ class Committer:
         self._journal_disk(entries.DiskState(disk=self.lead, state=state, detail=detail))
 
     def _journal_disk(self, entry: entries.DiskState) -> None:
-        self._put(EntryItem(entry, self._now()))
+        self._put(EntryItem(canonical.writable(entry), self._now()))  # its words may be a file's name, in any bytes
 
 
 def _is_full(error: OSError) -> bool:

@@ -310,7 +310,7 @@ class Recorder(ChildOwner):
         Raises:
             LimitError: it may not say that; the child is killed.
         """
-        self._limits[process.plan.name].hold(message, asyncio.get_running_loop().time())
+        self._limits[process.plan.name].hold(message, len(body), asyncio.get_running_loop().time())
         session = self._session
         if isinstance(message, child.Fragment):
             if session is not None:
@@ -318,8 +318,7 @@ class Recorder(ChildOwner):
         elif isinstance(message, child.Levels | child.Stats):
             self._view.take(message)
         elif isinstance(message, child.Init):
-            if session is not None:
-                session.take_init(message, body)
+            if session is not None and session.take_init(message, body):
                 self._watch.part(session, message)
         elif isinstance(message, child.PartEnded):
             if session is not None:

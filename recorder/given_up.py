@@ -22,8 +22,9 @@ class GivenUp:
 
     def add(self, message: child.Fragment, size_bytes: int) -> None:
         """Count a fragment."""
-        from_us = message.t0 * 1_000_000 // message.timescale
-        to_us = (message.t0 + message.dur) * 1_000_000 // message.timescale
+        # A child may say any time, also one that no journal holds.
+        from_us = min(message.t0 * 1_000_000 // message.timescale, child.MAX_INTEGER)
+        to_us = min((message.t0 + message.dur) * 1_000_000 // message.timescale, child.MAX_INTEGER)
         lost = self._tracks.setdefault(message.track, _Lost(0, 0, from_us, to_us))
         lost.fragments += 1
         lost.bytes += size_bytes

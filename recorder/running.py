@@ -66,6 +66,7 @@ class Part:
     key_file: str | None = None
     key: bytes | None = field(default=None, repr=False)
     timescale: int = 0
+    has_header: bool = False
     stop_us: int | None = None
     has_media: bool = False
     """The first fragment is committed at once: the sooner something is on the disk, the sooner is it known that recording works."""
@@ -142,12 +143,13 @@ class RunningSession:
         """The devices whose tracks the session knows."""
         return {track.device for track in self.tracks.values()}
 
-    def take_init(self, message: child.Init, data: bytes) -> None:
-        """Store a part's header. One that was never asked for is refused."""
+    def take_init(self, message: child.Init, data: bytes) -> bool:
+        """Store a part's header; False where it was never asked for, or is a second one: what is on the disk is not written again."""
         part = self.parts.get((message.track, message.part))
-        if part is None or part.ended:
-            log.warning("header of an unknown part refused", track=message.track, part=message.part)
-            return
+        if part is None or part.ended or part.has_header:
+            log.warning("header of an unknown part, or a second one, refused", track=message.track, part=message.part)
+            return False
+        part.has_header = True
         part.timescale = message.timescale
         self.kinds[message.track] = message
         entry = entries.Init(
@@ -168,6 +170,7 @@ class RunningSession:
             label=message.label,
         )
         self.sink.put_init(entry, data, self.clock.times())
+        return True
 
     def take_fragment(self, message: child.Fragment, data: bytes) -> bool:
         """Store a fragment and the gap entries around it; False where it belongs to no running part and was refused."""

@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recorder import commit
+from recorder.contract import child
 from recorder.record import entries, layout
 from recorder.record.verdict import Verdict
 from recorder.seal import read_journal
@@ -187,6 +188,37 @@ def test_when_memory_is_used_up_the_newest_are_given_up_and_the_journal_says_how
     verdict = judged(writer.root)
     assert verdict.level == "sealed"
     assert not [interval for interval in verdict.not_recorded if not interval.declared]
+
+
+def test_times_that_no_journal_holds_cannot_stop_what_is_written(tmp_path: Path) -> None:
+    writer = Writer(tmp_path, memory_bytes=4000)
+    writer.record(2)
+    beyond = child.Fragment(track="remote-a", part=0, t0=child.MAX_INTEGER, dur=1, timescale=1, key=True, new_segment=False)
+    writer.committer.put_fragment(beyond, bytes(5000), writer.times())
+    writer.record(2)
+    writer.seal()
+    [lost] = [entry for _, entry in read_journal(writer.root) if isinstance(entry, entries.Overflow)]
+    assert (lost.track, lost.bytes, lost.from_us) == ("remote-a", 5000, child.MAX_INTEGER)
+    assert judged(writer.root).level == "sealed"
+
+
+def test_participants_that_flood_leave_half_of_memory_to_the_room(tmp_path: Path) -> None:
+    writer = Writer(tmp_path, memory_bytes=8000)
+    writer.record(2)
+    writer.disk.refuse = lambda *_: errno.ENOSPC
+    for n in range(20):
+        flood = child.Fragment(track=f"remote-{n}", part=0, t0=n, dur=1, timescale=1, key=True, new_segment=False)
+        writer.committer.put_fragment(flood, bytes(1000), writer.times())
+    for _ in range(3):
+        writer.fragment(size=500)
+    writer.wait(lambda: ("storage_failed", True) in writer.troubles, "the alarm")
+    writer.disk.refuse = lambda *_: 0
+    writer.flush()
+    writer.seal()
+    lost = [entry.track for _, entry in read_journal(writer.root) if isinstance(entry, entries.Overflow)]
+    assert len(lost) == 16
+    assert not set(lost) & set(TRACKS)
+    assert len(fragments_of(writer.root, "cam")) == 5
 
 
 def test_what_ends_while_the_disk_refuses_is_told_and_found_by_the_next_start(tmp_path: Path) -> None:
