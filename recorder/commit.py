@@ -25,9 +25,9 @@ from recorder.disk_pair import DiskPair, Trouble
 from recorder.given_up import GivenUp
 from recorder.ledger import CloseItem, Committed, EntryItem, FragmentItem, InitItem, Item, KeyItem, Ledger, Round
 from recorder.mirror import Mirror
-from recorder.record import canonical, entries
+from recorder.record import entries
 from recorder.record.entries import Entry, TrackTotal
-from recorder.record.journal import Head, Times
+from recorder.record.journal import Head, Times, writable
 
 log = structlog.get_logger()
 
@@ -124,10 +124,10 @@ class Committer:
         """Journal an entry with the times at which it happened, its texts in normalisation form C.
 
         Raises:
-            NotCanonicalError: it holds a number that no journal can.
+            NotCanonicalError: it holds a number that no journal can, or is longer than a line.
         """
         # Here and not in the committer's thread: what cannot be written must not stop what can.
-        self._put(EntryItem(canonical.writable(entry), times), urgent=urgent)
+        self._put(EntryItem(writable(entry), times), urgent=urgent)
 
     def put_key(self, track: str, part: int, data: bytes, times: Times) -> None:
         """Store a wrapped media key; it is durable before its part's first fragment."""
@@ -135,7 +135,7 @@ class Committer:
 
     def put_init(self, init: entries.Init, data: bytes, times: Times) -> None:
         """Store a part's header; as ``put_entry``."""
-        self._put(InitItem(canonical.writable(init), data, times), urgent=True)
+        self._put(InitItem(writable(init), data, times), urgent=True)
 
     def put_fragment(self, message: child.Fragment, data: bytes, times: Times, *, urgent: bool = False) -> None:
         """Store a fragment; where the disk took nothing until memory was used up, it is given up, and the journal says so.
@@ -238,7 +238,7 @@ class Committer:
         """The lost fragments' entries, once there is room in memory again."""
         if self._queued_bytes > self._memory_bytes // 2 and not self._settling:
             return []
-        return [EntryItem(canonical.writable(entry), self._now()) for entry in self._given_up.told()]
+        return [EntryItem(writable(entry), self._now()) for entry in self._given_up.told()]
 
     def _failed(self, error: OSError) -> None:
         """Nothing takes the round: it waits, and is tried again in a second."""
@@ -391,7 +391,7 @@ class Committer:
         self._journal_disk(entries.DiskState(disk=self.lead, state=state, detail=detail))
 
     def _journal_disk(self, entry: entries.DiskState) -> None:
-        self._put(EntryItem(canonical.writable(entry), self._now()))  # its words may be a file's name, in any bytes
+        self._put(EntryItem(writable(entry), self._now()))  # its words may be a file's name, in any bytes
 
 
 def _is_full(error: OSError) -> bool:

@@ -36,8 +36,10 @@ log = structlog.get_logger()
 
 PARTS_CLOSED_S = 1.2
 PREROLL_S = 10
-WATCH_CODES = frozenset({"silent", "clipped", "frozen", "black", "unreadable", "late", "room_silent", "watch_behind", "record_damaged"})
-"""Alarms that are judged on the disk: they end with the session."""
+WATCH_CODES = frozenset(
+    {"silent", "clipped", "frozen", "black", "unreadable", "late", "room_silent", "watch_behind", "too_many_tracks", "record_damaged"}
+)
+"""Alarms of what is in the record: they end with the session."""
 STANDS_STILL_US = 5_000_000
 """An open session of which nothing became durable for so long is not being recorded, whatever the lamp says."""
 _CHECKPOINT_S = 1.0
@@ -333,7 +335,8 @@ class Recorder(ChildOwner):
         elif isinstance(message, child.Judged):
             self._watch.judged(message)
         elif isinstance(message, child.TrackOpened):
-            self._participants.opened(message, process.plan.name, session)
+            if not self._participants.opened(message, process.plan.name, session):
+                self._alarm("too_many_tracks", "", on=True, detail=f"{message.track} is not recorded: the session has had too many tracks")
         elif isinstance(message, child.TrackClosed):
             self._participants.closed(message, session)
         else:

@@ -1,12 +1,24 @@
-"""Participants' tracks that are open at ingest, session or none: who is there before it begins is recorded from its start."""
+"""Participants' tracks that are open at ingest, session or none: who is there before it begins is recorded from its start.
+
+How many they may be is held here, whatever ingest lets in: each name stands in the seal, and each part has a key of its own.
+"""
 
 from collections.abc import Callable
 from typing import Literal
 
 from recorder.child_entries import entry_of
+from recorder.child_process import LimitError
 from recorder.contract import child
+from recorder.record import entries
 from recorder.room_view import RoomView
 from recorder.running import RunningSession
+
+MOST_OPEN = 200
+"""No room may have more tracks at once (room.toml, ``[ingest] max_tracks``)."""
+MOST_NAMES = 1000
+"""In one session; about 140 bytes each in the seal's line, which a reader takes up to 1 MiB."""
+MOST_PARTS = 10_000
+"""In one session: a file of a wrapped key and some lines of the journal each."""
 
 
 class Participants:
@@ -17,14 +29,23 @@ class Participants:
         self._now_us = now_us
         self._open: dict[str, child.TrackOpened] = {}
 
-    def opened(self, message: child.TrackOpened, device: str, session: RunningSession | None) -> None:
-        """A participant's track begins."""
+    def opened(self, message: child.TrackOpened, device: str, session: RunningSession | None) -> bool:
+        """A participant's track begins; False where the session has so many already that this one is not recorded.
+
+        Raises:
+            LimitError: more are open than there can be.
+        """
+        if len(self._open) >= MOST_OPEN and message.track not in self._open:
+            raise LimitError(f"more than {MOST_OPEN} tracks are open")
         self._open[message.track] = message
         self._view.add(message.track, message.kind, device)
-        if session is not None:
-            _add(session, device, message)
-            if session.state == "open":
-                session.start_device(device, self._now_us(), only=message.track)
+        if session is None:
+            return True
+        if not _add(session, device, message):
+            return False
+        if session.state == "open":
+            session.start_device(device, self._now_us(), only=message.track)
+        return True
 
     def closed(self, message: child.TrackClosed, session: RunningSession | None) -> None:
         """A participant's track ends."""
@@ -49,10 +70,17 @@ class Participants:
         self._open.clear()
 
 
-def _add(session: RunningSession, device: str, message: child.TrackOpened) -> None:
+def _add(session: RunningSession, device: str, message: child.TrackOpened) -> bool:
+    remote = [track for name, track in session.tracks.items() if name.startswith("remote-")]
+    too_many = message.track not in session.tracks and len(remote) >= MOST_NAMES
+    if too_many or sum(track.next_part for track in remote) >= MOST_PARTS:
+        what = f"not recorded: the session has had {MOST_NAMES} participants' tracks, or begun one of them {MOST_PARTS} times"
+        session.journal(entries.Event(source="ingest", name="refused", track=message.track, data={"what": "tracks", "detail": what}))
+        return False
     kinds: dict[str, Literal["video", "audio"]] = {message.track: message.kind}
     session.add_tracks(device, kinds, continuous=False)
     _journal(session, message)
+    return True
 
 
 def _journal(session: RunningSession, message: child.TrackOpened | child.TrackClosed) -> None:

@@ -104,7 +104,7 @@ class RunningSession:
         for name, kind in kinds.items():
             if name not in self.tracks:
                 self.tracks[name] = Track(name=name, kind=kind, device=device, continuous=continuous)
-            self.tracks[name].device = device
+            self.tracks[name].device, self.tracks[name].gone = device, False
 
     def start_device(self, device: str, from_mono_us: int, only: str | None = None) -> None:
         """Let a device record its tracks (or one of them) from this moment on; keys are stored before their first fragment."""
@@ -112,7 +112,7 @@ class RunningSession:
         keys: dict[str, child.MediaKey] = {}
         wrapped: list[tuple[str, int, bytes]] = []
         for track in self.tracks.values():
-            if track.device != device or (only is not None and track.name != only):
+            if track.device != device or track.gone or (only is not None and track.name != only):
                 continue
             number = track.start(self.clock.t_us(from_mono_us))
             numbers[track.name] = number
@@ -293,7 +293,7 @@ class RunningSession:
     def forget_track(self, track: str) -> None:
         """A participant's track is over; its numbers stay, for it may come back."""
         if track in self.tracks:
-            self.tracks[track].running = False
+            self.tracks[track].running, self.tracks[track].gone = False, True
 
     def _end_pause(self, actor: str, to_us: int) -> None:
         state = self.paused_state()

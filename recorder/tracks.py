@@ -37,6 +37,8 @@ class Track:
     gap_from_us: int | None = None
     gap_cause: str = ""
     running: bool = False
+    gone: bool = False
+    """A participant's track that has ended: nothing is due until it opens again."""
     bytes: int = 0
     total_us: int = 0
 

@@ -22,6 +22,8 @@ LABEL_CHARS = 200
 QUALITY_PER_S = 20
 QUALITY_ITEMS = 32
 STARTS_PER_S = 5
+STARTS_BURST = 2
+"""All tracks may begin, and after a broken connection again, at once."""
 MAX_INTEGER = 2**53
 
 
@@ -63,7 +65,6 @@ class _Track:
 
 @dataclass(slots=True)
 class _Peer:
-    starts: Bucket
     quality: Bucket
 
 
@@ -93,12 +94,14 @@ class Gate:
     def __init__(self, max_tracks: int, track_bytes_per_s: int) -> None:
         self._max_tracks = max_tracks
         self._track_bytes_per_s = track_bytes_per_s
+        # One for the whole socket: who comes again has what is left of it.
+        self._starts = Bucket(STARTS_PER_S, max_tracks * STARTS_BURST, 0)
         self._peers: dict[int, _Peer] = {}
         self._tracks: dict[str, _Track] = {}
 
     def connected(self, peer: int, now_us: int) -> None:
         """A peer is there."""
-        self._peers[peer] = _Peer(Bucket(STARTS_PER_S, self._max_tracks, now_us), Bucket(QUALITY_PER_S, QUALITY_PER_S * BURST_S, now_us))
+        self._peers[peer] = _Peer(Bucket(QUALITY_PER_S, QUALITY_PER_S * BURST_S, now_us))
 
     def disconnected(self, peer: int) -> list[str]:
         """A peer is gone; the names of the tracks that end with it."""
@@ -115,7 +118,7 @@ class Gate:
             raise RefusedError("track", f"'{name}' is open already")
         if len(self._tracks) >= self._max_tracks:
             raise RefusedError("tracks", f"{self._max_tracks} tracks are open; there may be no more")
-        if not self._peers[peer].starts.take(1, now_us):
+        if not self._starts.take(1, now_us):
             raise RefusedError("tracks", "tracks are started too often")
         if {"h264": "video", "opus": "audio"}[message.codec] != message.kind:
             raise RefusedError("track", f"{message.codec} is no {message.kind}")

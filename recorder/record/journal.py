@@ -8,15 +8,18 @@ import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Annotated, Any, Union, cast, get_args
+from typing import Annotated, Any, TypeVar, Union, cast, get_args
 
 import msgspec
 
 from recorder.record import canonical
 from recorder.record.entries import FIRST_PREV, FORMAT_VERSION, AnyEntry, Entry, Line
 
+AnEntry = TypeVar("AnEntry", bound=Entry)
 LINE_FIELDS = frozenset({"v", "seq", "prev", "mono_us", "utc_us", "t_us"})
 MAX_LINE_BYTES = 1024 * 1024
+_FIELDS_BYTES = 512
+"""More than the fields of ``Line`` take beside an entry's own."""
 
 
 class JournalError(ValueError):
@@ -44,6 +47,20 @@ class Times:
     mono_us: int
     utc_us: int
     t_us: int
+
+
+def writable(entry: AnEntry) -> AnEntry:
+    """The entry as a line can hold it: its texts in normalisation form C.
+
+    Raises:
+        NotCanonicalError: it holds a number that has no canonical form, or more than a line may: no reader would take it.
+
+    """
+    normal = canonical.writable(entry)
+    size = len(msgspec.json.encode(normal)) + _FIELDS_BYTES
+    if size > MAX_LINE_BYTES:
+        raise canonical.NotCanonicalError(f"a line of {size} bytes, and no reader takes more than {MAX_LINE_BYTES}")
+    return normal
 
 
 class Chain:

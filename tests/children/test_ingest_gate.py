@@ -80,6 +80,18 @@ def test_tracks_that_come_and_go_cannot_fill_the_journal(gate: Gate) -> None:
     assert count < 100
 
 
+def test_who_comes_again_has_no_fresh_allowance(gate: Gate) -> None:
+    begun = 0
+    with pytest.raises(RefusedError, match="too often"):  # noqa: PT012 - the loop is the attack
+        for peer in range(3, 500):
+            gate.connected(peer, NOW_US)
+            for _ in range(40):
+                gate.start(peer, start(f"p{begun}"), NOW_US)
+                begun += 1
+            gate.disconnected(peer)
+    assert 40 <= begun <= 100
+
+
 def test_a_track_within_its_quota_goes_on_for_hours_and_one_above_it_ends(gate: Gate) -> None:
     gate.start(1, start("p"), NOW_US)
     for n in range(50 * 3600):

@@ -5,8 +5,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recorder.record import entries
+from recorder.record.canonical import MAX_INTEGER, NotCanonicalError
 from recorder.record.entries import Entry
-from recorder.record.journal import BEFORE_FIRST, Chain, Head, JournalError, Times, read_line, read_line_fast
+from recorder.record.journal import (
+    BEFORE_FIRST,
+    MAX_LINE_BYTES,
+    Chain,
+    Head,
+    JournalError,
+    Times,
+    read_line,
+    read_line_fast,
+    writable,
+)
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
 numbers = st.integers(0, 2**53 - 1)
@@ -90,3 +101,11 @@ def test_a_line_can_be_checked_by_anyone_who_reads_json() -> None:
     second = chain.line(entries.Note(author="a", text="y", at_us=6), Times(1, 2, 3))
     assert json.loads(first)["prev"] == "0" * 64
     assert json.loads(second)["prev"] == hashlib.sha256(first.rstrip(b"\n")).hexdigest()
+
+
+def test_what_no_reader_would_take_is_refused_where_it_is_said() -> None:
+    note = entries.Note(author="Clerk", text="x" * (MAX_LINE_BYTES - 2_000), at_us=MAX_INTEGER)
+    raw = Chain().line(writable(note), Times(MAX_INTEGER, MAX_INTEGER, MAX_INTEGER))
+    assert read_line(raw[:-1], BEFORE_FIRST)[1] == note
+    with pytest.raises(NotCanonicalError, match="no reader takes"):
+        writable(entries.Note(author="Clerk", text="x" * (MAX_LINE_BYTES - 200), at_us=1))

@@ -1,43 +1,13 @@
 """A running session: what it takes of its children, and what it says of those that are away."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from recorder.clock import SessionClock
-from recorder.contract import child
+from recorder.contract import child, control
 from recorder.record import layout
-from recorder.record.journal import Times
-from recorder.running import NewKey, RunningSession
-from tests.recorder.committing import Writer, judged
-
-
-@dataclass(frozen=True, slots=True)
-class LabClock(SessionClock):
-    """The writer's clock as a session's."""
-
-    writer: Writer
-
-    def times(self) -> Times:
-        return self.writer.times()
-
-
-class Session:
-    """A session beside the two tracks of a real committer."""
-
-    def __init__(self, base: Path) -> None:
-        self.writer = Writer(base)
-        self.there = True
-        self.sent: list[tuple[str, child.Message]] = []
-        self.running = RunningSession(
-            record="r", path=str(self.writer.root), hearing="h", clock=LabClock(0, self.writer), sink=self.writer.committer,
-            make_key=lambda *_: NewKey(child.MediaKey(key=bytes(16), kid=bytes(16)), b"wrapped"), send=self.send,
-        )  # fmt: skip
-
-    def send(self, device: str, message: child.Message) -> bool:
-        self.sent.append((device, message))
-        return self.there
+from tests.recorder.committing import judged
+from tests.recorder.running_session import Session
 
 
 @pytest.fixture
@@ -61,3 +31,16 @@ def test_a_header_that_comes_twice_is_refused_and_the_first_one_stays(session: S
     session.writer.seal()
     verdict = judged(session.writer.root)
     assert verdict.level == "sealed", verdict.findings
+
+
+def test_a_participant_who_has_left_costs_no_new_key_when_recording_goes_on(session: Session) -> None:
+    running = session.running
+    running.add_tracks("ingest", {"remote-a": "audio", "remote-b": "audio"}, continuous=False)
+    running.start_device("ingest", 1)
+    running.forget_track("remote-a")
+    running.pause(control.PauseRequest(state="off_record", actor="Judge"), 2)
+    running.resume("Judge", 3)
+    assert [sorted(m.tracks) for _, m in session.sent if isinstance(m, child.StartPart)] == [["remote-a", "remote-b"], ["remote-b"]]
+    running.add_tracks("ingest", {"remote-a": "audio"}, continuous=False)
+    running.start_device("ingest", 4, only="remote-a")
+    assert running.tracks["remote-a"].part == 1
