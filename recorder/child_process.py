@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 RETRY_FIRST_S = 0.3
 RETRY_MOST_S = 5.0
+STEADY_S = 5.0
+"""A device that was open for so long is opened again at once when it is lost."""
 LINK_BACKLOG_BYTES = 4 * 1024 * 1024
 """A child that lets this much wait on its link does not read it any more; what may be lost (``droppable``) is not sent then."""
 _READ_BYTES = 256 * 1024
@@ -75,6 +77,7 @@ class ChildProcess:
         self._owner = owner
         self._writer: asyncio.StreamWriter | None = None
         self._lost: tuple[str, str] | None = None
+        self._opened_s: float | None = None
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -114,19 +117,26 @@ class ChildProcess:
     async def _keep_running(self) -> None:
         delay_s = RETRY_FIRST_S
         while not self._closing.is_set():
-            status = await self._run_once()
-            if self.opened is not None:
+            try:
+                cause, detail = "died", _exit_words(await self._run_once())
+            except OSError as error:  # the system has no process, memory or descriptor for it now; it may have one later
+                cause, detail = "not_started", f"{error.strerror or error}; it is tried again"
+            if self._steady():
                 delay_s = RETRY_FIRST_S
-            cause, detail = self._lost or ("died", _exit_words(status))
+            cause, detail = self._lost or (cause, detail)
             self._owner.on_ended(self, cause, detail)
             if self._closing.is_set():
                 return
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, RETRY_MOST_S)
 
+    def _steady(self) -> bool:
+        """Whether the child that has ended gave anything for a while: one that dies as soon as it is open is not started ever so often."""
+        return self._opened_s is not None and self.last_word_s - self._opened_s > STEADY_S
+
     async def _run_once(self) -> int:
         """Start the child, hand over all that it says until its link closes, and return its wait status."""
-        self.opened, self._lost = None, None
+        self.opened, self._lost, self._opened_s = None, None, None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.pid = os.posix_spawn(  # noqa: ASYNC221 - takes about a millisecond, and must be this thread: it is the parent (PDEATHSIG)
@@ -136,13 +146,35 @@ class ChildProcess:
                 file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), child.LINK_FD)],
                 setsigmask=[],
             )
+        except OSError:
+            ours.close()
+            raise
         finally:
             theirs.close()
+        try:
+            return await self._attend(self.pid, ours)
+        except OSError:
+            os.kill(self.pid, signal.SIGKILL)
+            if self._writer is None:
+                ours.close()
+            os.waitpid(self.pid, 0)  # noqa: ASYNC222 - it was killed as soon as it was started
+            raise
+        finally:
+            if self._writer is not None:
+                self._writer.close()
+            self._writer, self.pid, self.opened = None, None, None
+
+    async def _attend(self, pid: int, link: socket.socket) -> int:
+        """Speak with a child that was started until it ends; returns its wait status.
+
+        Raises:
+            OSError: there is no descriptor for it; it runs.
+        """
         exited = asyncio.Event()
-        pidfd = os.pidfd_open(self.pid)
+        pidfd = os.pidfd_open(pid)
         asyncio.get_running_loop().add_reader(pidfd, exited.set)
         try:
-            reader, self._writer = await asyncio.open_connection(sock=ours)
+            reader, self._writer = await asyncio.open_connection(sock=link)
             self.last_word_s = asyncio.get_running_loop().time()
             self.send(child.Configure(device=self.plan.device, run_dir=self._run_dir, options=self.plan.options))
             self._owner.on_started(self)
@@ -152,13 +184,12 @@ class ChildProcess:
             try:
                 await asyncio.wait_for(exited.wait(), timeout=1.0)
             except TimeoutError:
-                os.kill(self.pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
                 await exited.wait()
         finally:
             asyncio.get_running_loop().remove_reader(pidfd)
             os.close(pidfd)
-            pid, self.pid, self.opened = self.pid, None, None
-            _, status = os.waitpid(pid, 0)  # noqa: ASYNC222 - it has ended: its pidfd said so
+        _, status = os.waitpid(pid, 0)  # noqa: ASYNC222 - it has ended: its pidfd said so
         return status
 
     async def _read_all(self, reader: asyncio.StreamReader) -> None:
@@ -188,6 +219,7 @@ class ChildProcess:
             self._lost = (message.cause, message.detail)
         self._owner.on_message(self, message, body)
         if isinstance(message, child.Opened):
+            self._opened_s = self.last_word_s
             self.opened = message  # only now: a session that begins takes its tracks, and its owner may have refused them
 
 
