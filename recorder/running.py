@@ -130,10 +130,19 @@ class RunningSession:
                 wrapped.append((track.name, number, made.wrapped))
         if not numbers:
             return
-        self.send(device, child.StartPart(from_mono_us=from_mono_us, origin_mono_us=self.clock.origin_mono_us, tracks=numbers, keys=keys))
+        if not self.send(
+            device, child.StartPart(from_mono_us=from_mono_us, origin_mono_us=self.clock.origin_mono_us, tracks=numbers, keys=keys)
+        ):
+            self._away(numbers, self.clock.t_us(from_mono_us))
         times = self.clock.times()
         for name, number, data in wrapped:
             self.sink.put_key(name, number, data, times)
+
+    def _away(self, numbers: Mapping[str, int], from_us: int) -> None:
+        """A device that is to record is not there: its parts end before they began, and its tracks are missing until it is back."""
+        for name, number in numbers.items():
+            self.parts[name, number].ended = True
+            self.journal(*self.tracks[name].missing("missing", "the device is not there", from_us))
 
     def stop_device(self, device: str, at_mono_us: int) -> None:
         """Let a device close its parts at this moment."""

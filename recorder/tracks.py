@@ -31,7 +31,9 @@ class Track:
     part: int = -1
     next_part: int = 0
     awaiting_from_us: int | None = None
-    """Since when media is due (the part's start), while none has come."""
+    """Since when media is due (the part's start), while none has come: of the first part, where a device is asked again."""
+    asked_us: int = 0
+    """When the device was last asked for media."""
     end_us: int | None = None
     """Where the media that has come ends."""
     gap_from_us: int | None = None
@@ -47,7 +49,9 @@ class Track:
         self.part = self.next_part
         self.next_part += 1
         self.running = True
-        self.awaiting_from_us = from_us
+        self.asked_us = from_us
+        if self.awaiting_from_us is None:
+            self.awaiting_from_us = from_us
         return self.part
 
     def lost(self, cause: str, detail: str, now_us: int) -> list[Entry]:
@@ -61,6 +65,7 @@ class Track:
 
     def missing(self, cause: str, detail: str, from_us: int) -> list[Entry]:
         """The track is due from ``from_us`` on and its device is not there."""
+        self.running = False
         if not self.continuous or self.gap_from_us is not None:
             return []
         self.gap_from_us, self.gap_cause = from_us, cause
@@ -93,7 +98,7 @@ class Track:
         if not self.continuous or not self.running or self.gap_from_us is not None:
             return False
         if self.awaiting_from_us is not None:
-            return now_us - self.awaiting_from_us > FIRST_MEDIA_US
+            return now_us - self.asked_us > FIRST_MEDIA_US
         return self.end_us is not None and now_us - self.end_us > STALLED_US
 
     def late(self, stop_us: int) -> list[Entry]:

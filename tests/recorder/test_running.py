@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from recorder.contract import child, control
-from recorder.record import layout
+from recorder.record import entries, layout
+from recorder.seal import read_journal
 from tests.recorder.committing import judged
 from tests.recorder.running_session import Session
 
@@ -44,3 +45,55 @@ def test_a_participant_who_has_left_costs_no_new_key_when_recording_goes_on(sess
     running.add_tracks("ingest", {"remote-a": "audio"}, continuous=False)
     running.start_device("ingest", 4, only="remote-a")
     assert running.tracks["remote-a"].part == 1
+
+
+def record(session: Session, track: str, at_us: int) -> None:
+    """Half a second of a track's present part."""
+    part = session.running.tracks[track].part
+    session.running.take_init(init(track, part, 1_000_000), b"header")
+    media = child.Fragment(track=track, part=part, t0=at_us, dur=500_000, timescale=1_000_000, key=True, new_segment=True)
+    assert session.running.take_fragment(media, b"media")
+    session.writer.t_us = at_us + 500_000
+
+
+def resumed_without(session: Session, *, there: bool) -> None:
+    """A microphone records a second and is lost in a pause; recording goes on without it, and it is back twelve seconds later."""
+    running = session.running
+    running.add_tracks("mic", {"judge": "audio"}, continuous=True)
+    running.start_device("mic", 0)
+    record(session, "judge", 0)
+    record(session, "judge", 500_000)
+    running.pause(control.PauseRequest(state="deliberation", actor="Judge"), 1_000_000)
+    running.device_lost("mic", "unplugged", "")
+    session.writer.t_us = 10_000_000
+    session.there = there
+    running.resume("Judge", 10_000_000)
+    session.writer.t_us = 22_000_000
+    assert not running.stalled(22_000_000)
+    session.there = True
+    running.start_device("mic", 22_000_000)
+    assert not running.stalled(26_000_000), "it has its time from when it was back"
+    record(session, "judge", 22_000_000)
+    session.writer.seal()
+
+
+@pytest.mark.parametrize(("there", "cause"), [(False, "missing"), (True, "awaiting_keyframe")])
+def test_a_device_that_is_away_when_recording_goes_on_is_missing_from_that_moment(session: Session, there: bool, cause: str) -> None:
+    resumed_without(session, there=there)
+    told = [entry for _, entry in read_journal(session.writer.root) if isinstance(entry, entries.Gap | entries.GapEnd)]
+    [gap, end] = [entry for entry in told if entry.track == "judge"]
+    assert isinstance(gap, entries.Gap)
+    assert isinstance(end, entries.GapEnd)
+    assert (gap.cause, gap.from_us, end.from_us, end.to_us) == (cause, 10_000_000, 10_000_000, 22_000_000)
+    verdict = judged(session.writer.root)
+    assert verdict.level == "sealed", verdict.findings
+    assert not [interval for interval in verdict.not_recorded if interval.track == "judge" and not interval.declared]
+
+
+def test_a_session_that_ends_while_a_device_is_away_waits_for_nothing_of_it(session: Session) -> None:
+    running = session.running
+    running.add_tracks("mic", {"judge": "audio"}, continuous=True)
+    session.there = False
+    running.start_device("mic", 0)
+    running.close_parts(5_000_000)
+    assert running.all_ended()
