@@ -18,7 +18,7 @@ from recorder.child_entries import entry_of
 from recorder.child_guard import ChildGuard
 from recorder.child_limits import ChildLimits
 from recorder.child_process import ChildOwner, ChildProcess
-from recorder.children_plan import INGEST, WITHOUT_DEVICE, expected_tracks, plans
+from recorder.children_plan import INGEST, WATCH, WITHOUT_DEVICE, expected_tracks, plans
 from recorder.clock import StepDetector, clock_state, mono_us, utc_us
 from recorder.commit import CommitReport
 from recorder.contract import child, control
@@ -36,9 +36,9 @@ log = structlog.get_logger()
 
 PARTS_CLOSED_S = 1.2
 PREROLL_S = 10
-WATCH_CODES = frozenset(
-    {"silent", "clipped", "frozen", "black", "unreadable", "late", "room_silent", "watch_behind", "too_many_tracks", "record_damaged"}
-)
+FINDINGS = frozenset({"silent", "clipped", "frozen", "black", "unreadable", "late", "room_silent"})
+"""Alarms that the watch raises and ends."""
+WATCH_CODES = FINDINGS | {"watch_behind", "too_many_tracks", "record_damaged"}
 """Alarms of what is in the record: they end with the session."""
 STANDS_STILL_US = 5_000_000
 """An open session of which nothing became durable for so long is not being recorded, whatever the lamp says."""
@@ -356,6 +356,10 @@ class Recorder(ChildOwner):
             self._session.device_lost(process.plan.name, cause, detail)
         if process.plan.module == INGEST:
             self._participants.gone(self._session)
+        if process.plan.module == WATCH:  # its successor begins anew: it tells again what it finds, but not the end of what it never told
+            for alarm in self._alarms.all():
+                if alarm.code in FINDINGS:
+                    self._alarm(alarm.code, alarm.track, on=False, detail="")
         tracks = self._view.of_device(process.plan.name)
         for track in tracks or [process.plan.name]:
             self._alarm("source_lost", track, on=True, detail=f"{cause}: {detail}")

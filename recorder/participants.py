@@ -67,6 +67,7 @@ class Participants:
             self._view.forget(track)
             if session is not None:
                 session.forget_track(track)
+                _journal(session, child.TrackClosed(track=track, cause="ingest_lost", detail="the process that took its media has ended"))
         self._open.clear()
 
 
