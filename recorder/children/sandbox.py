@@ -13,9 +13,11 @@ _LOAD, _JUMP_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
 _ERRNO_EPERM = 0x00050001
 _MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
+_IOCTL, _FIONBIO = (16, 29), 0x5421
+"""Of ``ioctl`` only "do not block" is left: others, and ``fcntl``, have the kernel send a signal to any process of the same user."""
 _CALLS: dict[str, tuple[int | None, int | None]] = {
     "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "close": (3, 57), "fstat": (5, 80), "lseek": (8, 62),
-    "newfstatat": (262, 79), "fcntl": (72, 25), "ioctl": (16, 29), "poll": (7, None), "ppoll": (271, 73), "epoll_wait": (232, None),
+    "newfstatat": (262, 79), "poll": (7, None), "ppoll": (271, 73), "epoll_wait": (232, None),
     "epoll_pwait": (281, 22), "epoll_ctl": (233, 21), "accept4": (288, 242), "recvfrom": (45, 207), "recvmsg": (47, 212),
     "sendto": (44, 206), "sendmsg": (46, 211), "shutdown": (48, 210), "getsockopt": (55, 209), "setsockopt": (54, 208),
     "getsockname": (51, 204), "getpeername": (52, 205), "mmap": (9, 222), "munmap": (11, 215), "mremap": (25, 216),
@@ -71,6 +73,8 @@ def _program(audit_arch: int, column: int) -> bytes:
     """A filter in classic BPF: the machine must be right, the call in the list; all else fails with EPERM."""
     numbers = [calls[column] for calls in _CALLS.values() if calls[column] is not None]
     steps = [(_LOAD, 0, 0, 4), (_JUMP_EQUAL, 1, 0, audit_arch), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0)]
+    steps += [(_JUMP_EQUAL, 0, 4, _IOCTL[column]), (_LOAD, 0, 0, 24), (_JUMP_EQUAL, 0, 1, _FIONBIO)]
+    steps += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _ERRNO_EPERM)]
     steps += [(_JUMP_EQUAL, len(numbers) - index, 0, number or 0) for index, number in enumerate(numbers)]
     steps += [(_RETURN, 0, 0, _ERRNO_EPERM), (_RETURN, 0, 0, _ALLOW)]
     return b"".join(struct.pack("<HBBI", *step) for step in steps)

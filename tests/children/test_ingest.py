@@ -300,14 +300,18 @@ def test_while_muted_nothing_of_a_participant_is_kept(running: Linked, tmp_path:
 
 def test_the_child_cannot_open_a_file_make_a_socket_or_start_a_process(tmp_path: Path) -> None:
     code = """
-import os, socket, sys
+import fcntl, os, socket, signal, struct, sys, threading
+ours, _ = socket.socketpair()
+ours.setblocking(False)
 from recorder.children.sandbox import drop_powers
 drop_powers(1 << 30, 64)
 done = []
 for what, act in {
     "read": lambda: open("/etc/passwd"), "write": lambda: open(sys.argv[1], "w"), "socket": lambda: socket.socket(),
     "fork": os.fork, "exec": lambda: os.execv("/bin/true", ["true"]), "unlink": lambda: os.unlink(sys.argv[2]),
-    "kill": lambda: os.kill(os.getppid(), 0),
+    "kill": lambda: os.kill(os.getppid(), 0), "thread's kill": lambda: signal.pthread_kill(threading.get_ident(), 0),
+    "owner": lambda: fcntl.fcntl(ours, fcntl.F_SETOWN, os.getpid()), "signal": lambda: fcntl.fcntl(ours, fcntl.F_SETSIG, signal.SIGKILL),
+    "owner by ioctl": lambda: fcntl.ioctl(ours, 0x8901, struct.pack("i", os.getpid())),
 }.items():
     try:
         act()
