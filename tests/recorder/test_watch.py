@@ -8,6 +8,7 @@ import pytest
 
 from recorder.record import entries
 from recorder.seal import read_journal
+from tests.lab.participants import participants
 from tests.lab.room import Room, room
 from tests.lab.rtsp_camera import RtspCamera, elements, rtsp_camera
 
@@ -68,3 +69,26 @@ def test_bytes_that_rot_on_the_disk_are_noticed_while_recording(tmp_path: Path) 
                 file.seek(max(0, size - 6000))
                 file.write(b"\0" * 6000)
         assert any(alarm.code == "unreadable" for alarm in it.wait(lambda _: True, "status").alarms)
+
+
+def test_participants_are_watched_as_they_lie_encrypted_on_the_disk(tmp_path: Path) -> None:
+    with room(tmp_path, watch=True, extra="[ingest]\nenabled = true\n") as it:
+        it.wait_live("cam", "judge")
+        record = it.begin()
+        with participants(it.run_dir / "ingest.sock", 1) as tracks:
+            it.wait(
+                lambda status: sum(c.written_us > 4_000_000 for c in status.channels if c.track in tracks) == 2, "their media on the disk"
+            )
+            segment = record / "tracks" / "remote-p0-audio" / "seg-000000.m4s"
+            assert not it.wait(lambda _: True, "status").alarms
+            end = time.monotonic() + WITHIN_S
+            while time.monotonic() < end and not it.wait(lambda _: True, "status").alarms:
+                size = segment.stat().st_size
+                with segment.open("r+b") as file:
+                    file.seek(max(0, size - 6000))
+                    file.write(b"\0" * 6000)
+            alarms = it.wait(lambda _: True, "status").alarms
+        # Opus packets of zeros are silence, or none at all.
+        assert alarms
+        assert {alarm.track for alarm in alarms} == {"remote-p0-audio"}
+        assert {alarm.code for alarm in alarms} <= {"silent", "unreadable"}
