@@ -219,7 +219,7 @@ def test_a_lowered_part_opens_for_whom_the_order_admits_and_did_not_before(seale
     assert len(secret) > 20
     assert [unit for unit in of_copy(tmp_path / "before", "witness") if unit in secret] == []
     assert of_copy(tmp_path / "after", "witness") == source
-    assert [one["track"] for one in derivative(tmp_path / "after")["left_out"]] == ["cam", "judge", "room-mix"]
+    assert {one["track"] for one in derivative(tmp_path / "after")["left_out"]} == {"cam", "judge", "room-mix"}
     assert sealed.room.verify(sealed.record).returncode == 0
 
 
