@@ -18,9 +18,12 @@ PATTERN = "test pattern"
 
 
 def processes(it: Room) -> list[int]:
-    """The recorder's core and its children."""
+    """The recorder's core, its children, and theirs (the watch's decoder)."""
     assert it.process is not None
-    return [it.process.pid, *it.children()]
+    found = [it.process.pid]
+    for pid in found:
+        found += [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text(encoding="ascii").split()]
+    return found
 
 
 def used(it: Room, seconds: float) -> float:
