@@ -1,0 +1,46 @@
+"""A centre's keeper in NATS JetStream, for any number of fronts on any machines: see ``backend.py``, and "Several fronts" in docs/design.md."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from agent.upstream.centre.backend import Backend
+from agent.upstream.centre.nats_commands import NatsCommands
+from agent.upstream.centre.nats_events import NatsEvents
+from agent.upstream.centre.nats_follower import Follower
+from agent.upstream.centre.nats_jet import Jet, Servers
+from agent.upstream.centre.nats_ledger import NatsLedger, Sign
+from agent.upstream.centre.nats_names import Streams
+from agent.upstream.centre.nats_plan import NatsPlan
+from agent.upstream.centre.nats_registry import NatsRegistry
+from agent.upstream.centre.news import LocalNews
+
+
+@asynccontextmanager
+async def nats_backend(servers: Servers, streams: Streams, sign: Sign, certificate_der: bytes) -> AsyncIterator[Backend]:
+    """The backend in these streams, which are made where they are not there.
+
+    Raises:
+        AwayError: the servers cannot be reached, or the streams not be used.
+    """
+    jet, news = Jet(servers), LocalNews()
+    async with contextlib.AsyncExitStack() as stack:
+        await jet.connect()
+        stack.push_async_callback(jet.close)
+        for stream in streams.every:
+            await jet.ensure(stream)
+        registry = NatsRegistry(jet, streams)
+        plan = NatsPlan(jet, streams.plan, registry, news)
+        commands = NatsCommands(jet, streams.commands, registry, news)
+        taken = Follower(jet, streams.events, moved=news.tell_events)
+        for part in (registry, plan, commands, taken):
+            stack.push_async_callback(part.stop)
+            await part.start()
+        yield Backend(
+            events=NatsEvents(jet, streams.events, taken),
+            plan=plan,
+            ledger=NatsLedger(jet, streams.ledger, streams.contradictions, sign, certificate_der),
+            commands=commands,
+            registry=registry,
+            news=news,
+        )

