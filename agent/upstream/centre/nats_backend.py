@@ -1,4 +1,4 @@
-"""A centre's keeper in NATS JetStream, for any number of fronts on any machines: see ``backend.py``, and "Several fronts" in docs/design.md."""
+"""A centre's keeper in NATS JetStream, for any number of fronts on any machines: see ``backend.py`` and docs/several-fronts.md."""
 
 import contextlib
 from collections.abc import AsyncIterator

@@ -1,6 +1,6 @@
 """A front's connection to NATS JetStream, and the few things that are asked of it: put, look at the last, read on. See ``nats_names.py``.
 
-No consumer is kept at the servers: what is read is asked for by its sequence number, so there is nothing there that a server's death takes away.
+No consumer is kept at the servers, for a server's death would take it away: what is read is asked for by its sequence number.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ TRY_S, CONNECTED_S = 2.5, 3.0
 START_S = 30.0
 BATCH, BATCH_BYTES = 500, 4 * 1024 * 1024
 OLDEST = (2, 12)
-"""From this version on a server knows all that is asked of it here (``Nats-Expected-Last-Subject-Sequence-Subject``, batches of direct gets)."""
+"""From this version on a server knows what is asked of it here: ``Nats-Expected-Last-Subject-Sequence-Subject``, batches of direct gets."""
 _WRONG_LAST = frozenset({10071, 10158, 10164})
 """Wrong last sequence; the same message, or another of this subject, is on its way: not even the server knows yet."""
 _NONE_FOUND, _NO_STREAM = 10037, 10059

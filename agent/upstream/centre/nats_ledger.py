@@ -1,7 +1,7 @@
 """The ledger of receipts in NATS JetStream: ``Ledger`` of ``backend.py``.
 
-1. What is stored of a receipt is what was said and when. Its counter is its message's number, so it rises over all fronts and has no holes, and
-   it is signed when it is read: ECDSA without chance (RFC 6979), so that every front gives the very same receipt, as often as it is asked.
+1. What is stored of a receipt is what was said, and when. Its counter is its message's number: it rises over all fronts and has no holes.
+   It is signed when it is read: ECDSA without chance (RFC 6979), so that every front gives the very same receipt, as often as it is asked.
 2. A head is stored only where the last one of its record is the one that it was judged by: two fronts never countersign what contradicts.
 3. That a head contradicts, or came before, is said by what the stream's leader has, never by what a front remembers.
 """

@@ -1,7 +1,7 @@
 """The streams of a centre in NATS JetStream, and the names of their subjects. Pure.
 
-A subject is ``<prefix>.<stream>.<token>…``. What is stored is told again under ``<prefix>.told.<stream>.…`` after it was committed (JetStream's
-``republish``); by that fronts follow. Bodies hold names as they are; tokens only have to be different for different names.
+A subject is ``<prefix>.<stream>.<token>…``. What is stored is told again under ``<prefix>.told.<stream>.…`` after it was committed, by
+JetStream's ``republish``: by that fronts follow. Bodies hold names as they are; tokens only have to be different for different names.
 """
 
 import hashlib

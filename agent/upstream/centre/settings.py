@@ -1,22 +1,20 @@
 """The centre's directory: its configuration, keys and database; how it is made, and how it is read."""
 
 import datetime as dt
-import ipaddress
 import os
-import ssl
 import tomllib
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.upstream.centre.authority import Authority, Issuer, found
 from agent.upstream.centre.flags import Limits
 from agent.upstream.centre.listener import ServerFiles
+from agent.upstream.centre.nats_settings import Nats
 from agent.upstream.centre.source_calendar import is_private
 from agent.upstream.requests import new_key
 
@@ -39,56 +37,6 @@ class S3(_Stanza):
     access_key: str
     secret_file: str
     lock_days: int = Field(default=365, ge=1)
-
-
-class Nats(_Stanza):
-    """``[nats]``: what this centre keeps lies in NATS JetStream, and several fronts may share it; without it in a file of its own."""
-
-    servers: list[str] = Field(min_length=1)
-    """``tls://host:4222``, each server of the cluster."""
-    ca: str = ""
-    """PEM: who vouches for the servers; with ``certificate`` and ``key``. Servers on this machine may ask for none of the three."""
-    certificate: str = ""
-    key: str = ""
-    replicas: Literal[1, 3, 5] = 3
-    """On so many servers each message lies; 1 is for trying it out."""
-    prefix: str = Field(default="courtroom", pattern=r"^[A-Za-z0-9_-]{1,32}$")
-    """The streams' names begin with it: a name for each centre of the cluster."""
-    keeps_uploads: bool = False
-    """Whether this front takes records into the archive: one of all fronts may."""
-
-    @field_validator("servers")
-    @classmethod
-    def _places(cls, servers: list[str]) -> list[str]:
-        for server in servers:
-            place = urlsplit(server)
-            if place.scheme not in {"tls", "nats"} or not place.hostname or place.username is not None or place.password is not None:
-                raise ValueError(f"'{server}' is no server, such as tls://nats-1.court.example:4222")
-        return servers
-
-    @model_validator(mode="after")
-    def _is_mutual(self) -> Self:
-        files = (self.ca, self.certificate, self.key)
-        if any(files) and not all(files):
-            raise ValueError("ca, certificate and key belong together: this front and the servers prove to each other who they are")
-        if not any(files) and not all(_is_here(server) for server in self.servers):
-            raise ValueError("ca, certificate and key are needed for servers on other machines")
-        if any(files) and not all(urlsplit(server).scheme == "tls" for server in self.servers):
-            raise ValueError("with ca, certificate and key each server is named tls://")
-        return self
-
-    def tls(self) -> ssl.SSLContext | None:
-        """TLS 1.3, both sides known; read anew for each connection.
-
-        Raises:
-            OSError: a file cannot be read or holds nothing of use (``ssl.SSLError`` is one).
-        """
-        if not self.ca:
-            return None
-        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=self.ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.load_cert_chain(self.certificate, self.key)
-        return context
 
 
 class Settings(_Stanza):
@@ -243,14 +191,6 @@ class CentreHome:
             raise SettingsError(f"{path} cannot be used: {error}") from error
 
 
-def _is_here(server: str) -> bool:
-    host = urlsplit(server).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
@@ -280,4 +220,4 @@ def _toml(settings: Settings) -> str:
         f'custodian = "{settings.custodian}"\n'
         "# Where hearings come from: what the case system puts (api), and besides it a file or a calendar (ical): docs/integration.md.\n"
         f'source = "{settings.source}"\nsource_at = "{settings.source_at}"\nsource_ca = "{settings.source_ca}"\n'
-    )
+    ) + ("" if settings.nats is None else settings.nats.toml())

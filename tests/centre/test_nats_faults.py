@@ -1,0 +1,143 @@
+"""Servers die while rooms tell things to several fronts, the one that leads too, all of them too: nothing acknowledged is lost or doubled."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.upstream.centre.backend import AwayError, Backend
+from tests.lab.events import batch
+from tests.lab.fronts import nats_fronts, new_prefix
+from tests.lab.nats_cluster import NatsCluster, nats_cluster
+from tests.lab.nats_load import check, load
+
+LATE = 40
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[NatsCluster]:
+    """A cluster to be killed."""
+    with nats_cluster(tmp_path / "nats") as it:
+        yield it
+
+
+step = st.tuples(
+    st.integers(1, 6),  # so many events
+    st.lists(st.sampled_from([0, 1]), min_size=1, max_size=3),  # to these fronts at once
+    st.booleans(),  # whether the answer is lost
+    st.none() | st.integers(0, LATE),  # an old request arrives late
+)
+
+
+def test_however_batches_are_cut_and_sent_again_each_event_is_taken_once_in_order(cluster: NatsCluster) -> None:
+    epochs = iter(range(1_000_000))
+
+    async def send(fronts: list[Backend], steps: list[tuple[int, list[int], bool, int | None]]) -> None:
+        epoch, acked, sent = f"epoch-{next(epochs)}", 0, list[range]()
+        for count, to, lost, late in steps:
+            seqs = range(acked + 1, acked + 1 + count)
+            sent.append(seqs)
+            requests = [fronts[front].events.put("r", batch("r", epoch, *seqs)) for front in to]
+            if late is not None:
+                requests.append(fronts[late % 2].events.put("r", batch("r", epoch, *sent[late % len(sent)])))
+            answers = await asyncio.gather(*requests)
+            assert all(answer.to >= seqs[0] - 1 for answer in answers)
+            if not lost:
+                acked = answers[0].to
+        taken = [each for each in await fronts[0].events.after(0, 1_000_000) if each.event.epoch == epoch]
+        assert [each.event.seq for each in taken] == list(range(1, max(seqs[-1] for seqs in sent) + 1))
+
+    with asyncio.Runner() as runner:
+        made = nats_fronts(cluster, 2, new_prefix())
+        fronts = runner.run(made.__aenter__())
+        try:
+
+            @settings(max_examples=40, deadline=None)
+            @given(st.lists(step, min_size=1, max_size=12))
+            def tried(steps: list[tuple[int, list[int], bool, int | None]]) -> None:
+                runner.run(send(fronts, steps))
+
+            tried()
+        finally:
+            runner.run(made.__aexit__(None, None, None))
+
+
+async def _kill_nodes(cluster: NatsCluster, prefix: str, times: int) -> None:
+    """Kill one after the other; every second time the one that leads the events."""
+    for number in range(times):
+        await asyncio.sleep(random.uniform(0.3, 1.0))
+        leader = await cluster.leader(f"{prefix}-event") if number % 2 == 0 else None
+        node = random.randrange(cluster.nodes) if leader is None else leader
+        cluster.kill(node)
+        await asyncio.sleep(random.uniform(0.0, 1.0))
+        cluster.start(node)
+        # The next one dies when this one has what it missed: of three servers one may be away.
+        await _whole(cluster, prefix)
+
+
+async def _whole(cluster: NatsCluster, prefix: str) -> None:
+    async with asyncio.timeout(60):
+        while not await cluster.is_whole(f"{prefix}-"):  # noqa: ASYNC110 - what changes is at the servers
+            await asyncio.sleep(0.1)
+
+
+async def _killed(cluster: NatsCluster, times: int) -> None:
+    prefix = new_prefix()
+    async with nats_fronts(cluster, 2, prefix) as fronts:
+        rooms = await load(fronts, lambda: _kill_nodes(cluster, prefix, times))
+        for front in fronts:
+            await check(front, rooms)
+        assert all(room.answers > 5 * times for room in rooms)
+    async with nats_fronts(cluster, 1, prefix) as later:
+        await check(later[0], rooms)
+
+
+async def test_servers_are_killed_under_load(own_cluster: NatsCluster) -> None:
+    await _killed(own_cluster, 4)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+async def test_servers_are_killed_fifty_times_under_load(own_cluster: NatsCluster) -> None:
+    await _killed(own_cluster, 50)
+
+
+async def test_all_servers_are_killed_at_once_and_come_back_with_everything(own_cluster: NatsCluster) -> None:
+    prefix = new_prefix()
+
+    async def disturb() -> None:
+        await asyncio.sleep(1.0)
+        for node in range(own_cluster.nodes):
+            own_cluster.kill(node)
+        await asyncio.sleep(1.0)
+        for node in range(own_cluster.nodes):
+            own_cluster.start(node)
+        await _whole(own_cluster, prefix)
+        await asyncio.sleep(0.5)
+
+    async with nats_fronts(own_cluster, 2, prefix) as fronts:
+        rooms = await load(fronts, disturb)
+        for front in fronts:
+            await check(front, rooms)
+
+
+async def test_where_the_servers_are_away_nothing_is_said_to_be_kept(own_cluster: NatsCluster) -> None:
+    async with nats_fronts(own_cluster, 1) as (front,):
+        await front.events.put("r", batch("r", "e", 1))
+        for node in range(own_cluster.nodes):
+            own_cluster.kill(node)
+        with pytest.raises(AwayError):
+            await front.events.put("r", batch("r", "e", 1, 2))
+        with pytest.raises(AwayError):
+            await front.plan.put([])
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await front.registry.is_revoked(1)
+                except AwayError:
+                    break
+                await asyncio.sleep(0.1)
