@@ -1,4 +1,4 @@
-"""Servers die while rooms tell things to several fronts, the one that leads too, all of them too: nothing acknowledged is lost or doubled."""
+"""Servers die while rooms tell things to several fronts, also the leader, also all: nothing acknowledged is lost or doubled."""
 
 import asyncio
 import random
