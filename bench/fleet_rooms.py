@@ -64,6 +64,8 @@ class Connection:
             self._writer.close()
             self._writer = None
             raise ConnectionError(str(error)) from error
+        if answer.startswith(b"HTTP/1.1 503"):
+            raise ConnectionError("the centre cannot keep anything for the moment")
         if not answer.startswith(b"HTTP/1.1 200"):
             raise AssertionError(answer[:200] + data[:500])
         return data
@@ -77,9 +79,10 @@ class Room:
         context.load_cert_chain(Path(settings["certificates"]) / f"{name}.pem", settings["key"])
         self._name = name
         self._seen = seen
-        self._feed = Connection(settings["port"], context)
-        self._tell = Connection(settings["port"], context)
         self._chance = Random(name)
+        port = self._chance.choice(settings["ports"])
+        self._feed = Connection(port, context)
+        self._tell = Connection(port, context)
         self._epoch = str(uuid.uuid4())
         self._seq = 0
         self._heartbeat = msgspec.json.encode(beat())

@@ -273,6 +273,8 @@ class Centre(Stanza):
     key: str
     certificate: str
     roots: str
+    archive_url: Literal[""] | HttpsUrl = ""
+    """Where records are sent, where a centre of several fronts has one for them; empty: ``url``."""
     receipt_roots: str = ""
     """PEM file of the authorities that vouch for who signs receipts and acknowledgements; empty: ``centre_roots``."""
     upload_mib_s: float = Field(default=10, ge=0, le=10_000)
