@@ -18,7 +18,7 @@ from typing import Any
 import nats
 import nats.errors
 
-from agent.upstream.centre.nats_jet import Servers
+from agent.upstream.centre.nats_connection import Servers
 from tests.lab.tls import Authority, Pair
 
 NODES = 3

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 
 from agent.upstream.centre.backend import Backend
 from agent.upstream.centre.nats_commands import NatsCommands
+from agent.upstream.centre.nats_connection import Connection, Servers
 from agent.upstream.centre.nats_events import NatsEvents
 from agent.upstream.centre.nats_follower import Follower
-from agent.upstream.centre.nats_jet import Jet, Servers
+from agent.upstream.centre.nats_jet import Jet
 from agent.upstream.centre.nats_ledger import NatsLedger, Sign
 from agent.upstream.centre.nats_names import Streams
 from agent.upstream.centre.nats_plan import NatsPlan
@@ -22,17 +23,19 @@ async def nats_backend(servers: Servers, streams: Streams, sign: Sign, certifica
 
     Raises:
         AwayError: the servers cannot be reached, or the streams not be used.
+        OSError: a file of this front cannot be used.
     """
-    jet, news = Jet(servers), LocalNews()
+    connection, news = Connection(servers), LocalNews()
+    jet = Jet(connection)
     async with contextlib.AsyncExitStack() as stack:
-        await jet.connect()
-        stack.push_async_callback(jet.close)
+        stack.push_async_callback(connection.close)
+        await connection.connect()
         for stream in streams.every:
             await jet.ensure(stream)
-        registry = NatsRegistry(jet, streams)
-        plan = NatsPlan(jet, streams.plan, registry, news)
-        commands = NatsCommands(jet, streams.commands, registry, news)
-        taken = Follower(jet, streams.events, moved=news.tell_events)
+        registry = NatsRegistry(connection, jet, streams)
+        plan = NatsPlan(connection, jet, streams.plan, registry, news)
+        commands = NatsCommands(connection, jet, streams.commands, registry, news)
+        taken = Follower(connection, jet, streams.events, moved=news.tell_events)
         for part in (registry, plan, commands, taken):
             stack.push_async_callback(part.stop)
             await part.start()

@@ -7,6 +7,7 @@ import msgspec
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import UnknownRoomError
+from agent.upstream.centre.nats_connection import Connection
 from agent.upstream.centre.nats_follower import Follower
 from agent.upstream.centre.nats_jet import Jet, LookAgainError, Stored, attempts
 from agent.upstream.centre.nats_names import Stream
@@ -27,13 +28,13 @@ _message = msgspec.json.Decoder(_Message)
 class NatsCommands:
     """``Commands``; ``start`` before, ``stop`` at the end. Of each room that asked the number of its last command is held."""
 
-    def __init__(self, jet: Jet, stream: Stream, registry: NatsRegistry, news: LocalNews) -> None:
+    def __init__(self, connection: Connection, jet: Jet, stream: Stream, registry: NatsRegistry, news: LocalNews) -> None:
         self._jet = jet
         self._stream = stream
         self._registry = registry
         self._news = news
         self._last: dict[str, int] = {}
-        self._follower = Follower(jet, stream, apply=self._apply, clear=self._last.clear, from_end=True)
+        self._follower = Follower(connection, jet, stream, apply=self._apply, clear=self._last.clear, from_end=True)
 
     async def start(self) -> None:
         """Follow the stream."""

@@ -62,7 +62,6 @@ class NatsEvents:
         self._stream = stream
         self._follower = follower
         self._last: OrderedDict[tuple[str, str], _Last] = OrderedDict()
-        self._written = 0
 
     async def put(self, room: str, batch: contract.EventBatch) -> contract.EventsTaken:
         """Keep what is new of a batch."""
@@ -88,7 +87,8 @@ class NatsEvents:
 
     async def after(self, number: int, most: int) -> Sequence[contract.TakenEvent]:
         """Events behind this number."""
-        return await self._behind(number, most, until=max(self._follower.seen, self._written))
+        await self._follower.confirm()
+        return await self._behind(number, most, until=self._follower.seen)
 
     async def notable(self, since_utc_us: int, number: int, most: int) -> Sequence[contract.TakenEvent]:
         """Of the events behind this number, those that flags are computed from."""
@@ -132,7 +132,7 @@ class NatsEvents:
             self._stream, f"{self._stream.root}.{'n' if notable else 'p'}.{token(room)}.{token(epoch)}", msgspec.json.encode(body),
             expected=before.seq, scope=self._scope(room, epoch), message_id=f"{token(room)}/{token(epoch)}/{events[0][0].seq}-{to}",
         )  # fmt: skip
-        last, self._written = _Last(seq, to), max(self._written, seq)
+        last = _Last(seq, to)
         self._remember(room, epoch, last)
         return last
 

@@ -15,6 +15,7 @@ import structlog
 from nats.aio.msg import Msg
 
 from agent.upstream.centre.backend import AwayError
+from agent.upstream.centre.nats_connection import Connection
 from agent.upstream.centre.nats_jet import DO_S, Jet, Stored
 from agent.upstream.centre.nats_names import Stream
 
@@ -32,7 +33,8 @@ class Follower:
     """Follows one stream; ``start`` before, ``stop`` at the end.
 
     Args:
-        jet: the connection.
+        connection: by which it hears.
+        jet: by which it reads.
         stream: one that tells.
         apply: takes a message; None: nobody wants the messages, only that there are new ones.
         moved: called after messages were applied.
@@ -42,6 +44,7 @@ class Follower:
 
     def __init__(
         self,
+        connection: Connection,
         jet: Jet,
         stream: Stream,
         *,
@@ -50,6 +53,7 @@ class Follower:
         clear: Callable[[], None] = lambda: None,
         from_end: bool = False,
     ) -> None:
+        self._connection = connection
         self._jet = jet
         self._stream = stream
         self._apply = apply
@@ -73,8 +77,8 @@ class Follower:
         """
         if self._from_end:
             self.seen = await self._jet.last_seq(self._stream)
-        await self._jet.hear(self._stream.told, self._told)
-        self._jet.reconnected.append(self._wake.set)
+        await self._connection.hear(self._stream.told, self._told)
+        self._connection.reconnected.append(self._wake.set)
         await self.confirm()
         self._task = asyncio.create_task(self._run())
 

@@ -1,4 +1,4 @@
-"""A front's connection to NATS JetStream, and the few things that are asked of it: put, look at the last, read on. See ``nats_names.py``.
+"""The few things that a front asks of NATS JetStream: put, look at the last, read on. See ``nats_names.py``.
 
 No consumer is kept at the servers, for a server's death would take it away: what is read is asked for by its sequence number.
 """
@@ -7,31 +7,23 @@ import asyncio
 import contextlib
 import datetime as dt
 import random
-import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-import nats
 import nats.errors
 import structlog
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from agent.upstream.centre.backend import AwayError
+from agent.upstream.centre.nats_connection import START_S, TRY_S, Connection
 from agent.upstream.centre.nats_names import Stream
 
 log = structlog.get_logger()
 
-DO_S = 10.0
-"""For so long a request is tried again where a leader is elected or a connection made: less than a room waits for an answer."""
-TRY_S, CONNECTED_S = 2.5, 3.0
-START_S = 30.0
+DO_S = 7.0
+"""For so long each step is tried again where a leader is elected or a connection made: with its last try less than a room waits (20 s)."""
 BATCH, BATCH_BYTES = 500, 4 * 1024 * 1024
-OLDEST = (2, 12)
-"""From this version on a server knows what is asked of it here: ``Nats-Expected-Last-Subject-Sequence-Subject``, batches of direct gets."""
 _WRONG_LAST = frozenset({10071, 10158, 10164})
 """Wrong last sequence; the same message, or another of this subject, is on its way: not even the server knows yet."""
 _NONE_FOUND, _NO_STREAM = 10037, 10059
@@ -48,14 +40,6 @@ class Stored(NamedTuple):
 
     seq: int
     data: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Servers:
-    """Where the cluster is, and who this front is to it: files of PEM, ``None`` where it is on this machine and asks for none."""
-
-    urls: Sequence[str]
-    tls: Callable[[], ssl.SSLContext | None]
 
 
 class _Error(msgspec.Struct):
@@ -108,37 +92,11 @@ def attempts() -> Iterator[int]:
 
 
 class Jet:
-    """The connection; ``connect`` before, ``close`` at the end. It is made again by itself, for ever."""
+    """What is asked of JetStream over a connection."""
 
-    def __init__(self, servers: Servers) -> None:
-        self._servers = servers
-        self._client = Client()
-        self._connected = asyncio.Event()
-        self._heard: dict[str, Callable[[Msg], Awaitable[None]]] = {}
-        self._ended = False
-        self._mending: asyncio.Task[None] | None = None
-        self.reconnected: list[Callable[[], None]] = []
-        """Called when the connection is there again: what was told meanwhile was not heard."""
-
-    async def connect(self) -> None:
-        """Connect.
-
-        Raises:
-            AwayError: no server answers, or none of a version that is known.
-        """
-        await self._connect(START_S)
-        version = self._client.connected_server_version
-        if (version.major, version.minor) < OLDEST:
-            oldest = ".".join(map(str, OLDEST))
-            raise AwayError(f"the NATS server is {version.major}.{version.minor}: at least {oldest} is needed")
-
-    async def close(self) -> None:
-        """End."""
-        self._ended = True
-        if self._mending is not None:
-            self._mending.cancel()
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await self._client.close()
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._refuses = False
 
     async def ensure(self, stream: Stream) -> None:
         """Make the stream where it is not there.
@@ -192,6 +150,7 @@ class Jet:
             headers["Nats-Expected-Last-Subject-Sequence-Subject"] = scope
         ack = await self._ask(subject, body, _Ack, headers)
         if ack.error is None:
+            self._refuses = False
             return ack.seq
         if ack.error.err_code in _WRONG_LAST:
             if ack.error.err_code != min(_WRONG_LAST):
@@ -200,7 +159,9 @@ class Jet:
         if ack.error.code == 503:
             await pause(_LONGEST_PAUSE_S)
             raise LookAgainError(ack.error.description)
-        log.error("NATS does not store a message", stream=stream.name, error=ack.error.description)
+        if not self._refuses:
+            log.error("NATS does not store a message", stream=stream.name, error=ack.error.description)
+        self._refuses = True
         raise AwayError(f"NATS does not store it: {ack.error.description}")
 
     async def last(self, stream: Stream, subject: str) -> Stored | None:
@@ -261,25 +222,12 @@ class Jet:
                 await pause()
         raise AssertionError  # attempts() raises
 
-    async def tell(self, subject: str, body: bytes) -> None:
-        """Tell all fronts that hear now; nobody keeps it, and where nobody is connected it is lost."""
-        if self._client.is_connected:
-            with contextlib.suppress(nats.errors.Error, OSError):
-                await self._client.publish(subject, body)
-
-    async def hear(self, subject: str, take: Callable[[Msg], Awaitable[None]]) -> None:
-        """Have everything taken that is told from now on."""
-        self._heard[subject] = take
-        await self._client.subscribe(subject, cb=take)
-        await self._client.flush()
-
     async def _info(self, verb: str, stream: Stream, body: bytes) -> _Info:
         return await self._ask(f"$JS.API.STREAM.{verb}.{stream.name}", body, _Info)
 
     async def _ask(self, subject: str, body: bytes, kind: type[Answer], headers: Mapping[str, str] | None = None) -> Answer:
-        await self._is_connected()
         try:
-            message = await self._client.request(subject, body, timeout=TRY_S, headers=dict(headers) if headers else None)
+            message = await self._connection.request(subject, body, headers)
         except nats.errors.MaxPayloadError as error:
             raise AwayError(f"a message of {len(body)} bytes is longer than NATS takes: raise max_payload there") from error
         except nats.errors.NoRespondersError as error:
@@ -291,14 +239,11 @@ class Jet:
         return msgspec.json.decode(message.data, type=kind)
 
     async def _read(self, stream: Stream, query: bytes) -> list[Stored]:
-        await self._is_connected()
-        inbox, found, before = self._client.new_inbox(), list[Stored](), 0
+        found, before = list[Stored](), 0
         try:
-            subscription = await self._client.subscribe(inbox)
-            try:
-                await self._client.publish(f"$JS.API.DIRECT.GET.{stream.name}", query, reply=inbox)
+            async with self._connection.answers(f"$JS.API.DIRECT.GET.{stream.name}", query) as answers:
                 while True:
-                    message = await subscription.next_msg(TRY_S)
+                    message = await answers.next_msg(TRY_S)
                     headers = message.headers or {}
                     status = headers.get("Status")
                     if status == "404":
@@ -312,76 +257,9 @@ class Jet:
                         return found
                     before = int(headers["Nats-Sequence"])
                     found.append(Stored(before, message.data))
-            finally:
-                await subscription.unsubscribe()
         except (nats.errors.Error, OSError) as error:
             await pause()
             raise LookAgainError(str(error)) from error
-
-    async def _is_connected(self) -> None:
-        if self._client.is_connected:
-            return
-        try:
-            async with asyncio.timeout(CONNECTED_S):
-                await self._connected.wait()
-        except TimeoutError:
-            raise AwayError("no NATS server can be reached") from None
-
-    async def _connect(self, within_s: float) -> None:
-        end_s = time.monotonic() + within_s
-        while True:
-            client, problems = Client(), list[str]()
-
-            async def failed(error: Exception, problems: list[str] = problems) -> None:
-                problems.append(str(error) or type(error).__name__)
-                del problems[:-3]
-
-            try:
-                async with asyncio.timeout(max(1.0, end_s - time.monotonic())):
-                    await client.connect(
-                        list(self._servers.urls), tls=self._servers.tls(), name="courtroom centre", error_cb=failed,
-                        disconnected_cb=self._lost, reconnected_cb=self._back, closed_cb=self._closed, max_reconnect_attempts=-1,
-                        reconnect_time_wait=1, connect_timeout=3, ping_interval=5, max_outstanding_pings=2,
-                    )  # fmt: skip
-                break
-            except (nats.errors.Error, OSError) as error:
-                with contextlib.suppress(nats.errors.Error, OSError):
-                    await client.close()
-                if time.monotonic() >= end_s:
-                    why = "; ".join(dict.fromkeys(problems)) or str(error) or type(error).__name__
-                    raise AwayError(f"no NATS server can be used at {', '.join(self._servers.urls)}: {why}") from error
-                await asyncio.sleep(_LONGEST_PAUSE_S)
-        self._client = client
-        self._connected.set()
-
-    async def _lost(self) -> None:
-        if not self._ended and self._connected.is_set():
-            log.warning("the connection to NATS is lost")
-        self._connected.clear()
-
-    async def _back(self) -> None:
-        log.info("connected to NATS again")
-        self._connected.set()
-        for call in self.reconnected:
-            call()
-
-    async def _closed(self) -> None:
-        """The library gave up (it does where a server refuses this front): begin anew, for a refusal may be mended there."""
-        if not self._ended and (self._mending is None or self._mending.done()):
-            self._mending = asyncio.create_task(self._mend())
-
-    async def _mend(self) -> None:
-        self._connected.clear()
-        while True:
-            await asyncio.sleep(1.0 + random.random())
-            try:
-                await self._connect(CONNECTED_S)
-                for subject, take in self._heard.items():
-                    await self._client.subscribe(subject, cb=take)
-                await self._back()
-                return
-            except (AwayError, nats.errors.Error, OSError) as error:
-                log.warning("NATS cannot be used", error=str(error))
 
 
 async def pause(longest_s: float = 10 * _START_OF_PAUSE_S) -> None:

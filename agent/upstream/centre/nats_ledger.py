@@ -60,7 +60,6 @@ class NatsLedger:
         self._sign = sign
         self._certificate = base64.b64encode(certificate_der).decode()
         self._last: OrderedDict[str, _Last] = OrderedDict()
-        self._written = 0
 
     async def countersign(self, room: str, head: contract.Head) -> Receipt:
         """The receipt for a head."""
@@ -85,7 +84,6 @@ class NatsLedger:
                 last = None
                 continue
             self._remember(head.record, _Last(seq, message))
-            self._written = max(self._written, seq)
             return self._receipt(seq, message)
         raise AssertionError  # attempts() raises
 
@@ -104,7 +102,7 @@ class NatsLedger:
 
     async def after(self, counter: int, most: int) -> Sequence[Receipt]:
         """Receipts behind a counter."""
-        return await self._receipts(counter + 1, self._written, most=most)
+        return await self._receipts(counter + 1, await self._jet.last_seq(self._ledger), most=most)
 
     async def of_record(self, record: str) -> Sequence[Receipt]:
         """All receipts of a record."""

@@ -15,6 +15,7 @@ import msgspec
 from agent.upstream import contract, transfer
 from agent.upstream.centre.backend import API, AwayError, now_utc_us, with_token
 from agent.upstream.centre.decisions import may_change
+from agent.upstream.centre.nats_connection import Connection
 from agent.upstream.centre.nats_follower import Follower
 from agent.upstream.centre.nats_jet import Jet, LookAgainError, Stored, attempts
 from agent.upstream.centre.nats_names import Stream
@@ -30,14 +31,14 @@ _planned = msgspec.json.Decoder(Planned)
 class NatsPlan:
     """``Plan``; ``start`` before, ``stop`` at the end."""
 
-    def __init__(self, jet: Jet, stream: Stream, registry: NatsRegistry, news: LocalNews) -> None:
+    def __init__(self, connection: Connection, jet: Jet, stream: Stream, registry: NatsRegistry, news: LocalNews) -> None:
         self._jet = jet
         self._stream = stream
         self._registry = registry
         self._news = news
         self._view = PlanView()
         self._swept_us = now_utc_us()
-        self._follower = Follower(jet, stream, apply=self._apply, clear=self._view.clear)
+        self._follower = Follower(connection, jet, stream, apply=self._apply, clear=self._view.clear)
 
     async def start(self) -> None:
         """Read what is there, and follow."""

@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import ConflictError
+from agent.upstream.centre.nats_connection import Connection
 from agent.upstream.centre.nats_follower import Follower
 from agent.upstream.centre.nats_jet import Jet, LookAgainError, Stored, attempts
 from agent.upstream.centre.nats_names import Streams
@@ -38,19 +39,20 @@ _beat = msgspec.json.Decoder(_Beat)
 class NatsRegistry:
     """``Registry``; ``start`` before, ``stop`` at the end."""
 
-    def __init__(self, jet: Jet, streams: Streams) -> None:
+    def __init__(self, connection: Connection, jet: Jet, streams: Streams) -> None:
+        self._connection = connection
         self._jet = jet
         self._streams = streams
         self._stream = streams.registry
         self._view = RegistryView()
-        self._follower = Follower(jet, self._stream, apply=self._apply, clear=self._view.clear)
+        self._follower = Follower(connection, jet, self._stream, apply=self._apply, clear=self._view.clear)
         self._heard: dict[str, contract.RoomState] = {}
         self._stored_s: dict[str, float] = {}
 
     async def start(self) -> None:
         """Read what is there, and follow."""
         await self._follower.start()
-        await self._jet.hear(self._streams.beats, self._told)
+        await self._connection.hear(self._streams.beats, self._told)
         seq = 1
         while read := await self._jet.read(self._streams.heard, seq):
             for stored in read:
@@ -125,10 +127,10 @@ class NatsRegistry:
         beat = _Beat(room, utc_us, heartbeat)
         self._take(beat)
         body, now_s = msgspec.json.encode(beat), time.monotonic()
-        await self._jet.tell(self._streams.beat(room), body)
+        await self._connection.tell(self._streams.beat(room), body)
         if now_s - self._stored_s.get(room, -STORE_S) >= STORE_S:
             self._stored_s[room] = now_s
-            await self._jet.tell(self._streams.heard.subject(room), body)
+            await self._connection.tell(self._streams.heard.subject(room), body)
 
     async def rooms(self) -> Sequence[contract.RoomState]:
         """All rooms."""

@@ -2,6 +2,7 @@
 
 import ipaddress
 import ssl
+from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
@@ -54,6 +55,8 @@ class Nats(BaseModel):
         """
         if not self.ca:
             return None
+        for file in (self.ca, self.certificate, self.key):
+            Path(file).read_bytes()  # whose error names the file, as that of OpenSSL does not
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=self.ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_cert_chain(self.certificate, self.key)

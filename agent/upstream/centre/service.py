@@ -22,7 +22,7 @@ from agent.upstream.centre.database import DatabaseError
 from agent.upstream.centre.front import application
 from agent.upstream.centre.listener import Listener
 from agent.upstream.centre.nats_backend import nats_backend
-from agent.upstream.centre.nats_jet import Servers
+from agent.upstream.centre.nats_connection import Servers
 from agent.upstream.centre.nats_names import Streams
 from agent.upstream.centre.overview import Overview
 from agent.upstream.centre.page_server import loopback_page, loopback_place
@@ -114,7 +114,7 @@ async def _backend(stack: contextlib.AsyncExitStack, home: CentreHome, settings:
             return await stack.enter_async_context(
                 nats_backend(servers, Streams(settings.nats.prefix, settings.nats.replicas), sign, der)
             )  # fmt: skip
-        except AwayError as error:
+        except (AwayError, OSError) as error:
             raise SettingsError(f"[nats] {error}") from error
     try:
         backend, database = sqlite_backend(home.database, sign, der)
