@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.upstream.centre.backend import AwayError, Backend
+from agent.upstream.centre.nats_follower import STALE_S
 from tests.lab.events import batch
 from tests.lab.fronts import nats_fronts, new_prefix
 from tests.lab.nats_cluster import NatsCluster, nats_cluster
@@ -56,7 +57,7 @@ def test_however_batches_are_cut_and_sent_again_each_event_is_taken_once_in_orde
         fronts = runner.run(made.__aenter__())
         try:
 
-            @settings(max_examples=40, deadline=None)
+            @settings(max_examples=25, deadline=None)
             @given(st.lists(step, min_size=1, max_size=12))
             def tried(steps: list[tuple[int, list[int], bool, int | None]]) -> None:
                 runner.run(send(fronts, steps))
@@ -97,7 +98,7 @@ async def _killed(cluster: NatsCluster, times: int) -> None:
 
 
 async def test_servers_are_killed_under_load(own_cluster: NatsCluster) -> None:
-    await _killed(own_cluster, 4)
+    await _killed(own_cluster, 2)
 
 
 @pytest.mark.long
@@ -108,36 +109,31 @@ async def test_servers_are_killed_fifty_times_under_load(own_cluster: NatsCluste
 
 async def test_all_servers_are_killed_at_once_and_come_back_with_everything(own_cluster: NatsCluster) -> None:
     prefix = new_prefix()
-
-    async def disturb() -> None:
-        await asyncio.sleep(1.0)
-        for node in range(own_cluster.nodes):
-            own_cluster.kill(node)
-        await asyncio.sleep(1.0)
-        for node in range(own_cluster.nodes):
-            own_cluster.start(node)
-        await _whole(own_cluster, prefix)
-        await asyncio.sleep(0.5)
-
     async with nats_fronts(own_cluster, 2, prefix) as fronts:
+
+        async def disturb() -> None:
+            await asyncio.sleep(1.0)
+            for node in range(own_cluster.nodes):
+                own_cluster.kill(node)
+            with pytest.raises(AwayError):
+                await fronts[0].events.put("elsewhere", batch("elsewhere", "e", 1))
+            # What is held in memory is not answered from for long, for nobody knows what the others have done since.
+            async with asyncio.timeout(3 * STALE_S):
+                while await _answers(fronts[1]):  # noqa: ASYNC110 - what changes is that time passes
+                    await asyncio.sleep(0.1)
+            for node in range(own_cluster.nodes):
+                own_cluster.start(node)
+            await _whole(own_cluster, prefix)
+            await asyncio.sleep(0.5)
+
         rooms = await load(fronts, disturb)
+        assert all(room.refusals for room in rooms)
         for front in fronts:
             await check(front, rooms)
 
 
-async def test_where_the_servers_are_away_nothing_is_said_to_be_kept(own_cluster: NatsCluster) -> None:
-    async with nats_fronts(own_cluster, 1) as (front,):
-        await front.events.put("r", batch("r", "e", 1))
-        for node in range(own_cluster.nodes):
-            own_cluster.kill(node)
-        with pytest.raises(AwayError):
-            await front.events.put("r", batch("r", "e", 1, 2))
-        with pytest.raises(AwayError):
-            await front.plan.put([])
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    await front.registry.is_revoked(1)
-                except AwayError:
-                    break
-                await asyncio.sleep(0.1)
+async def _answers(front: Backend) -> bool:
+    try:
+        return not await front.registry.is_revoked(1)
+    except AwayError:
+        return False
