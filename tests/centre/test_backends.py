@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
+import nats
+import nats.errors
 import pytest
 import pytest_asyncio
 
@@ -324,3 +326,22 @@ async def test_a_batch_that_is_longer_than_a_message_is_taken_whole(cluster: Nat
         too_long = event("r", "e", 10, contract.AgentStarted(version="x" * 1_100_000, boot="b"))
         with pytest.raises(ConflictError, match="event 10 has"):
             await one.events.put("r", contract.EventBatch(epoch="e", events=[too_long]))
+
+
+async def test_a_front_cannot_take_back_what_was_kept(cluster: NatsCluster) -> None:
+    async with nats_fronts(cluster, 1, "kept") as (one,):
+        await one.events.put("r", batch("r", "e", 1, 2))
+        refused: list[str] = []
+
+        async def told(error: Exception) -> None:
+            refused.append(str(error))
+
+        client = await nats.connect(cluster.urls, tls=cluster.servers.tls(), error_cb=told)
+        try:
+            for verb in ("STREAM.DELETE.kept-event", "STREAM.PURGE.kept-event", "STREAM.UPDATE.kept-event", "STREAM.MSG.DELETE.kept-event"):
+                with pytest.raises(nats.errors.TimeoutError):
+                    await client.request(f"$JS.API.{verb}", b'{"seq": 1, "name": "kept-event"}', timeout=0.2)
+        finally:
+            await client.close()
+        assert [each.event.seq for each in await one.events.after(0, 10)] == [1, 2]
+        assert len([each for each in refused if "ermissions" in each]) == 4

@@ -23,6 +23,8 @@ from tests.lab.tls import Authority, Pair
 
 NODES = 3
 READY_S = 30.0
+API = ("STREAM.INFO.*", "STREAM.CREATE.*", "STREAM.MSG.GET.*", "DIRECT.GET.*")
+"""What a front asks of JetStream."""
 PROGRAM = Path(sys.executable).with_name("nats-server")
 
 
@@ -134,7 +136,13 @@ class NatsCluster:
         routes = ", ".join(f'"nats-route://127.0.0.1:{port}"' for port in self._ports[self.nodes :])
         kept = f'store_dir: "{self._home / f"node-{node}"}", sync_interval: always, max_file_store: 4G, max_memory_store: 256M'
         store = f"jetstream {{ {kept} }}\n"
-        alone = f'server_name: "node-{node}"\nhost: "127.0.0.1"\nport: {self._ports[node]}\ntls {{ {tls} }}\n{store}'
+        # As docs/several-fronts.md has it; each test has a prefix of its own, and asks for the streams' names besides.
+        publish = '"*.event.>", "*.plan.>", "*.ledger.>", "*.contradiction.>", "*.command.>", "*.registry.>", "*.heard.>", "*.beat.*"'
+        api = ", ".join(f'"$JS.API.{verb}"' for verb in (*API, "STREAM.NAMES"))
+        allowed = f'publish: [{publish}, {api}], subscribe: ["_INBOX.>", "*.told.>", "*.beat.*"]'
+        users = f'authorization {{ users: [ {{ user: "CN=front", permissions: {{ {allowed} }} }} ] }}\n'
+        mapped = f"tls {{ {tls.replace('verify: true', 'verify_and_map: true')} }}\n"
+        alone = f'server_name: "node-{node}"\nhost: "127.0.0.1"\nport: {self._ports[node]}\n{mapped}{users}{store}'
         if self.nodes == 1:
             return alone
         place = f'host: "127.0.0.1", port: {self._ports[self.nodes + node]}'
