@@ -15,7 +15,7 @@ from agent.upstream import contract
 from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, UnknownRoomError, now_utc_us
 from agent.upstream.centre.nats_events import PER_MESSAGE
 from tests.lab.events import batch, beat, event, hearing
-from tests.lab.fronts import nats_fronts, sqlite_fronts
+from tests.lab.fronts import deafen, nats_fronts, sqlite_fronts
 from tests.lab.nats_cluster import NatsCluster
 
 DAY_US = 86_400 * 1_000_000
@@ -190,6 +190,25 @@ async def test_two_fronts_that_plan_one_hearing_agree_on_it(fronts: list[Backend
     assert snapshots[0].hearings == [changes[0].hearing]
 
 
+async def test_moves_by_two_fronts_at_once_leave_no_room_untold(fronts: list[Backend]) -> None:
+    one, two = fronts
+    names = [f"h{number}" for number in range(20)]
+    at = (await one.plan.put([soon(name, "r0") for name in names])).offset
+    tokens = {change.hearing.id: change.hearing.start_token for change in await one.plan.after(0, 100)}
+    await asyncio.gather(
+        *(front.plan.put([soon(name, room)]) for name in names for front, room in ((one, "r1"), (two, "r2")))
+    )  # fmt: skip
+    changes = {change.hearing.id: change.hearing for change in await one.plan.after(at, 100)}
+    assert {name: hearing.start_token for name, hearing in changes.items()} == tokens
+    await seen(lambda: _all_told(two, at, changes))
+    assert await _all_told(one, at, changes)
+
+
+async def _all_told(front: Backend, at: int, changes: dict[str, contract.Hearing]) -> bool:
+    feeds = [await front.plan.feed(room, at) for room in ("r0", "r1", "r2")]
+    return all({change.hearing.id: change.hearing for change in feed.changes} == changes for feed in feeds)
+
+
 async def test_a_head_is_countersigned_once_and_what_contradicts_is_kept(fronts: list[Backend]) -> None:
     one, two = fronts
     record = str(uuid.uuid4())
@@ -315,6 +334,33 @@ async def test_a_front_that_begins_later_knows_everything(cluster: NatsCluster) 
         assert (await two.events.after(0, 10))[:2] == taken
         assert taken[0].number == PER_MESSAGE
         assert await two.ledger.countersign("r", contract.Head(record="x", at=1, sha256="a" * 64)) == receipt
+
+
+async def test_a_front_that_no_notice_reaches_finds_what_was_stored_all_the_same(cluster: NatsCluster) -> None:
+    async with nats_fronts(cluster, 2) as (one, two):
+        await one.plan.put([soon("h", "r", title="1")])
+        await two.registry.issued(7, "r", now_utc_us() + DAY_US, "PEM")
+        await deafen(two)
+        # A plan that is older than the one in force is a change, however new it looks to this front.
+        await one.plan.put([soon("h", "r", title="2")])
+        back = await two.plan.put([soon("h", "r", title="1")])
+        assert back.changed == 1
+        # What a front answered it has itself.
+        assert [change.hearing.title for change in (await two.plan.feed("r", back.offset - 1)).changes] == ["1"]
+        assert await two.registry.revoke("r", now_utc_us()) == [7]
+        assert await two.registry.is_revoked(7)
+        number = await two.commands.give("r", contract.Refresh(number=0))
+        assert [command.number for command in await two.commands.after("r", 0)] == [number]
+        # A room that another front told more is no room of a restored centre.
+        later = await one.plan.put([soon("h", "r", title="3")])
+        assert (await two.plan.feed("r", later.offset)).snapshot is None
+        # And who waits here is woken, if not at once.
+        with two.news.room("r") as room, two.news.events() as events:
+            await one.commands.give("r", contract.Refresh(number=0))
+            await one.events.put("r", batch("r", "e", 1))
+            async with asyncio.timeout(10):
+                await room.wait()
+                await events.wait()
 
 
 async def test_a_batch_that_is_longer_than_a_message_is_taken_whole(cluster: NatsCluster) -> None:

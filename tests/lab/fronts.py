@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.upstream.centre.backend import Backend
 from agent.upstream.centre.nats_backend import nats_backend
 from agent.upstream.centre.nats_names import Streams
+from agent.upstream.centre.nats_plan import NatsPlan
 from agent.upstream.centre.sqlite_backend import sqlite_backend
 from tests.lab.nats_cluster import NatsCluster
 
@@ -35,6 +36,14 @@ async def nats_fronts(cluster: NatsCluster, count: int, prefix: str | None = Non
     streams = Streams(prefix or new_prefix(), cluster.nodes)
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(nats_backend(cluster.servers, streams, sign, CERTIFICATE)) for _ in range(count)]
+
+
+async def deafen(front: Backend) -> None:
+    """Have every notice of what was stored lost on its way to a front over NATS."""
+    assert isinstance(front.plan, NatsPlan)
+    for subscription in list(front.plan._follower._connection._client._subs.values()):
+        if ".told." in subscription.subject:
+            await subscription.unsubscribe()
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class Stream:
             "name": self.name, "subjects": [self.all], "retention": "limits", "discard": "old" if self.last_only else "new",
             "storage": "memory" if self.in_memory else "file", "num_replicas": self.replicas, "max_msgs": -1, "max_bytes": -1, "max_age": 0,
             "max_msgs_per_subject": 1 if self.last_only else -1, "duplicate_window": _WINDOW_NS, "allow_direct": True, "deny_delete": True,
-            "deny_purge": True, "compression": "none" if self.in_memory else "s2",
+            "deny_purge": True, "compression": "none",
             **({} if self.tells == "nothing" else {"republish": republish}),
         }  # fmt: skip
 
