@@ -160,6 +160,7 @@ class Follower:
             self._moved_on()
 
     async def _run(self) -> None:
+        told = ""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
@@ -169,8 +170,10 @@ class Follower:
                 await self.confirm()
             except AwayError:
                 continue  # it is tried again, and `check_fresh` tells
-            except Exception:  # a message that is none of ours: what is held grows old, and nothing is answered from it
-                log.exception("a stream cannot be followed", stream=self._stream.name)
+            except Exception as error:  # a message that is none of ours: what is held grows old, and nothing is answered from it
+                if repr(error) != told:
+                    log.exception("a stream cannot be followed", stream=self._stream.name)
+                told = repr(error)
 
     async def _told(self, message: Msg) -> None:
         seq = int((message.headers or {})["Nats-Sequence"])
