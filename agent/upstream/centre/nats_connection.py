@@ -25,6 +25,8 @@ TRY_S, CONNECTED_S = 2.0, 3.0
 START_S, MEND_S = 30.0, 10.0
 OLDEST = (2, 12)
 """From this version on a server knows what is asked of it: ``Nats-Expected-Last-Subject-Sequence-Subject``, batches of direct gets."""
+PAYLOAD_BYTES = 1024 * 1024
+"""Messages of this length a server must take; it is what it takes where nothing was set."""
 Take = Callable[[Msg], Awaitable[None]]
 
 
@@ -63,6 +65,8 @@ class Connection:
         if (version.major, version.minor) < OLDEST:
             oldest = ".".join(map(str, OLDEST))
             raise AwayError(f"the NATS server is {version.major}.{version.minor}: at least {oldest} is needed")
+        if self._client.max_payload < PAYLOAD_BYTES:
+            raise AwayError(f"the NATS server takes messages of {self._client.max_payload} bytes: set its max_payload to {PAYLOAD_BYTES}")
 
     async def close(self) -> None:
         """End."""

@@ -17,6 +17,7 @@ import msgspec
 from agent.upstream import contract
 from agent.upstream.centre.backend import NOTABLE, ConflictError, now_utc_us
 from agent.upstream.centre.decisions import new_events
+from agent.upstream.centre.nats_connection import PAYLOAD_BYTES
 from agent.upstream.centre.nats_follower import Follower
 from agent.upstream.centre.nats_jet import BATCH, Jet, LookAgainError, Stored, attempts
 from agent.upstream.centre.nats_names import Stream, token
@@ -24,8 +25,8 @@ from agent.upstream.centre.nats_names import Stream, token
 PER_MESSAGE = 1000
 """A batch has at most 500 events. A number stays a whole one of JSON (2^53) for 9 * 10^12 messages."""
 MESSAGE_BYTES = 512 * 1024
-"""Events of one message, unless a single one is longer; NATS takes 1 MiB where nothing else was set."""
-_LONGEST_BYTES = 1024 * 1024 - 8 * 1024
+"""Events of one message, unless a single one is longer."""
+_LONGEST_BYTES = PAYLOAD_BYTES - 8 * 1024
 _HELD = 50_000
 """Epochs whose last message is remembered: a room has one at a time."""
 _SLACK_US = 60 * 1_000_000

@@ -160,7 +160,7 @@ class Follower:
             self._moved_on()
 
     async def _run(self) -> None:
-        told = ""
+        told, is_away = "", False
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
@@ -168,12 +168,18 @@ class Follower:
             self._wake.clear()
             try:
                 await self.confirm()
-            except AwayError:
-                continue  # it is tried again, and `check_fresh` tells
+            except AwayError as error:  # it is tried again; `check_fresh` tells who asks
+                if not is_away:
+                    log.warning("a stream cannot be followed", stream=self._stream.name, error=str(error))
+                is_away = True
             except Exception as error:  # a message that is none of ours: what is held grows old, and nothing is answered from it
                 if repr(error) != told:
                     log.exception("a stream cannot be followed", stream=self._stream.name)
                 told = repr(error)
+            else:
+                if is_away or told:
+                    log.info("a stream is followed again", stream=self._stream.name)
+                told, is_away = "", False
 
     async def _told(self, message: Msg) -> None:
         seq = int((message.headers or {})["Nats-Sequence"])

@@ -24,8 +24,10 @@ log = structlog.get_logger()
 DO_S = 7.0
 """For so long each step is tried again where a leader is elected or a connection made: with its last try less than a room waits (20 s)."""
 BATCH, BATCH_BYTES = 500, 4 * 1024 * 1024
-_WRONG_LAST = frozenset({10071, 10158, 10164})
-"""Wrong last sequence; the same message, or another of this subject, is on its way: not even the server knows yet."""
+_WRONG_LAST = 10071
+"""Another message than the expected one is the last."""
+_UNDECIDED = frozenset({10158, 10164})
+"""The same message, or another of this subject, is on its way: not even the server knows yet."""
 _NONE_FOUND, _NO_STREAM = 10037, 10059
 _START_OF_PAUSE_S, _LONGEST_PAUSE_S = 0.002, 0.2
 Answer = TypeVar("Answer")
@@ -152,9 +154,10 @@ class Jet:
         if ack.error is None:
             self._refuses = False
             return ack.seq
-        if ack.error.err_code in _WRONG_LAST:
-            if ack.error.err_code != min(_WRONG_LAST):
-                await pause()
+        if ack.error.err_code == _WRONG_LAST:
+            raise LookAgainError(ack.error.description)
+        if ack.error.err_code in _UNDECIDED:
+            await pause()
             raise LookAgainError(ack.error.description)
         if ack.error.code == 503:
             await pause(_LONGEST_PAUSE_S)
