@@ -1,6 +1,7 @@
 """What every keeper of a centre must do, tried on SQLite and on two fronts over three NATS servers."""
 
 import asyncio
+import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -372,6 +373,21 @@ async def test_a_batch_that_is_longer_than_a_message_is_taken_whole(cluster: Nat
         too_long = event("r", "e", 10, contract.AgentStarted(version="x" * 1_100_000, boot="b"))
         with pytest.raises(ConflictError, match="event 10 has"):
             await one.events.put("r", contract.EventBatch(epoch="e", events=[too_long]))
+
+
+async def test_who_is_told_to_end_ends_also_at_the_moment_of_an_answer(cluster: NatsCluster) -> None:
+    async with nats_fronts(cluster, 1) as (one,):
+
+        async def for_ever() -> None:
+            while True:
+                await one.ledger.after(0, 10)
+
+        for _ in range(150):
+            task = asyncio.create_task(for_ever())
+            await asyncio.sleep(random.uniform(0.001, 0.006))
+            task.cancel()
+            await asyncio.wait({task}, timeout=1)
+            assert task.done()
 
 
 async def test_a_front_cannot_take_back_what_was_kept(cluster: NatsCluster) -> None:

@@ -6,7 +6,7 @@ import logging
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +14,6 @@ import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
 from agent.upstream.centre.backend import AwayError
 
@@ -22,7 +21,7 @@ log = structlog.get_logger()
 
 TRY_S, CONNECTED_S = 2.0, 3.0
 """For so long an answer is waited for, and a connection that is being made again."""
-START_S, MEND_S = 30.0, 10.0
+START_S, MEND_S, CLOSE_S = 30.0, 10.0, 3.0
 OLDEST = (2, 12)
 """From this version on a server knows what is asked of it: ``Nats-Expected-Last-Subject-Sequence-Subject``, batches of direct gets."""
 PAYLOAD_BYTES = 1024 * 1024
@@ -74,7 +73,8 @@ class Connection:
         if self._mending is not None:
             self._mending.cancel()
         with contextlib.suppress(nats.errors.Error, OSError):
-            await self._client.close()
+            async with asyncio.timeout(CLOSE_S):
+                await self._client.close()
 
     async def request(self, subject: str, body: bytes, headers: Mapping[str, str] | None = None) -> Msg:
         """Ask, and wait for the answer.
@@ -84,17 +84,21 @@ class Connection:
             nats.errors.Error, OSError: there is no answer.
         """
         await self._wait_connected()
-        return await self._client.request(subject, body, timeout=TRY_S, headers=dict(headers) if headers else None)
+        answer = await self._client.request(subject, body, timeout=TRY_S, headers=dict(headers) if headers else None)
+        _heed_cancellation()
+        return answer
 
-    @contextlib.asynccontextmanager
-    async def answers(self, subject: str, body: bytes) -> AsyncIterator[Subscription]:
-        """Ask, and get answers one by one; raises as ``request``."""
+    async def answers(self, subject: str, body: bytes) -> AsyncGenerator[Msg, None]:
+        """Ask, and get answers one by one, for as long as they are wanted; raises as ``request``."""
         await self._wait_connected()
         inbox = self._client.new_inbox()
         subscription = await self._client.subscribe(inbox)
         try:
             await self._client.publish(subject, body, reply=inbox)
-            yield subscription
+            while True:
+                answer = await subscription.next_msg(TRY_S)
+                _heed_cancellation()
+                yield answer
         finally:
             with contextlib.suppress(nats.errors.Error, OSError):
                 await subscription.unsubscribe()
@@ -185,6 +189,16 @@ class Connection:
                 if str(error) != told:
                     log.warning("NATS cannot be used", error=str(error))
                 told = str(error)
+
+
+def _heed_cancellation() -> None:
+    """Raise what ``asyncio.wait_for`` of Python 3.11, by which nats-py waits, may swallow: a cancellation at the moment of an answer.
+
+    (https://github.com/python/cpython/issues/81839) A task that loops would never end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _is_worth_saying(record: logging.LogRecord) -> bool:

@@ -16,7 +16,7 @@ import nats.errors
 import structlog
 
 from agent.upstream.centre.backend import AwayError
-from agent.upstream.centre.nats_connection import START_S, TRY_S, Connection
+from agent.upstream.centre.nats_connection import START_S, Connection
 from agent.upstream.centre.nats_names import Stream
 
 log = structlog.get_logger()
@@ -244,9 +244,8 @@ class Jet:
     async def _read(self, stream: Stream, query: bytes) -> list[Stored]:
         found, before = list[Stored](), 0
         try:
-            async with self._connection.answers(f"$JS.API.DIRECT.GET.{stream.name}", query) as answers:
-                while True:
-                    message = await answers.next_msg(TRY_S)
+            async with contextlib.aclosing(self._connection.answers(f"$JS.API.DIRECT.GET.{stream.name}", query)) as answers:
+                async for message in answers:
                     headers = message.headers or {}
                     status = headers.get("Status")
                     if status == "404":
@@ -260,6 +259,7 @@ class Jet:
                         return found
                     before = int(headers["Nats-Sequence"])
                     found.append(Stored(before, message.data))
+            raise LookAgainError("the answers broke off")
         except (nats.errors.Error, OSError) as error:
             await pause()
             raise LookAgainError(str(error)) from error
