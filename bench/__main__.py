@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import fleet, full_room, recorder, upload, verify
+from bench import fleet, fleet_nats, full_room, recorder, upload, verify
 from bench.result import Measurement, Result, machine
 
 MEASUREMENTS: dict[str, Measurement] = {
@@ -20,6 +20,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "memory": full_room.memory_over_an_hour,
     "verify": verify.measure,
     "fleet": fleet.rooms_on_one_centre,
+    "fleet-nats": fleet_nats.rooms_over_nats,
     "upload": upload.upload,
 }
 RESULTS = Path(__file__).with_name("results.json")

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tests.lab.events import hearing
 
 ROOMS = int(os.environ.get("BENCH_ROOMS", "1479"))
 STEADY_S = float(os.environ.get("BENCH_FLEET_S", "60"))
+"""For so long each steady state is measured."""
 SPREAD_S = 95.0
 PUSH_S = 20.0
 
@@ -43,8 +44,8 @@ class Fleet:
 
 
 @contextmanager
-def fleet(it: Centre, base: Path, rooms: list[str]) -> Iterator[Fleet]:
-    """The rooms, connected."""
+def fleet(it: Centre, base: Path, rooms: list[str], ports: Sequence[int] = ()) -> Iterator[Fleet]:
+    """The rooms, connected: to this centre, or each to one of its fronts' ports."""
     key, authority, now = new_key(), it.home.authority(), dt.datetime.now(dt.UTC)
     certificates = base / "certificates"
     certificates.mkdir()
@@ -54,9 +55,8 @@ def fleet(it: Centre, base: Path, rooms: list[str]) -> Iterator[Fleet]:
         pem = authority.transport(request(key, room), room, now).public_bytes(serialization.Encoding.PEM).decode()
         (certificates / f"{room}.pem").write_text(pem + authority.chain_pem)
     settings = base / "rooms.json"
-    settings.write_text(
-        json.dumps({"port": it.port, "rooms": rooms, "roots": str(it.home.roots), "key": str(key_file), "certificates": str(certificates)})
-    )
+    files = {"roots": str(it.home.roots), "key": str(key_file), "certificates": str(certificates)}
+    settings.write_text(json.dumps({"ports": list(ports) or [it.port], "rooms": rooms, **files}))
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.fleet_rooms", str(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

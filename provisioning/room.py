@@ -28,6 +28,7 @@ def _address(url: str) -> str:
 Url = Annotated[str, AfterValidator(_address)]
 RtspUrl = Annotated[str, Field(pattern=r"^rtsps?://"), AfterValidator(_address)]
 HttpsUrl = Annotated[str, Field(pattern=r"^https://"), AfterValidator(_address)]
+OptionalHttpsUrl = Annotated[str, Field(pattern=r"^(?:https://|$)"), AfterValidator(lambda text: _address(text) if text else text)]
 Language = Literal["kk", "ru", "en"]
 
 OWN_TRACKS = {"room-mix": "the room mix", "room-out": "the loudspeakers"}
@@ -273,6 +274,8 @@ class Centre(Stanza):
     key: str
     certificate: str
     roots: str
+    archive_url: OptionalHttpsUrl = ""
+    """Where records are sent, where a centre of several fronts has one for them; empty: ``url``."""
     receipt_roots: str = ""
     """PEM file of the authorities that vouch for who signs receipts and acknowledgements; empty: ``centre_roots``."""
     upload_mib_s: float = Field(default=10, ge=0, le=10_000)

@@ -41,7 +41,7 @@ _CENTRE_EXAMPLES = {
     "certificate": 'certificate = "/etc/courtroom/centre/room.pem"',
     "roots": 'roots = "/etc/courtroom/centre/roots.pem"',
 }
-_URLS = frozenset({"url", "sub_url"})
+_URLS = frozenset({"url", "sub_url", "archive_url"})
 _URL_EXAMPLES = {"timestamp": "http://tsa.example.kz/", "centre": "https://centre.example.kz:8443"}
 _UNSEEN = frozenset({"Cc", "Zl", "Zp"})
 """Unicode's categories of control and line separating characters."""
@@ -220,8 +220,8 @@ def _tables_of(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - a ty
 
 def _pattern_remedy(place: Place) -> str:
     key = str(place[-1])
-    if place == ("centre", "url"):
-        return f'it must begin with https://, for example: url = "{_URL_EXAMPLES["centre"]}"'
+    if place in {("centre", "url"), ("centre", "archive_url")}:
+        return f'it must begin with https://, for example: {key} = "{_URL_EXAMPLES["centre"]}"'
     if place[:2] == ("hearings", "clerks"):
         return "names of system users, as `id -un` prints them"
     if key == "court":

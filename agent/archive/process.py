@@ -163,9 +163,10 @@ def _stamps(paths: list[Path]) -> list[tuple[int, int]]:
 
 async def _uploader(stack: contextlib.AsyncExitStack, centre: Centre, authorities: Authorities) -> Uploader:
     credentials = Credentials(key=Path(centre.key), certificate=Path(centre.certificate), roots=Path(centre.roots))
-    client = await stack.enter_async_context(UpstreamClient(centre.url, credentials))
+    url = centre.archive_url or centre.url
+    client = await stack.enter_async_context(UpstreamClient(url, credentials))
     pace = Pace(cap_bytes_s=centre.upload_mib_s * MIB, hearing_cap_bytes_s=centre.hearing_upload_mib_s * MIB)
-    uploader = Uploader(client, centre.url, centre_tls=credentials.context(), pace=pace, authorities=authorities)
+    uploader = Uploader(client, url, centre_tls=credentials.context(), pace=pace, authorities=authorities)
     return await stack.enter_async_context(uploader)
 
 

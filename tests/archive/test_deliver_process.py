@@ -72,12 +72,12 @@ def sealed(base: Path, keys: Hierarchy, files: RoomFiles) -> Path:
     return builder.root
 
 
-def configured(base: Path, it: Centre, files: RoomFiles) -> Path:
+def configured(base: Path, it: Centre, files: RoomFiles, where: str = 'url = "{}"') -> Path:
     config = base / "room.toml"
     config.write_text(
         f'centre_roots = "{it.home.roots}"\n[room]\nid = "room-1"\ncourt = "Court"\n[storage]\nprimary = "{base / "records"}"\n'
         f'[signing]\nkind = "file"\nkey = "{files.signing_key}"\nchain = "{files.chain}"\n'
-        f'[centre]\nurl = "{it.url}"\nkey = "{files.transport_key}"\ncertificate = "{files.transport}"\nroots = "{files.roots}"\n'
+        f'[centre]\n{where.format(it.url)}\nkey = "{files.transport_key}"\ncertificate = "{files.transport}"\nroots = "{files.roots}"\n'
         '[[camera]]\nid = "cam"\ndriver = "test-pattern"\n'
     )
     return config
@@ -90,11 +90,12 @@ def start(config: Path, run: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def test_a_sealed_record_is_taken_by_the_centre_over_mutual_tls_and_the_agent_is_told(tmp_path: Path, keys: Hierarchy) -> None:
+@pytest.mark.parametrize("where", ['url = "{}"', 'url = "https://127.0.0.1:1"\narchive_url = "{}"'])
+def test_a_sealed_record_is_taken_by_the_centre_over_mutual_tls_and_the_agent_is_told(tmp_path: Path, keys: Hierarchy, where: str) -> None:
     with centre(tmp_path) as it:
         files = it.enrol("room-1")
         root = sealed(tmp_path / "records", keys, files)
-        config = configured(tmp_path, it, files)
+        config = configured(tmp_path, it, files, where)
         (tmp_path / "run").mkdir()
 
         async def run() -> None:

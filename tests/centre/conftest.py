@@ -4,6 +4,7 @@ import pytest
 
 from agent.upstream.enrolment import RoomFiles
 from tests.lab.centre import Centre, centre
+from tests.lab.nats_cluster import NatsCluster, nats_cluster
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +17,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Centre]:
 @pytest.fixture(scope="session")
 def first_room(shared: Centre) -> RoomFiles:
     return shared.enrol("room-1")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsCluster]:
+    """Three NATS servers for all tests that take streams of their own; whoever kills one starts it again."""
+    with nats_cluster(tmp_path_factory.mktemp("nats")) as it:
+        yield it

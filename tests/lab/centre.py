@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import shutil
 import socket
 import subprocess
 import sys
@@ -43,6 +44,15 @@ class Centre:
     def log(self) -> str:
         """What it said."""
         return (self.base / "centre.log").read_text(encoding="utf-8")
+
+    def another(self, base: Path) -> "Centre":
+        """Another front of this centre: a copy of its directory, on a port of its own (docs/several-fronts.md)."""
+        front = Centre.__new__(Centre)
+        front.base, front.port, front.home, front.process = base, _free_port(), CentreHome(base / "centre"), None
+        shutil.copytree(self.home.root, front.home.root, ignore=shutil.ignore_patterns("*.sock", "*.sqlite*", "records", "work"))
+        config = front.home.root / "centre.toml"
+        config.write_text(config.read_text().replace(f"port = {self.port}", f"port = {front.port}"))
+        return front
 
     def start(self) -> None:
         """Start it, and wait until it takes requests."""

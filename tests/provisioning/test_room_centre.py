@@ -122,6 +122,8 @@ def test_paths_count_from_the_file(room: Path) -> None:
         ("https://centre", "http://centre", "centre.url", "https://"),
         ("https://centre.example.kz:8443", "https://", "centre.url", "names no host.*https://centre"),
         ("https://centre.example.kz:8443", "https://c:99999", "centre.url", "the port is wrong"),
+        ("[centre]", '[centre]\narchive_url = "http://c"', "centre.archive_url", 'archive_url = "https://centre'),
+        ("[centre]", '[centre]\narchive_url = "https://"', "centre.archive_url", "names no host"),
         ('key = "centre/room.key"\n', "", "centre", "'key' is missing.*centre/room.key"),
         ("\nroots =", "\nroot =", "centre", "'roots' is missing"),
         ("[centre]", "[hearings]\nautomatc = true\n[centre]", "hearings.automatc", "did you mean 'automatic'"),
@@ -142,8 +144,18 @@ def test_each_mistake_is_told_with_its_place_and_its_remedy(room: Path, old: str
     assert mistake.line
 
 
-def test_a_password_in_the_centres_address_is_not_told(room: Path) -> None:
-    found = problems(edit(room, "https://centre", "http://clerk:s3cret@centre"))
+def test_records_may_go_to_an_address_of_their_own(room: Path) -> None:
+    centre = load(edit(room, "[centre]", '[centre]\narchive_url = "https://archive.example.kz:8443"')).centre
+    assert centre is not None
+    assert centre.archive_url == "https://archive.example.kz:8443"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("https://centre", "http://clerk:s3cret@centre"), ("[centre]", '[centre]\narchive_url = "http://clerk:s3cret@archive"')],
+)
+def test_a_password_in_the_centres_address_is_not_told(room: Path, old: str, new: str) -> None:
+    found = problems(edit(room, old, new))
     assert found
     assert not any("s3cret" in one.text(room) for one in found)
 

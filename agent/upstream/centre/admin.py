@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 
 from agent.upstream import contract
 from agent.upstream.centre.authority import Authority, Issuer
-from agent.upstream.centre.backend import Backend, UnknownRoomError
+from agent.upstream.centre.backend import AwayError, Backend, UnknownRoomError
 from agent.upstream.centre.callers import ROLES
 from agent.upstream.centre.overview import Overview
 from agent.upstream.requests import new_key, new_token
@@ -201,6 +201,8 @@ class AdminServer:
             return Told(error=f"not understood: {error}")
         except AdminError as error:
             return Told(error=str(error))
+        except AwayError as error:
+            return Told(error=f"{error}; nobody knows whether it was done: ask again")
 
 
 def ask(path: Path, wanted: AnyAsk) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """What a centre must keep, as interfaces: the front (``front.py``) knows these alone, so that any number of fronts may share one keeper.
 
-``sqlite_backend.py`` is one process on one file. Whatever a method has answered is durable. Notices wake those who wait for news; a notice
-may come twice or for nothing, and is never lost.
+``sqlite_backend.py`` is one process on one file; ``nats_backend.py`` is any number of processes over NATS JetStream. Whatever a method has
+answered is durable. Notices wake those who wait for news; a notice may come twice or for nothing, and is never lost. Any method may raise
+``AwayError``.
 """
 
 import asyncio
 import secrets
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -24,8 +26,17 @@ SNAPSHOT_BACK_US = 8 * 86_400 * 1_000_000
 """Hearings that ended so long ago are left out of snapshots; rooms forget them a day sooner."""
 
 
+def now_utc_us() -> int:
+    """The centre's clock."""
+    return time.time_ns() // 1000
+
+
 class ConflictError(Exception):
     """What was asked contradicts what is kept; the message says how."""
+
+
+class AwayError(Exception):
+    """The keeper cannot be reached for the moment: nobody knows whether what was asked was done. It is to be asked again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from agent.upstream.centre.backend import Ledger
+from agent.upstream.centre.backend import AwayError, Ledger
 from recorder.record.checkpoint import Receipt
 
 log = structlog.get_logger()
@@ -35,9 +35,9 @@ class Custodian:
             try:
                 await self.copy()
                 wait_s, is_away = PERIOD_S, False
-            except OSError as error:
+            except (OSError, AwayError) as error:
                 if not is_away:
-                    log.error("the second custodian's disk does not take the ledger", file=str(self._path), error=str(error))
+                    log.error("the second custodian does not get the ledger", file=str(self._path), error=str(error))
                 wait_s, is_away = min(LONGEST_RETRY_S, 2 * wait_s), True
                 self._counter = None
             await asyncio.sleep(wait_s)

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from agent.upstream import transfer
 from agent.upstream.centre.answers import Answers
-from agent.upstream.centre.backend import ConflictError
+from agent.upstream.centre.backend import AwayError, ConflictError
 from agent.upstream.centre.callers import NOBODY, Peer, peer_of
 from agent.upstream.centre.page_server import page
 from agent.upstream.centre.storage import DirectoryStorage, Storage, StorageError, WrongPartError
@@ -32,6 +32,8 @@ LONG_BODY_BYTES: dict[str, int] = {"offerRecord": 32 * 1024 * 1024, "putHearings
 BODY_S = 20.0
 """Within so long a message must have arrived whole, however slowly its bytes come."""
 PART_S = 600.0
+AGAIN_S = 2
+"""``Retry-After`` where the keeper is away: a leader is elected, or a connection made, within a few seconds."""
 JSON, LINES = "application/json", "application/x-ndjson"
 
 
@@ -198,6 +200,11 @@ async def _problems(request: web.Request, handler: Callable[[web.Request], Await
         return problem(said.status, said.title, said.detail)
     except ConflictError as error:
         return problem(409, "That contradicts what is kept.", str(error))
+    except AwayError as error:
+        log.debug("the keeper is away", path=request.path, error=str(error))
+        response = problem(503, "The centre cannot keep anything for the moment.", "Nobody knows whether this was done: send it again.")
+        response.headers["Retry-After"] = str(AGAIN_S)
+        return response
     except web.HTTPException as error:
         detail = f"Allowed: {error.headers['Allow']}." if "Allow" in error.headers else f"{request.method} {request.path[:200]}"
         return problem(error.status, f"{HTTPStatus(error.status).phrase}.", detail)

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 import msgspec
 from aiohttp import web
 
+from agent.upstream.centre.backend import AwayError
 from agent.upstream.centre.overview import Overview
 from agent.upstream.centre.page import HEADERS, language_of, render
 
@@ -46,7 +47,10 @@ async def loopback_page(overview: Overview, place: tuple[str, int]) -> AsyncIter
         # A page elsewhere must not read this one by a name of its own that it had point here.
         if request.host.rpartition(":")[0] not in {"127.0.0.1", "localhost", "[::1]"}:
             return web.Response(status=421, text="This page is for this machine alone: http://127.0.0.1\n")
-        return await handler(request)
+        try:
+            return await handler(request)
+        except AwayError:
+            return web.Response(status=503, text="The centre's keeper is away for the moment.\n", headers={"Retry-After": "2"})
 
     async def show(request: web.Request) -> web.StreamResponse:
         return await page(request, overview)

@@ -15,11 +15,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.upstream.centre.admin import Admin, AdminServer
 from agent.upstream.centre.answers import Answers
-from agent.upstream.centre.backend import Backend
+from agent.upstream.centre.authority import Issuer
+from agent.upstream.centre.backend import AwayError, Backend, now_utc_us
 from agent.upstream.centre.custodian import Custodian
 from agent.upstream.centre.database import DatabaseError
 from agent.upstream.centre.front import application
 from agent.upstream.centre.listener import Listener
+from agent.upstream.centre.nats_backend import nats_backend
+from agent.upstream.centre.nats_connection import Servers
+from agent.upstream.centre.nats_names import Streams
 from agent.upstream.centre.overview import Overview
 from agent.upstream.centre.page_server import loopback_page, loopback_place
 from agent.upstream.centre.s3_storage import S3Settings, S3Storage
@@ -27,7 +31,7 @@ from agent.upstream.centre.settings import CentreHome, Settings, SettingsError
 from agent.upstream.centre.source import ScheduleSource, SourceFollower
 from agent.upstream.centre.source_calendar import CalendarSource
 from agent.upstream.centre.source_file import FileSource
-from agent.upstream.centre.sqlite_backend import now_utc_us, sqlite_backend
+from agent.upstream.centre.sqlite_backend import sqlite_backend
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from agent.upstream.centre.storage import DirectoryStorage, Storage
 from agent.upstream.centre.uploads import Notary, Uploads
@@ -71,21 +75,18 @@ async def running(home: CentreHome, page: str = "") -> AsyncIterator[RunningCent
         SettingsError: the directory cannot be used, or its port is taken.
     """
     settings, authority, notary = home.settings(), home.authority(), home.identity("notary")
-    der = notary.certificate.public_bytes(serialization.Encoding.DER)
-    try:
-        backend, database = sqlite_backend(home.database, lambda text: notary.key.sign(text, ec.ECDSA(hashes.SHA256())), der)
-    except (DatabaseError, sqlite3.Error, OSError) as error:
-        raise SettingsError(f"{home.database} cannot be used: {error}") from error
     async with contextlib.AsyncExitStack() as stack:
-        stack.callback(database.close)
-        storage = _storage(home, settings)
-        uploads = Uploads(
-            home.root / "uploads.sqlite", storage, home.root / "work",
-            authorities=Authorities([authority.root]), ledger=backend.ledger.of_record,
-            notary=Notary(key=notary.key, certificate=notary.certificate, by=settings.name),
-        )  # fmt: skip
-        await uploads.start()
-        stack.push_async_callback(uploads.stop)
+        backend = await _backend(stack, home, settings, notary)
+        storage = _storage(home, settings) if settings.takes_records else None
+        uploads = None
+        if storage is not None:
+            uploads = Uploads(
+                home.root / "uploads.sqlite", storage, home.root / "work",
+                authorities=Authorities([authority.root]), ledger=backend.ledger.of_record,
+                notary=Notary(key=notary.key, certificate=notary.certificate, by=settings.name),
+            )  # fmt: skip
+            await uploads.start()
+            stack.push_async_callback(uploads.stop)
         overview = Overview(backend, settings.limits, now_utc_us)
         app = application(Answers(backend, authority, uploads, overview), storage)
         try:
@@ -97,6 +98,30 @@ async def running(home: CentreHome, page: str = "") -> AsyncIterator[RunningCent
         await stack.enter_async_context(AdminServer(admin, home.socket))
         await stack.enter_async_context(_background(backend, settings))
         yield RunningCentre(listener.port, page_port, backend)
+
+
+async def _backend(stack: contextlib.AsyncExitStack, home: CentreHome, settings: Settings, notary: Issuer) -> Backend:
+    der = notary.certificate.public_bytes(serialization.Encoding.DER)
+    # Without chance (RFC 6979): the same receipt has the same signature, whichever front makes it, and whenever.
+    algorithm = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+
+    def sign(text: bytes) -> bytes:
+        return notary.key.sign(text, algorithm)
+
+    if settings.nats is not None:
+        servers = Servers(urls=settings.nats.servers, tls=settings.nats.tls)
+        try:
+            return await stack.enter_async_context(
+                nats_backend(servers, Streams(settings.nats.prefix, settings.nats.replicas), sign, der)
+            )  # fmt: skip
+        except (AwayError, OSError) as error:
+            raise SettingsError(f"[nats] {error}") from error
+    try:
+        backend, database = sqlite_backend(home.database, sign, der)
+    except (DatabaseError, sqlite3.Error, OSError) as error:
+        raise SettingsError(f"{home.database} cannot be used: {error}") from error
+    stack.callback(database.close)
+    return backend
 
 
 async def _serve_page(stack: contextlib.AsyncExitStack, overview: Overview, place: str) -> int | None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from agent.upstream.centre.authority import Authority, Issuer, found
 from agent.upstream.centre.flags import Limits
 from agent.upstream.centre.listener import ServerFiles
+from agent.upstream.centre.nats_settings import Nats
 from agent.upstream.centre.source_calendar import is_private
 from agent.upstream.requests import new_key
 
@@ -59,6 +60,12 @@ class Settings(_Stanza):
     source_ca: str = ""
     """Whom to trust for the calendar's address; empty: whom the system trusts."""
     s3: S3 | None = None
+    nats: Nats | None = None
+
+    @property
+    def takes_records(self) -> bool:
+        """Whether this process is the one that takes records into the archive."""
+        return self.nats is None or self.nats.keeps_uploads
 
     @model_validator(mode="after")
     def _has_source(self) -> Self:
@@ -213,4 +220,4 @@ def _toml(settings: Settings) -> str:
         f'custodian = "{settings.custodian}"\n'
         "# Where hearings come from: what the case system puts (api), and besides it a file or a calendar (ical): docs/integration.md.\n"
         f'source = "{settings.source}"\nsource_at = "{settings.source_at}"\nsource_ca = "{settings.source_ca}"\n'
-    )
+    ) + ("" if settings.nats is None else settings.nats.toml())

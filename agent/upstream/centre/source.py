@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from agent.upstream import contract
-from agent.upstream.centre.backend import Plan
+from agent.upstream.centre.backend import AwayError, Plan
 
 log = structlog.get_logger()
 
@@ -107,6 +107,8 @@ class SourceFollower:
         self._plan = plan
         self._now_utc_us = now_utc_us
         self._trouble = ""
+        self._left: Reading | None = None
+        """What was read and could not be carried over: the source may not say it again."""
         self._disbelieved = ""
         """Why not all that was read last is carried over; until the source says something else, it stays so."""
         self._refused: dict[str, str] = {}
@@ -116,7 +118,7 @@ class SourceFollower:
         while True:
             try:
                 await self.step()
-            except SourceError as error:
+            except (SourceError, AwayError) as error:
                 if str(error) != self._trouble:
                     log.error("the source of the schedule", source=self._source.name, error=str(error))
                 self._trouble = str(error)
@@ -131,13 +133,15 @@ class SourceFollower:
 
         Raises:
             SourceError: nothing could be read, or not all that it says is believed.
+            AwayError: the plan cannot be kept for the moment.
         """
         now_us = self._now_utc_us()
-        found = await self._source.read(now_us)
+        found = await self._source.read(now_us) or self._left
         if found is None:
             if self._disbelieved:
                 raise SourceError(self._disbelieved)
             return
+        self._left = found
         reading = believable(found)
         self._tell_refused(dict(reading.refused))
         await self._plan.put(reading.hearings, self._source.name)
@@ -146,11 +150,12 @@ class SourceFollower:
         try:
             gone = vanished(reading, planned)
         except SourceError as error:
-            self._disbelieved = str(error)
+            self._disbelieved, self._left = str(error), None
             raise
         if gone:
             log.info("hearings are gone from the source and cancelled", source=self._source.name, hearings=[one.id for one in gone])
             await self._plan.put(gone, self._source.name)
+        self._left = None
 
     def _tell_refused(self, refused: dict[str, str]) -> None:
         for name, why in refused.items():

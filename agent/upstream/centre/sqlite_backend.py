@@ -2,7 +2,6 @@
 
 import base64
 import sqlite3
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,9 +16,11 @@ from agent.upstream.centre.backend import (
     Contradiction,
     ContradictionError,
     UnknownRoomError,
+    now_utc_us,
     with_token,
 )
 from agent.upstream.centre.database import Database
+from agent.upstream.centre.decisions import Kept, may_change, verdict, wants_snapshot
 from agent.upstream.centre.news import LocalNews
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from recorder.record.checkpoint import Receipt, receipt_text
@@ -32,11 +33,6 @@ _event = msgspec.json.Decoder(contract.Event)
 _command = msgspec.json.Decoder(contract.AnyCommand)
 _receipt = msgspec.json.Decoder(Receipt)
 _CONTRADICTIONS = "SELECT record, room, kept_at, kept_head, said_at, said_head, first_utc_us, last_utc_us, times FROM contradiction"
-
-
-def now_utc_us() -> int:
-    """The centre's clock."""
-    return time.time_ns() // 1000
 
 
 def sqlite_backend(path: Path, sign: Sign, certificate_der: bytes) -> tuple[Backend, Database]:
@@ -121,7 +117,7 @@ class SqlitePlan:
             changed = 0
             for hearing in hearings:
                 known = connection.execute("SELECT body, source FROM hearing WHERE id = ?", (hearing.id,)).fetchone()
-                if known is not None and source not in {API, known[1]}:
+                if not may_change(source, None if known is None else known[1]):
                     continue
                 before = None if known is None else _hearing.decode(known[0])
                 now = with_token(hearing, before)
@@ -145,8 +141,7 @@ class SqlitePlan:
             of_room = (
                 "SELECT hearing.change_offset, body FROM hearing_room JOIN hearing ON hearing.id = hearing_room.hearing WHERE room = ? "
             )
-            # It knows nothing yet, or was told by a centre that this one was before it was restored.
-            if after > as_of or (after == 0 and as_of > 0):
+            if wants_snapshot(after, as_of):
                 rows = connection.execute(of_room + "AND ends_utc_us >= ?", (room, since_us))
                 snapshot = contract.Snapshot(as_of=as_of, hearings=[_hearing.decode(body) for _, body in rows])
                 return contract.Feed(as_of=as_of, snapshot=snapshot)
@@ -192,11 +187,12 @@ class SqliteLedger:
                 "SELECT at, head, room, body FROM receipt WHERE record = ? ORDER BY at DESC LIMIT 1", (head.record,)
             ).fetchone()
             if last is not None:
-                at, sha256, by, body = last
-                if by != room or head.at < at or (head.at == at and head.sha256 != sha256):
-                    return _contradicted(connection, room, head, at, sha256, now_us)
-                if head.at == at:
-                    return _receipt.decode(body)
+                kept = Kept(*last[:3])
+                found = verdict(kept, room, head)
+                if found == "contradicts":
+                    return _contradicted(connection, room, head, kept.at, kept.head, now_us)
+                if found == "same":
+                    return _receipt.decode(last[3])
             receipt = Receipt(
                 record=head.record, room=room, at=head.at, head=head.sha256, counter=_next(connection, "receipt"), utc_us=now_us,
                 sig="", certificate=self._certificate,

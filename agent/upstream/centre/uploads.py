@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive.acknowledgement import VERDICTS, sign
 from agent.upstream import transfer
+from agent.upstream.centre.backend import AwayError
 from agent.upstream.centre.record_check import Found, RecordCheckError, check_record
 from agent.upstream.centre.storage import LostError, Storage, StorageError
 from agent.upstream.centre.upload_store import StoredFile, Upload, UploadStore, parts_of
@@ -196,7 +197,7 @@ class Uploads:
                 async with self._one:
                     await self._verify_once(upload)
                 return
-            except (StorageError, RecordCheckError, OSError) as error:
+            except (StorageError, RecordCheckError, OSError, AwayError) as error:
                 await self._do(self._store.set_detail, upload, f"the verification waits: {error}")
             await asyncio.sleep(wait_s)
             wait_s = min(self._retry_s[1], wait_s * 2)

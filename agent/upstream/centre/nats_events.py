@@ -1,0 +1,177 @@
+"""The rooms' events in NATS JetStream: ``EventLog`` of ``backend.py``.
+
+1. A message is a batch, for each message costs a sync of the disk on most of the servers. Its subject names the room and the epoch, and
+   whether flags are computed from an event in it (``n``) or not (``p``), so that those are found among all others.
+2. A message is stored only where the last one of its room and epoch is the one that the front knows; the front cuts off what that one has
+   already. So an event is there once however late it comes again, through whichever front, and in whichever batch. JetStream's own
+   recognition by ``Nats-Msg-Id`` spares a second look within its two minutes; nothing depends on it.
+3. An event's number is its message's times ``PER_MESSAGE``, and its place in it: the same at all fronts, for ever.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from agent.upstream import contract
+from agent.upstream.centre.backend import NOTABLE, ConflictError, now_utc_us
+from agent.upstream.centre.decisions import new_events
+from agent.upstream.centre.nats_connection import PAYLOAD_BYTES
+from agent.upstream.centre.nats_follower import Follower
+from agent.upstream.centre.nats_jet import BATCH, Jet, LookAgainError, Stored, attempts
+from agent.upstream.centre.nats_names import Stream, token
+
+PER_MESSAGE = 1000
+"""A batch has at most 500 events. A number stays a whole one of JSON (2^53) for 9 * 10^12 messages."""
+MESSAGE_BYTES = 512 * 1024
+"""Events of one message, unless a single one is longer."""
+_LONGEST_BYTES = PAYLOAD_BYTES - 8 * 1024
+_HELD = 50_000
+"""Epochs whose last message is remembered: a room has one at a time."""
+_SLACK_US = 60 * 1_000_000
+
+
+class _Message(msgspec.Struct):
+    room: str
+    epoch: str
+    to: int
+    """The highest number of the epoch."""
+    utc_us: int
+    events: list[msgspec.Raw]
+
+
+class _Last(NamedTuple):
+    seq: int
+    to: int
+
+
+class _Head(msgspec.Struct):
+    to: int
+
+
+_message = msgspec.json.Decoder(_Message)
+_head = msgspec.json.Decoder(_Head)
+_event = msgspec.json.Decoder(contract.Event)
+
+
+class NatsEvents:
+    """``EventLog``."""
+
+    def __init__(self, jet: Jet, stream: Stream, follower: Follower) -> None:
+        self._jet = jet
+        self._stream = stream
+        self._follower = follower
+        self._last: OrderedDict[tuple[str, str], _Last] = OrderedDict()
+
+    async def put(self, room: str, batch: contract.EventBatch) -> contract.EventsTaken:
+        """Keep what is new of a batch."""
+        last, looked = self._last.get((room, batch.epoch)), False
+        for _ in attempts():
+            if last is None:
+                last, looked = await self._look(room, batch.epoch), True
+            new = new_events(batch, last.to)
+            if not new:
+                # What this front remembers may be old: the epoch's highest is the answer by which a restored room knows that it is one.
+                if not looked:
+                    last = None
+                    continue
+                return contract.EventsTaken(epoch=batch.epoch, to=last.to)
+            try:
+                for piece in _pieces(new):
+                    last = await self._put(room, batch.epoch, piece, last)
+            except LookAgainError:
+                last = None
+                continue
+            return contract.EventsTaken(epoch=batch.epoch, to=last.to)
+        raise AssertionError  # attempts() raises
+
+    async def after(self, number: int, most: int) -> Sequence[contract.TakenEvent]:
+        """Events behind this number."""
+        await self._follower.confirm()
+        return await self._behind(number, most, until=self._follower.seen)
+
+    async def notable(self, since_utc_us: int, number: int, most: int) -> Sequence[contract.TakenEvent]:
+        """Of the events behind this number, those that flags are computed from."""
+        found: list[contract.TakenEvent] = []
+        seq, only = number // PER_MESSAGE, f"{self._stream.root}.n.>"
+        since = since_utc_us - _SLACK_US if number == 0 else None
+        while read := await self._jet.read(self._stream, seq, only=only, since_utc_us=since):
+            found += [
+                each
+                for stored in read
+                for each in _events(stored)
+                if each.number > number and each.utc_us >= since_utc_us and isinstance(each.event.data, NOTABLE)
+            ]
+            if len(found) >= most:
+                break
+            seq, since = read[-1].seq + 1, None
+        return found[:most]
+
+    async def _behind(self, number: int, most: int, until: int) -> list[contract.TakenEvent]:
+        found: list[contract.TakenEvent] = []
+        seq = number // PER_MESSAGE
+        while len(found) < most and seq <= until:
+            read = await self._jet.read_to(self._stream, seq, until, most=min(BATCH, most))
+            if not read:
+                break
+            found += [each for stored in read for each in _events(stored) if each.number > number]
+            seq = read[-1].seq + 1
+        return found[:most]
+
+    async def _look(self, room: str, epoch: str) -> _Last:
+        stored = await self._jet.last(self._stream, self._scope(room, epoch))
+        last = _Last(0, 0) if stored is None else _Last(stored.seq, _head.decode(stored.data).to)
+        self._remember(room, epoch, last)
+        return last
+
+    async def _put(self, room: str, epoch: str, events: Sequence[tuple[contract.Event, bytes]], before: _Last) -> _Last:
+        to = events[-1][0].seq
+        notable = any(isinstance(event.data, NOTABLE) for event, _ in events)
+        body = _Message(room, epoch, to, now_utc_us(), [msgspec.Raw(encoded) for _, encoded in events])
+        seq = await self._jet.put(
+            self._stream, f"{self._stream.root}.{'n' if notable else 'p'}.{token(room)}.{token(epoch)}", msgspec.json.encode(body),
+            expected=before.seq, scope=self._scope(room, epoch), message_id=f"{token(room)}/{token(epoch)}/{events[0][0].seq}-{to}",
+        )  # fmt: skip
+        last = _Last(seq, to)
+        self._remember(room, epoch, last)
+        return last
+
+    def _scope(self, room: str, epoch: str) -> str:
+        return f"{self._stream.root}.*.{token(room)}.{token(epoch)}"
+
+    def _remember(self, room: str, epoch: str, last: _Last) -> None:
+        known = self._last.get((room, epoch))
+        if known is None or known.seq <= last.seq:
+            self._last[room, epoch] = last
+        self._last.move_to_end((room, epoch))
+        if len(self._last) > _HELD:
+            self._last.popitem(last=False)
+
+
+def _pieces(events: Sequence[contract.Event]) -> Iterator[Sequence[tuple[contract.Event, bytes]]]:
+    """The events in messages that NATS takes.
+
+    Raises:
+        ConflictError: a single one is longer.
+    """
+    piece: list[tuple[contract.Event, bytes]] = []
+    length = 0
+    for event in events:
+        encoded = msgspec.json.encode(event)
+        if len(encoded) > _LONGEST_BYTES:
+            raise ConflictError(f"event {event.seq} has {len(encoded)} bytes; the most is {_LONGEST_BYTES}")
+        if piece and length + len(encoded) > MESSAGE_BYTES:
+            yield piece
+            piece, length = [], 0
+        piece.append((event, encoded))
+        length += len(encoded)
+    yield piece
+
+
+def _events(stored: Stored) -> list[contract.TakenEvent]:
+    message = _message.decode(stored.data)
+    return [
+        contract.TakenEvent(number=stored.seq * PER_MESSAGE + place, utc_us=message.utc_us, event=_event.decode(raw))
+        for place, raw in enumerate(message.events)
+    ]
