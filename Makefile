@@ -33,7 +33,8 @@ demo: setup ## Record a short hearing, seal it, verify it, tamper a copy and see
 
 .PHONY: test
 test: setup-test ## All tests but the long ones (ARGS="-k name" to choose)
-	@$(BIN)/python -m pytest -m "not long" $(ARGS)
+	@$(BIN)/python -m pytest -m "not long and not alone" -n 2 $(ARGS) $(if $(ARGS),|| [ $$? -eq 5 ])
+	@$(BIN)/python -m pytest -m "alone and not long" $(ARGS) $(if $(ARGS),|| [ $$? -eq 5 ])
 
 .PHONY: test-long
 test-long: setup-test-long ## The tests that take minutes: kills, power cuts, faults, an hour's memory, a virtual machine (as root)

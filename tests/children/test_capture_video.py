@@ -16,6 +16,7 @@ from recorder.contract import child
 from recorder.contract.bus_client import BusClient
 from tests.children.linked import Linked, linked, wait_for
 
+pytestmark = pytest.mark.alone
 CAPTURE = "recorder.children.capture"
 FPS = 25
 DEVICE = {"id": "cam", "driver": "test-pattern", "label": "Bench", "width": 640, "height": 360, "fps": FPS}

@@ -12,6 +12,7 @@ from tests.lab.room import room
 from tests.lab.rtsp_camera import elements, rtsp_camera
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.lab,
     pytest.mark.timeout(240),
     pytest.mark.skipif("x264enc" not in elements() or bool(sound.missing_tools()), reason="the lab's Debian packages are missing"),

@@ -13,6 +13,7 @@ from tests.lab.room import TEST_DEVICES, Room, room
 from tests.lab.rtsp_camera import RtspCamera, elements, rtsp_camera
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.lab,
     pytest.mark.timeout(180),
     pytest.mark.skipif("x264enc" not in elements() or bool(sound.missing_tools()), reason="the lab's Debian packages are missing"),

@@ -15,7 +15,7 @@ from drivers.capabilities import SourceLostError
 from drivers.microphones import aes67, alsa
 from tests.lab.sound import CHANNELS, PCM, missing_tools, sound_lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.skipif(bool(missing_tools()), reason=f"needs {missing_tools()}")]
+pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.skipif(bool(missing_tools()), reason=f"needs {missing_tools()}")]
 TONES_HZ = (500, 700, 900, 1100)
 
 
