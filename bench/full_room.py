@@ -69,16 +69,17 @@ def full_room(base: Path) -> list[Result]:
 def memory_over_an_hour(base: Path) -> list[Result]:
     """The slope of all processes' own memory, by least squares over an hour after ten minutes of warming up, and the worst process's."""
     with rtsp_camera(width=640, height=360, fps=25, gop_s=4, kbps=800, sound="none") as camera, courtroom(base, camera, 2) as (it, _):
-        pids = processes(it)
-        names = [process_name(pid) for pid in pids]
+        names = {pid: process_name(pid) for pid in processes(it)}
         times: list[float] = []
         sizes: list[list[float]] = []
         began = time.monotonic()
         time.sleep(WARM_UP_S)
         while time.monotonic() - began < WARM_UP_S + HOUR_S:
             times.append(time.monotonic() - began)
-            sizes.append([anonymous_mib(pid) for pid in pids])
+            sizes.append([anonymous_mib(pid) for pid in names])
             time.sleep(SAMPLE_S)
+        # One that was started again meanwhile would hide its growth.
+        assert names.keys() == set(processes(it)), "a process ended while its memory was watched"
     hours = np.array(times) / 3600
     slopes = [float(np.polyfit(hours, column, 1)[0]) for column in np.array(sizes).T]
     worst = int(np.argmax(slopes))
@@ -86,7 +87,7 @@ def memory_over_an_hour(base: Path) -> list[Result]:
     source = f"2 H.264 cameras at 360p, {CHANNELS} microphones, {PARTICIPANTS} participants, watch and mirror; {HOUR_S / 3600:.2g} h"
     return [
         Result("memory's growth, all processes", total, 1.0, "MiB/h", "1 MiB/h", 1.0, source),
-        Result("memory's growth, the process that grows most", slopes[worst], 1.0, "MiB/h", "1 MiB/h", 1.0, f"{names[worst]}; {source}"),
+        Result("memory's growth, the process that grows most", slopes[worst], 1.0, "MiB/h", "1 MiB/h", 1.0, f"{list(names.values())[worst]}; {source}"),
     ]
 
 

@@ -1,5 +1,6 @@
 """A measurement: ours against a peer in the same run, as a ratio."""
 
+import contextlib
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,10 +72,11 @@ def pss_mib(pid: int) -> float:
 
 
 def anonymous_mib(pid: int) -> float:
-    """Memory of a process that no file backs: what it has allocated, and no other process has a part in."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) / 1024
+    """Memory of a process that no file backs: what it has allocated, and no other process has a part in; 0 where it has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) / 1024
     return 0.0
 
 
