@@ -83,11 +83,12 @@ def memory_over_an_hour(base: Path) -> list[Result]:
     hours = np.array(times) / 3600
     slopes = [float(np.polyfit(hours, column, 1)[0]) for column in np.array(sizes).T]
     worst = int(np.argmax(slopes))
+    grows = list(names.values())[worst]
     total = float(np.polyfit(hours, np.array(sizes).sum(axis=1), 1)[0])
     source = f"2 H.264 cameras at 360p, {CHANNELS} microphones, {PARTICIPANTS} participants, watch and mirror; {HOUR_S / 3600:.2g} h"
     return [
         Result("memory's growth, all processes", total, 1.0, "MiB/h", "1 MiB/h", 1.0, source),
-        Result("memory's growth, the process that grows most", slopes[worst], 1.0, "MiB/h", "1 MiB/h", 1.0, f"{list(names.values())[worst]}; {source}"),
+        Result("memory's growth, the process that grows most", slopes[worst], 1.0, "MiB/h", "1 MiB/h", 1.0, f"{grows}; {source}"),
     ]
 
 
