@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from provisioning.keys import Hierarchy, build
+from agent.upstream.centre.authority import Authority, found
+from agent.upstream.requests import new_key, request
+from provisioning.keys import Hierarchy, Identity, build
 from recorder.record import layout
 from recorder.record.checkpoint import Receipt
 from recorder.record.trust import Authorities
 from recorder.record.verify import Outside, verify
+from recorder.signing import KeySigner
 from tests.record.conftest import copied
 from tests.record.record_builder import Builder, rewrite
 from tests.record.tampering import CASES, SEGMENT, Case, flip, other_reason, revocation, without_receipts
@@ -94,6 +97,33 @@ def test_receipts_that_nobody_vouches_for_anchor_nothing(keys: Hierarchy, tmp_pa
     builder.close()
     verdict = verify(builder.root, replace(outside, ledger=(stranger,)))
     assert (verdict.level, {finding.code for finding in verdict.findings}) == ("sealed", {"ledger_untrusted"})
+
+
+def test_what_a_key_for_tls_signs_proves_nothing(tmp_path: Path) -> None:
+    """The centre's authority vouches for the keys of network-facing processes, too; they sign neither records nor receipts."""
+    now = dt.datetime.now(dt.UTC) - dt.timedelta(hours=2)
+    root, issuing = found("Republic", now)
+    authority, outside = Authority(issuing, root.certificate), Outside(authorities=Authorities([root.certificate]))
+    room_key, role_key, notary_key = new_key(), new_key(), new_key()
+    request_pem = request(room_key, "room-1")
+    transport, signing = authority.transport(request_pem, "room-1", now), authority.signing(request_pem, "room-1", now)
+    role = Identity(role_key, authority.role(role_key.public_key(), "case-system", now))
+    notary = Identity(notary_key, authority.notary(notary_key.public_key(), "receipts", now))
+    levels: dict[tuple[bool, bool], tuple[str, set[str]]] = {}
+    for signer in (transport, signing):
+        for witness in (role, notary):
+            builder = Builder(tmp_path / f"{len(levels)}", build("room-1", now), signer=KeySigner(room_key, [signer, issuing.certificate]))
+            builder.record(2)
+            receipt = builder.receipt(witness, store=False)
+            builder.close()
+            verdict = verify(builder.root, replace(outside, ledger=(receipt,)))
+            levels[signer is signing, witness is notary] = (verdict.level, {finding.code for finding in verdict.findings})
+    assert levels == {
+        (False, False): ("broken", {"signer_unknown", "ledger_untrusted"}),
+        (False, True): ("broken", {"signer_unknown"}),
+        (True, False): ("sealed", {"ledger_untrusted"}),
+        (True, True): ("anchored", set()),
+    }
 
 
 def test_the_records_directory_may_be_called_anything_else(
