@@ -41,6 +41,7 @@ class JournalReader:
         self.digests = bytearray()
         """The hashes of the lines, 32 bytes each."""
         self.utc_us = array("q")
+        self.t_us = array("q")
         self.broken = False
         self.torn = False
         """The journal ends in the middle of a line, and no recovery followed."""
@@ -86,6 +87,7 @@ class JournalReader:
                 self.head = head
                 self.digests += bytes.fromhex(head.sha256)
                 self.utc_us.append(line.utc_us)
+                self.t_us.append(line.t_us)
                 yield line, entry
             off += len(raw)
 

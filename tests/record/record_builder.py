@@ -240,8 +240,8 @@ class Builder:
 Change = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
-def rewrite(builder: Builder, change: Change, *, reseal: bool = True) -> None:
-    """What whoever holds the device's key can do: change or drop entries, sign all heads anew, seal anew."""
+def rewrite(builder: Builder, change: Change, *, reseal: bool = True, sign: bool = True) -> None:
+    """What whoever holds the device's key can do: change or drop entries, sign all heads anew, seal anew. Without it: the first."""
     chain, lines = Chain(), []
     for raw in (builder.root / layout.JOURNAL).read_bytes().splitlines():
         fields = change(canonical.decode(raw))
@@ -249,7 +249,7 @@ def rewrite(builder: Builder, change: Change, *, reseal: bool = True) -> None:
             continue
         times = Times(fields["mono_us"], fields["utc_us"], fields["t_us"])
         entry: Entry = msgspec.convert({name: value for name, value in fields.items() if name not in LINE_FIELDS}, entries.AnyEntry)
-        if isinstance(entry, entries.Checkpoint):
+        if sign and isinstance(entry, entries.Checkpoint):
             entry = checkpoint(builder.key, str(builder.record_id), chain.head)
         lines.append(chain.line(entry, times))
     (builder.root / layout.JOURNAL).write_bytes(b"".join(lines))

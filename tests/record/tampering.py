@@ -68,6 +68,10 @@ def without_receipts(fields: dict[str, Any]) -> dict[str, Any] | None:
     return None if fields["type"] == "receipt" else fields
 
 
+def unsigned(fields: dict[str, Any]) -> dict[str, Any] | None:
+    return None if fields["type"] in {"ckpt", "seal"} else fields
+
+
 def other_reason(fields: dict[str, Any]) -> dict[str, Any] | None:
     return fields | {"reason": "coffee"} if fields["type"] == "pause" else fields
 

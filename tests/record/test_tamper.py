@@ -20,7 +20,7 @@ from recorder.record.verify import Outside, verify
 from recorder.signing import KeySigner
 from tests.record.conftest import copied
 from tests.record.record_builder import Builder, rewrite
-from tests.record.tampering import CASES, SEGMENT, Case, flip, other_reason, revocation, without_receipts
+from tests.record.tampering import CASES, SEGMENT, Case, flip, other_reason, revocation, unsigned, without_receipts
 
 
 @pytest.mark.parametrize(("number", "tamper", "code"), CASES, ids=[f"{number}-{tamper.__name__}" for number, tamper, _ in CASES])
@@ -124,6 +124,33 @@ def test_what_a_key_for_tls_signs_proves_nothing(tmp_path: Path) -> None:
         (True, False): ("sealed", {"ledger_untrusted"}),
         (True, True): ("anchored", set()),
     }
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5])
+def test_an_unsealed_record_that_was_rewritten_without_a_key_proves_nothing(
+    keys: Hierarchy, outside: Outside, tmp_path: Path, kept: float
+) -> None:
+    """A sealed one made unsealed, and its lines written anew: nothing contradicts it, and it is told how far it is signed."""
+    builder = Builder(tmp_path, keys)
+    builder.record(10)
+    builder.pause(12)
+    builder.record(10)
+    builder.close()
+    for name in (layout.SUMS, layout.SUMS_SIGNATURE, layout.MANIFEST):
+        (builder.root / name).unlink()
+    honest = verify(builder.root, outside)
+    lines = (builder.root / layout.JOURNAL).read_bytes().splitlines()
+    keep = int(len(lines) * kept)
+    rewrite(builder, lambda fields: fields if fields["seq"] < keep else unsigned(other_reason(fields) or {}), reseal=False, sign=False)
+    verdict = verify(builder.root, outside)
+    assert (honest.level, honest.signer_trusted, honest.findings[0].code) == ("unsealed", True, "seal_unfinished")
+    assert f"signed to entry {len(lines) - 2}. Nothing behind entry {len(lines) - 2} is proven" in honest.sentence()
+    assert (verdict.level, verdict.exit_status, verdict.errors) == ("unsealed", 3, [])
+    assert [finding.code for finding in verdict.findings if finding.severity == "doubt"] == ["unsigned_end"]
+    assert verdict.signer_trusted == (verdict.signed_to >= 0) == (keep > 0)
+    assert verdict.signed_to < keep
+    proven = f"Nothing behind entry {verdict.signed_to} is proven" if keep else "Nothing of it is proven"
+    assert proven in verdict.sentence()
 
 
 def test_the_records_directory_may_be_called_anything_else(
