@@ -182,12 +182,9 @@ class Builder:
         self.counter += 1
         bare = Receipt(
             record=str(self.record_id), room=self.room, at=head.at, head=head.sha256, counter=self.counter,
-            utc_us=self.utc_us + 200_000 if utc_us is None else utc_us, sig="",
-            certificate=base64.b64encode(signer.certificate.public_bytes(serialization.Encoding.DER)).decode(),
+            utc_us=self.utc_us + 200_000 if utc_us is None else utc_us, sig="", certificate="",
         )  # fmt: skip
-        assert isinstance(signer.key, ec.EllipticCurvePrivateKey)
-        signature = signer.key.sign(receipt_text(bare), ec.ECDSA(hashes.SHA256()))
-        receipt = msgspec.structs.replace(bare, sig=base64.b64encode(signature).decode())
+        receipt = signed_receipt(bare, signer)
         line = canonical.encode(receipt)
         if store:
             with (self.root / layout.ANCHORS).open("ab") as file:
@@ -235,6 +232,15 @@ class Builder:
         )  # fmt: skip
         self.checkpoint()
         return seal(self.root, self.key, timestamp)
+
+
+def signed_receipt(receipt: Receipt, signer: Identity) -> Receipt:
+    """The receipt, whatever it says, as this signer gives it."""
+    assert isinstance(signer.key, ec.EllipticCurvePrivateKey)
+    certificate = signer.certificate.public_bytes(serialization.Encoding.DER)
+    named = msgspec.structs.replace(receipt, certificate=base64.b64encode(certificate).decode())
+    signature = signer.key.sign(receipt_text(named), ec.ECDSA(hashes.SHA256()))
+    return msgspec.structs.replace(named, sig=base64.b64encode(signature).decode())
 
 
 Change = Callable[[dict[str, Any]], dict[str, Any] | None]

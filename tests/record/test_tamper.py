@@ -3,23 +3,25 @@
 import datetime as dt
 import json
 import shutil
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 
 from agent.upstream.centre.authority import Authority, found
 from agent.upstream.requests import new_key, request
 from provisioning.keys import Hierarchy, Identity, build
-from recorder.record import layout
+from recorder.record import canonical, layout
 from recorder.record.checkpoint import Receipt
 from recorder.record.trust import Authorities
 from recorder.record.verify import Outside, verify
 from recorder.signing import KeySigner
 from tests.record.conftest import copied
-from tests.record.record_builder import Builder, rewrite
+from tests.record.record_builder import Builder, rewrite, signed_receipt
 from tests.record.tampering import CASES, SEGMENT, Case, flip, other_reason, revocation, unsigned, without_receipts
 
 
@@ -151,6 +153,61 @@ def test_an_unsealed_record_that_was_rewritten_without_a_key_proves_nothing(
     assert verdict.signed_to < keep
     proven = f"Nothing behind entry {verdict.signed_to} is proven" if keep else "Nothing of it is proven"
     assert proven in verdict.sentence()
+
+
+def test_a_receipt_that_anybody_may_write_into_the_record_neither_anchors_nor_breaks_it(
+    keys: Hierarchy, tmp_path: Path, outside: Outside
+) -> None:
+    """Receipts are not under the seal; what is foreign or forged there is named, and what is genuine goes on to count."""
+    builder = Builder(tmp_path, keys)
+    builder.record(2)
+    genuine = builder.receipt()
+    builder.record(2)
+    lookalike = build("room-1", dt.datetime.now(dt.UTC)).centre
+    builder.receipt(keys.device)  # whoever has the room's key signs receipts with it
+    builder.receipt(lookalike)
+    builder.close()
+    other = msgspec.structs.replace(genuine, head="0" * 64)
+    resigned = signed_receipt(other, lookalike)
+    elsewhere = signed_receipt(msgspec.structs.replace(genuine, record=str(uuid.uuid4())), keys.centre)
+    room = signed_receipt(msgspec.structs.replace(genuine, room="room-2"), keys.centre)
+    with (builder.root / layout.ANCHORS).open("ab") as file:
+        for line in (other, resigned, elsewhere, room):
+            file.write(canonical.encode(line) + b"\n")
+        file.write(b"no receipt\n")
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, verdict.anchored_to, verdict.errors) == ("anchored", genuine.at, [])
+    found = [(finding.code, finding.place.removeprefix("anchors.jsonl, line ")) for finding in verdict.findings]
+    assert sorted(found, key=lambda one: int(one[1])) == [
+        ("receipt_forged", "2"),
+        ("receipt_forged", "3"),
+        ("receipt_forged", "4"),
+        ("receipt_forged", "5"),
+        ("receipt_foreign", "6"),
+        ("receipt_foreign", "7"),
+        ("receipt_unreadable", "8"),
+    ]
+    assert all("counts for nothing" in finding.text for finding in verdict.findings if finding.code != "receipt_unreadable")
+    unchecked = verify(builder.root)
+    assert (unchecked.level, unchecked.errors) == ("signed_only", [])
+
+
+def test_a_trusted_signers_receipt_of_another_head_breaks_the_record_wherever_it_stands(
+    keys: Hierarchy, tmp_path: Path, outside: Outside
+) -> None:
+    builder = Builder(tmp_path, keys)
+    builder.record(2)
+    genuine = builder.receipt(store=False)
+    builder.record(2)
+    builder.close()
+    contradicting = signed_receipt(msgspec.structs.replace(genuine, head="0" * 64), keys.centre)
+    by_ledger = verify(builder.root, replace(outside, ledger=(contradicting,)))
+    (builder.root / layout.ANCHORS).write_bytes(canonical.encode(contradicting) + b"\n")
+    for verdict in (by_ledger, verify(builder.root, outside)):
+        assert (verdict.level, [finding.code for finding in verdict.errors]) == ("broken", ["head_contradicted"])
+    assert verify(builder.root, Outside(ledger=(contradicting,))).level == "broken"
+    unchecked = verify(builder.root)
+    assert (unchecked.level, [finding.code for finding in unchecked.findings]) == ("signed_only", ["receipt_unchecked"])
 
 
 def test_the_records_directory_may_be_called_anything_else(
