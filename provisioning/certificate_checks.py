@@ -15,6 +15,7 @@ from provisioning.keys import ROOM_URN
 from provisioning.problems import Finding
 from provisioning.room import Centre, CredentialKey, FileKey, RecipientCertificate, RoomConfig
 from provisioning.toml_places import Place
+from recorder.record.trust import may_sign_documents
 
 SOON = dt.timedelta(days=30)
 MIN_RSA_BITS = 2048
@@ -33,8 +34,12 @@ def check_signing(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:
     public = device.public_key()
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         yield Finding(place=place, what="the device's certificate is not of a P-256 key", remedy="make one of prime256v1")
-    elif isinstance(config.signing, FileKey):
-        yield from _pair(config.signing, public)
+    else:
+        if isinstance(config.signing, FileKey):
+            yield from _pair(config.signing, public)
+        if not may_sign_documents(device):
+            what = f"the certificate '{_name(device)}' is not for signing documents: it lacks documentSigning (1.3.6.1.5.5.7.3.36)"
+            yield Finding(place=place, what=what, remedy="a verifier will refuse the record; ask its authority for one with that purpose")
     for certificate in chain:
         yield from _validity(certificate, place, now, f"the certificate '{_name(certificate)}'")
     for lower, upper in pairwise(chain):

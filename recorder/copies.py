@@ -2,14 +2,13 @@
 
 import hashlib
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import structlog
 
 from recorder.journal_state import Place
 from recorder.record import canonical, layout
-from recorder.record.journal import Head, JournalError, read_line_fast
+from recorder.record.journal import BEFORE_FIRST, Head, JournalError, entry_number, read_line_fast
 from recorder.recovery import chain_of
 
 log = structlog.get_logger()
@@ -50,32 +49,51 @@ def longer(primary: Path, mirror: Path) -> Path:
 
 
 def chain_end(record: Path) -> ChainEnd | None:
-    """The last line that follows the one before it; None where the end of the last journal file does not show it."""
+    """The last line of the chain, as the ends of the last journal files show it by themselves.
+
+    None where they do not: where a line there does not follow the one before it, as behind a page that the disk lost, what stands there may
+    belong to no chain, and only the whole journal tells. (A page that was lost before is found by the recheck in the background.)
+    """
     number = 1
     while (record / layout.journal_file(number + 1)).exists():
         number += 1
+    return _end_of(record, number)
+
+
+def _end_of(record: Path, number: int) -> ChainEnd | None:
+    """The last line of the chain in the journal's files up to this one."""
     path = record / layout.journal_file(number)
-    off = path.stat().st_size
+    off = max(0, path.stat().st_size - TAIL_BYTES)
     with path.open("rb") as file:
-        file.seek(max(0, off - TAIL_BYTES))
+        file.seek(off)
         lines = file.read(TAIL_BYTES).split(b"\n")
-    off += 1  # the last piece has no line end
-    for before, raw in reversed(list(pairwise(lines))):
-        off -= len(raw) + 1
-        if _seq(raw) is None:
-            continue  # torn, or nothing behind the last line end
+    is_all = off == 0
+    before = _end_of(record, number - 1) if is_all and number > 1 else None
+    if not is_all or (number > 1 and not lines[0]):
+        off += len(lines.pop(0)) + 1  # the end of a line, or the line end before a line that could not be ended in the file before
+    # What is cut out begins anywhere, and a further file with lines of the one before: the first whole line says where it is.
+    head = BEFORE_FIRST if is_all and number == 1 else _before(lines[0] if lines else b"")
+    if head is None or (is_all and number > 1 and (before is None or head.at > before.head.at)):
+        return None
+    end = before
+    for raw in lines:
+        line_off, off = off, off + len(raw) + 1
         try:
-            _, _, head = read_line_fast(raw, Head(_seq(before) or 0, hashlib.sha256(before).hexdigest()))
+            _, _, head = read_line_fast(raw, head)
         except JournalError:
-            return None  # the line before it stands elsewhere
-        return ChainEnd(head, Place(number, off, off + len(raw)))
-    return None
+            if entry_number(raw) is not None:
+                return None  # the line before it stands elsewhere
+            continue  # torn, or nothing behind the last line end
+        if end is None or head.at > end.head.at:
+            end = ChainEnd(head, Place(number, line_off, line_off + len(raw)))
+    return end
 
 
-def _seq(raw: bytes) -> int | None:
-    """The number of a line; None where it is none."""
+def _before(raw: bytes) -> Head | None:
+    """The head that a line says to follow; None where it is no line."""
     try:
-        return int(canonical.decode(raw)["seq"])
+        line = canonical.decode(raw)
+        return Head(int(line["seq"]) - 1, str(line["prev"]))
     except (canonical.NotCanonicalError, KeyError, TypeError, ValueError):
         return None
 

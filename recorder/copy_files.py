@@ -41,6 +41,7 @@ def write_page(out: Path, story: Story, copied: Copied, verdict: Verdict) -> Non
     ends = [segment.t_us + segment.dur_us for segments in copied.segments.values() for segment in segments]
     ends += [one.to_us for one in copied.left_out]
     told = manifest(story.lines)
+    found = [f"{finding.place}: {finding.text}" for finding in verdict.errors]
     page = player_page(
         title=story.genesis.title or story.genesis.hearing,
         case=story.genesis.case,
@@ -50,7 +51,7 @@ def write_page(out: Path, story: Story, copied: Copied, verdict: Verdict) -> Non
         gaps=told["not_recorded"],
         left_out=[_shown(one, story) for one in summed(copied.left_out)],
         tracks=[{"name": track.name, "label": track.label, "playlist": track.playlist} for track in copied.tracks],
-        source={"level": verdict.level, "found": [f"{finding.place}: {finding.text}" for finding in verdict.errors]},
+        source={"level": verdict.level, "found": [verdict.sentence()] if verdict.level == "unsealed" else found},
     )
     (out / "index.html").write_text(page, encoding="utf-8")
 

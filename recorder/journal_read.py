@@ -1,18 +1,34 @@
 """Reads a record's journal on from a place: the valid lines into a state, and what stands behind the last of them."""
 
-import hashlib
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from recorder.journal_state import JournalState, Place
-from recorder.record import layout
-from recorder.record.journal import JournalError, read_line_fast
+from recorder.record import entries, layout
+from recorder.record.entries import AnyEntry
+from recorder.record.journal import JournalError, entry_number, read_line_fast
 
-_REPEATED_LINES = 4096
-"""How many of the last lines a further journal file may begin with."""
 _BREATH_LINES = 100
+_BLOCK_BYTES = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Tail:
+    """Bytes at the end of a journal file behind which a further one goes on, and which no line there explains yet."""
+
+    number: int
+    off: int
+    end_off: int
+    last_seq: int
+    """The highest number among the whole lines in them; -1: there is none."""
+
+    def is_explained_by(self, seq: int, entry: AnyEntry) -> bool:
+        """Whether the valid lines up to this one repeat all lines in them, or a recovery named them all."""
+        if isinstance(entry, entries.Recovered):
+            named = [torn.len for torn in entry.torn if (torn.file, torn.off) == (layout.journal_file(self.number), self.off)]
+            self.off += sum(named)  # the recovery's own append may have failed behind what it names
+        return self.off >= self.end_off or seq >= self.last_seq
 
 
 @dataclass(slots=True)
@@ -22,6 +38,8 @@ class JournalEnd:
     number: int
     off: int
     valid_off: int
+    left: list[Tail] = field(default_factory=list)
+    """Of the files before."""
 
 
 def read_on(record: Path, state: JournalState, *, last: int | None = None, breathe: Callable[[], None] | None = None) -> JournalEnd:
@@ -33,11 +51,14 @@ def read_on(record: Path, state: JournalState, *, last: int | None = None, breat
         OSError: the disk failed.
     """
     number, off = state.place.number, state.place.off
-    end = JournalEnd(number, off, off)
+    end, last_seq = JournalEnd(number, off, off), -1
     while (path := record / layout.journal_file(number)).exists():
-        end.number, end.off, end.valid_off = number, off, off
-        begins = number > 1 and off == 0  # with the lines whose sync had failed in the file before, written again
-        known = _last_lines(record / layout.journal_file(number - 1)) if begins else frozenset()
+        repeated = None
+        if end.number < number:  # it begins with the lines whose sync had failed in the file before, written again
+            repeated = _Repeated(record / layout.journal_file(end.number), end.valid_off)
+            if end.valid_off < end.off:
+                end.left.append(Tail(end.number, end.valid_off, end.off, last_seq))
+        end.number, end.off, end.valid_off, last_seq = number, off, off, -1
         with path.open("rb") as file:
             file.seek(off)
             for count, raw in enumerate(file):
@@ -51,17 +72,58 @@ def read_on(record: Path, state: JournalState, *, last: int | None = None, breat
                     line, entry, head = read_line_fast(body, state.head)
                 except JournalError as error:
                     # What is no entry was torn, in the file before too: both tries of an append may have ended in the same place.
-                    again = error.kind != "not_canonical" and hashlib.sha256(body).digest() in known
-                    if begins and (again or (not body and line_off == 0)):
+                    again = error.kind == "sequence" and repeated is not None and repeated.goes_on_with(body)
+                    if again or (repeated is not None and not body and line_off == 0):
                         end.valid_off = end.off
+                    else:
+                        seq = entry_number(body)
+                        repeated, last_seq = None, last_seq if seq is None else max(last_seq, seq)
                     continue
-                begins, end.valid_off = False, end.off
+                repeated, end.valid_off, last_seq = None, end.off, -1
                 state.take(line, entry, head, Place(number, line_off, end.off))
+                if end.left:
+                    end.left = [tail for tail in end.left if not tail.is_explained_by(line.seq, entry)]
         number, off = number + 1, 0
     return end
 
 
-def _last_lines(path: Path) -> frozenset[bytes]:
-    """The hashes of a file's last lines."""
+class _Repeated:
+    """Lines of a further journal file against those of the file before, one by one from wherever the first of them stands there."""
+
+    def __init__(self, before: Path, until_off: int) -> None:
+        self._before = before
+        self._until_off = until_off
+        self._lines: Iterator[bytes] | None = None
+
+    def goes_on_with(self, body: bytes) -> bool:
+        """Whether the next line is the next one there, too."""
+        if self._lines is None:
+            at = _place_of(self._before, body, self._until_off)
+            self._lines = iter(()) if at is None else _lines(self._before, at, self._until_off)
+        return next(self._lines, None) == body
+
+
+def _lines(path: Path, off: int, until_off: int) -> Iterator[bytes]:
     with path.open("rb") as file:
-        return frozenset(hashlib.sha256(raw.removesuffix(b"\n")).digest() for raw in deque(file, _REPEATED_LINES))
+        file.seek(off)
+        for raw in file:
+            off += len(raw)
+            if off > until_off:
+                return
+            yield raw.removesuffix(b"\n")
+
+
+def _place_of(path: Path, body: bytes, until_off: int) -> int | None:
+    """Where a line stands last in a file, looked for from its end: what is written again stood there."""
+    wanted = b"\n" + body
+    with path.open("rb") as file:
+        end = until_off
+        while end > 0:
+            begin = max(0, end - _BLOCK_BYTES)
+            file.seek(begin)
+            at = file.read(min(end + len(wanted) - 1, until_off) - begin).rfind(wanted)
+            if at >= 0:
+                return begin + at + 1
+            end = begin
+        file.seek(0)
+        return 0 if file.read(len(body)) == body else None

@@ -27,7 +27,8 @@ def player_page(
 
     Times are session time; ``first_us`` is where ``hearing.mp4`` begins. What was said and written is data, never markup.
 
-    ``source`` is what the record proved when the copy was made: its ``level``, and in words what was ``found`` that breaks it.
+    ``source`` is what the record proved when the copy was made: its ``level``, and in words what was ``found`` that breaks it, or how far
+    it is proven.
     """
     story = {
         "first_us": first_us,

@@ -149,6 +149,7 @@ def _left(record: Path, state: JournalState, end: JournalEnd, *, from_snapshot: 
     files = look_at_files(record, state)
     torn = list(files.torn)
     name = layout.journal_file(end.number)
+    torn += [byte_range(record, layout.journal_file(tail.number), tail.off, tail.end_off - tail.off) for tail in end.left]
     if end.valid_off < end.off:
         torn.append(byte_range(record, name, end.valid_off, end.off - end.valid_off))
     known = state.files.copied()

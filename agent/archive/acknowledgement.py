@@ -11,18 +11,15 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ObjectIdentifier
 
 from agent.archive.offer import read_genesis, sums_sha256
 from agent.upstream.transfer import Acknowledgement, acknowledgement_text
 from recorder.record import layout
-from recorder.record.trust import Authorities, TrustError, load_certificates, name, parse_certificate, rooms
+from recorder.record.trust import Authorities, TrustError, load_certificates, may_sign_documents, name, parse_certificate, rooms
 
 VERDICTS = frozenset({"sealed", "anchored"})
 """What the archive must have found."""
 MAX_BYTES = 64 * 1024
-_DOCUMENT_SIGNING = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
-"""RFC 9336: the purpose that a centre's and a station's certificate must name; a transport certificate does not."""
 _EARLY_US = 300_000_000
 """By how much the signer's clock may be ahead of ours."""
 
@@ -175,11 +172,3 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def may_sign_documents(certificate: x509.Certificate) -> bool:
-    """Whether a certificate names documentSigning among its purposes; one for transport does not."""
-    try:
-        return _DOCUMENT_SIGNING in certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, ValueError):
-        return False

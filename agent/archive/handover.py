@@ -17,11 +17,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.archive.acknowledgement import may_sign_documents, sync_directory
+from agent.archive.acknowledgement import sync_directory
 from agent.archive.offer import GROWING, OfferError, hash_file, read_sums, sealed_files
 from recorder.record.file_check import LIST_BYTES, open_regular, read_small
 from recorder.record.handover import Handover, handover_text
-from recorder.record.trust import Authorities, name, parse_certificate, rooms
+from recorder.record.trust import Authorities, may_sign_documents, name, parse_certificate, rooms
 
 Progress = Callable[[int, int], None]
 _MOST_NAME = 100

@@ -38,7 +38,7 @@ from recorder.record import layout
 from recorder.record.checkpoint import Receipt
 from recorder.record.file_check import LIST_BYTES, read_small
 from recorder.record.handover import Handover
-from recorder.record.trust import Authorities, TrustError, load_certificates, name
+from recorder.record.trust import Authorities, TrustError, load_certificates, may_sign_documents, name
 
 GIVEN = "acknowledgements.jsonl"
 """In the archive: every receipt that this station signed, in the order of their counters."""
@@ -116,7 +116,7 @@ def load_signer(key: Path, certificate: Path) -> tuple[ec.EllipticCurvePrivateKe
         raise HandoverError(f"the station's key or certificate cannot be used: {error}") from error
     if not isinstance(loaded, ec.EllipticCurvePrivateKey) or loaded.public_key() != found.public_key():
         raise HandoverError(f"{key} is not the elliptic curve key of {certificate}")
-    if not acknowledgement.may_sign_documents(found):
+    if not may_sign_documents(found):
         raise HandoverError(f"{certificate} is not for signing documents (RFC 9336): no room would take its receipts")
     return loaded, found
 

@@ -60,7 +60,11 @@ def check_anchors(
     chain: Sequence[x509.Certificate],
     findings: Findings,
 ) -> Anchored | None:
-    """Compare all receipts with the chain. Without authorities nobody vouches for their signers and nothing is anchored."""
+    """Compare all receipts with the chain. Without authorities nobody vouches for their signers and nothing is anchored.
+
+    The seal does not cover ``anchors.jsonl``, and whoever may write the disk can add lines to it: one that is foreign or forged is a doubt,
+    and counts for nothing. Only what a trusted signer outside the room held of this record can contradict it.
+    """
     genesis = replay.genesis
     if genesis is None:
         return None
@@ -69,7 +73,7 @@ def check_anchors(
     _check_stored(stored, replay, findings)
     for place, _, receipt in stored:
         if receipt.record != genesis.record or receipt.room != genesis.room:
-            findings.error("receipt_foreign", place, "is a receipt for another record or room")
+            findings.doubt("receipt_foreign", place, "is a receipt for another record or room; it counts for nothing")
         else:
             checker.check(place, receipt, from_record=True)
     for receipt in ledger:
@@ -116,10 +120,12 @@ class _Checker:
         """One receipt of this record."""
         why = self._refusal(receipt)
         if why is not None:
-            if from_record:
-                self.findings.error("receipt_forged", place, why)
-            else:
-                self.findings.doubt("ledger_untrusted", place, f"{why}; it counts for nothing")
+            self.findings.doubt("receipt_forged" if from_record else "ledger_untrusted", place, f"{why}; it counts for nothing")
+            return
+        if self.authorities is None and from_record:  # of whom a ledger is, whoever brings it knows; of this, nobody
+            text = "who signed it was not checked, as no authority was given (--ca); it counts for nothing"
+            if not self._fits(receipt):
+                self.findings.doubt("receipt_unchecked", place, f"speaks of another chain than this; {text}")
             return
         head = self.reader.digest(receipt.at)
         if head is None:
@@ -136,6 +142,9 @@ class _Checker:
         self._check_clock(place, receipt)
         if self.authorities is not None and (self.anchored is None or receipt.at > self.anchored.at):
             self.anchored = Anchored(receipt.at, receipt.utc_us)
+
+    def _fits(self, receipt: Receipt) -> bool:
+        return self.reader.digest(receipt.at) == receipt.head
 
     def _refusal(self, receipt: Receipt) -> str | None:
         try:

@@ -144,7 +144,9 @@ def run_verify(record: Path, outside: Outside, workers: int) -> Verdict:
 
 
 def _show_facts(console: Console, verdict: Verdict) -> None:
-    signer = f"{verdict.signer}{'' if verdict.signer_trusted else '  (nobody here vouches for it)'}"
+    unsigned = verdict.level == "unsealed" and verdict.signed_to < 0
+    doubt = "nothing in it is signed by it" if unsigned else "nobody here vouches for it"
+    signer = f"{verdict.signer}{'' if verdict.signer_trusted else f'  ({doubt})'}"
     facts = Table.grid(padding=(0, 2))
     for name, value in (
         ("hearing", "  ".join(filter(None, (verdict.hearing, verdict.case, verdict.title)))),

@@ -114,6 +114,20 @@ def read_line(raw: bytes, head: Head) -> tuple[Line, AnyEntry, Head]:
     return line, entry, Head(line.seq, hashlib.sha256(raw).hexdigest())
 
 
+def entry_number(body: bytes) -> int | None:
+    """The number of a whole entry, of whatever chain (-1 where it gives none that is one); None where the bytes are no entry.
+
+    No power cut makes an entry.
+    """
+    try:
+        value = canonical.decode(body)
+    except canonical.NotCanonicalError:
+        return None
+    if not isinstance(value, dict) or not {"seq", "prev", "type"} <= value.keys():
+        return None
+    return value["seq"] if isinstance(value["seq"], int) else -1
+
+
 _long_number = re.compile(rb"[:,\[]-?(?:[0-9]{17}|9[0-9]{15})")  # what may reach 2^53; a text that looks so costs no more than time
 _Bounded = Annotated[int, msgspec.Meta(ge=-canonical.MAX_INTEGER, le=canonical.MAX_INTEGER)]
 _line_fields: list[tuple[str, Any]] = [(name, str if name == "prev" else _Bounded) for name in sorted(LINE_FIELDS)]

@@ -214,7 +214,9 @@ class Replay:
             self._findings.error("abandoned", place, f"bytes of a track {entry.track} that has no header")
             return
         if track.segment is None:
-            track.last_segment += 1
+            # Numbers may be left out: of files that a crash left, and no line speaks of.
+            named = layout.segment_of(entry.file)
+            track.last_segment = max(track.last_segment + 1, named[1] if named is not None else 0)
             track.segment, track.off, track.pieces, track.begun_seq = track.last_segment, 0, [], line.seq
         if entry.file != layout.segment_file(entry.track, track.segment) or entry.off != track.off:
             self._findings.error("abandoned", place, f"{entry.file}, byte {entry.off}: not where the open segment ends")

@@ -17,10 +17,14 @@ from recorder.record.anchors import Anchored
 from recorder.record.checkpoint import signing_text
 from recorder.record.cms import CmsError, check_detached
 from recorder.record.file_check import LIST_BYTES, read_small
+from recorder.record.journal_reader import JournalReader
 from recorder.record.replay import Replay
 from recorder.record.trust import Authorities, TrustError, name, parse_chain, rooms
 from recorder.record.verdict import Findings
 
+UNSIGNED_US = 10_000_000
+"""How much of the end of an unsealed record may be unsigned, in session time. A checkpoint is made each second; a signature that takes
+more than 3 s raises an alarm, as does a disk that takes nothing for 5 s, behind which a crash may cut off the next checkpoint."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -60,6 +64,19 @@ def check_checkpoints(root: Path, replay: Replay, findings: Findings) -> Signed:
         else:
             to = max(to, entry.at)
     return Signed(chain, to)
+
+
+def check_unsigned_end(reader: JournalReader, replay: Replay, signed_to: int, findings: Findings) -> None:
+    """Of an unsealed record: how much of it stands behind the last entry that is signed, by its lines' times and by its media's."""
+    if reader.head.at < 0 or signed_to >= reader.head.at:
+        return
+    ends_us = max([replay.last_us, *(track.to_us for track in replay.tracks if track.to_us is not None)])
+    lag_us = ends_us - (reader.t_us[signed_to] if signed_to >= 0 else 0)
+    if lag_us <= UNSIGNED_US:
+        return
+    what = f"the last {lag_us / 1e6:.1f} s are signed by nobody" if signed_to >= 0 else f"nothing of its {lag_us / 1e6:.1f} s is signed"
+    text = f"{what}: the device's key stalled, or somebody else wrote them; a recorder signs each second"
+    findings.doubt("unsigned_end", f"entries {signed_to + 1} to {reader.head.at}", text)
 
 
 def check_signer(

@@ -1,4 +1,4 @@
-"""Who is vouched for by the authorities that the verifier was given: paths (RFC 5280), revocation, and which room a certificate names."""
+"""Who is vouched for by the authorities that the verifier was given: paths (RFC 5280), purpose, revocation, and the room that is named."""
 
 import contextlib
 import datetime as dt
@@ -11,10 +11,12 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import NameOID, ObjectIdentifier
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
 
 ROOM_URN = "urn:courtroom:room:"
+DOCUMENT_SIGNING = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
+"""id-kp-documentSigning, RFC 9336."""
 _UNUSABLE = (
     ValueError,
     x509.InvalidVersion,
@@ -46,10 +48,13 @@ class Authorities:
     revocation_lists: list[x509.CertificateRevocationList] = field(default_factory=list)
 
     def refusal(self, leaf: x509.Certificate, others: Sequence[x509.Certificate], at_us: int) -> str | None:
-        """Why ``leaf`` is not vouched for at this time (microseconds since 1970), or None if it is.
+        """Why ``leaf`` is not vouched for as a signer at this time (microseconds since 1970), or None if it is.
 
         ``others`` may stand between it and a root; they need no trust of their own.
         """
+        # The same authorities vouch for TLS keys, which processes hold that the network reaches: those sign nothing here.
+        if not may_sign_documents(leaf):
+            return f"the certificate of {name(leaf)} is not for signing documents (it lacks documentSigning, RFC 9336)"
         try:
             verifier = (
                 PolicyBuilder()
@@ -138,6 +143,14 @@ def name(certificate: x509.Certificate) -> str:
     """What a certificate calls its owner."""
     found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(found[0].value) if found else certificate.subject.rfc4514_string()
+
+
+def may_sign_documents(certificate: x509.Certificate) -> bool:
+    """Whether a certificate names documentSigning among its purposes; one for transport does not, and "any purpose" is not enough."""
+    try:
+        return DOCUMENT_SIGNING in certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
 
 
 def rooms(certificate: x509.Certificate) -> list[str]:

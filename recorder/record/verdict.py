@@ -109,6 +109,7 @@ class Verdict:
     timestamp_utc_us: int | None = None
     signer: str = ""
     signer_trusted: bool = False
+    """Whether an authority vouches for the signer, and he signed something of this record: all of it or up to ``signed_to``."""
     entries: int = 0
     head: str = ""
     """The chain's head (hex) at the last of them."""
@@ -156,8 +157,7 @@ class Verdict:
                 "this record."
             )
         if self.level == "unsealed":
-            anchored = f" and anchored to entry {self.anchored_to}" if self.anchored_to is not None else ""
-            return f"Not sealed; intact to entry {self.intact_to}{anchored}. What may have followed is not proven either way."
+            return self._unsealed()
         if self.level == "not_a_record":
             return "This is not a record."
         if self.level == "unreadable":
@@ -166,6 +166,19 @@ class Verdict:
                 "Verify it as somebody who may read all of it, or from another disk."
             )
         return f"BROKEN: {len(self.errors)} thing(s) contradict the record. Intact to entry {self.intact_to}."
+
+    def _unsealed(self) -> str:
+        """Intact is what contradicts nothing; proven is only what somebody signed."""
+        said = [f"Not sealed; intact to entry {self.intact_to}"]
+        if self.signed_to >= 0:
+            said.append(f"signed to entry {self.signed_to}{'' if self.signer_trusted else ' by somebody for whom nobody vouched'}")
+        if self.anchored_to is not None:
+            said.append(f"anchored to entry {self.anchored_to}")
+        proven_to = max(self.signed_to if self.signer_trusted else -1, -1 if self.anchored_to is None else self.anchored_to)
+        if proven_to < 0:
+            return f"{', '.join(said)}. Nothing of it is proven: anyone could have written it."
+        behind = "anyone could have written it, or have cut off what followed"
+        return f"{', '.join(said)}. Nothing behind entry {proven_to} is proven: {behind}."
 
 
 class Findings:

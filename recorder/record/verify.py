@@ -25,7 +25,16 @@ from recorder.record.journal_reader import JournalReader, split_lines
 from recorder.record.levels import Levels
 from recorder.record.order_check import Orders, check_orders
 from recorder.record.replay import Piece, Replay
-from recorder.record.seal_check import check_checkpoints, check_manifest, check_signature, check_signer, check_timestamp, proven_us
+from recorder.record.seal_check import (
+    Signed,
+    check_checkpoints,
+    check_manifest,
+    check_signature,
+    check_signer,
+    check_timestamp,
+    check_unsigned_end,
+    proven_us,
+)
 from recorder.record.trust import Authorities
 from recorder.record.verdict import UNREADABLE, BindingSum, Findings, OrderSum, ProofLevel, Verdict
 
@@ -129,7 +138,9 @@ class _Verification:
         anchored = self._check_anchors(signed.chain)
         timestamp_us = self._check_seal(sizes, sealed=sealed, chain=signed.chain)
         self._check_orders(orders, states, sealed=sealed)
-        self._check_trust(signed.chain, anchored, timestamp_us)
+        if not sealed:
+            check_unsigned_end(self._reader, replay, signed.to, findings)
+        self._check_trust(signed, anchored, timestamp_us, sealed=sealed)
         self._sum_up(states, signed.to, anchored, timestamp_us)
         self._list_bindings(bindings)
         if findings.broken:
@@ -327,13 +338,17 @@ class _Verification:
                 )
             )  # fmt: skip
 
-    def _check_trust(self, chain: list[x509.Certificate], anchored: Anchored | None, timestamp_us: int | None) -> None:
+    def _check_trust(self, signed: Signed, anchored: Anchored | None, timestamp_us: int | None, *, sealed: bool) -> None:
+        chain = signed.chain
         if self._replay.genesis is None:
             return
         last = self._reader.head.at
         seen_us = proven_us(self._replay, last, anchored, timestamp_us)
         at_us = timestamp_us or self._reader.utc_us[last]
-        self._verdict.signer_trusted = check_signer(chain, self._replay, self._outside.authorities, at_us, seen_us, self._findings)
+        vouched = check_signer(chain, self._replay, self._outside.authorities, at_us, seen_us, self._findings)
+        # A certificate that lies beside a record says nothing of it: only what its key signed does.
+        has_signed = signed.to >= 0 or (sealed and not self._findings.has("seal_signature"))
+        self._verdict.signer_trusted = vouched and has_signed
         if chain:
             self._verdict.signer = chain[0].subject.rfc4514_string()
 

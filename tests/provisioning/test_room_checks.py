@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner
 
 from agent.cli import application
+from agent.upstream.centre.authority import Authority, Issuer
+from agent.upstream.requests import request
 from provisioning import keys
 from provisioning.problems import Problem
 from provisioning.room_checks import Machine
@@ -108,6 +110,16 @@ def test_a_sound_room_has_nothing_to_report(room: Path) -> None:
 def test_a_key_of_another_certificate_is_an_error(room: Path, hierarchy: keys.Hierarchy) -> None:
     (room.parent / "keys/device.key").write_bytes(hierarchy.centre.key_pem)
     assert the_one(judge(room), "error", "signing.key", "does not belong").line == 9
+
+
+def test_a_certificate_that_is_not_for_signing_documents_is_an_error(room: Path, hierarchy: keys.Hierarchy) -> None:
+    """As that of the room's TLS key: a verifier refuses what it signs."""
+    assert isinstance(hierarchy.device.key, ec.EllipticCurvePrivateKey)
+    assert isinstance(hierarchy.issuing.key, ec.EllipticCurvePrivateKey)
+    authority = Authority(Issuer(hierarchy.issuing.key, hierarchy.issuing.certificate), hierarchy.root.certificate)
+    transport = authority.transport(request(hierarchy.device.key, "almaty-3"), "almaty-3", NOW - dt.timedelta(hours=1))
+    (room.parent / "keys/device-chain.pem").write_bytes(transport.public_bytes(serialization.Encoding.PEM) + hierarchy.issuing.pem)
+    assert [problem.where for problem in judge(room).problems if "documentSigning" in problem.what] == ["signing.chain"]
 
 
 def test_a_key_that_is_missing_is_told_once(room: Path) -> None:

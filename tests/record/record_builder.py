@@ -182,12 +182,9 @@ class Builder:
         self.counter += 1
         bare = Receipt(
             record=str(self.record_id), room=self.room, at=head.at, head=head.sha256, counter=self.counter,
-            utc_us=self.utc_us + 200_000 if utc_us is None else utc_us, sig="",
-            certificate=base64.b64encode(signer.certificate.public_bytes(serialization.Encoding.DER)).decode(),
+            utc_us=self.utc_us + 200_000 if utc_us is None else utc_us, sig="", certificate="",
         )  # fmt: skip
-        assert isinstance(signer.key, ec.EllipticCurvePrivateKey)
-        signature = signer.key.sign(receipt_text(bare), ec.ECDSA(hashes.SHA256()))
-        receipt = msgspec.structs.replace(bare, sig=base64.b64encode(signature).decode())
+        receipt = signed_receipt(bare, signer)
         line = canonical.encode(receipt)
         if store:
             with (self.root / layout.ANCHORS).open("ab") as file:
@@ -237,11 +234,20 @@ class Builder:
         return seal(self.root, self.key, timestamp)
 
 
+def signed_receipt(receipt: Receipt, signer: Identity) -> Receipt:
+    """The receipt, whatever it says, as this signer gives it."""
+    assert isinstance(signer.key, ec.EllipticCurvePrivateKey)
+    certificate = signer.certificate.public_bytes(serialization.Encoding.DER)
+    named = msgspec.structs.replace(receipt, certificate=base64.b64encode(certificate).decode())
+    signature = signer.key.sign(receipt_text(named), ec.ECDSA(hashes.SHA256()))
+    return msgspec.structs.replace(named, sig=base64.b64encode(signature).decode())
+
+
 Change = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
-def rewrite(builder: Builder, change: Change, *, reseal: bool = True) -> None:
-    """What whoever holds the device's key can do: change or drop entries, sign all heads anew, seal anew."""
+def rewrite(builder: Builder, change: Change, *, reseal: bool = True, sign: bool = True) -> None:
+    """What whoever holds the device's key can do: change or drop entries, sign all heads anew, seal anew. Without it: the first."""
     chain, lines = Chain(), []
     for raw in (builder.root / layout.JOURNAL).read_bytes().splitlines():
         fields = change(canonical.decode(raw))
@@ -249,7 +255,7 @@ def rewrite(builder: Builder, change: Change, *, reseal: bool = True) -> None:
             continue
         times = Times(fields["mono_us"], fields["utc_us"], fields["t_us"])
         entry: Entry = msgspec.convert({name: value for name, value in fields.items() if name not in LINE_FIELDS}, entries.AnyEntry)
-        if isinstance(entry, entries.Checkpoint):
+        if sign and isinstance(entry, entries.Checkpoint):
             entry = checkpoint(builder.key, str(builder.record_id), chain.head)
         lines.append(chain.line(entry, times))
     (builder.root / layout.JOURNAL).write_bytes(b"".join(lines))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from recorder.record import layout
 from recorder.record.checkpoint import Receipt
 from recorder.record.verify import Outside, verify
+from recorder.seal import read_heads
 from tests.record.conftest import copied
 from tests.record.record_builder import Builder
 
@@ -134,6 +135,76 @@ def begun_root(finished: tuple[Builder, list[Receipt]], tmp_path_factory: pytest
     builder.pause(10)
     builder.record(2)
     return builder.root
+
+
+@pytest.fixture(scope="module")
+def twice_written(finished: tuple[Builder, list[Receipt]], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A running record whose journal goes on in a second file that repeats many lines, and the hashes of its lines."""
+    builder = Builder(tmp_path_factory.mktemp("twice"), finished[0].keys)
+    builder.record(3)
+    made = []
+    for _ in range(8):
+        made += builder.fragments()
+        builder.wait(0.5)
+    done = builder.put(*made)
+    rolled = builder.ledger.next_journal(done, done.journal.data)
+    (builder.root / rolled.journal.path).write_bytes(rolled.journal.data)
+    builder.record(2)
+    return builder.root, [head.sha256 for _, _, head in read_heads(builder.root)]
+
+
+@settings(slow, max_examples=150)
+@given(data=st.data())
+def test_of_lines_that_are_written_twice_nothing_else_is_ever_believed(
+    twice_written: tuple[Path, list[str]], outside: Outside, data: st.DataObject
+) -> None:
+    """Whatever is done to either file, bytes changed or whole pages taken: it is broken, or intact to where it is as it was."""
+    root, hashes = twice_written
+    path = root / data.draw(st.sampled_from([layout.JOURNAL, layout.journal_file(2)]))
+    before = path.read_bytes()
+    changed = bytearray(before)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(before) - 1))
+        end = data.draw(st.sampled_from([at + 1, (at // 512 + 1) * 512, (at // 4096 + 1) * 4096]))
+        size = min(end, len(before)) - at
+        changed[at : at + size] = data.draw(st.sampled_from([bytes(size), b"0" * size, before[:size], before[-size:]]))
+    try:
+        path.write_bytes(changed)
+        verdict = verify(root, outside)
+        assert verdict.level in {"broken", "unsealed", "not_a_record"}
+        assert verdict.level != "unsealed" or verdict.head == hashes[verdict.entries - 1]
+    finally:
+        path.write_bytes(before)
+
+
+@settings(slow, max_examples=100)
+@given(data=st.data())
+def test_a_page_of_lines_that_stand_twice_may_be_lost_in_either_file(
+    twice_written: tuple[Path, list[str]], outside: Outside, data: st.DataObject
+) -> None:
+    """The append was never synced in the first file; the second file was lost behind it, or is whole."""
+    root, hashes = twice_written
+    first, second = root / layout.JOURNAL, root / layout.journal_file(2)
+    kept = {path: path.read_bytes() for path in (first, second)}
+    begins = kept[first].index(kept[second].split(b"\n", 1)[0])
+    page = data.draw(st.sampled_from([512, 4096]))
+    whole = data.draw(st.booleans())
+    try:
+        for path, begin in ((first, begins), (second, 0)):
+            if path == second and whole:
+                continue
+            holed = bytearray(kept[path])
+            for off in range(begin // page * page, len(holed), page):
+                if data.draw(st.booleans()):
+                    holed[max(off, begin) : off + page] = bytes(len(holed[max(off, begin) : off + page]))
+            path.write_bytes(holed)
+        verdict = verify(root, outside)
+        assert verdict.level == "unsealed", verdict.errors
+        assert verdict.entries == len(hashes) or not whole
+        assert verdict.head == hashes[verdict.entries - 1]
+    finally:
+        for path, content in kept.items():
+            path.write_bytes(content)
 
 
 def test_the_spare_record_is_whole_again(spare: Path, outside: Outside, tmp_path: Path) -> None:

@@ -3,21 +3,26 @@
 import datetime as dt
 import json
 import shutil
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from provisioning.keys import Hierarchy, build
-from recorder.record import layout
+from agent.upstream.centre.authority import Authority, found
+from agent.upstream.requests import new_key, request
+from provisioning.keys import Hierarchy, Identity, build
+from recorder.record import canonical, layout
 from recorder.record.checkpoint import Receipt
 from recorder.record.trust import Authorities
 from recorder.record.verify import Outside, verify
+from recorder.signing import KeySigner
 from tests.record.conftest import copied
-from tests.record.record_builder import Builder, rewrite
-from tests.record.tampering import CASES, SEGMENT, Case, flip, other_reason, revocation, without_receipts
+from tests.record.record_builder import Builder, rewrite, signed_receipt
+from tests.record.tampering import CASES, SEGMENT, Case, flip, other_reason, revocation, unsigned, without_receipts
 
 
 @pytest.mark.parametrize(("number", "tamper", "code"), CASES, ids=[f"{number}-{tamper.__name__}" for number, tamper, _ in CASES])
@@ -94,6 +99,115 @@ def test_receipts_that_nobody_vouches_for_anchor_nothing(keys: Hierarchy, tmp_pa
     builder.close()
     verdict = verify(builder.root, replace(outside, ledger=(stranger,)))
     assert (verdict.level, {finding.code for finding in verdict.findings}) == ("sealed", {"ledger_untrusted"})
+
+
+def test_what_a_key_for_tls_signs_proves_nothing(tmp_path: Path) -> None:
+    """The centre's authority vouches for the keys of network-facing processes, too; they sign neither records nor receipts."""
+    now = dt.datetime.now(dt.UTC) - dt.timedelta(hours=2)
+    root, issuing = found("Republic", now)
+    authority, outside = Authority(issuing, root.certificate), Outside(authorities=Authorities([root.certificate]))
+    room_key, role_key, notary_key = new_key(), new_key(), new_key()
+    request_pem = request(room_key, "room-1")
+    transport, signing = authority.transport(request_pem, "room-1", now), authority.signing(request_pem, "room-1", now)
+    role = Identity(role_key, authority.role(role_key.public_key(), "case-system", now))
+    notary = Identity(notary_key, authority.notary(notary_key.public_key(), "receipts", now))
+    levels: dict[tuple[bool, bool], tuple[str, set[str]]] = {}
+    for signer in (transport, signing):
+        for witness in (role, notary):
+            builder = Builder(tmp_path / f"{len(levels)}", build("room-1", now), signer=KeySigner(room_key, [signer, issuing.certificate]))
+            builder.record(2)
+            receipt = builder.receipt(witness, store=False)
+            builder.close()
+            verdict = verify(builder.root, replace(outside, ledger=(receipt,)))
+            levels[signer is signing, witness is notary] = (verdict.level, {finding.code for finding in verdict.findings})
+    assert levels == {
+        (False, False): ("broken", {"signer_unknown", "ledger_untrusted"}),
+        (False, True): ("broken", {"signer_unknown"}),
+        (True, False): ("sealed", {"ledger_untrusted"}),
+        (True, True): ("anchored", set()),
+    }
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5])
+def test_an_unsealed_record_that_was_rewritten_without_a_key_proves_nothing(
+    keys: Hierarchy, outside: Outside, tmp_path: Path, kept: float
+) -> None:
+    """A sealed one made unsealed, and its lines written anew: nothing contradicts it, and it is told how far it is signed."""
+    builder = Builder(tmp_path, keys)
+    builder.record(10)
+    builder.pause(12)
+    builder.record(10)
+    builder.close()
+    for name in (layout.SUMS, layout.SUMS_SIGNATURE, layout.MANIFEST):
+        (builder.root / name).unlink()
+    honest = verify(builder.root, outside)
+    lines = (builder.root / layout.JOURNAL).read_bytes().splitlines()
+    keep = int(len(lines) * kept)
+    rewrite(builder, lambda fields: fields if fields["seq"] < keep else unsigned(other_reason(fields) or {}), reseal=False, sign=False)
+    verdict = verify(builder.root, outside)
+    assert (honest.level, honest.signer_trusted, honest.findings[0].code) == ("unsealed", True, "seal_unfinished")
+    assert f"signed to entry {len(lines) - 2}. Nothing behind entry {len(lines) - 2} is proven" in honest.sentence()
+    assert (verdict.level, verdict.exit_status, verdict.errors) == ("unsealed", 3, [])
+    assert [finding.code for finding in verdict.findings if finding.severity == "doubt"] == ["unsigned_end"]
+    assert verdict.signer_trusted == (verdict.signed_to >= 0) == (keep > 0)
+    assert verdict.signed_to < keep
+    proven = f"Nothing behind entry {verdict.signed_to} is proven" if keep else "Nothing of it is proven"
+    assert proven in verdict.sentence()
+
+
+def test_a_receipt_that_anybody_may_write_into_the_record_neither_anchors_nor_breaks_it(
+    keys: Hierarchy, tmp_path: Path, outside: Outside
+) -> None:
+    """Receipts are not under the seal; what is foreign or forged there is named, and what is genuine goes on to count."""
+    builder = Builder(tmp_path, keys)
+    builder.record(2)
+    genuine = builder.receipt()
+    builder.record(2)
+    lookalike = build("room-1", dt.datetime.now(dt.UTC)).centre
+    builder.receipt(keys.device)  # whoever has the room's key signs receipts with it
+    builder.receipt(lookalike)
+    builder.close()
+    other = msgspec.structs.replace(genuine, head="0" * 64)
+    resigned = signed_receipt(other, lookalike)
+    elsewhere = signed_receipt(msgspec.structs.replace(genuine, record=str(uuid.uuid4())), keys.centre)
+    room = signed_receipt(msgspec.structs.replace(genuine, room="room-2"), keys.centre)
+    with (builder.root / layout.ANCHORS).open("ab") as file:
+        for line in (other, resigned, elsewhere, room):
+            file.write(canonical.encode(line) + b"\n")
+        file.write(b"no receipt\n")
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, verdict.anchored_to, verdict.errors) == ("anchored", genuine.at, [])
+    found = [(finding.code, finding.place.removeprefix("anchors.jsonl, line ")) for finding in verdict.findings]
+    assert sorted(found, key=lambda one: int(one[1])) == [
+        ("receipt_forged", "2"),
+        ("receipt_forged", "3"),
+        ("receipt_forged", "4"),
+        ("receipt_forged", "5"),
+        ("receipt_foreign", "6"),
+        ("receipt_foreign", "7"),
+        ("receipt_unreadable", "8"),
+    ]
+    assert all("counts for nothing" in finding.text for finding in verdict.findings if finding.code != "receipt_unreadable")
+    unchecked = verify(builder.root)
+    assert (unchecked.level, unchecked.errors) == ("signed_only", [])
+
+
+def test_a_trusted_signers_receipt_of_another_head_breaks_the_record_wherever_it_stands(
+    keys: Hierarchy, tmp_path: Path, outside: Outside
+) -> None:
+    builder = Builder(tmp_path, keys)
+    builder.record(2)
+    genuine = builder.receipt(store=False)
+    builder.record(2)
+    builder.close()
+    contradicting = signed_receipt(msgspec.structs.replace(genuine, head="0" * 64), keys.centre)
+    by_ledger = verify(builder.root, replace(outside, ledger=(contradicting,)))
+    (builder.root / layout.ANCHORS).write_bytes(canonical.encode(contradicting) + b"\n")
+    for verdict in (by_ledger, verify(builder.root, outside)):
+        assert (verdict.level, [finding.code for finding in verdict.errors]) == ("broken", ["head_contradicted"])
+    assert verify(builder.root, Outside(ledger=(contradicting,))).level == "broken"
+    unchecked = verify(builder.root)
+    assert (unchecked.level, [finding.code for finding in unchecked.findings]) == ("signed_only", ["receipt_unchecked"])
 
 
 def test_the_records_directory_may_be_called_anything_else(

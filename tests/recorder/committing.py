@@ -57,10 +57,13 @@ def fault(number: int) -> OSError:
 
 
 class FaultyDisk(Disk):
-    """A disk that counts what is asked of it, and refuses when ``refuse`` says so. A refused write has written half of its bytes.
+    """A disk that counts what is asked of it, and refuses when ``refuse`` says so. Of a refused write it has written some of the bytes.
 
     ``alone`` is held during each write and sync, so that whoever holds it sees the disk as a kill would leave it.
     """
+
+    share = 0.5
+    """How much of a refused write."""
 
     def __init__(self, root: Path, refuse: Callable[[int, str, str], int] = lambda *_: 0, name: DiskName = "primary") -> None:
         super().__init__(root, name)
@@ -79,9 +82,13 @@ class FaultyDisk(Disk):
         with self.alone:
             number = self.ask("write", write.path)
             if number:
-                super().write(Write(write.path, write.off, write.data[: len(write.data) // 2]))
+                super().write(self.taken(write))
                 raise fault(number)
             super().write(write)
+
+    def taken(self, write: Write) -> Write:
+        """What is written of a refused write."""
+        return Write(write.path, write.off, write.data[: int(len(write.data) * self.share)])
 
     def sync(self, paths: Iterable[str]) -> None:
         for path in sorted(paths):
@@ -191,14 +198,14 @@ class Writer:
         seal(self.committer.disk.root, signer(), None)
         return verdict
 
-    def take_up(self, root: Path, other: Disk | None = None) -> None:
+    def take_up(self, root: Path, other: Disk | None = None, refuse: Callable[[int, str, str], int] = lambda *_: 0) -> None:
         """A new recorder finds the record as it is in ``root`` and goes on, with what lies on the ``other`` disk behind it."""
         self.root, self.other = root, other
         left = read_left(root)
         assert left is not None
         self.t_us = max(self.t_us, left.last.t_us if left.last else 0) + 3_000_000
         entry, _ = recovered(left, Times(self.t_us + 1, START_UTC_US + self.t_us, 0), BOOT, utc_trusted=True)
-        self.disk = FaultyDisk(root)
+        self.disk = FaultyDisk(root, refuse)
         self._open(Ledger.resumed(left.ledger, left.files))
         self.committer.put_entry(entry, self.times())
         self.committer.close_segments(self.times())

@@ -1,7 +1,7 @@
 """Power cuts by model: what a disk may hold afterwards, given what was written and synced before.
 
-A file holds what was synced. Of what was written since, each file by itself holds all, the beginning, nothing, zeros or anything. A file
-whose name was not synced may be gone. A file whose sync failed is one that was not synced.
+A file holds what was synced. Of what was written since, each file by itself holds all, the beginning, nothing, zeros, anything, or some of
+its pages and zeros for the others. A file whose name was not synced may be gone. A file whose sync failed is one that was not synced.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,6 +14,9 @@ from unittest import mock
 from recorder.disk import Write
 from tests.recorder import committing
 from tests.recorder.committing import FaultyDisk
+
+PAGE_BYTES = 512
+"""A disk's sector; pages of the file system are whole numbers of them."""
 
 
 @dataclass
@@ -30,8 +33,12 @@ def logged() -> Iterator[Log]:
 
     class LoggedDisk(FaultyDisk):
         def write(self, write: Write) -> None:
+            try:
+                super().write(write)
+            except OSError:
+                log.operations.append(self.taken(write))
+                raise
             log.operations.append(write)
-            super().write(write)
 
         def sync(self, paths: Iterable[str]) -> None:
             for path in sorted(paths):
@@ -80,16 +87,27 @@ def fates(files: dict[str, Stored], chance: Random) -> Files:
             continue
         data = file.full
         if file.full != file.synced:
-            kind = chance.choice(["whole", "cut", "zeros", "garbage", "hole"])
+            kind = chance.choice(["whole", "cut", "zeros", "garbage", "hole", "pages"])
             kept = chance.randint(len(file.synced), len(file.full))
             rest = len(file.full) - kept
             # Garbage has line ends, too, but no whole entries: of such a cut no disk could tell.
             ends = {"whole": file.full[kept:], "cut": b"", "zeros": bytes(rest), "garbage": (b'\xff"\n{\x00}' * rest)[:rest]}
             if kind == "hole":  # the later pages were written, the earlier were not
                 ends["hole"] = bytes(rest // 2) + file.full[kept + rest // 2 :]
+            ends["pages"] = _some_pages(file.full, kept, chance)[kept:]
             data = file.full[:kept] + ends[kind]
         after[path] = data
     return after
+
+
+def _some_pages(data: bytes, kept: int, chance: Random) -> bytes:
+    """Behind what was kept, each page was written or was not."""
+    pages = bytearray(data)
+    for begin in range(kept // PAGE_BYTES * PAGE_BYTES, len(data), PAGE_BYTES):
+        if chance.random() < 0.5:
+            end = min(begin + PAGE_BYTES, len(data))
+            pages[max(begin, kept) : end] = bytes(end - max(begin, kept))
+    return bytes(pages)
 
 
 def lay(root: Path, files: dict[str, bytes]) -> None:

@@ -84,11 +84,14 @@ def test_files_are_for_the_recorder_alone(tmp_path: Path) -> None:
 @given(
     windows=st.lists(st.tuples(st.integers(1, 80), st.integers(0, 12), st.sampled_from([errno.EIO, errno.ENOSPC])), min_size=1, max_size=3),
     kill_at=st.integers(1, 120),
+    at_once=st.sampled_from([1, 6]),
 )
-@example(windows=[(1, 9, errno.EIO), (27, 1, errno.EIO)], kill_at=29)  # an append torn in two files at the same byte
+@example(windows=[(1, 9, errno.EIO), (27, 1, errno.EIO)], kill_at=29, at_once=1)  # an append torn in two files at the same byte
+@example(windows=[(11, 0, errno.EIO)], kill_at=2, at_once=1)  # given up in a segment before which a crash left another
 def test_a_disk_that_refuses_at_any_moment_costs_nothing_and_a_kill_meanwhile_breaks_nothing(
-    windows: list[tuple[int, int, int]], kill_at: int
+    windows: list[tuple[int, int, int]], kill_at: int, at_once: int
 ) -> None:
+    """Also while what was killed is taken up again, and where many lines are in each round."""
     with tempfile.TemporaryDirectory() as base:
         killed: list[Path] = []
         root = Path()
@@ -105,16 +108,23 @@ def test_a_disk_that_refuses_at_any_moment_costs_nothing_and_a_kill_meanwhile_br
         root = writer.root
         writer.flush()
         writer.disk.operations, writer.disk.refuse = 0, refuse
-        writer.record(8, per_segment=3)
+        for _ in range(8 // at_once):
+            for _ in range(at_once - 1):
+                writer.fragment()
+            writer.record(1, per_segment=3)
+            writer.checkpoint()
+        made = writer.n
         writer.disk.refuse = lambda *_: 0
         writer.seal()
         verdict = judged(writer.root)
         assert verdict.level == "sealed", problems(verdict)
         for track in TRACKS:
-            assert fragments_of(writer.root, track) == [media(track, n, 300) for n in range(8)]
+            assert fragments_of(writer.root, track) == [media(track, n, 300) for n in range(made)]
         for left in killed:
-            writer.take_up(left)
+            first, more, number = windows[0]
+            writer.take_up(left, refuse=failing(first, first + more, number))
             writer.record(2)
+            writer.disk.refuse = lambda *_: 0
             writer.seal()
             again = judged(left)
             assert again.level == "sealed", problems(again)

@@ -135,6 +135,9 @@ def test_an_unsealed_record_is_copied_and_the_copy_says_so(made: tuple[Room, Pat
     assert "not sealed" in done.stdout
     told = source(tmp_path / "c")
     assert (told["verdict"], told["sha256sums_sha256"]) == ("unsealed", None)
+    assert not told["signer_trusted"]
+    assert "Nothing of it is proven" in told["sentence"]  # no authority was given
+    assert told["sentence"] in (tmp_path / "c" / "index.html").read_text().split('id="story"')[1]
 
 
 def test_titles_and_notes_are_text_on_page_and_in_subtitles(made: tuple[Room, Path], tmp_path: Path) -> None:
