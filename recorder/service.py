@@ -6,6 +6,7 @@ import os
 import pwd
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -21,6 +22,8 @@ log = structlog.get_logger()
 
 AGENT_USER, VKS_USER = "courtroom-agent", "courtroom-vks"
 """Made by systemd/courtroom.sysusers.conf: who may steer the recorder, and who may read the media bus."""
+RECORDING = frozenset({"committer", "mirror", "checkpointer"})
+"""The threads without which no record is made as it must be. All others may fail, with an alarm."""
 UNEXPECTED = 70
 """Exit status after an error that nothing expects (EX_SOFTWARE of sysexits.h)."""
 
@@ -41,7 +44,16 @@ async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
     control_server = ControlServer(run_dir, recorder.handle, recorder.status, agent)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    threading.excepthook = _give_up
+
+    def failed(thread: threading.ExceptHookArgs) -> None:
+        name = thread.thread.name if thread.thread is not None else "unknown"
+        if name in RECORDING:
+            _give_up(name, thread.exc_value)
+        log.error("a thread ended", thread=name, error=repr(thread.exc_value), exc_info=thread.exc_value)
+        words = f"{name}: {thread.exc_value!r}; the recording goes on. Tell whoever maintains it, with the recorder's log"
+        loop.call_soon_threadsafe(partial(recorder.alarm, "thread_failed", "", on=True, detail=words))
+
+    threading.excepthook = failed
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     await recorder.start()
@@ -67,11 +79,10 @@ def _uids(user: str) -> frozenset[int]:
         return frozenset()
 
 
-def _give_up(failed: threading.ExceptHookArgs) -> None:
-    """A thread ended by an error that nothing expects: to seem to run and to write nothing is worse than to start again.
+def _give_up(name: str, error: BaseException | None) -> None:
+    """A thread that records ended by an error that nothing expects: to seem to run and to write nothing is worse than to start again.
 
     What is on the disk is safe, and the session is taken up within seconds.
     """
-    name = failed.thread.name if failed.thread is not None else "unknown"
-    log.critical("the recorder ends", thread=name, error=repr(failed.exc_value), exc_info=failed.exc_value)
+    log.critical("the recorder ends", thread=name, error=repr(error), exc_info=error)
     os._exit(UNEXPECTED)
