@@ -58,7 +58,9 @@ def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     released.set()
 
 
-async def test_a_pause_waits_neither_for_a_token_that_hangs_nor_for_what_is_to_be_signed(tmp_path: Path) -> None:
+async def test_a_pause_waits_neither_for_a_token_that_hangs_nor_for_what_is_to_be_signed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = HangingKey()
     it = RoomInProcess(tmp_path, key)
     await it.begin()
@@ -70,8 +72,12 @@ async def test_a_pause_waits_neither_for_a_token_that_hangs_nor_for_what_is_to_b
     assert reply.ok
     assert it.recorder.state == "privileged"
     assert not signing.done()
+    monkeypatch.setattr("recorder.notary.ANSWER_S", 0.1)
+    refused = await it.do(fault)
+    assert "key does not answer" in refused.error, "one that hangs is waited for, not passed"
     key.released.set()
     assert (await signing).ok
+    assert (await it.do(fault)).ok
     await it.stop()
 
 
