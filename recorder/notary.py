@@ -46,7 +46,7 @@ class NotaryError(Exception):
 
 
 class Notary:
-    """Signs for one room, one thing after the other, in threads: a disk or a key that hangs holds up nobody but who asks for a signature."""
+    """Signs for one room, one thing after the other, in threads: a disk or key that hangs holds up nobody but who asks for a signature."""
 
     def __init__(self, disks: RoomDisks, signer: Signer) -> None:
         self._disks = disks
