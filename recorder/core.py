@@ -218,8 +218,8 @@ class Recorder(ChildOwner):
             self._closing = False
             self._session = self._open = self._look = None
             self._alarms.forget(SESSION_CODES)
-            self._orders.clear()
             self._store.follow(opened)
+        self._orders.clear()
         if opened.follow_up is not None:
             await asyncio.wait({opened.follow_up}, timeout=FOLLOW_UP_S)
         return control.Reply(ok=problem is None, error=problem or "", record=session.path, t_us=session.clock.t_us(now_us))

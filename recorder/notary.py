@@ -51,17 +51,18 @@ class Notary:
     def __init__(self, disks: RoomDisks, signer: Signer) -> None:
         self._disks = disks
         self._signer = signer
-        self._at: asyncio.Task[control.Reply] | None = None
-        """What is being done. It goes on when nobody waits for it any more, and nothing else is begun before it ends."""
+        self._at: dict[bool, asyncio.Task[control.Reply]] = {}
+        """What is being signed (True), or looked for. It goes on when nobody waits for it any more, and no other begins before it ends."""
 
     async def do(self, request: Request) -> control.Reply:
         """Do what a request asks."""
         end_s = asyncio.get_running_loop().time() + ANSWER_S
-        while self._at is not None and not self._at.done():
-            if not await _ended(self._at, end_s):
+        signs = not isinstance(request, control.FindRecord)
+        while signs in self._at and not self._at[signs].done():
+            if not await _ended(self._at[signs], end_s):
                 return control.Reply(ok=False, error=_HANGS)
-        self._at = asyncio.create_task(self._do(request))
-        return self._at.result() if await _ended(self._at, end_s) else control.Reply(ok=False, error=_HANGS)
+        task = self._at[signs] = asyncio.create_task(self._do(request))
+        return task.result() if await _ended(task, end_s) else control.Reply(ok=False, error=_HANGS)
 
     async def _do(self, request: Request) -> control.Reply:
         try:
