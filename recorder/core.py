@@ -229,8 +229,8 @@ class Recorder(ChildOwner):
         session = opened.session(self._send)
         self._session, self._open = session, opened
         self._look = SessionLook(
-            session, opened, self._watch, alarm=self.alarm, disks=self._store.disks, warn_hours=self._config.storage.warn_hours, now_us=mono_us(),
-            kill=lambda device, cause, detail: self.children[device].kill(cause, detail),
+            session, opened, self._watch, alarm=self.alarm, disks=self._store.disks, kill=self._kill, now_us=mono_us(),
+            warn_hours=self._config.storage.warn_hours,
         )  # fmt: skip
         return session
 
@@ -319,7 +319,9 @@ class Recorder(ChildOwner):
                 self._view.take(message)
             elif isinstance(message, child.Refused):
                 log.warning("refused at ingest", what=message.what, detail=message.detail)
-            self._journal_of(message)
+            entry = None if session is None else entry_of(message, session.clock)
+            if session is not None and entry is not None:
+                session.journal(entry)
 
     def on_ended(self, process: ChildProcess, cause: str, detail: str) -> None:
         """Note a dead child: a gap and an alarm for each of its tracks, while all others go on."""
@@ -357,12 +359,6 @@ class Recorder(ChildOwner):
         if session.state == "open":
             session.start_device(name, mono_us())
 
-    def _journal_of(self, message: child.Message) -> None:
-        if self._session is not None:
-            entry = entry_of(message, self._session.clock)
-            if entry is not None:
-                self._session.journal(entry)
-
     # what the disk says (from the committer's thread by way of the loop)
 
     def _on_commit(self, report: CommitReport) -> None:
@@ -378,8 +374,6 @@ class Recorder(ChildOwner):
     def _on_trouble(self, code: str, detail: str, on: bool) -> None:
         self.alarm(code, "", on=on, detail=detail)
 
-    # small things
-
     def alarm(self, code: str, track: str, *, on: bool, detail: str) -> None:
         """Raise or end an alarm; it is journaled before anything else is done with it."""
         entry = self._alarms.set(code, track, on=on, detail=detail, now_us=mono_us())
@@ -388,6 +382,9 @@ class Recorder(ChildOwner):
         if self._session is not None:
             self._session.journal(entry)
         log.warning("alarm", code=code, track=track, on=on, detail=detail)
+
+    def _kill(self, device: str, cause: str, detail: str) -> None:
+        self.children[device].kill(cause, detail)
 
     def _send(self, device: str, message: child.Message) -> bool:
         process = self.children.get(device)

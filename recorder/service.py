@@ -6,6 +6,7 @@ import os
 import pwd
 import signal
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -45,15 +46,10 @@ async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def failed(thread: threading.ExceptHookArgs) -> None:
-        name = thread.thread.name if thread.thread is not None else "unknown"
-        if name in RECORDING:
-            _give_up(name, thread.exc_value)
-        log.error("a thread ended", thread=name, error=repr(thread.exc_value), exc_info=thread.exc_value)
-        words = f"{name}: {thread.exc_value!r}; the recording goes on. Tell whoever maintains it, with the recorder's log"
+    def tell(words: str) -> None:
         loop.call_soon_threadsafe(partial(recorder.alarm, "thread_failed", "", on=True, detail=words))
 
-    threading.excepthook = failed
+    threading.excepthook = partial(_give_up, tell=tell)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     await recorder.start()
@@ -79,10 +75,14 @@ def _uids(user: str) -> frozenset[int]:
         return frozenset()
 
 
-def _give_up(name: str, error: BaseException | None) -> None:
-    """A thread that records ended by an error that nothing expects: to seem to run and to write nothing is worse than to start again.
+def _give_up(failed: threading.ExceptHookArgs, tell: Callable[[str], None] = lambda _: None) -> None:
+    """A thread ended by an error that nothing expects. If it is one that records, the recorder ends; else it goes on, and ``tell`` is told.
 
-    What is on the disk is safe, and the session is taken up within seconds.
+    To seem to run and to write nothing is worse than to start again: what is on the disk is safe, the session is taken up within seconds.
     """
-    log.critical("the recorder ends", thread=name, error=repr(error), exc_info=error)
-    os._exit(UNEXPECTED)
+    name = failed.thread.name if failed.thread is not None else "unknown"
+    if name in RECORDING:
+        log.critical("the recorder ends", thread=name, error=repr(failed.exc_value), exc_info=failed.exc_value)
+        os._exit(UNEXPECTED)
+    log.error("a thread ended", thread=name, error=repr(failed.exc_value), exc_info=failed.exc_value)
+    tell(f"{name}: {failed.exc_value!r}; the recording goes on. Tell whoever maintains it, with the recorder's log")
