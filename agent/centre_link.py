@@ -53,7 +53,8 @@ class CentreLink:
     @property
     def alarms(self) -> list[str]:
         """What somebody should look at."""
-        return [alarm for alarm in (self._alarm, self._certificate_alarm) if alarm]
+        receipts = "" if self._heart is None else self._heart.alarm
+        return [alarm for alarm in (self._alarm, self._certificate_alarm, receipts) if alarm]
 
     async def run(self) -> None:
         """Speak to the centre for ever; a new certificate is taken over at once. Nothing that befalls it stops the room."""
@@ -70,7 +71,7 @@ class CentreLink:
         """All loops over one client, until the certificate is a new one."""
         process = self._process
         sender = Sender(client, process.store, process.stamp, self._alarmed)
-        heart = self._heart = Heart(client, self._heartbeat, self._keep, self._clock_said)
+        heart = self._heart = Heart(client, self._heartbeat, self._keep, self._clock_said, room=process.room)
         follower = Follower(client, lambda: process.store.place, self._take_feed)
         self._commands = Commands(process, self._conductor, follower, self._state_dir)
         process.on_events[:] = [sender.hurry, heart.hurry]

@@ -15,6 +15,7 @@ from recorder.recovery import Left, totals
 log = structlog.get_logger()
 
 CODE = "record_damaged"
+FAILED_CODE = "recheck_failed"
 AFTER_S = 5.0
 """When it begins: the devices come first."""
 _CLOSE_S = 5.0
@@ -22,14 +23,15 @@ _decoder: "msgspec.json.Decoder[Answer]" = msgspec.json.Decoder(Answer)
 
 
 class BackgroundCheck:
-    """One reading of one record. ``told`` is called with the words of what does not match, from a thread."""
+    """One reading of one record. From a thread, ``told`` is called with the words of what does not match, ``failed`` with why it ended."""
 
-    def __init__(self, left: Left, told: Callable[[str], None]) -> None:
+    def __init__(self, left: Left, told: Callable[[str], None], failed: Callable[[str], None] = lambda _: None) -> None:
         self.sums_hold = not left.from_snapshot
         """Whether the tracks' sums are known to be those of the journal: false until the snapshot has been compared with it."""
         self._left = left
         self._assumed = totals(left.journal)
         self._told = told
+        self._failed = failed
         self._ended = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
@@ -50,6 +52,14 @@ class BackgroundCheck:
     def _run(self) -> None:
         if self._ended.wait(AFTER_S):
             return
+        try:
+            self._read_again()
+        except Exception as error:
+            # The recording goes on; a system that has no process to spare, or an answer that is none, must not end it.
+            log.exception("the record could not be read again", record=self._left.record.name)
+            self._failed(f"{self._left.record} could not be read again after the crash ({error!r}); `courtroom verify` tells all")
+
+    def _read_again(self) -> None:
         left = self._left
         places = (left.end.number, left.end.off, left.journal.head.at)
         command = [sys.executable, "-m", "recorder.recheck", str(left.record), *map(str, places)]

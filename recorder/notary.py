@@ -7,6 +7,7 @@ first line of its own.
 import asyncio
 import base64
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,15 +21,21 @@ from recorder.disk import sync_directory
 from recorder.file_copy import append_line, copy_lines
 from recorder.record import canonical, layout
 from recorder.record.binding import Binding, Bindings, binding_line, binding_text, check_bindings
+from recorder.record.canonical import NotCanonicalError
 from recorder.record.file_check import SMALL_BYTES, read_small
 from recorder.record.handover import Handover, handover_text
 from recorder.record.trust import name, rooms
 from recorder.recovery import is_sealed
 from recorder.room_disks import RoomDisks
 from recorder.signing import Signer
+from recorder.threads import apart
 
 log = structlog.get_logger()
 
+Request = control.BindSealed | control.CertifyFault | control.CertifyHandover | control.FindRecord
+ANSWER_S = 8.0
+"""Nobody waits longer; the agent gives up after 10 s."""
+_HANGS = "a disk or the signing key does not answer; check them and ask again, it may have been done by then"
 _LINE_BYTES = 16 * 1024
 _END_BYTES = 256 * 1024
 """In so many last bytes of a sealed journal stand its seal and the checkpoint over it."""
@@ -39,24 +46,37 @@ class NotaryError(Exception):
 
 
 class Notary:
-    """Signs for one room; what blocks runs in threads."""
+    """Signs for one room, one thing after the other, in threads: a disk or key that hangs holds up nobody but who asks for a signature."""
 
     def __init__(self, disks: RoomDisks, signer: Signer) -> None:
         self._disks = disks
         self._signer = signer
+        self._at: dict[bool, asyncio.Task[control.Reply]] = {}
+        """What is being signed (True), or looked for. It goes on when nobody waits for it any more, and no other begins before it ends."""
 
-    async def do(self, request: control.BindSealed | control.CertifyFault | control.CertifyHandover | control.FindRecord) -> control.Reply:
+    async def do(self, request: Request) -> control.Reply:
         """Do what a request asks."""
+        end_s = asyncio.get_running_loop().time() + ANSWER_S
+        signs = not isinstance(request, control.FindRecord)
+        while signs in self._at and not self._at[signs].done():
+            if not await _ended(self._at[signs], end_s):
+                return control.Reply(ok=False, error=_HANGS)
+        task = self._at[signs] = asyncio.create_task(self._do(request))
+        return task.result() if await _ended(task, end_s) else control.Reply(ok=False, error=_HANGS)
+
+    async def _do(self, request: Request) -> control.Reply:
         try:
             if isinstance(request, control.BindSealed):
-                record = await asyncio.to_thread(self._bind, request)
+                record = await apart(partial(self._bind, request), "bind a record")
                 return control.Reply(ok=True, record=record)
             if isinstance(request, control.FindRecord):
-                return control.Reply(ok=True, found=await asyncio.to_thread(self._find, request.record))
-            signed = await asyncio.to_thread(self._sign, request)
+                return control.Reply(ok=True, found=await apart(partial(self._find, request.record), "find a record"))
+            signed = await apart(partial(self._sign, request), "sign")
             return control.Reply(ok=True, signed=msgspec.json.encode(signed).decode())
         except NotaryError as error:
             return control.Reply(ok=False, error=str(error))
+        except NotCanonicalError as error:
+            return control.Reply(ok=False, error=f"this cannot be signed: {error}")
         except OSError as error:
             return control.Reply(ok=False, error=f"a disk failed: {error.strerror or error}; check it and ask again")
 
@@ -153,3 +173,8 @@ class Notary:
 
 def _sums_sha256(root: Path) -> str:
     return hashlib.sha256((root / layout.SUMS).read_bytes()).hexdigest()
+
+
+async def _ended(task: "asyncio.Task[control.Reply]", end_s: float) -> bool:
+    await asyncio.wait({task}, timeout=max(0.0, end_s - asyncio.get_running_loop().time()))
+    return task.done()

@@ -16,14 +16,20 @@ from recorder.contract import child, control
 from recorder.disk_pair import Trouble
 from recorder.record import entries
 from recorder.record.entries import FIRST_PREV, Level, TrackTotal
-from recorder.record.journal import Head
+from recorder.record.journal import Head, Times
 from recorder.recovery import Left
 from recorder.running import NewKey, RunningSession
 from recorder.signing import Signer
 from recorder.storage import Forecast
+from recorder.threads import apart
 from recorder.tracks import Track
 
 log = structlog.get_logger()
+
+SIGN_S = 10.0
+"""A key that is longer at the last checkpoint hangs: the session ends all the same."""
+PROVE_S = 10.0
+"""A second disk that is longer at telling what it holds does not answer."""
 
 
 class Store(Protocol):
@@ -31,10 +37,21 @@ class Store(Protocol):
 
     signer: Signer
     recipients: list[media_keys.RecipientKey]
-    trouble: Trouble
 
-    def finish(self, root: Path, head: Head, *, copied: bool) -> str | None:
-        """Write the seal's files, also beside the other disk's copy if that was ``copied``; returns in words why not, or None."""
+    def finish(self, root: Path, head: Head) -> str | None:
+        """Write the seal's files on the disk that leads; returns in words why not, or None. Blocks."""
+        ...
+
+    def stamp(self, root: Path) -> None:
+        """Get a sealed record's timestamp, where an authority is configured. Blocks."""
+        ...
+
+    def follow_up(self, root: Path, head: Head, *, copied: bool) -> None:
+        """Have the other disk keep the head, and seal its copy if that was ``copied``. Blocks."""
+        ...
+
+    def closed(self, root: Path) -> None:
+        """Nothing writes this record any more."""
         ...
 
 
@@ -49,11 +66,21 @@ class Companion(Protocol):
 class OpenSession:
     """One session's committer, checkpoints and keys."""
 
-    def __init__(self, store: Store, record: str, clock: SessionClock, committer: Committer, genesis: entries.Genesis) -> None:
+    def __init__(
+        self, store: Store, record: str, clock: SessionClock, committer: Committer, genesis: entries.Genesis, began: Times, trouble: Trouble
+    ) -> None:
         self.record = record
         self.clock = clock
         self.committer = committer
         self.genesis = genesis
+        self.began = began
+        """The clocks of its first line, or of the line by which it was taken up: whoever verifies compares UTC with these."""
+        self.trouble = trouble
+        """Told, from any thread, what goes wrong with it; nothing once it has ``ended``."""
+        self.ended = False
+        """What its disks and its key do concerns the room no more."""
+        self.follow_up: asyncio.Task[None] | None = None
+        """What is still done once the record is sealed."""
         self.signed_at = -1
         self.left: Left | None = None
         self.forecast = Forecast()
@@ -63,6 +90,7 @@ class OpenSession:
         self.sums: Callable[[], list[TrackTotal]] = committer.totals
         """The tracks' sums for the seal; may read the journal."""
         self._store = store
+        self._signing_fails = False
         self._checkpointer = Checkpointer(store.signer, self._signed, self._signing_failed)
 
     def session(self, send: Callable[[str, child.Message], bool]) -> RunningSession:
@@ -104,49 +132,106 @@ class OpenSession:
         return self._checkpointer.busy_us(mono_us())
 
     async def committed(self) -> None:
-        """Wait until all that was put is durable."""
-        await asyncio.wrap_future(self.committer.flush())
+        """Wait until all that was put is durable.
+
+        Raises:
+            OSError: the committer ended without it.
+        """
+        await self.is_durable()
+
+    async def is_durable(self, timeout_s: float | None = None) -> bool:
+        """Whether all that was put became durable within this time.
+
+        Raises:
+            OSError: the committer ended without it.
+        """
+        # By wait(), which leaves the future alone when the time is over or the caller is cancelled: the committer will set it.
+        future = asyncio.wrap_future(self.committer.flush())
+        done, _ = await asyncio.wait({future}, timeout=timeout_s)
+        if done:
+            future.result()
+        return bool(done)
 
     async def seal(self, session: RunningSession, request: control.StopRequest, duration_us: int) -> str | None:
-        """Close the segments, write the seal and what stands beside it; returns in words what went wrong, or None."""
+        """Close the segments, and write the seal; returns in words what went wrong, or None.
+
+        The record is sealed on the disk that leads then. What only comes behind that goes on by itself (``follow_up``): nobody waits for a
+        second disk or a timestamp authority.
+        """
         self._checkpointer.close()
         await self._close_companions()
         self.committer.close_segments(self.clock.times())
         await self.committed()
-        mirror = await asyncio.to_thread(self.committer.prove)
         self.committer.put_entry(
             entries.Seal(
                 reason=request.reason,
                 actor=request.actor,
                 duration_us=duration_us,
-                tracks=await asyncio.to_thread(self.sums),
+                tracks=await apart(self.sums, "count"),
                 paused_us=session.paused.sums_us,
-                mirror=mirror,
+                mirror=await self._mirror_words(),
             ),
             self.clock.times(),
         )
         await self.committed()
         try:
-            last = await asyncio.to_thread(checkpoint, self._store.signer, self.record, self.head)
+            sign = partial(checkpoint, self._store.signer, self.record, self.head)
+            last = await asyncio.wait_for(apart(sign, "last checkpoint"), SIGN_S)
         except Exception as error:  # noqa: BLE001 - a token's library raises anything; the session must end all the same
-            log.error("the last checkpoint failed", error=str(error))
-            await self.abandon()
-            return f"the record is complete but not sealed: the signing key failed ({error}); repair it and start the recorder again"
+            log.error("the last checkpoint failed", error=repr(error))
+            self._leave()
+            why = f"does not answer within {SIGN_S:g} s" if isinstance(error, TimeoutError) else f"failed ({error})"
+            return f"the record is complete but not sealed: the signing key {why}; repair it and start the recorder again"
         self.committer.put_entry(last, self.clock.times())
         await self.committed()
-        words = await asyncio.to_thread(self.committer.close)
-        finish = partial(self._store.finish, self.committer.disk.root, self.head, copied=words.startswith("identical"))
-        return await asyncio.to_thread(finish)
+        root = self.committer.disk.root
+        problem = await apart(partial(self._store.finish, root, self.head), "seal")
+        if problem is not None:
+            self._leave()
+        else:
+            work = partial(self._follow_up, root, self.head)
+            self.follow_up = asyncio.create_task(apart(work, "follow-up of a seal"), name=f"follow-up of {root.name}")
+        return problem
 
     async def abandon(self) -> None:
         """End the committer; the record stays as it is, to be taken up at the next start."""
         self._checkpointer.close()
         await self._close_companions()
-        await asyncio.to_thread(self.committer.close)
+        await apart(self._close, "close a record")
+
+    def _leave(self) -> None:
+        """End the committer in the background, and leave the record as it is."""
+        self.follow_up = asyncio.create_task(apart(self._close, "close a record"))
+
+    def _close(self) -> None:
+        self.committer.close()
+        self._store.closed(self.committer.disk.root)
+
+    def _follow_up(self, root: Path, head: Head) -> None:
+        """Runs in a thread of its own."""
+        try:
+            # The copy gets its seal with the timestamp in it; the disk that follows reads back meanwhile.
+            self._store.stamp(root)
+            self._store.follow_up(root, head, copied=self.committer.close().startswith("identical"))
+        except Exception:
+            # The record is sealed; its copy is completed later, and nothing else depends on this.
+            log.exception("what comes behind a seal could not be done", record=str(root))
+        finally:
+            self._store.closed(root)
+
+    async def _mirror_words(self) -> str:
+        try:
+            return await asyncio.wait_for(apart(self.committer.prove, "prove the copy"), PROVE_S)
+        except TimeoutError:
+            return "left: it does not answer"
 
     async def _close_companions(self) -> None:
         while self.companions:
-            await asyncio.to_thread(self.companions.pop().close)
+            await apart(self.companions.pop().close, "close a companion")
+
+    def tell(self, code: str, words: str) -> None:
+        """Raise an alarm of this session, from any thread."""
+        self.trouble(code, words, True)
 
     def on_report(self, report: CommitReport) -> None:
         """Note what became durable (in the event loop)."""
@@ -154,11 +239,15 @@ class OpenSession:
         self.forecast.wrote(report.written_bytes, mono_us())
 
     def _signed(self, made: entries.Checkpoint) -> None:
+        if self._signing_fails:
+            self._signing_fails = False
+            self.trouble("signing_failed", "", False)
         self.signed_at = max(self.signed_at, made.at)
         self.committer.put_entry(made, self.clock.times())
 
     def _signing_failed(self, detail: str) -> None:
-        self._store.trouble("signing_failed", detail, True)
+        self._signing_fails = True
+        self.trouble("signing_failed", detail, True)
 
     def _make_key(self, track: str, part: int, level: Level) -> NewKey | None:
         if not self._store.recipients:

@@ -1,10 +1,11 @@
 """The room's two disks: which records lie on them, how much room they have, and the head that the next record names."""
 
-import asyncio
-import contextlib
 import os
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -12,19 +13,29 @@ from provisioning.room import Storage
 from recorder.clock import mono_us
 from recorder.copies import longer
 from recorder.disk import Disk, DiskName
+from recorder.disk_calls import ANSWER_S, DiskCalls
+from recorder.disk_pair import Trouble
 from recorder.file_copy import append_line
+from recorder.journal_line import line_sha256
 from recorder.record import layout
 from recorder.record.entries import FIRST_PREV
 from recorder.record.journal import Head
 from recorder.recovery import is_sealed
 from recorder.seal import put_file
 from recorder.sealed_copy import complete, is_level, put_seal
+from recorder.snapshot import FOLDER
 from recorder.storage import Ballast
+from recorder.threads import apart
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 LAST_HEAD = ".last-head"
+UNSTAMPED = ".unstamped"
 COMPLETE_AGAIN_US = 60_000_000
+MAKE_S = 0.5
+"""A start waits so long for a disk that does not lead."""
+NOT_COMPLETED = "copies_not_completed"
 
 
 class RoomDisks:
@@ -37,10 +48,14 @@ class RoomDisks:
         """Free bytes by name ("primary", "mirror") as last looked at; a disk that is not there is missing."""
         self.recording = False
         """Copies of earlier records are completed only while nothing is recorded."""
+        self.trouble: Trouble = lambda code, detail, on: log.warning("trouble", code=code, detail=detail, on=on)
+        self._calls = DiskCalls()
+        self._last_head = ""
         self._ballast_bytes = storage.ballast_mib * 1024 * 1024
         self._behind = True
         self._look_again_us = 0
         self._completing: threading.Thread | None = None
+        self._problem = ""
 
     def named(self) -> list[tuple[DiskName, Path]]:
         """The disks with their names, the primary first."""
@@ -50,15 +65,31 @@ class RoomDisks:
     def answering(self) -> list[Path]:
         """The disks' directories of records, of the disks that can be read now; the primary's first."""
         found = []
-        for name, base in self.named():
-            try:
-                with os.scandir(base):
-                    found.append(base)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                log.error("a disk does not answer", disk=name, error=str(error))
+        for name, answer in self._calls.each("look for records", {name: partial(_scan, base) for name, base in self.named()}).items():
+            if isinstance(answer, Path):
+                found.append(answer)
+            elif not isinstance(answer, FileNotFoundError):
+                log.error("a disk does not answer", disk=name, error=answer.strerror or str(answer))
         return found
+
+    def make(self) -> None:
+        """Make the directories of records where they are missing; a disk that is not there now may come."""
+        self._calls.each("make its directory", {name: partial(_make, base) for name, base in self.named()}, MAKE_S)
+
+    def first_that(self, what: str, work: Callable[[DiskName, Path], T], timeout_s: float) -> T:
+        """What comes of this work on the first of the disks that does it, each of which is given so long.
+
+        Raises:
+            OSError: none does; the last one's error.
+        """
+        failure = OSError("no disk is configured")
+        for name, base in self.named():
+            done = self._calls.each(what, {name: partial(work, name, base)}, timeout_s)[name]
+            if not isinstance(done, OSError):
+                return done
+            log.error("a disk does not do it", what=what, disk=name, error=str(done))
+            failure = done
+        raise failure
 
     def disk(self, root: Path) -> Disk:
         """The disk of a record's directory."""
@@ -67,21 +98,17 @@ class RoomDisks:
 
     def other(self, disk: Disk) -> Disk | None:
         """The same record on the other disk; None where the room has one only."""
-        for name, base in self.named():
-            if name != disk.name:
-                with contextlib.suppress(OSError):  # a disk that is not there now may come
-                    base.mkdir(mode=0o700, parents=True, exist_ok=True)
-                return self.disk(base / disk.root.name)
-        return None
+        return next((self.disk(base / disk.root.name) for name, base in self.named() if name != disk.name), None)
 
     async def look(self) -> None:
-        """Ask the disks for their free space, in a thread: one that hangs must not hold the recorder up."""
-        for name, path in self.named():
+        """Ask the disks for their free space, each by itself; one that hangs counts as gone, and holds nobody up."""
+        asked = {name: Disk(path).free_bytes for name, path in self.named()}
+        for name, free in (await apart(partial(self._calls.each, "tell its room", asked, ANSWER_S), "look at the disks")).items():
             was_there = name in self.free_bytes
-            try:
-                self.free_bytes[name] = await asyncio.to_thread(Disk(path).free_bytes)
-            except OSError:
+            if isinstance(free, OSError):
                 self.free_bytes.pop(name, None)
+            else:
+                self.free_bytes[name] = free
             self._behind = self._behind or (not was_there and name in self.free_bytes)
         self._complete_copies()
 
@@ -101,24 +128,43 @@ class RoomDisks:
         return list(found.values())
 
     def add_receipt(self, record: str, line: bytes, leader: Path | None) -> bool:
-        """Store a receipt with every copy of its record; true if one took it, which is the leading one where the record is being made."""
-        taken = []
-        for root in [root for base in self.answering() for root in base.glob(f"*_{record}")]:
-            try:
-                append_line(root / layout.ANCHORS, line)
-                taken.append(root)
-            except OSError as error:
-                log.warning("a disk does not take the receipt", record=str(root), error=str(error))
+        """Store a receipt with every copy of its record; true if one took it, which is the leading one where the record is being made.
+
+        A disk that does not answer in time, or failed, is given what its copy lacks with the seal.
+        """
+        asked = {name: partial(_append_receipt, base, record, line) for name, base in self.named()}
+        taken: list[Path] = []
+        for name, answer in self._calls.each("take a receipt", asked).items():
+            if isinstance(answer, list):
+                taken += answer
+            elif not isinstance(answer, FileNotFoundError):
+                log.warning("a disk does not take the receipt", disk=name, record=record, error=str(answer))
         return bool(taken) if leader is None else leader in taken
 
+    def heads(self, record: str, at: int) -> set[str]:
+        """The hashes (hex) of line ``at`` in the copies of a record; none where no copy that answers has that line.
+
+        Raises:
+            FileNotFoundError: no copy of the record is here.
+        """
+        asked = {name: partial(_heads, base, record, at) for name, base in self.named()}
+        answers = [answer for answer in self._calls.each("read a line", asked).values() if not isinstance(answer, OSError)]
+        copies = [head for answer in answers for head in answer]
+        if not copies:
+            raise FileNotFoundError(f"no record {record} is here, or no disk that has it answers")
+        return {head for head in copies if head is not None}
+
     def copy_seal(self, record: Path, *, level: bool) -> None:
-        """Give the other disk's copy of a sealed record the seal, if it is level; else it is completed when there is time for it."""
+        """Give the other disk's copy of a sealed record the seal, if it is level (or what it lacks of it, if it has it already).
+
+        One that is behind is completed when there is time for it.
+        """
         for _, base in self.named():
             copy = base / record.name
             try:
                 if copy == record or not copy.is_dir():
                     continue
-                if level and is_level(record, copy):
+                if is_sealed(copy) or (level and is_level(record, copy)):
                     put_seal(record, copy)
                     continue
                 detail = "it is behind"
@@ -128,20 +174,28 @@ class RoomDisks:
             self._behind = True
 
     def last_head(self) -> str:
-        """The head of the record before: from the disk that was written last (a full or lost one has an older)."""
-        newest, head = 0, FIRST_PREV
-        for base in self.answering():
-            with contextlib.suppress(OSError):  # none there yet; or the other disk has it
-                kept = base / LAST_HEAD
-                if kept.stat().st_mtime_ns > newest:
-                    newest, head = kept.stat().st_mtime_ns, kept.read_text(encoding="ascii").strip() or FIRST_PREV
-        return head
+        """The head of the record before: the last that was kept, or from the disk that was written last (a lost one has an older)."""
+        if self._last_head:
+            return self._last_head
+        found = self._calls.each("tell the last head", {name: partial(_kept_head, base) for name, base in self.named()}, ANSWER_S / 2)
+        return max(((0, FIRST_PREV), *(answer for answer in found.values() if not isinstance(answer, OSError))))[1]
+
+    def remember_head(self, head: Head) -> None:
+        """The next record names this head."""
+        self._last_head = head.sha256
 
     def keep_head(self, head: Head) -> None:
-        """Keep the head of a finished record for the next one."""
-        for base in self.answering():
-            with contextlib.suppress(OSError):  # a full disk; the other one has it
-                put_file(base / LAST_HEAD, (head.sha256 + "\n").encode())
+        """Keep the head of a finished record for the next one, on every disk that answers."""
+        self.remember_head(head)
+        kept = {name: partial(keep_head_at, base, head) for name, base in self.named()}
+        for name, answer in self._calls.each("keep the last head", kept).items():
+            if isinstance(answer, OSError) and not isinstance(answer, FileNotFoundError):
+                log.warning("a disk does not keep the last head", disk=name, error=str(answer))  # the other one has it
+
+    def unstamped(self) -> list[Path]:
+        """The sealed records for which a crash ended the wait for a timestamp."""
+        names = [(base, path.name.removesuffix(UNSTAMPED)) for base in self.answering() for path in (base / FOLDER).glob(f"*{UNSTAMPED}")]
+        return [base / name for base, name in names if is_sealed(base / name)]
 
     def _complete_copies(self) -> None:
         """Where a disk came, or a copy stayed behind: complete it in the background."""
@@ -152,10 +206,25 @@ class RoomDisks:
             self._completing.start()
 
     def _complete_all(self) -> None:
+        try:
+            problem = self._complete_each()
+        except Exception as error:  # noqa: BLE001 - the recording goes on, whatever a disk lists and whatever stands in old records
+            problem = f"the copies of records cannot be looked through: {error!r}"
+        if problem and problem != self._problem:
+            log.error("not all copies can be completed", problem=problem)
+        if problem or self._problem:
+            self.trouble(NOT_COMPLETED, problem, bool(problem))
+        self._problem = problem
+        self._behind = self._behind or bool(problem)
+
+    def _complete_each(self) -> str:
+        """Complete every copy that is behind; in words which of them cannot be, whatever the disks do; or empty."""
+        problem = ""
         bases = self.answering()
         for record, copy in [
             (root, other / root.name) for base in bases for other in bases if base != other for root in sorted(base.iterdir())
         ]:
+            done = True
             try:
                 if not is_sealed(record) or not copy.is_dir() or is_sealed(copy):
                     continue
@@ -163,6 +232,60 @@ class RoomDisks:
             except OSError as error:
                 done = False
                 log.warning("a copy could not be completed", copy=str(copy), error=str(error))
+            except Exception as error:  # noqa: BLE001 - an old record may hold anything; the others are completed, and the recorder goes on
+                problem = problem or f"{copy} cannot be completed from {record} ({error}); see `courtroom verify {record}`"
+                continue
             self._behind = self._behind or not done
             if done:
                 log.warning("a copy that was behind is complete and sealed", copy=str(copy))
+        return problem
+
+
+def keep_head_at(base: Path, head: Head) -> None:
+    """Keep the head of a finished record on one disk.
+
+    Raises:
+        OSError: the disk takes nothing.
+    """
+    put_file(base / LAST_HEAD, (head.sha256 + "\n").encode())
+
+
+def unstamped_file(record: Path) -> Path:
+    """There while a timestamp of a sealed record is waited for."""
+    return record.parent / FOLDER / f"{record.name}{UNSTAMPED}"
+
+
+def put_unstamped(record: Path) -> None:
+    """Note that a timestamp of a record that is being sealed is waited for.
+
+    Raises:
+        OSError: the disk takes nothing.
+    """
+    unstamped_file(record).parent.mkdir(mode=0o700, exist_ok=True)
+    put_file(unstamped_file(record), b"")
+
+
+def _scan(base: Path) -> Path:
+    with os.scandir(base):
+        return base
+
+
+def _make(base: Path) -> None:
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _append_receipt(base: Path, record: str, line: bytes) -> list[Path]:
+    taken = []
+    for root in base.glob(f"*_{record}"):
+        append_line(root / layout.ANCHORS, line)
+        taken.append(root)
+    return taken
+
+
+def _heads(base: Path, record: str, at: int) -> list[str | None]:
+    return [line_sha256(root, at) for root in base.glob(f"*_{record}")]
+
+
+def _kept_head(base: Path) -> tuple[int, str]:
+    kept = base / LAST_HEAD
+    return kept.stat().st_mtime_ns, kept.read_text(encoding="ascii").strip() or FIRST_PREV

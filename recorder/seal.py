@@ -5,12 +5,14 @@ timestamp where an authority is configured. A crash in between is no harm: seali
 """
 
 import hashlib
+import http.client
 import os
 import re
-import urllib.error
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -27,9 +29,13 @@ from recorder.record.file_check import blocks
 from recorder.record.journal import BEFORE_FIRST, Head, JournalError, read_line, read_line_fast
 from recorder.record.journal_reader import split_lines
 from recorder.signing import Signer
+from recorder.threads import within
 
 log = structlog.get_logger()
 
+SIGN_S = 10.0
+"""A key that takes longer for one signature hangs: the session ends, and its record is sealed when the key is back."""
+_TOKEN_BYTES = 64 * 1024
 _END_BYTES = 60
 _passed_over = re.compile(rb'"type":"(?:frag|ckpt)","utc_us":[0-9]{1,16},"v":1}$')
 """How the line of a fragment or checkpoint ends, within its last bytes."""
@@ -44,7 +50,17 @@ class Sealed:
 
 
 def seal(record: Path, signer: Signer, timestamp: Timestamp | None) -> Sealed:
-    """Seal a record whose journal ends with its Seal entry and the last checkpoint. Blocks; media whose hash is journaled is not read."""
+    """Seal a record whose journal ends with its Seal entry and the last checkpoint, and get its timestamp. Blocks."""
+    put_seal_files(record, signer)
+    return stamp(record, timestamp)
+
+
+def put_seal_files(record: Path, signer: Signer) -> None:
+    """Write all of the seal but the timestamp, the signature last. Blocks; media whose hash is journaled is not read.
+
+    Raises:
+        OSError: the disk failed, or the key does not answer in time.
+    """
     known: dict[str, str] = {}
     journal = []
     for line, entry in read_story(record):
@@ -56,13 +72,22 @@ def seal(record: Path, signer: Signer, timestamp: Timestamp | None) -> Sealed:
     put_file(record / layout.MANIFEST, canonical.encode(manifest(journal)) + b"\n")
     sums = "".join(f"{known.get(path) or file_sha256(record / path)}  {path}\n" for path in listed_files(record))
     put_file(record / layout.SUMS, sums.encode())
-    signature = cms_signature((record / layout.SUMS).read_bytes(), signer)
+    signature = within(partial(cms_signature, sums.encode(), signer), SIGN_S, "sign the seal")
     put_file(record / layout.SUMS_SIGNATURE, signature)
+
+
+def stamp(record: Path, timestamp: Timestamp | None) -> Sealed:
+    """Get the timestamp of a sealed record, if an authority is configured and answers in time. Blocks.
+
+    Raises:
+        OSError: the disk failed.
+    """
     if timestamp is None:
         return Sealed(timestamped=False, detail="no timestamp authority is configured")
+    signature = (record / layout.SUMS_SIGNATURE).read_bytes()
     try:
         token = request_timestamp(signature, timestamp)
-    except (OSError, ValueError, urllib.error.URLError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         log.warning("sealed without a timestamp", authority=timestamp.url, error=str(error))
         return Sealed(timestamped=False, detail=f"the timestamp authority did not answer: {error}")
     put_file(record / layout.SUMS_TIMESTAMP, token)
@@ -150,18 +175,14 @@ def cms_signature(data: bytes, signer: Signer) -> bytes:
 
 
 def request_timestamp(data: bytes, timestamp: Timestamp) -> bytes:
-    """Ask the authority for an RFC 3161 response over ``data``.
+    """Ask the authority for an RFC 3161 response over ``data``; within ``timeout_s`` all in all, its name's look-up included.
 
     Raises:
-        OSError: it cannot be reached in time.
+        OSError: it cannot be reached, or has not answered in time.
         ValueError: it answered with something else, or refused.
+        http.client.HTTPException: it answered no HTTP.
     """
-    request = TimestampRequestBuilder().data(data).build()
-    post = urllib.request.Request(  # noqa: S310 - the URL is the administrator's
-        timestamp.url, data=request.as_bytes(), headers={"Content-Type": "application/timestamp-query"}, method="POST"
-    )
-    with urllib.request.urlopen(post, timeout=timestamp.timeout_s) as answer:  # noqa: S310 - likewise
-        response: bytes = answer.read(64 * 1024)
+    response = within(partial(_ask_authority, data, timestamp), timestamp.timeout_s, "timestamp authority")
     decoded = decode_timestamp_response(response)
     if decoded.status not in {0, 1}:
         raise ValueError(f"refused with status {decoded.status}")
@@ -169,6 +190,21 @@ def request_timestamp(data: bytes, timestamp: Timestamp) -> bytes:
         decoded.tst_info.message_imprint.message != hashlib.sha256(data).digest()
     ):
         raise ValueError("answered for other bytes")
+    return response
+
+
+def _ask_authority(data: bytes, timestamp: Timestamp) -> bytes:
+    end_s = time.monotonic() + timestamp.timeout_s
+    request = TimestampRequestBuilder().data(data).build()
+    post = urllib.request.Request(  # noqa: S310 - the URL is the administrator's
+        timestamp.url, data=request.as_bytes(), headers={"Content-Type": "application/timestamp-query"}, method="POST"
+    )
+    response = b""
+    with urllib.request.urlopen(post, timeout=timestamp.timeout_s) as answer:  # noqa: S310 - likewise
+        while len(response) < _TOKEN_BYTES and (more := answer.read1(_TOKEN_BYTES - len(response))):
+            response += more
+            if time.monotonic() > end_s:  # nobody waits for it any more
+                raise TimeoutError("it answers too slowly")
     return response
 
 

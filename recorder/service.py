@@ -6,6 +6,8 @@ import os
 import pwd
 import signal
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -21,6 +23,8 @@ log = structlog.get_logger()
 
 AGENT_USER, VKS_USER = "courtroom-agent", "courtroom-vks"
 """Made by systemd/courtroom.sysusers.conf: who may steer the recorder, and who may read the media bus."""
+RECORDING = frozenset({"committer", "mirror", "checkpointer"})
+"""The threads without which no record is made as it must be. All others may fail, with an alarm."""
 UNEXPECTED = 70
 """Exit status after an error that nothing expects (EX_SOFTWARE of sysexits.h)."""
 
@@ -41,7 +45,11 @@ async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
     control_server = ControlServer(run_dir, recorder.handle, recorder.status, agent)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    threading.excepthook = _give_up
+
+    def tell(words: str) -> None:
+        loop.call_soon_threadsafe(partial(recorder.alarm, "thread_failed", "", on=True, detail=words))
+
+    threading.excepthook = partial(_give_up, tell=tell)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     await recorder.start()
@@ -67,11 +75,14 @@ def _uids(user: str) -> frozenset[int]:
         return frozenset()
 
 
-def _give_up(failed: threading.ExceptHookArgs) -> None:
-    """A thread ended by an error that nothing expects: to seem to run and to write nothing is worse than to start again.
+def _give_up(failed: threading.ExceptHookArgs, tell: Callable[[str], None] = lambda _: None) -> None:
+    """A thread ended by an error that nothing expects. If it is one that records, the recorder ends; else it goes on, and ``tell`` is told.
 
-    What is on the disk is safe, and the session is taken up within seconds.
+    To seem to run and to write nothing is worse than to start again: what is on the disk is safe, the session is taken up within seconds.
     """
     name = failed.thread.name if failed.thread is not None else "unknown"
-    log.critical("the recorder ends", thread=name, error=repr(failed.exc_value), exc_info=failed.exc_value)
-    os._exit(UNEXPECTED)
+    if name in RECORDING:
+        log.critical("the recorder ends", thread=name, error=repr(failed.exc_value), exc_info=failed.exc_value)
+        os._exit(UNEXPECTED)
+    log.error("a thread ended", thread=name, error=repr(failed.exc_value), exc_info=failed.exc_value)
+    tell(f"{name}: {failed.exc_value!r}; the recording goes on. Tell whoever maintains it, with the recorder's log")

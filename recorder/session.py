@@ -42,7 +42,7 @@ ALLOWED: dict[State, set[type[control.Request]]] = {
     "off_record": _ALWAYS | _IN_SESSION | _PAUSE | _RESUME,
     "privileged": _ALWAYS | _IN_SESSION | _PAUSE | _RESUME,
     "deliberation": _ALWAYS | _IN_SESSION | _PAUSE | _RESUME,
-    "closing": _ALWAYS,
+    "closing": _ALWAYS | {control.AddReceipt},
 }
 
 _WORDS: dict[type[control.Request], str] = {

@@ -4,15 +4,13 @@ What blocks runs in threads; the core's event loop never waits for a disk.
 """
 
 import asyncio
-import base64
 import contextlib
-import hashlib
 import uuid
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import msgspec
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -20,31 +18,33 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from provisioning.room import RoomConfig
 from recorder import media_keys, snapshot
-from recorder.background_check import CODE, BackgroundCheck
+from recorder.background_check import CODE, FAILED_CODE, BackgroundCheck
 from recorder.clock import SessionClock, boot_id, clock_state, mono_us, utc_us
 from recorder.commit import CommitReport, Committer
 from recorder.contract import control
-from recorder.disk import Disk
+from recorder.disk import Disk, DiskName
 from recorder.disk_pair import Trouble
 from recorder.journal_read import read_on
 from recorder.journal_state import JournalState
 from recorder.ledger import Ledger
 from recorder.open_session import OpenSession
-from recorder.record import entries, layout
-from recorder.record.checkpoint import Receipt
+from recorder.record import canonical, entries, layout
 from recorder.record.entries import Level, TrackTotal
 from recorder.record.journal import Head, Times
 from recorder.recovery import Left, read_left, recovered, totals
-from recorder.room_disks import RoomDisks
-from recorder.seal import chain_pem, put_file, seal
+from recorder.room_disks import RoomDisks, keep_head_at, put_unstamped, unstamped_file
+from recorder.seal import chain_pem, put_file, put_seal_files, stamp
 from recorder.signing import Signer
 from recorder.snapshot import Snapshots
 from recorder.storage import record_name
+from recorder.threads import apart
 
 log = structlog.get_logger()
 
 TAKE_UP_WITHIN_US = 12 * 3600 * 1_000_000
 """A session that a crash broke off is taken up again at the next start, unless that comes later than this: then it is sealed as it is."""
+PREPARE_S = 5.0
+"""A disk that takes no new record for so long does not lead it."""
 _CLOSE_S = 3.0
 OnCommit = Callable[[CommitReport], None]
 
@@ -62,11 +62,11 @@ class SessionStore:
             )
             for recipient in config.recipient
         ]
-        self.trouble: Trouble = lambda code, detail, on: log.warning("trouble", code=code, detail=detail, on=on)
         self.room_disks = RoomDisks(config.storage)
         self._config = config
         self._config_sha256 = config_sha256
-        self._sealing: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        """What is sealed, or completed, behind the room's back."""
         self._led: set[str] = set()
         """Names of the records that have a committer."""
 
@@ -84,7 +84,7 @@ class SessionStore:
         """
         record = uuid.uuid4()
         clock = SessionClock(origin_mono_us)
-        disk = await asyncio.to_thread(self._prepare, record_name(self._config.room.id, record, utc_us()))
+        disk, previous_head = await apart(partial(self._prepare, record_name(self._config.room.id, record, utc_us())), "begin a record")
         genesis = entries.Genesis(
             record=str(record),
             hearing=request.hearing,
@@ -94,7 +94,7 @@ class SessionStore:
             room=self._config.room.id,
             actor=request.actor,
             start_token=request.start_token,
-            previous_head=self.room_disks.last_head(),
+            previous_head=previous_head,
             device_certificate_sha256=self.signer.key_id,
             boot=boot_id(),
             agent_version=version("courtroom-agent"),
@@ -107,8 +107,9 @@ class SessionStore:
             ],
             media="cenc-aes-ctr" if self.recipients else "clear",
         )
-        opened = self._open(str(record), clock, disk, Ledger(), genesis, on_commit, on_trouble)
-        opened.committer.put_entry(genesis, clock.times(), urgent=True)
+        genesis, times = canonical.writable(genesis), clock.times()  # before there is a committer that somebody would have to end
+        opened = self._open(str(record), clock, disk, Ledger(), genesis, on_commit, on_trouble, times)
+        opened.committer.put_entry(genesis, times, urgent=True)
         if request.level != "open":
             opened.committer.put_entry(
                 entries.LevelChange(level=request.level, actor=request.actor, order="", from_us=0), clock.times(), urgent=True
@@ -120,14 +121,14 @@ class SessionStore:
 
         All others are sealed in the background, as is what only lacks its seal: the room is ready meanwhile.
         """
-        with contextlib.suppress(OSError):  # a disk that does not answer; it may come, and the other one does meanwhile
-            self.room_disks.primary.mkdir(mode=0o700, parents=True, exist_ok=True)
         loop = asyncio.get_running_loop()
 
         def trouble(code: str, detail: str, on: bool) -> None:
-            loop.call_soon_threadsafe(on_trouble, code, detail, on)
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whoever listened
+                loop.call_soon_threadsafe(on_trouble, code, detail, on)
 
-        found = await asyncio.to_thread(self._read_left, trouble)
+        self.room_disks.trouble = trouble
+        found, unstamped = await apart(partial(self._read_left, trouble), "look for what earlier runs left")
         open_ones = sorted((left for left in found if not left.sealed), key=lambda left: left.last.utc_us if left.last else 0)
         newest = open_ones.pop() if open_ones else None
         rest = [(left, "interrupted: a later session was taken up") for left in open_ones]
@@ -135,24 +136,36 @@ class SessionStore:
             hours = (utc_us() - newest.last.utc_us) / 3600e6
             rest.append((newest, f"interrupted: the recorder came back after {hours:.0f} h, and takes a session up within 12 h only"))
             newest = None
-        for left, _ in rest:
-            self.room_disks.keep_head(left.ledger.head)  # for a session that begins before this one is sealed
+        for left, _ in rest:  # for a session that begins before this one is sealed
+            await apart(partial(self.room_disks.keep_head, left.ledger.head), "keep the last head")
         opened = None if newest is None else self._take_up(newest, on_commit, on_trouble)
         finished = [left for left in found if left.sealed]
-        self._sealing = asyncio.create_task(self._seal_rest(finished, rest, on_trouble), name="seal what earlier runs left")
+        self._keep(asyncio.create_task(self._seal_rest(finished, rest, unstamped, on_trouble), name="seal what earlier runs left"))
         return opened
 
-    async def close(self) -> None:
-        """End what is sealed in the background; what is not done then is done at the next start."""
-        if self._sealing is not None:
-            await asyncio.wait({self._sealing}, timeout=_CLOSE_S)
-            self._sealing.cancel()
+    def follow(self, opened: OpenSession) -> None:
+        """What is still done for a session that ended is waited for at the end of the recorder."""
+        if opened.follow_up is not None:
+            self._keep(opened.follow_up)
 
-    def _read_left(self, on_trouble: Trouble) -> list[Left]:
+    async def close(self) -> None:
+        """End what is done in the background; what is not done then is done at the next start."""
+        if self._background:
+            _, left = await asyncio.wait(self._background, timeout=_CLOSE_S)
+            for task in left:
+                task.cancel()
+
+    def _keep(self, task: "asyncio.Task[None]") -> None:
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _read_left(self, on_trouble: Trouble) -> tuple[list[Left], list[Path]]:
+        """The records that are not sealed, and the sealed ones that still want a timestamp."""
+        self.room_disks.make()
         key = self.signer.chain[0].public_key()
         found = []
         unsealed = self.room_disks.unsealed()
-        for _, base in self.room_disks.named():
+        for base in self.room_disks.answering():
             snapshot.tidy(base, {root.name for root in unsealed})
         for root in unsealed:
             try:
@@ -166,24 +179,45 @@ class SessionStore:
                 on_trouble("record_unsealed", f"{root} was begun with another certificate and cannot be sealed with this one", True)
             else:
                 found.append(left)
-        return found
+        return found, self.room_disks.unstamped()
 
-    async def _seal_rest(self, finished: list[Left], rest: list[tuple[Left, str]], on_trouble: Trouble) -> None:
+    async def _seal_rest(self, finished: list[Left], rest: list[tuple[Left, str]], unstamped: list[Path], on_trouble: Trouble) -> None:
         for left in finished:
-            problem = await asyncio.to_thread(self.finish, left.record, left.ledger.head)
+            problem = await apart(partial(self._finish_late, left), "seal what a crash left")
             log.warning("sealed what a crash had left unsealed", record=str(left.record), problem=problem)
+        for root in unstamped:
+            await apart(partial(self._stamp_late, root), "stamp what a crash left")
         for left, reason in rest:
-            opened = self._take_up(left, lambda _: None, on_trouble)
+            # What the disks do under a session that is over is no alarm of the room.
+            opened = self._take_up(left, lambda _: None, lambda code, detail, on: log.warning("trouble", code=code, detail=detail, on=on))
             session = opened.session(lambda _device, _message: False)
             request = control.StopRequest(actor="recorder", reason=reason)
             problem = await opened.seal(session, request, left.last.t_us if left.last else 0)
+            self.follow(opened)
             log.warning("sealed an interrupted session", record=str(left.record), reason=reason, problem=problem)
+            if problem is not None:
+                on_trouble("record_unsealed", f"{left.record}: {problem}", True)
+
+    def _finish_late(self, left: Left) -> str | None:
+        problem = self.finish(left.record, left.ledger.head)
+        if problem is None:
+            self._stamp_late(left.record)
+            self.room_disks.keep_head(left.ledger.head)
+        return problem
+
+    def _stamp_late(self, root: Path) -> None:
+        try:
+            self.stamp(root)
+            self._copy_seal(root, copied=False)
+        except OSError as error:
+            log.error("what a crash left of a seal cannot be completed now", record=str(root), error=str(error))
 
     def disks(self, opened: OpenSession | None) -> list[control.DiskStatus]:
         """The disks as they were last looked at."""
         found = []
         for name, path in self.room_disks.named():
-            free, state, lag = self.room_disks.free_bytes.get(name, 0), "ready" if name in self.room_disks.free_bytes else "gone", 0
+            is_there = name in self.room_disks.free_bytes
+            free, state, lag = self.room_disks.free_bytes.get(name, 0), "ready" if is_there else "gone", 0
             if opened is not None:
                 mirror = opened.committer.mirror
                 if name == opened.committer.lead:
@@ -196,62 +230,65 @@ class SessionStore:
                     path=str(path),
                     state=state,
                     free_bytes=free,
-                    hours_left=opened.forecast.hours_left(free) if opened is not None else None,
+                    hours_left=opened.forecast.hours_left(free) if opened is not None and is_there else None,
                     lag_bytes=lag,
                 )
             )
         return found
 
-    async def add_receipt(self, text: str, opened: OpenSession | None) -> str | None:
-        """Store a receipt of the centre in its record's anchors; returns in words why not, or None."""
+    def finish(self, root: Path, head: Head) -> str | None:
+        """Write the seal's files beside a finished journal, on its own disk; returns in words why not, or None. Blocks."""
         try:
-            receipt = msgspec.json.decode(text, type=Receipt)
-            base64.b64decode(receipt.sig, validate=True)
-        except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
-            return f"not a receipt: {error}"
-        line = msgspec.json.encode(receipt, order="sorted")
-        leader = opened.committer.disk.root if opened is not None and opened.record == receipt.record else None
-        if not await asyncio.to_thread(self.room_disks.add_receipt, receipt.record, line, leader):
-            return f"no record {receipt.record} is here, or no disk takes it"
-        if opened is not None and opened.record == receipt.record:
-            opened.committer.put_entry(
-                entries.Receipt(at=receipt.at, receipt_sha256=hashlib.sha256(line).hexdigest()), opened.clock.times()
-            )
+            keep_head_at(root.parent, head)
+            if self._config.timestamp is not None:
+                put_unstamped(root)
+        except OSError as error:  # a full disk, which has room for the seal perhaps
+            log.warning("what stands beside the seal was not written", record=str(root), error=str(error))
+        self.room_disks.remember_head(head)
+        try:
+            put_seal_files(root, self.signer)
+        except Exception as error:  # noqa: BLE001 - a token's library raises anything
+            log.error("sealing failed", record=str(root), error=repr(error))
+            return f"the record is complete but not sealed: {error}; make room and start the recorder again"
         return None
 
-    def finish(self, root: Path, head: Head, *, copied: bool = False) -> str | None:
-        """Write the seal's files beside a finished journal, and beside the other disk's copy; one that is behind is completed later."""
-        self._led.discard(root.name)
-        self.room_disks.recording = bool(self._led)
-        try:
-            sealed = seal(root, self.signer, self._config.timestamp)
-        except (OSError, ValueError) as error:
-            log.error("sealing failed", record=str(root), error=str(error))
-            return f"the record is complete but not sealed: {error}; make room and start the recorder again"
-        self.room_disks.keep_head(head)
+    def stamp(self, root: Path) -> None:
+        """Get a sealed record's timestamp, where an authority is configured. Blocks, no longer than room.toml says."""
+        sealed = stamp(root, self._config.timestamp)
         if self._config.timestamp is not None and not sealed.timestamped:
             log.warning("no timestamp", detail=sealed.detail)
+        unstamped_file(root).unlink(missing_ok=True)
+
+    def follow_up(self, root: Path, head: Head, *, copied: bool) -> None:
+        """Have the other disk keep the head, and seal its copy; one that is behind is completed later. Blocks."""
+        if head.sha256 == self.room_disks.last_head():  # else a later record has ended meanwhile
+            self.room_disks.keep_head(head)
+        self._copy_seal(root, copied=copied)
+
+    def closed(self, root: Path) -> None:
+        """Nothing writes this record any more: its copy may be completed."""
+        self._led.discard(root.name)
+        self.room_disks.recording = bool(self._led)
+
+    def _copy_seal(self, root: Path, *, copied: bool) -> None:
         self.room_disks.copy_seal(root, level=copied)
         for _, base in self.room_disks.named():
             snapshot.remove(base / root.name)
-        return None
 
-    def _prepare(self, name: str) -> Disk:
-        failure = OSError("no disk is configured")
-        for _, base in self.room_disks.named():
-            disk = self.room_disks.disk(base / name)
-            try:
-                disk.make()
-                # From the first moment on, so that a record that is never sealed can be verified too.
-                put_file(disk.root / layout.DEVICE_CHAIN, chain_pem(self.signer))
-                if disk.ballast is not None and not disk.ballast.lay():
-                    log.warning("no room for the ballast", disk=disk.name)
-            except OSError as error:
-                log.error("a record cannot begin here", disk=disk.name, error=str(error))
-                failure = error
-            else:
-                return disk
-        raise failure
+    def _prepare(self, name: str) -> tuple[Disk, str]:
+        """The disk that leads a new record, with its directory; and the head of the record before."""
+        disk = self.room_disks.first_that("begin a record", partial(self._prepare_on, name), PREPARE_S)
+        self.room_disks.make()
+        return disk, self.room_disks.last_head()
+
+    def _prepare_on(self, name: str, _: DiskName, base: Path) -> Disk:
+        disk = self.room_disks.disk(base / name)
+        disk.make()
+        # From the first moment on, so that a record that is never sealed can be verified too.
+        put_file(disk.root / layout.DEVICE_CHAIN, chain_pem(self.signer))
+        if disk.ballast is not None and not disk.ballast.lay():
+            log.warning("no room for the ballast", disk=disk.name)
+        return disk
 
     def _open(
         self,
@@ -262,6 +299,7 @@ class SessionStore:
         genesis: entries.Genesis,
         on_commit: OnCommit,
         on_trouble: Trouble,
+        began: Times,
         left: Left | None = None,
     ) -> OpenSession:
         loop = asyncio.get_running_loop()
@@ -270,11 +308,17 @@ class SessionStore:
         opened: OpenSession
 
         def committed(report: CommitReport) -> None:
-            loop.call_soon_threadsafe(opened.on_report, report)
-            loop.call_soon_threadsafe(on_commit, report)
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whoever listened
+                loop.call_soon_threadsafe(opened.on_report, report)
+                loop.call_soon_threadsafe(on_commit, report)
+
+        def told(code: str, detail: str, on: bool) -> None:
+            if not opened.ended:
+                on_trouble(code, detail, on)
 
         def trouble(code: str, detail: str, on: bool) -> None:
-            loop.call_soon_threadsafe(on_trouble, code, detail, on)
+            with contextlib.suppress(RuntimeError):  # likewise
+                loop.call_soon_threadsafe(told, code, detail, on)
 
         committer = Committer(
             disk,
@@ -285,10 +329,9 @@ class SessionStore:
             on_commit=committed,
             on_trouble=trouble,
         )
-        self.trouble = trouble
         self._led.add(disk.root.name)
         self.room_disks.recording = True
-        opened = OpenSession(self, record, clock, committer, genesis)
+        opened = OpenSession(self, record, clock, committer, genesis, began, trouble)
         opened.left = left
         snapshots = Snapshots(lambda: committer.disk.root, lambda: opened.head.at, self.signer, None if left is None else left.journal)
         opened.companions.append(snapshots)
@@ -301,16 +344,16 @@ class SessionStore:
         now = Times(mono_us(), utc_us(), 0)
         entry, clock = recovered(left, now, boot, utc_trusted=clock_state().source == "kernel")
         disk = self.room_disks.disk(left.record)
+        times = clock.times()
         opened = self._open(
-            left.genesis.record, clock, disk, Ledger.resumed(left.ledger, left.files), left.genesis, on_commit, on_trouble, left
+            left.genesis.record, clock, disk, Ledger.resumed(left.ledger, left.files), left.genesis, on_commit, on_trouble, times, left
         )
         log.warning(
             "took up what a crash had left", record=str(left.record), entries=left.ledger.head.at + 1, by_snapshot=left.from_snapshot
         )
-        times = clock.times()
         opened.committer.put_entry(entry, times)
         opened.committer.close_segments(times)
-        check = BackgroundCheck(left, lambda words: self.trouble(CODE, words, True))
+        check = BackgroundCheck(left, partial(opened.tell, CODE), partial(opened.tell, FAILED_CODE))
         opened.companions.append(check)
         opened.sums = lambda: opened.committer.totals() if check.sums_hold else _counted(opened)
         check.start()

@@ -33,7 +33,8 @@ class Heart:
     Args:
         centre: its client.
         compose: makes the heartbeat of this moment.
-        keep: stores a receipt with its record.
+        keep: stores a receipt with its record; it is asked only for the very head that was told.
+        room: the room's id; a receipt of another is not kept.
         clock_said: told the centre's clock (microseconds since 1970) and half the round trip, by which it may be wrong.
     """
 
@@ -44,13 +45,18 @@ class Heart:
         keep: Callable[[Receipt], Awaitable[None]],
         clock_said: Callable[[int, int], None],
         backoff: Backoff | None = None,
+        *,
+        room: str,
     ) -> None:
         self._centre = centre
         self._compose = compose
         self._keep = keep
         self._clock_said = clock_said
         self._backoff = backoff or Backoff()
+        self._room = room
         self._now = asyncio.Event()
+        self.alarm = ""
+        """What somebody should look at, in words; empty: nothing."""
         self.reached = False
         """Whether the last beat was answered."""
 
@@ -70,7 +76,8 @@ class Heart:
         """One heartbeat; returns for how long to wait then."""
         began_s = time.monotonic()
         try:
-            taken = await self._centre.beat(self._compose())
+            heartbeat = self._compose()
+            taken = await self._centre.beat(heartbeat)
         except (UpstreamError, RefusedError) as error:
             if self.reached or not self._backoff.failures:
                 log.warning("the centre does not take the heartbeat", error=str(error))
@@ -81,6 +88,17 @@ class Heart:
         self.reached = True
         self._backoff.succeeded()
         self._clock_said(taken.utc_us, int((time.monotonic() - began_s) * 500_000))
-        if taken.receipt is not None:
+        if taken.receipt is not None and self._is_asked_for(taken.receipt, heartbeat.head):
             await self._keep(taken.receipt)
         return min(LONGEST_PERIOD_S, max(1.0, taken.due_s))
+
+    def _is_asked_for(self, receipt: Receipt, head: contract.Head | None) -> bool:
+        """Whether a receipt is for this room and the head that it was told: what is kept beside a record stays there for ever."""
+        told = None if head is None else (self._room, head.record, head.at, head.sha256)
+        if told == (receipt.room, receipt.record, receipt.at, receipt.head):
+            self.alarm = ""
+            return True
+        if not self.alarm:
+            log.error("the centre sent a receipt for what it was not told; it is not kept", record=receipt.record, at=receipt.at)
+        self.alarm = "the centre sends receipts for heads that this room did not tell it; they are not kept: tell the centre"
+        return False

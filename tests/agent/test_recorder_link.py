@@ -1,17 +1,23 @@
 """The link to the recorder, held against a real one that is really stopped, killed and started again."""
 
 import asyncio
+import base64
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.recorder_link import STALE_S, RecorderAwayError, RecorderLink, RecorderRefusedError
 from recorder.contract import control
-from recorder.record.checkpoint import Receipt
+from recorder.record.checkpoint import Receipt, receipt_text
 from tests.lab.room import Room, room
 from tests.lab.waiting import until
 
@@ -34,8 +40,17 @@ async def running(link: RecorderLink) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def receipt(record: str, counter: int = 1) -> Receipt:
-    return Receipt(record=record, room="lab", at=0, head="0" * 64, counter=counter, utc_us=1, sig="", certificate="")
+def receipt(lab: Room, record: Path, head: tuple[int, str], counter: int) -> Receipt:
+    """The centre's, for the head at a line."""
+    key = serialization.load_pem_private_key(lab.keys.centre_key.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    signer = x509.load_pem_x509_certificate(lab.keys.centre.read_bytes())
+    certificate = base64.b64encode(signer.public_bytes(serialization.Encoding.DER)).decode()
+    bare = Receipt(
+        record=record.name.rpartition("_")[2], room="lab", at=head[0], head=head[1], counter=counter, utc_us=time.time_ns() // 1000, sig="",
+        certificate=certificate,
+    )  # fmt: skip
+    return msgspec.structs.replace(bare, sig=base64.b64encode(key.sign(receipt_text(bare), ec.ECDSA(hashes.SHA256()))).decode())
 
 
 async def test_a_recorder_that_comes_later_is_found(tmp_path: Path) -> None:
@@ -99,14 +114,16 @@ async def test_a_recorder_that_is_killed_is_found_again_and_takes_the_receipts_t
         await until(lambda: link.reachable, "the first state")
         reply = await link.do(control.Start(hearing="H-2", actor="Clerk"))
         record = Path(reply.record)
+        await until(lambda: link.status is not None and link.status.head_at >= 0, "the first head")
         status = link.status
         lab.kill()
         await until(lambda: seen == [True, False], "the end to be told", 2)
         assert link.status is not None
         assert status is not None
         assert not link.reachable
-        for name, counter in ((record.name.rsplit("_", 1)[1], 6), ("no-such-record", 1), (record.name.rsplit("_", 1)[1], 7)):
-            await link.keep(receipt(name, counter))
+        head = (status.head_at, status.head)
+        for place, counter in ((record, 6), (record.with_name("2024-01-01_lab_no-such-record"), 1), (record, 7)):
+            await link.keep(receipt(lab, place, head, counter))
         lab.start()
         await until(lambda: link.reachable, "the new recorder")
         anchors = record / "anchors.jsonl"

@@ -77,6 +77,24 @@ def test_a_file_that_is_gone_or_longer_or_shorter_is_told(tmp_path: Path) -> Non
     ]  # fmt: skip
 
 
+def test_a_system_that_has_no_process_to_spare_ends_nothing_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background_check, "AFTER_S", 0.0)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "no such program"))
+    root = tmp_path / NAME
+    lay(root, written())
+    failed, heard = list[str](), threading.Event()
+
+    def tell(words: str) -> None:
+        failed.append(words)
+        heard.set()
+
+    check = BackgroundCheck(left_of(root), lambda _: None, tell)
+    check.start()
+    assert heard.wait(20)
+    assert "could not be read again" in failed[0]
+    check.close()
+
+
 def test_the_process_tells_and_ends_and_can_be_ended_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background_check, "AFTER_S", 0.0)
     root = tmp_path / NAME

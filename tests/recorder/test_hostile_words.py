@@ -106,5 +106,16 @@ def test_a_thread_that_fails_unexpectedly_ends_the_recorder_so_that_it_is_starte
     assert "committer" in done.stdout + done.stderr
 
 
+def test_a_thread_that_records_nothing_may_fail_and_the_recorder_goes_on_and_tells() -> None:
+    script = (
+        "import threading\nfrom functools import partial\nfrom recorder import service\nheard = threading.Event()\n"
+        "threading.excepthook = partial(service._give_up, tell=lambda words: (print('told', words), heard.set()))\n"
+        "threading.Thread(target=lambda: 1 / 0, name='complete copies').start()\nassert heard.wait(20)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "told complete copies: ZeroDivisionError" in done.stdout
+
+
 def test_what_a_record_says_cannot_steer_the_terminal_of_whoever_verifies_it() -> None:
     assert shown("Trial \x1b[2J\x1b[32mSealed\u202e\nof \x07[red]7[/]") == "Trial \ufffd[2J\ufffd[32mSealed\ufffd of \ufffd\\[red]7\\[/]"

@@ -1,5 +1,9 @@
+import contextlib
 import datetime as dt
+import socket
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +108,30 @@ def test_an_authority_that_answers_nonsense_does_not_prevent_the_seal(
 
 def test_an_authority_that_is_not_there_does_not_prevent_the_seal(builder: Builder, keys: Hierarchy) -> None:
     assert not builder.close(Timestamp(url="http://127.0.0.1:9/tsa", roots="", timeout_s=1)).timestamped
+    assert verify(builder.root, trusting(keys)).level == "sealed"
+
+
+def test_an_authority_that_drips_is_given_up_in_time(builder: Builder, keys: Hierarchy) -> None:
+    ended = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
+            while not ended.wait(0.05):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        dripping = threading.Thread(target=drip, args=(listening,))
+        dripping.start()
+        began_s = time.monotonic()
+        done = builder.close(Timestamp(url=f"http://127.0.0.1:{listening.getsockname()[1]}/", roots="", timeout_s=0.5))
+        took_s = time.monotonic() - began_s
+        ended.set()
+        dripping.join()
+    assert not done.timestamped
+    assert took_s < 3
     assert verify(builder.root, trusting(keys)).level == "sealed"
 
 

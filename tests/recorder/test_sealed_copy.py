@@ -1,14 +1,17 @@
 import errno
+import threading
 from pathlib import Path
 
 import pytest
 
 from provisioning.room import Storage
 from recorder import sealed_copy
+from recorder.disk import Disk
 from recorder.record import layout
 from recorder.room_disks import RoomDisks
 from recorder.seal import put_file
 from recorder.sealed_copy import complete, is_level, put_seal
+from tests.lab.waiting import until
 from tests.recorder.committing import NAME, Writer, bytes_of, copy_of, judged
 
 
@@ -94,6 +97,41 @@ def test_a_receipt_goes_to_both_copies_and_one_that_a_copy_lacks_is_brought(tmp_
     assert complete(record, behind, always)
     assert (behind / layout.ANCHORS).read_bytes() == b"two\none\n"
     assert not disks.add_receipt("00000000-0000-0000-0000-000000000000", b"three", None)
+
+
+async def test_an_old_record_with_a_bad_byte_in_its_list_ends_nothing_and_is_an_alarm(tmp_path: Path, sealed: tuple[Path, Path]) -> None:
+    record, behind = sealed
+    sums = bytearray((record / layout.SUMS).read_bytes())
+    sums[100] = 0xFF
+    (record / layout.SUMS).write_bytes(sums)
+    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")))
+    told: list[tuple[str, bool]] = []
+    disks.trouble = lambda code, _detail, on: told.append((code, on))
+    await disks.look()
+    await until(lambda: bool(told), "the alarm")
+    assert told == [("copies_not_completed", True)]
+    assert not (behind / layout.SUMS_SIGNATURE).exists()
+
+
+async def test_a_disk_that_hangs_hides_nothing_of_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recorder.room_disks.ANSWER_S", 0.2)
+    released, real = threading.Event(), Disk.free_bytes
+
+    def hang(self: Disk) -> int:
+        if self.root.name == "primary":
+            released.wait(30)
+        return real(self)
+
+    for name in ("primary", "mirror"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(Disk, "free_bytes", hang)
+    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")))
+    for _ in range(2):
+        await disks.look()
+        assert set(disks.free_bytes) == {"mirror"}
+    released.set()
+    while "primary" not in disks.free_bytes:
+        await disks.look()
 
 
 def test_a_record_that_is_sealed_on_one_disk_is_not_taken_up_from_the_other(tmp_path: Path, sealed: tuple[Path, Path]) -> None:

@@ -88,6 +88,10 @@ _ALARMS: dict[str, Words] = {
     "record_unread": {"kk": "бұрынғы жазба оқылмайды", "ru": "прежняя запись не читается", "en": "an earlier record cannot be read"},
     "record_unsealed": {"kk": "бұрынғы жазба жабылмаған", "ru": "прежняя запись не закрыта", "en": "an earlier record is not sealed"},
     "record_damaged": {"kk": "жазба зақымданған", "ru": "запись повреждена", "en": "a record is damaged"},
+    "recheck_failed": {"kk": "жазба қайта оқылмады", "ru": "запись не удалось перечитать", "en": "a record could not be read again"},
+    "copies_not_completed": {"kk": "көшірме аяқталмады", "ru": "копия записи не завершена", "en": "a copy of a record is not complete"},
+    "receipt_refused": {"kk": "орталық түбіртегі қате", "ru": "неверная квитанция центра", "en": "a receipt of the centre is wrong"},
+    "thread_failed": {"kk": "жазу қызметінде қате", "ru": "ошибка в службе записи", "en": "an error in the recorder"},
     "recorder_unreachable": {"kk": "жазу қызметі жауап бермейді", "ru": "служба записи не отвечает", "en": "the recorder does not answer"},
 }
 

@@ -5,7 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from random import Random
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,8 @@ AWAY = UpstreamError("no route to host")
 REFUSED = RefusedError(transfer.Problem(type="about:blank", title="The certificate is revoked.", status=403))
 RECEIPT = Receipt(record="r", room="1", at=3, head="0" * 64, counter=1, utc_us=5, sig="", certificate="")
 BEAT = contract.Heartbeat(
-    utc_us=1, boot="b", version="1", clock=contract.ClockQuality(source="chrony"), state="idle", session="", hearing="", head=None,
+    utc_us=1, boot="b", version="1", clock=contract.ClockQuality(source="chrony"), state="idle", session="", hearing="",
+    head=contract.Head(record="r", at=3, sha256="0" * 64),
     applied_offset=0, outbox_depth=0, indicators={},
 )  # fmt: skip
 
@@ -72,6 +75,25 @@ def at_once() -> Backoff:
     return Backoff(draw=lambda: 0.0)
 
 
+@pytest.mark.parametrize("change", [{"record": "*"}, {"room": "2"}, {"at": 4}, {"head": "1" * 64}])
+async def test_a_receipt_for_what_was_not_told_is_not_kept_and_is_an_alarm_until_a_right_one_comes(change: dict[str, Any]) -> None:
+    foreign = msgspec.structs.replace(RECEIPT, **change)
+    centre = ScriptedCentre(contract.HeartbeatTaken(utc_us=9, receipt=foreign), contract.HeartbeatTaken(utc_us=9, receipt=RECEIPT))
+    kept: list[Receipt] = []
+
+    async def keep(receipt: Receipt) -> None:
+        kept.append(receipt)
+
+    heart = Heart(centre, lambda: BEAT, keep, lambda *_: None, at_once(), room="1")
+    async with running(heart.run()):
+        await until(lambda: bool(heart.alarm), "the alarm")
+        assert not kept
+        heart.hurry()
+        await until(lambda: bool(kept), "the right one")
+    assert kept == [RECEIPT]
+    assert not heart.alarm
+
+
 @pytest.mark.parametrize("trouble", [AWAY, REFUSED])
 async def test_the_heart_beats_on_when_the_centre_comes_back_and_its_receipt_is_kept(trouble: Exception) -> None:
     centre = ScriptedCentre(trouble, contract.HeartbeatTaken(utc_us=9, receipt=RECEIPT))
@@ -81,7 +103,7 @@ async def test_the_heart_beats_on_when_the_centre_comes_back_and_its_receipt_is_
     async def keep(receipt: Receipt) -> None:
         kept.append(receipt)
 
-    heart = Heart(centre, lambda: BEAT, keep, lambda utc_us, _: clocks.append(utc_us), at_once())
+    heart = Heart(centre, lambda: BEAT, keep, lambda utc_us, _: clocks.append(utc_us), at_once(), room="1")
     async with running(heart.run()):
         await until(lambda: bool(kept), "a receipt")
     assert (kept[0], clocks, heart.reached) == (RECEIPT, [9], True)
@@ -93,7 +115,7 @@ async def test_something_that_happens_is_told_at_once_and_not_at_the_next_beat()
     async def keep(_: Receipt) -> None:
         pytest.fail("there is no receipt")
 
-    heart = Heart(centre, lambda: BEAT, keep, lambda *_: None)
+    heart = Heart(centre, lambda: BEAT, keep, lambda *_: None, room="1")
     async with running(heart.run()):
         await until(lambda: centre.beats == 1, "the first beat")
         heart.hurry()
