@@ -10,6 +10,8 @@ import pytest
 from agent.upstream import contract
 from agent.upstream.centre import admin
 from tests.lab.events import hearing
+from tests.lab.fronts import new_prefix
+from tests.lab.nats_cluster import NatsCluster, nats_cluster
 from tests.lab.site import ROOM, Site, site
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
@@ -121,18 +123,24 @@ def test_the_centres_commands_are_carried_out_once_each_and_none_touches_a_recor
         assert it.recorder_state() == "open"
 
 
-def killed(base: Path, rounds: int) -> None:
+def killed(base: Path, rounds: int, cluster: NatsCluster | None = None) -> None:
     """Record a hearing, kill somebody at random moments, and hold everybody to what was promised."""
     chance = random.Random()  # where it fails, the log says who was killed when
-    with site(base) as it:
+    keeper = {} if cluster is None else {"nats": cluster.settings(new_prefix())}
+    victims = ["agent", "recorder", "centre", "deliver", *(() if cluster is None else ("nats",))]
+    with site(base, "", **keeper) as it:
         plan(it, planned("h-1"))
         record(it, "h-1", 1.0)
         for number in range(rounds):
             time.sleep(chance.uniform(0.2, 2.0))
-            victim = ("agent", "recorder", "centre", "deliver")[number % 4]
+            victim = victims[number % len(victims)]
             if victim == "centre":
                 it.centre.kill()
                 it.centre.start()
+            elif victim == "nats" and cluster is not None:
+                node = chance.randrange(cluster.nodes)
+                cluster.kill(node)
+                cluster.start(node)
             else:
                 it.kill(victim)
         it.until(lambda: it.recorder_state() == "open", "the recording to go on")
@@ -160,6 +168,13 @@ def test_whoever_is_killed_the_hearing_is_recorded_told_once_and_delivered(tmp_p
 @pytest.mark.timeout(900)
 def test_fifty_kills_of_agent_recorder_centre_and_delivery_lose_and_double_nothing(tmp_path: Path) -> None:
     killed(tmp_path, 50)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_fifty_kills_with_the_servers_of_nats_among_the_victims_lose_and_double_nothing(tmp_path: Path) -> None:
+    with nats_cluster(tmp_path / "nats") as cluster:
+        killed(tmp_path, 50, cluster)
 
 
 def test_a_certificate_that_expires_stops_no_recording(tmp_path: Path) -> None:

@@ -163,10 +163,10 @@ class Site:
 
 
 @contextmanager
-def site(base: Path, extra: str = "") -> Iterator[Site]:
-    """A site that runs."""
+def site(base: Path, extra: str = "", **settings: object) -> Iterator[Site]:
+    """A site that runs; ``settings`` are its centre's."""
     (base / "site").mkdir()
-    with centre(base / "site") as it:
+    with centre(base / "site", **settings) as it:
         room = Site(base, it, extra)
         room.start()
         try:
