@@ -2,6 +2,7 @@
 
 import base64
 import os
+import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.archive.offer import read_genesis, sums_sha256
 from agent.upstream.transfer import Acknowledgement, acknowledgement_text
 from recorder.record import layout
-from recorder.record.trust import Authorities, TrustError, load_certificates, may_sign_documents, name, parse_certificate, rooms
+from recorder.record.file_check import read_small
+from recorder.record.trust import Authorities, TrustError, may_sign_documents, name, parse_certificate, parse_chain, rooms
 
 VERDICTS = frozenset({"sealed", "anchored"})
 """What the archive must have found."""
@@ -110,7 +112,7 @@ def check_for(root: Path, ack: Acknowledgement, authorities: Authorities) -> Non
 def intermediates(root: Path) -> list[x509.Certificate]:
     """The authorities that a record's own device chain brings along; they need no trust of their own."""
     try:
-        return load_certificates(root / layout.DEVICE_CHAIN)[1:]
+        return parse_chain(read_small(root / layout.DEVICE_CHAIN), layout.DEVICE_CHAIN)[1:]
     except (OSError, TrustError):
         return []
 
@@ -138,8 +140,7 @@ def load(path: Path) -> Acknowledgement:
         AcknowledgementError: the file is none.
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES)
+    data = read_small(path, MAX_BYTES)
     try:
         return msgspec.json.decode(data, type=Acknowledgement)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -152,12 +153,18 @@ def write_durably(target: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    half = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with half.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    half.replace(target)
+    # A name that nobody guesses, and never a file or link that is there: the target may be on a disk that somebody prepared.
+    half = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        half.replace(target)
+    except OSError:
+        half.unlink(missing_ok=True)
+        raise
     sync_directory(target.parent)
 
 

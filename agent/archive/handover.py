@@ -5,11 +5,12 @@ and ``<record>.receipt.json`` the archive's acknowledgement, which comes back. `
 """
 
 import base64
+import contextlib
 import hashlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 from cryptography import x509
@@ -17,13 +18,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.archive.acknowledgement import sync_directory
+from agent.archive.inside import directory, open_regular_in, refuse_links, sync_all
 from agent.archive.offer import GROWING, OfferError, hash_file, read_sums, sealed_files
-from recorder.record.file_check import LIST_BYTES, open_regular, read_small
+from recorder.record.file_check import LIST_BYTES, read_small
 from recorder.record.handover import Handover, handover_text
 from recorder.record.trust import Authorities, may_sign_documents, name, parse_certificate, rooms
 
 Progress = Callable[[int, int], None]
+INCOMING = ".incoming"
+"""On a disk: what is not whole yet."""
 _MOST_NAME = 100
 _BLOCK_BYTES = 1024 * 1024
 
@@ -111,12 +114,16 @@ def missing_bytes(roots: Sequence[Path], to: Path) -> int:
     try:
         needed = 0
         for root in roots:
+            for place in (root.name, f"{INCOMING}/{root.name}"):
+                refuse_links(to, place)
             for path, size in sealed_files(root).items():
                 there = [place / path for place in (to / root.name, _half(to / root.name))]
                 needed += 0 if any(one.is_file() and one.stat().st_size == size for one in there) else size
         return needed
-    except (OfferError, OSError) as error:
+    except OfferError as error:
         raise HandoverError(str(error)) from error
+    except OSError as error:
+        raise HandoverError(f"{to} cannot be used: {error.strerror or error}") from error
 
 
 def copy_record(root: Path, target: Path, progress: Progress | None = None) -> dict[str, str]:
@@ -129,26 +136,31 @@ def copy_record(root: Path, target: Path, progress: Progress | None = None) -> d
     """
     if not target.parent.is_dir():
         raise HandoverError(f"{target.parent} is no directory: is the disk mounted?")
-    if target.exists():
-        return copy_into(root, target, progress, whole=True)
-    delivered = copy_into(root, _half(target), progress)
+    if os.path.lexists(target):
+        return copy_into(root, target.parent, target.name, progress, whole=True)
+    delivered = copy_into(root, target.parent, f"{INCOMING}/{target.name}", progress)
     try:
-        _half(target).rename(target)
-        sync_directory(target.parent)
+        with directory(target.parent) as disk, directory(target.parent, INCOMING) as incoming:
+            os.rename(target.name, target.name, src_dir_fd=incoming, dst_dir_fd=disk)
+            os.fsync(disk)
     except OSError as error:
         raise HandoverError(f"{root.name} cannot be copied to {target.parent}: {error.strerror or error}") from error
     return delivered
 
 
-def copy_into(root: Path, place: Path, progress: Progress | None = None, *, whole: bool = False) -> dict[str, str]:
-    """The same into a directory that nobody looks at yet; where it is a ``whole`` record, nothing that is there is changed.
+def copy_into(root: Path, disk: Path, inside: str, progress: Progress | None = None, *, whole: bool = False) -> dict[str, str]:
+    """The same into the directory ``inside`` of a disk, at which nobody looks yet; nothing of a ``whole`` record there is changed.
+
+    A disk that holds a link there is refused before anything is written: it would lead what is written onto other records.
 
     Raises:
         HandoverError: as ``copy_record``.
     """
+    place = disk / inside
     try:
+        refuse_links(disk, inside)
         sizes, sums = sealed_files(root), read_sums(root)
-        made = _Copy(root, place, 2 * sum(sizes.values()), progress)
+        made = _Copy(root, disk, inside, 2 * sum(sizes.values()), progress)
         delivered, written = {}, []
         # What the seal lists first: who reads a copy that was broken off finds no order to what is not there.
         for path in sorted(sizes, key=lambda one: (one not in sums, one)):
@@ -161,10 +173,9 @@ def copy_into(root: Path, place: Path, progress: Progress | None = None, *, whol
             if made.write(path, sizes[path]) != delivered[path]:
                 raise HandoverError(f"{root.name}/{path} is not what SHA256SUMS says: it was changed after the seal, or a disk is failing")
             written.append(path)
-        for directory, _, _ in os.walk(place):
-            sync_directory(Path(directory))
+        sync_all(disk, inside)
         for path in written:
-            if hash_file(place, path, sizes[path], from_disk=True) != delivered[path]:
+            if hash_file(disk, f"{inside}/{path}", sizes[path], from_disk=True) != delivered[path]:
                 raise HandoverError(f"{place / path} reads back other bytes than were written: do not use this disk")
             made.tell(sizes[path])
     except OfferError as error:
@@ -204,9 +215,10 @@ def check_room(needed: int, to: Path) -> None:
 class _Copy:
     """One record on its way to another disk."""
 
-    def __init__(self, root: Path, place: Path, total: int, progress: Progress | None) -> None:
+    def __init__(self, root: Path, disk: Path, inside: str, total: int, progress: Progress | None) -> None:
         self._root = root
-        self._place = place
+        self._disk = disk
+        self._inside = inside
         self._total = total
         self._done = 0
         self._progress = progress
@@ -218,35 +230,44 @@ class _Copy:
 
     def has(self, path: str, size: int, sha256: str) -> bool:
         """Whether the disk, not the memory, shows the right bytes there already."""
-        there = self._place / path
-        if there.is_symlink() or not there.is_file() or there.stat().st_size != size:
+        there = f"{self._inside}/{path}"
+        try:
+            descriptor = open_regular_in(self._disk, there)
+        except FileNotFoundError:
             return False
-        return hash_file(self._place, path, size, from_disk=True) == sha256
+        try:
+            if os.fstat(descriptor).st_size != size:
+                return False
+        finally:
+            os.close(descriptor)
+        return hash_file(self._disk, there, size, from_disk=True) == sha256
 
     def write(self, path: str, size: int) -> str:
         """Write a file so that it is there whole or not at all; returns the hash of what was written."""
-        target = self._place / path
-        target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        half = target.with_name(f".{target.name}.part")
-        half.unlink(missing_ok=True)
+        target = PurePosixPath(self._inside, path)
+        half = f".{target.name}.part"
         digest, left = hashlib.sha256(), size
-        reader = open_regular(self._root / path)
-        try:
-            descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
-            with os.fdopen(descriptor, "wb") as writer:
-                while left and (block := os.read(reader, min(_BLOCK_BYTES, left))):
-                    digest.update(block)
-                    writer.write(block)
-                    left -= len(block)
-                    self.tell(len(block))
-                writer.flush()
-                os.fsync(descriptor)
-        finally:
-            os.close(reader)
-        half.replace(target)
+        # By the directory's descriptor, not its name: whatever else writes to this disk meanwhile, a link leads nowhere.
+        with directory(self._disk, str(target.parent), make=True) as at:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(half, dir_fd=at)
+            reader = open_regular_in(self._root, path)
+            try:
+                descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640, dir_fd=at)
+                with os.fdopen(descriptor, "wb") as writer:
+                    while left and (block := os.read(reader, min(_BLOCK_BYTES, left))):
+                        digest.update(block)
+                        writer.write(block)
+                        left -= len(block)
+                        self.tell(len(block))
+                    writer.flush()
+                    os.fsync(descriptor)
+            finally:
+                os.close(reader)
+            os.replace(half, target.name, src_dir_fd=at, dst_dir_fd=at)
         return digest.hexdigest()
 
 
 def _half(target: Path) -> Path:
     """Where a copy is made: under the record's own name, for a verifier looks at it."""
-    return target.parent / ".incoming" / target.name
+    return target.parent / INCOMING / target.name

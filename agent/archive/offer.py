@@ -13,9 +13,10 @@ from pathlib import Path
 
 import msgspec
 
+from agent.archive.inside import open_regular_in
 from agent.upstream.transfer import PART_BYTES, RecordFile, UploadOffer, files_sha256
 from recorder.record import checksums, layout
-from recorder.record.file_check import LIST_BYTES, inventory, open_regular, read_small
+from recorder.record.file_check import LIST_BYTES, inventory, read_small
 
 Progress = Callable[[int, int], None]
 """Told the bytes done and the bytes in all."""
@@ -153,7 +154,7 @@ def read_genesis(root: Path) -> Genesis:
         OfferError: it has no such line.
     """
     try:
-        with (root / layout.JOURNAL).open("rb") as journal:
+        with os.fdopen(open_regular_in(root, layout.JOURNAL), "rb") as journal:
             return msgspec.json.decode(journal.readline(1024 * 1024), type=Genesis)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise OfferError(f"{root.name}/{layout.JOURNAL} does not begin as a record's journal: {error}") from error
@@ -190,7 +191,7 @@ def read_file(root: Path, path: str, length: int) -> RecordFile:
         return RecordFile(path=path, len=length, sha256=sha256, parts=[sha256])
     whole, parts = hashlib.sha256(), []
     try:
-        descriptor = open_regular(root / path)
+        descriptor = open_regular_in(root, path)
         try:
             for offset in range(0, length, PART_BYTES):
                 part, end = hashlib.sha256(), min(length, offset + PART_BYTES)
@@ -214,7 +215,7 @@ def hash_file(root: Path, path: str, length: int, *, from_disk: bool = False) ->
     """
     digest = hashlib.sha256()
     try:
-        descriptor = open_regular(root / path)
+        descriptor = open_regular_in(root, path)
         try:
             if from_disk:
                 # Dirty pages stay in memory, hence the sync. What is mapped elsewhere stays too, and so does the drive's own cache.
@@ -238,7 +239,7 @@ def read_part(root: Path, file: RecordFile, number: int) -> bytes:
         OfferError: the file was changed since, or cannot be read.
     """
     try:
-        descriptor = open_regular(root / file.path)
+        descriptor = open_regular_in(root, file.path)
         try:
             data = _read_at(descriptor, (number - 1) * PART_BYTES, part_len(file, number))
         finally:

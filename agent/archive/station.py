@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.archive import acknowledgement
 from agent.archive.acknowledgement import VERDICTS, AcknowledgementError, sync_directory
 from agent.archive.handover import (
+    INCOMING,
     HandoverError,
     Progress,
     check_handover,
@@ -66,17 +67,19 @@ class Station:
         named = _name.fullmatch(root.name)
         if named is None:
             raise HandoverError(f"{root.name} is not named as a record is: <date>_<room>_<record>")
+        if root.is_symlink():
+            raise HandoverError(f"{root} is a link; a record on a disk is a directory")
         people = two_people(people)
         handover = load_handover(handover_file(root))
         if handover.record != named[1]:
             raise HandoverError(f"{handover_file(root)} is for record {handover.record}")
         check_handover(handover, self.authorities, acknowledgement.intermediates(root), time.time_ns() // 1000)
-        target, place = self.into / root.name, self.into / ".incoming" / root.name
+        target, place = self.into / root.name, self.into / INCOMING / root.name
         try:
             if sums_sha256(root) != handover.sums_sha256:
                 raise HandoverError(f"{root.name} is not taken: its seal is not the one that {' and '.join(handover.people)} signed for")
             _link(target, place)
-            delivered = copy_into(root, place, progress)
+            delivered = copy_into(root, self.into, f"{INCOMING}/{root.name}", progress)
             found = asyncio.run(check_record(place, self.authorities, self.ledger))
             refusal = _refusal(handover, delivered, found)
             if refusal is not None:

@@ -220,7 +220,7 @@ def test_a_disk_that_holds_other_bytes_than_it_was_given_is_not_carried(
     def lying(self: handovers._Copy, path: str, size: int) -> str:
         answer = write(self, path, size)
         if path == layout.JOURNAL:
-            with (self._place / path).open("r+b") as file:
+            with (self._disk / self._inside / path).open("r+b") as file:
                 file.write(b"X")
         return answer
 
