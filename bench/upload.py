@@ -100,7 +100,7 @@ async def _send(root: Path, base: str, credentials: Credentials, authorities: Au
             all_there.append(time.monotonic())
 
     client = UpstreamClient(base, credentials)
-    async with client, Uploader(client, base, centre_tls=None, pace=Pace(), authorities=authorities) as uploader:
+    async with client, Uploader(client, base, centre_tls=None, pace=Pace(), authorities=lambda: authorities) as uploader:
         began = time.monotonic()
         await uploader.send(root, progress=told)
         return all_there[0] - began, time.monotonic() - began

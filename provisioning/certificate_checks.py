@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from provisioning.keys import ROOM_URN
 from provisioning.problems import Finding
+from provisioning.revocations import load_revocations, out_of_date
 from provisioning.room import Centre, CredentialKey, FileKey, RecipientCertificate, RoomConfig
 from provisioning.toml_places import Place
-from recorder.record.trust import may_sign_documents
+from recorder.record.trust import TrustError, may_sign_documents
 
 SOON = dt.timedelta(days=30)
 MIN_RSA_BITS = 2048
@@ -75,8 +76,10 @@ def check_recipient(place: Place, recipient: RecipientCertificate, now: dt.datet
 def check_centre(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:
     """What the connection to the centre needs. Warnings alone: the room records without a centre, and tells it everything later."""
     centre = config.centre
+    yield from _revocations(("centre_revocations",), config.centre_revocations, now)
     if centre is None:
         return
+    yield from _revocations(("centre", "revocations"), centre.revocations, now)
     enrol = "enrol the room with the token that its centre gives; until then it works alone"
     yield from _transport(centre, config.room.id, now, enrol)
     for key, path in (("roots", centre.roots), ("receipt_roots", centre.receipt_roots)):
@@ -86,6 +89,20 @@ def check_centre(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:
     if not centre.receipt_roots and not config.centre_roots:
         what = "neither receipt_roots nor centre_roots is named: no acknowledgement can be believed, so that no record may ever be deleted"
         yield Finding(place=("centre",), what=what, remedy='add centre_roots = "…" before the first [table]', severity="warning")
+
+
+def _revocations(place: Place, path: str, now: dt.datetime) -> Iterator[Finding]:
+    if not path:
+        return
+    try:
+        what = out_of_date(load_revocations(Path(path)), now)
+    except OSError as error:
+        what = f"{path} cannot be read: {error.strerror}"
+    except TrustError as error:
+        what = str(error)
+    if what:
+        remedy = "lay the authority's present list there, and see to it that it is replaced in time"
+        yield Finding(place=place, what=f"{what}; no record is deleted until then", remedy=remedy, severity="warning")
 
 
 def _transport(centre: Centre, room: str, now: dt.datetime, enrol: str) -> Iterator[Finding]:

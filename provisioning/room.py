@@ -278,6 +278,8 @@ class Centre(Stanza):
     """Where records are sent, where a centre of several fronts has one for them; empty: ``url``."""
     receipt_roots: str = ""
     """PEM file of the authorities that vouch for who signs receipts and acknowledgements; empty: ``centre_roots``."""
+    revocations: str = ""
+    """File of these authorities' revocation lists, read anew before each deletion; empty: ``centre_revocations``."""
     upload_mib_s: float = Field(default=10, ge=0, le=10_000)
     hearing_upload_mib_s: float = Field(default=1, ge=0, le=10_000)
 
@@ -339,6 +341,8 @@ class RoomConfig(Stanza):
     retention: Retention = Retention()
     centre_roots: str = ""
     """PEM file of the authorities that vouch for devices and receipts; ``courtroom verify`` uses it where --ca is not given."""
+    centre_revocations: str = ""
+    """File of their revocation lists, PEM or DER. Where one is named and is out of date or unreadable, no record is deleted."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "RoomConfig":

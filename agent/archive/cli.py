@@ -20,18 +20,22 @@ from agent.archive.handover import HandoverError, check_room, copy_record, hando
 from agent.archive.handover import Progress as Told
 from agent.archive.offer import OfferError, sealed_files
 from agent.archive.records import Records, SealedRecord
+from agent.archive.vouchers import revocations_of
 from agent.upstream.transfer import Acknowledgement, files_sha256
+from provisioning.revocations import load_revocations
 from provisioning.room_file import ConfigError, load
 from recorder.contract.client import ControlClient, ControlError
 from recorder.contract.control import CertifyHandover
 from recorder.record.anchors import LedgerError, parse_ledger
 from recorder.record.cli import DEFAULT_CA, USAGE_STATUS
 from recorder.record.shown import shown
-from recorder.record.trust import Authorities, TrustError, load_certificates, load_revocation_list
+from recorder.record.trust import Authorities, TrustError, load_certificates
 
 By = Annotated[list[str] | None, typer.Option("--by", help="One of the two people; give it twice. Asked for where it is missing.")]
 Ca = Annotated[Path | None, typer.Option(help="PEM file of the authorities that are trusted (default: as room.toml says).")]
-Crl = Annotated[list[Path] | None, typer.Option(help="Revocation list, PEM or DER; may be given more than once.")]
+Crl = Annotated[
+    list[Path] | None, typer.Option(help="Revocation list, PEM or DER; may be given more than once (default: as room.toml says).")
+]
 Config = Annotated[Path, typer.Option("--config", "-c", help="The room's configuration (room.toml).")]
 ROOM_TOML = Path("/etc/courtroom/room.toml")
 
@@ -229,8 +233,9 @@ def _records(config: Path, ca: Path | None, crl: Sequence[Path] | None) -> Recor
     except ConfigError as error:
         raise HandoverError(str(error)) from error
     roots = (room.centre.receipt_roots if room.centre is not None else "") or room.centre_roots
+    listed = [path] if (path := revocations_of(room)) is not None else []
     bases = [Path(room.storage.primary), *([Path(room.storage.mirror)] if room.storage.mirror else [])]
-    records = Records(bases, _trusted(ca or (Path(roots) if roots else DEFAULT_CA), crl))
+    records = Records(bases, _trusted(ca or (Path(roots) if roots else DEFAULT_CA), crl or listed))
     if bases[0] not in records.answering():
         raise HandoverError(f"{bases[0]} cannot be read, and there are the records of this room: do you have the right to?")
     return records
@@ -285,7 +290,7 @@ def _note(records: Records, record: SealedRecord, ack: Acknowledgement, people: 
 
 def _trusted(ca: Path, crl: Sequence[Path] | None) -> Authorities:
     try:
-        return Authorities(load_certificates(ca), [load_revocation_list(path) for path in crl or []])
+        return Authorities(load_certificates(ca), [one for path in crl or [] for one in load_revocations(path)])
     except (OSError, TrustError) as error:
         raise _UsageError(f"the authorities cannot be read (--ca, --crl): {error}") from error
 

@@ -8,6 +8,7 @@ So a crash at any moment tells a thing twice at worst, and never not.
 
 import asyncio
 import contextlib
+import datetime as dt
 import shutil
 import time
 from collections import deque
@@ -24,8 +25,10 @@ from agent.archive.acknowledgement import write_durably
 from agent.archive.queue import Outcome, Queue
 from agent.archive.records import Records, SealedRecord
 from agent.archive.upload import UnreadableError, UploadStoppedError, UploadTroubledError
+from agent.archive.vouchers import Vouchers
 from agent.upstream.contract import RecordDeleted, RecordDelivered
 from agent.upstream.transfer import Acknowledgement
+from recorder.record.trust import TrustError
 
 log = structlog.get_logger()
 
@@ -96,6 +99,7 @@ class Delivery:
         told: a file of its own.
         keep_days: so long after its acknowledgement a record stays.
         free_bytes: records are deleted only while a disk has less room than this.
+        vouchers: who vouches for the archive, read anew at each look and before each deletion; None: as ``records`` has it.
         clock_trusted: whether the clock may be believed as far as the age of an acknowledgement goes.
         look_s: how often the disks are looked at.
     """
@@ -109,6 +113,7 @@ class Delivery:
         *,
         keep_days: float,
         free_bytes: int,
+        vouchers: Vouchers | None = None,
         clock_trusted: Callable[[], bool] = lambda: True,
         look_s: float = LOOK_S,
     ) -> None:
@@ -118,6 +123,8 @@ class Delivery:
         self._told_file = told
         self._keep_days = keep_days
         self._free_bytes = free_bytes
+        self._vouchers = vouchers
+        self._doubt = ""
         self._clock_trusted = clock_trusted
         self._look_s = look_s
         self._queue = Queue()
@@ -157,6 +164,7 @@ class Delivery:
         pending = [one for one in waiting if one.standing == "pending"]
         oldest_us = min((one.changed_utc_us for one in pending), default=None)
         alarms = [f"{name}: {why}" for name, why in (self._records.broken | self._kept | self._queue.refused()).items()]
+        alarms += [f"no record is deleted: {self._doubt}"] if self._doubt else []
         alarms += [f"{one.name}: {one.why}" for one in pending if one.why]
         return DeliveryStatus(
             pending=len(pending), pending_bytes=sum(one.bytes for one in pending),
@@ -175,12 +183,27 @@ class Delivery:
     async def _keep_house(self) -> None:
         """One look at the disks, and what follows from it."""
         await asyncio.to_thread(self._put_right)
+        await asyncio.to_thread(self._trust_anew)
         self._found = await asyncio.to_thread(self._records.look)
         self._looked.set()
         await self._tell_news()
         await self._delete_old()
         await _either(self._look_now, self._look_s)
         self._look_now.clear()
+
+    def _trust_anew(self) -> None:
+        """Believe whom the files name now. Where they cannot be read, who was believed last is, and nothing is deleted."""
+        if self._vouchers is None:
+            return
+        try:
+            authorities, doubt = self._vouchers.read(dt.datetime.now(dt.UTC))
+        except (TrustError, OSError) as error:
+            doubt = str(error)
+        else:
+            self._records.trust(authorities)
+        if doubt and doubt != self._doubt:
+            log.error("no record is deleted: who vouches for the archive is not known", error=doubt)
+        self._doubt = doubt
 
     def _put_right(self) -> None:
         """What a crash left of deletions, on disks that were not there at the last look; and of what was told."""
@@ -225,7 +248,8 @@ class Delivery:
         need_bytes = await asyncio.to_thread(self._need_bytes)
         chosen = retention.choose(self._found, now_us=time.time_ns() // 1000, keep_days=self._keep_days, need_bytes=need_bytes)
         for record in chosen:
-            if self._hearing:
+            await asyncio.to_thread(self._trust_anew)
+            if self._hearing or self._doubt:
                 return
             try:
                 await asyncio.to_thread(retention.delete, record, self._records.authorities)

@@ -6,6 +6,7 @@ agent by that one's socket, and believes told only what was answered.
 
 import asyncio
 import contextlib
+import datetime as dt
 import signal
 from pathlib import Path
 from typing import Annotated, Self
@@ -20,12 +21,13 @@ from agent.archive.delivery import Delivery
 from agent.archive.pace import Pace
 from agent.archive.records import Records
 from agent.archive.upload import Uploader
+from agent.archive.vouchers import Vouchers
 from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport
 from agent.upstream.client import Credentials, UpstreamClient
 from agent.upstream.contract import RecordDeleted, RecordDelivered
 from provisioning.room import Centre, RoomConfig
 from provisioning.room_file import ConfigError, load
-from recorder.record.trust import Authorities, TrustError, load_certificates
+from recorder.record.trust import TrustError
 
 log = structlog.get_logger()
 
@@ -89,19 +91,20 @@ def deliver(
     """
     try:
         room = load(config)
-        authorities = Authorities(load_certificates(_roots(room)))
+        vouchers = Vouchers.of(room)
+        records = Records(_bases(room), vouchers.read(dt.datetime.now(dt.UTC))[0])
     except (ConfigError, TrustError, OSError) as error:
         Console(stderr=True).print(str(error), style="red", highlight=False, markup=False)
         raise typer.Exit(1) from None
-    asyncio.run(_serve(room, authorities, own_run))
+    asyncio.run(_serve(room, vouchers, records, own_run))
 
 
-async def _serve(room: RoomConfig, authorities: Authorities, own_run_dir: Path) -> None:
+async def _serve(room: RoomConfig, vouchers: Vouchers, records: Records, own_run_dir: Path) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     async with AgentSocket(own_run_dir) as agent:
-        running = asyncio.create_task(_deliver(room, authorities, agent))
+        running = asyncio.create_task(_deliver(room, vouchers, records, agent))
         waiting = asyncio.create_task(ended.wait())
         await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
         for task in (running, waiting):
@@ -112,17 +115,17 @@ async def _serve(room: RoomConfig, authorities: Authorities, own_run_dir: Path) 
             raise result
 
 
-async def _deliver(room: RoomConfig, authorities: Authorities, agent: AgentSocket) -> None:
+async def _deliver(room: RoomConfig, vouchers: Vouchers, records: Records, agent: AgentSocket) -> None:
     """Deliver for ever; with keys for the centre that cannot be used only what needs no centre is done."""
     while True:
         async with contextlib.AsyncExitStack() as stack:
             uploader = None
             if room.centre is not None:
                 try:
-                    uploader = await _uploader(stack, room.centre, authorities)
+                    uploader = await _uploader(stack, room.centre, records)
                 except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
                     log.error("the keys for the centre cannot be used; records wait here", error=str(error))
-            delivery = _delivery(room, authorities, uploader, agent)
+            delivery = _delivery(room, vouchers, records, uploader, agent)
             work = asyncio.create_task(delivery.run())
             report = asyncio.create_task(_report(delivery, agent))
             # The agent renews the transport certificate: all is begun anew with the new one, and a record goes on where it was.
@@ -161,18 +164,16 @@ def _stamps(paths: list[Path]) -> list[tuple[int, int]]:
     return found
 
 
-async def _uploader(stack: contextlib.AsyncExitStack, centre: Centre, authorities: Authorities) -> Uploader:
+async def _uploader(stack: contextlib.AsyncExitStack, centre: Centre, records: Records) -> Uploader:
     credentials = Credentials(key=Path(centre.key), certificate=Path(centre.certificate), roots=Path(centre.roots))
     url = centre.archive_url or centre.url
     client = await stack.enter_async_context(UpstreamClient(url, credentials))
     pace = Pace(cap_bytes_s=centre.upload_mib_s * MIB, hearing_cap_bytes_s=centre.hearing_upload_mib_s * MIB)
-    uploader = Uploader(client, url, centre_tls=credentials.context(), pace=pace, authorities=authorities)
+    uploader = Uploader(client, url, centre_tls=credentials.context(), pace=pace, authorities=lambda: records.authorities)
     return await stack.enter_async_context(uploader)
 
 
-def _delivery(room: RoomConfig, authorities: Authorities, uploader: Uploader | None, agent: AgentSocket) -> Delivery:
-    bases = [Path(room.storage.primary), *([Path(room.storage.mirror)] if room.storage.mirror else [])]
-
+def _delivery(room: RoomConfig, vouchers: Vouchers, records: Records, uploader: Uploader | None, agent: AgentSocket) -> Delivery:
     async def tell(event: RecordDelivered | RecordDeleted) -> None:
         while True:
             try:
@@ -183,8 +184,8 @@ def _delivery(room: RoomConfig, authorities: Authorities, uploader: Uploader | N
                 return
 
     return Delivery(
-        Records(bases, authorities), uploader, tell, bases[0] / f".{TOLD}", keep_days=room.retention.days,
-        free_bytes=int(room.retention.free_gib * 1024 * MIB),
+        records, uploader, tell, records.bases[0] / f".{TOLD}", keep_days=room.retention.days,
+        free_bytes=int(room.retention.free_gib * 1024 * MIB), vouchers=vouchers,
     )  # fmt: skip
 
 
@@ -208,13 +209,5 @@ async def _report(delivery: Delivery, agent: AgentSocket) -> None:
         await asyncio.sleep(REPORT_S)
 
 
-def _roots(room: RoomConfig) -> Path:
-    """Who vouches for acknowledgements.
-
-    Raises:
-        TrustError: nobody is named.
-    """
-    path = (room.centre.receipt_roots if room.centre is not None else "") or room.centre_roots
-    if not path:
-        raise TrustError("nobody is named who vouches for the archive: set centre_roots in room.toml")
-    return Path(path)
+def _bases(room: RoomConfig) -> list[Path]:
+    return [Path(room.storage.primary), *([Path(room.storage.mirror)] if room.storage.mirror else [])]

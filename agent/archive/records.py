@@ -82,6 +82,12 @@ class Records:
             found.append(base)
         return found
 
+    def trust(self, authorities: Authorities) -> None:
+        """Others vouch from now on, or somebody was withdrawn: what was believed before is looked at anew."""
+        if authorities != self.authorities:
+            self.authorities = authorities
+            self._known.clear()
+
     def store(self, record: SealedRecord, ack: Acknowledgement) -> None:
         """Keep a checked acknowledgement beside every copy.
 

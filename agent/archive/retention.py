@@ -12,6 +12,7 @@ A crash before 4 leaves the record, which ``finish`` moves back, and removes the
 ``finish`` goes on removing. So at any time there is a complete acknowledged record or a tombstone. Nothing else is ever deleted.
 """
 
+import base64
 import shutil
 import time
 from collections.abc import Sequence
@@ -23,10 +24,11 @@ from agent.archive import acknowledgement
 from agent.archive.acknowledgement import AcknowledgementError, sync_directory
 from agent.archive.offer import GROWING, OfferError, files_by_bytes
 from agent.archive.records import SealedRecord
+from agent.archive.vouchers import is_listed_by
 from agent.upstream.transfer import Acknowledgement, files_sha256
 from recorder.record import layout
 from recorder.record.file_check import LIST_BYTES, inventory, read_small
-from recorder.record.trust import Authorities
+from recorder.record.trust import Authorities, name, parse_certificate
 
 LEAVING, DELETING = ".leaving", ".deleting"
 _DAY_US = 86_400_000_000
@@ -146,6 +148,9 @@ def _judge(record: SealedRecord, authorities: Authorities) -> tuple[Tombstone, d
         ack, record=record.record, room=record.room, sums_sha256=found[layout.SUMS], authorities=authorities,
         others=acknowledgement.intermediates(leader), now_us=time.time_ns() // 1000,
     )  # fmt: skip
+    signer = parse_certificate(base64.b64decode(ack.certificate))
+    if authorities.revocation_lists and not is_listed_by(authorities, signer, acknowledgement.intermediates(leader)):
+        raise RetentionError(f"{record.name} is not deleted: no revocation list here is of who issued the certificate of {name(signer)}")
     if files_sha256(found) != ack.files_sha256:
         raise RetentionError(f"{record.name} is not deleted: the archive does not hold all of its files as they are now")
     for copy in record.copies:

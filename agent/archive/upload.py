@@ -69,7 +69,7 @@ class Uploader:
         centre_tls: how to speak to it there: with the room's certificate.
         storage_tls: how to speak to another storage; None: by the authorities that the system trusts. It is shown no certificate.
         pace: how fast.
-        authorities: who vouches for acknowledgements.
+        authorities: who vouches for acknowledgements, asked for each.
         at_once: parts on their way at the same time.
         retry_s: the first and the longest wait after a failure.
     """
@@ -82,7 +82,7 @@ class Uploader:
         centre_tls: ssl.SSLContext | None,
         storage_tls: ssl.SSLContext | None = None,
         pace: Pace,
-        authorities: Authorities,
+        authorities: Callable[[], Authorities],
         at_once: int = 4,
         retry_s: tuple[float, float] = (0.5, 60.0),
     ) -> None:
@@ -170,7 +170,7 @@ class Uploader:
         return ack
 
     def _check(self, root: Path, offer: transfer.UploadOffer, ack: transfer.Acknowledgement) -> None:
-        acknowledgement.check_for(root, ack, self._authorities)
+        acknowledgement.check_for(root, ack, self._authorities())
         if ack.files_sha256 != transfer.files_sha256({file.path: file.sha256 for file in offer.files}):
             raise acknowledgement.AcknowledgementError("the acknowledgement is for other files than were sent")
 

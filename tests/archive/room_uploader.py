@@ -26,7 +26,7 @@ async def main() -> None:
     authorities = Authorities(load_certificates(Path(settings["roots"])))
     pace = Pace(settings.get("cap_bytes_s"))
     async with UpstreamClient(settings["base"], credentials) as client, Uploader(
-        client, settings["base"], centre_tls=None, pace=pace, authorities=authorities, retry_s=(0.05, 0.5)
+        client, settings["base"], centre_tls=None, pace=pace, authorities=lambda: authorities, retry_s=(0.05, 0.5)
     ) as uploader:  # fmt: skip
         try:
             root = Path(settings["record"])

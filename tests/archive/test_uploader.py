@@ -104,7 +104,7 @@ async def centre(make_record: Make, keys: Hierarchy) -> AsyncIterator[Centre]:
 
 
 def uploader(centre: Centre, authorities: Authorities, pace: Pace | None = None) -> Uploader:
-    return Uploader(centre, centre.address, centre_tls=None, pace=pace or Pace(), authorities=authorities, retry_s=(0.01, 0.05))
+    return Uploader(centre, centre.address, centre_tls=None, pace=pace or Pace(), authorities=lambda: authorities, retry_s=(0.01, 0.05))
 
 
 def size(root: Path) -> int:

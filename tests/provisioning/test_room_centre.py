@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
@@ -198,3 +198,27 @@ def test_without_an_authority_for_acknowledgements_nothing_could_ever_be_deleted
 def test_uploads_that_are_faster_during_a_hearing_are_told(room: Path) -> None:
     edit(room, "[centre]", "[centre]\nupload_mib_s = 2\nhearing_upload_mib_s = 5")
     the_one(room, "warning", "centre.hearing_upload_mib_s", "slower during a hearing")
+
+
+@pytest.mark.parametrize("place", ["centre", "room"])
+def test_a_revocation_list_that_says_nothing_now_is_told_with_its_line(tmp_path: Path, place: str) -> None:
+    write(tmp_path / "centre", transport("almaty-3"))
+    line = 'revocations = "revoked.pem"\n' if place == "centre" else 'centre_revocations = "revoked.pem"\n'
+    document = OLD_ROOM + CENTRE + line if place == "centre" else line + OLD_ROOM + CENTRE
+    config = tmp_path / "room.toml"
+    config.write_text(document)
+
+    def told() -> list[str]:
+        found = check(config, NOW, Machine(cores=2, hardware_encoder=False)).problems
+        return [problem.what for problem in found if problem.what.endswith("no record is deleted until then")]
+
+    assert "cannot be read" in told()[0]
+    (tmp_path / "revoked.pem").write_text("nothing")
+    assert "no revocation list" in told()[0]
+    authority = transport("authority")
+    assert isinstance(authority.key, ec.EllipticCurvePrivateKey)
+    listed = x509.CertificateRevocationListBuilder().issuer_name(authority.certificate.subject).last_update(NOW - dt.timedelta(days=9))
+    for days, good in ((-2, False), (2, True)):
+        made = listed.next_update(NOW + dt.timedelta(days=days)).sign(authority.key, hashes.SHA256())
+        (tmp_path / "revoked.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        assert (told() == []) == good
