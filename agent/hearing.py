@@ -75,7 +75,7 @@ TABLE: dict[State, dict[Cause, State]] = {
     "cancelled": {**_COMES_BACK, "moved": "moved"},
     "moved": {**_COMES_BACK, "cancelled": "cancelled"},
     "not_held": {**_COMES_BACK, "failed": "failed", "cancelled": "cancelled"},
-    "failed": {**_COMES_BACK, "unbound": "planned", "recovered": "recovered"},
+    "failed": {**_COMES_BACK, "unbound": "planned", "recovered": "recovered", "delivered": "delivered"},
 }
 
 CAUSE_OF: dict[str, Cause] = {to: cause for cause, to in _LIVE_BY_CAUSE.items()}
@@ -156,6 +156,13 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """The archive has acknowledged a record, of which the room does not know yet that it is sealed."""
+
+    sums_sha256: str
+    by: str
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One record that was begun in this room. ``session`` is the record's UUID."""
 
@@ -178,6 +185,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     stop_asked_utc_us: int | None = None
     ended_utc_us: int | None = None
     wanted: Binding | None = None
+    delivery: Delivery | None = None
+    """Told when the session has ended."""
     fault: Fault | None = None
 
 

@@ -179,6 +179,11 @@ def compose(
     return {key: round(value, 3) for key, value in values.items()}
 
 
+def of_delivery(told: Mapping[str, float]) -> dict[str, float]:
+    """Those of the values that the delivery's process told which are the delivery's to tell."""
+    return {name: value for name, value in told.items() if name in BY_NAME and BY_NAME[name].source == "delivery"}
+
+
 def named(key: str) -> tuple[Indicator, str]:
     """The indicator of a key, and its track or nothing.
 

@@ -9,7 +9,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -41,6 +41,7 @@ from agent.recorder_link import RecorderAwayError, RecorderRefusedError
 log = structlog.get_logger()
 
 LOOPBACK = "127.0.0.1"
+DELIVERY = "/delivery"
 MAX_BODY_BYTES = 64 * 1024
 END_S = 2.0
 """How long requests that run may take when the agent ends."""
@@ -65,6 +66,7 @@ class LocalServer:
         run_dir: where the socket is made.
         port: of the loopback door; None leaves it closed, 0 takes any (tests).
         allowed_uids: users who may use the socket besides root and this process's own.
+        delivery_uids: likewise who may tell what the delivery tells; no clerk does.
         take_delivery: takes what the delivery's process tells; None where there is none.
 
     Raises:
@@ -79,6 +81,7 @@ class LocalServer:
         *,
         port: int | None = None,
         allowed_uids: Iterable[int] = (),
+        delivery_uids: Iterable[int] = (),
         take_delivery: Callable[[DeliveryReport], Awaitable[DeliveryAnswer]] | None = None,
     ) -> None:
         self._take_delivery = take_delivery
@@ -87,6 +90,7 @@ class LocalServer:
         self._socket_path = run_dir / SOCKET
         self._port = port
         self._allowed_uids = frozenset(allowed_uids) | {0, os.geteuid()}
+        self._delivery_uids = frozenset(delivery_uids) | {0, os.geteuid()}
         self._runners: list[web.AppRunner] = []
         self.port: int | None = None
         """The loopback door's port, once it is open."""
@@ -109,13 +113,14 @@ class LocalServer:
             self._socket_path.unlink()
 
     async def _open_socket(self) -> None:
-        application = web.Application(middlewares=[_plain_errors, _only(self._allowed_uids)], client_max_size=MAX_BODY_BYTES)
+        admitted = _only(self._allowed_uids, {DELIVERY: self._delivery_uids})
+        application = web.Application(middlewares=[_plain_errors, admitted], client_max_size=MAX_BODY_BYTES)
         self._add_probes(application)
         application.router.add_get("/state", self._state)
         for path, kind, order in self._orders():
             application.router.add_post(path, _taking(kind, order))
         if self._take_delivery is not None:
-            application.router.add_post("/delivery", _taking(DeliveryReport, self._take_delivery))
+            application.router.add_post(DELIVERY, _taking(DeliveryReport, self._take_delivery))
         runner = await self._runner(application)
         with contextlib.suppress(FileNotFoundError):
             self._socket_path.unlink()
@@ -200,13 +205,15 @@ async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return _json({"error": f"{error.status} {error.reason}: {request.method} {request.path[:200]}"}, error.status)
 
 
-def _only(allowed_uids: frozenset[int]) -> Any:  # noqa: ANN401 - aiohttp's middleware type is not public
+def _only(allowed_uids: frozenset[int], by_path: Mapping[str, frozenset[int]]) -> Any:  # noqa: ANN401 - aiohttp's middleware type is not public
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         uid = _peer_uid(request)
-        if uid is None or uid not in allowed_uids:
+        allowed = by_path.get(request.path, allowed_uids)
+        if uid is None or uid not in allowed:
             log.warning("a user who may not use the agent's socket tried", uid=uid, path=request.path[:200])
-            return _json({"error": "this user may not; name it in room.toml: [hearings] clerks"}, 403)
+            remedy = "; name it in room.toml: [hearings] clerks" if allowed is allowed_uids else ": this is for the delivery alone"
+            return _json({"error": f"this user may not{remedy}"}, 403)
         return await handler(request)
 
     return check

@@ -18,6 +18,7 @@ from agent.centre_link import CentreLink
 from agent.clock_quality import ClockWatch
 from agent.conduct import Conductor
 from agent.desk import DeliveryAnswer, DeliveryReport
+from agent.indicators import of_delivery
 from agent.local_server import LocalServer, Probes
 from agent.measures import Measures
 from agent.metrics import RoomMetrics, Snapshot
@@ -32,6 +33,8 @@ from recorder.contract.control import Status
 log = structlog.get_logger()
 
 FILE = "agent.sqlite"
+RECORDER = "courtroom-recorder"
+"""The user as whom the recorder and the delivery run."""
 MEASURE_S, SPAN_S, TIDY_S = 5.0, 60.0, 3_600.0
 
 
@@ -104,10 +107,11 @@ class Agent:
             recording=lambda: recording(process.status(), process.history, time.monotonic(), reachable=process.link.reachable),
             metrics=metrics.text,
         )
-        uids = _uids([*process.config.hearings.clerks, "courtroom-recorder"])
+        clerks, delivery = _uids([*process.config.hearings.clerks, RECORDER]), _uids([RECORDER])
         return LocalServer(
-            probes, self._staff, own_run_dir, port=process.config.metrics.port, allowed_uids=uids, take_delivery=self._take_delivery
-        )
+            probes, self._staff, own_run_dir, port=process.config.metrics.port, allowed_uids=clerks, delivery_uids=delivery,
+            take_delivery=self._take_delivery,
+        )  # fmt: skip
 
     async def run(self, ended: asyncio.Event) -> None:
         """Run all parts until ``ended``; one that fails unexpectedly ends the agent, which is then started anew."""
@@ -171,7 +175,7 @@ class Agent:
                 )
             else:
                 await self._process.tell(event)
-        self._measures.delivery = report.indicators
+        self._measures.delivery = of_delivery(report.indicators)
         self._delivery_alarms = tuple(report.alarms)
         status = self._process.status()
         return DeliveryAnswer(hearing=status is not None and status.state != "idle")

@@ -7,7 +7,21 @@ be called again with the same news after a crash: what is known already changes 
 from typing import Literal
 
 from agent.actions import Certify
-from agent.hearing import BEFORE, LIVE, RUNNING, UNREACHABLE, Asked, Binding, Facts, Fault, HearingFacts, Session, is_local, local_hearing
+from agent.hearing import (
+    BEFORE,
+    LIVE,
+    RUNNING,
+    UNREACHABLE,
+    Asked,
+    Binding,
+    Delivery,
+    Facts,
+    Fault,
+    HearingFacts,
+    Session,
+    is_local,
+    local_hearing,
+)
 from agent.schedule import Schedule
 from agent.turn import Outcome, Turn, change
 from agent.upstream import contract
@@ -143,6 +157,7 @@ def sealed(
     if known.state == "unsealed":
         turn.move_session(session, "recovered")
     turn.move_session(session, "sealed")
+    _tell_delivery(turn, session)
     return turn.outcome()
 
 
@@ -156,6 +171,7 @@ def record_lost(facts: Facts, schedule: Schedule, *, session: str, fault: Fault)
         turn.move_session(session, "lost")
     turn.sessions[session] = change(turn.sessions[session], fault=fault, ended_utc_us=fault.until_utc_us)
     turn.move_session(session, "failed", fault.cause)
+    _tell_delivery(turn, session)
     return turn.outcome()
 
 
@@ -193,15 +209,32 @@ def certified(facts: Facts, schedule: Schedule, *, action: Certify, certificate:
 
 
 def delivered(facts: Facts, schedule: Schedule, *, record: str, sums_sha256: str, by: str) -> Outcome:
-    """The acknowledgement for a whole record is here. A record that these facts do not know (an earlier disk's) is told of all the same."""
+    """The acknowledgement for a whole record is here. A record that these facts do not know (an earlier disk's) is told of all the same.
+
+    The delivery looks at the disks, and may be ahead of the recorder's word that a record is sealed: its news is kept until that is known.
+    """
     turn = Turn(facts, schedule)
     known = turn.sessions.get(record)
-    if known is not None and known.state != "sealed":
-        return turn.outcome()
-    turn.events.append(contract.RecordDelivered(record=record, sums_sha256=sums_sha256, by=by))
-    if known is not None:
-        turn.move_session(record, "delivered")
+    if known is None:
+        turn.events.append(contract.RecordDelivered(record=record, sums_sha256=sums_sha256, by=by))
+    elif known.state != "delivered":
+        turn.sessions[record] = change(known, delivery=Delivery(sums_sha256=sums_sha256, by=by))
+        if known.state not in RUNNING:
+            _tell_delivery(turn, record)
     return turn.outcome()
+
+
+def _tell_delivery(turn: Turn, session: str) -> None:
+    """Tell what the archive has said of a session that has ended, also of one whose record was believed to be lost."""
+    known = turn.sessions[session]
+    if known.delivery is not None:
+        turn.events.append(contract.RecordDelivered(record=session, sums_sha256=known.delivery.sums_sha256, by=known.delivery.by))
+        turn.sessions[session] = change(known, delivery=None)
+        turn.move_session(session, "delivered")
+        hearing = turn.hearings.get(known.hearing)
+        whole = all(other.state == "delivered" for other in turn.sessions_of(known.hearing))
+        if hearing is not None and hearing.state == "failed" and whole:
+            turn.move_hearing(known.hearing, "delivered")
 
 
 def _session(turn: Turn, session: str) -> Session:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent import indicators
 from agent.host import HostReader
-from agent.indicators import INDICATORS, HostFacts, OutboxFacts, SessionFacts, compose, named, page
+from agent.indicators import INDICATORS, HostFacts, OutboxFacts, SessionFacts, compose, named, of_delivery, page
 from agent.outbox import rolled_up
 from agent.rollup import Rollup
 from agent.status_history import StatusHistory
@@ -111,6 +111,12 @@ def test_every_value_that_the_room_composes_is_in_the_table() -> None:
     assert all(math.isfinite(value) for value in values.values())
     with pytest.raises(KeyError):
         compose(history, at_s, delivery={"invented": 1.0})
+
+
+def test_the_delivery_tells_its_own_values_and_no_others() -> None:
+    told = {"upload_pending_records": 1.0, "invented": 1.0, "cpu_percent": 5.0, "upload_rate_mib_s.track": 2.0, "": 1.0}
+    assert of_delivery(told) == {"upload_pending_records": 1.0}
+    assert compose(StatusHistory(), 0.0, delivery=of_delivery(told)) == {"upload_pending_records": 1.0}
 
 
 def test_facts_and_table_have_the_same_names() -> None:

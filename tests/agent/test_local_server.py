@@ -21,7 +21,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent import desk
-from agent.desk import SOCKET
+from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport
 from agent.indicators import compose
 from agent.local_server import MAX_BODY_BYTES, LocalServer, Probes
 from agent.metrics import RoomMetrics, Snapshot
@@ -282,6 +282,37 @@ async def test_another_user_is_refused_even_where_the_sockets_mode_lets_him_in(o
         said, _ = await process.communicate()
     assert f"HTTP/1.1 {code} " in said.decode(), said
     assert bool(noted.orders) == (code == "200")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+@pytest.mark.parametrize(
+    ("clerks", "delivery", "path", "code"),
+    [
+        ([65534], [], "/delivery", "403"),
+        ([65534], [], "/%64elivery?x", "403"),
+        ([], [65534], "/delivery", "200"),
+        ([], [65534], "/stop", "403"),
+    ],
+)
+async def test_what_the_delivery_tells_no_clerk_can_tell(
+    open_directory: Path, clerks: list[int], delivery: list[int], path: str, code: str
+) -> None:
+    told: list[DeliveryReport] = []
+
+    async def take(report: DeliveryReport) -> DeliveryAnswer:
+        told.append(report)
+        return DeliveryAnswer(hearing=False)
+
+    async with LocalServer(probes(), NotedDesk(), open_directory, allowed_uids=clerks, delivery_uids=delivery, take_delivery=take):
+        os.chmod(open_directory / SOCKET, 0o666)  # noqa: PTH101, S103 - the mode is what is not relied on
+        program = AS_NOBODY.replace("/stop", path).replace("Content-Length: 13", "Content-Length: 2").replace('{"actor":"A"}', "{}")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, str(open_directory / SOCKET), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        said, _ = await process.communicate()
+    assert f"HTTP/1.1 {code} " in said.decode(), said
+    assert bool(told) == (code == "200")
 
 
 async def test_recording_follows_a_real_recorder_that_hangs_and_goes_on(tmp_path: Path) -> None:
