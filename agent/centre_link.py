@@ -41,6 +41,7 @@ class CentreLink:
         self._credentials = Credentials(key=Path(centre.key), certificate=Path(centre.certificate), roots=Path(centre.roots))
         self._heart: Heart | None = None
         self._renewed = asyncio.Event()
+        self._in_use: x509.Certificate | None = None
         self._alarm = ""
         self._certificate_alarm = ""
         self._last_counter = -1
@@ -60,6 +61,7 @@ class CentreLink:
         """Speak to the centre for ever; a new certificate is taken over at once. Nothing that befalls it stops the room."""
         while True:
             try:
+                self._in_use = await asyncio.to_thread(_certificate, self._credentials.certificate)
                 async with UpstreamClient(self._centre.url, self._credentials) as client:
                     await self._speak(client)
             except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
@@ -130,23 +132,40 @@ class CentreLink:
         self._alarm = words
 
     async def _keep_certificate(self, client: UpstreamClient) -> None:
-        """Renew the transport certificate in time. One that expired stops nothing but the link itself."""
+        """Renew the transport certificate in time. One that expired stops nothing but the link itself, and a person must get another."""
         while True:
-            wait_s = LOOK_AT_CERTIFICATE_S
+            wait_s, expired = LOOK_AT_CERTIFICATE_S, ""
             try:
+                now = dt.datetime.now(dt.UTC)
                 certificate = await asyncio.to_thread(_certificate, self._credentials.certificate)
-                if renewal_due(certificate, dt.datetime.now(dt.UTC)):
-                    await renew(client, self._credentials, self._process.room)
+                if certificate != self._in_use:
+                    log.info("another certificate was laid down for the room")
+                    self._certificate_alarm = ""
+                    self._renewed.set()
+                    return
+                expired = self._expired(certificate, now)
+                if renewal_due(certificate, now):
+                    await renew(client, self._credentials, self._process.room, now)
                     log.info("the room's certificate is renewed")
                     self._certificate_alarm = ""
                     self._renewed.set()
                     return
                 self._certificate_alarm = ""
             except (UpstreamError, RefusedError, EnrolmentError, OSError, ValueError) as error:
-                self._certificate_alarm = f"the room's certificate cannot be renewed: {error}"
+                self._certificate_alarm = expired or f"the room's certificate cannot be renewed: {error}"
                 log.warning("the room's certificate is not renewed yet", error=str(error))
                 wait_s = TRY_CERTIFICATE_AGAIN_S
             await asyncio.sleep(wait_s)
+
+    def _expired(self, certificate: x509.Certificate, now: dt.datetime) -> str:
+        """What is to be done about a certificate that expired, by which no centre renews one; empty where it has not."""
+        if now <= certificate.not_valid_after_utc:
+            return ""
+        command = f"courtroom enrol {self._process.room} --transport-only --centre {self._centre.url} --token …"
+        return (
+            f"the room's certificate expired on {certificate.not_valid_after_utc:%Y-%m-%d}: ask the centre for a token, and run "
+            f"`{command} --to {self._credentials.certificate.parent}`"
+        )
 
 
 def _certificate(path: Path) -> x509.Certificate:

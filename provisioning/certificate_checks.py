@@ -112,7 +112,9 @@ def _transport(centre: Centre, room: str, now: dt.datetime, enrol: str) -> Itera
         yield replace(chain, remedy=chain.remedy or enrol, severity="warning")
         return
     for finding in _validity(chain[0], place, now, "it"):
-        yield replace(finding, what=f"{finding.what}; recording goes on, and the centre hears of it later", severity="warning")
+        again = f"`courtroom enrol {room} --transport-only` with a new token of the centre" if now > chain[0].not_valid_after_utc else ""
+        what = f"{finding.what}; recording goes on, and the centre hears of it later"
+        yield replace(finding, what=what, remedy=again or finding.remedy, severity="warning")
     rooms = _rooms(chain[0])
     if room not in rooms:
         what = f"is of room {', '.join(sorted(rooms)) or '(none)'}, and this file is of '{room}': the centre will refuse it"

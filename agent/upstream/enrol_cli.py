@@ -1,13 +1,14 @@
 """``courtroom enrol``: get a room's keys certified by its centre."""
 
 import asyncio
+import datetime as dt
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from agent.upstream.enrolment import EnrolmentError
+from agent.upstream.enrolment import EnrolmentError, enrol_transport
 from agent.upstream.enrolment import enrol as enrol_room
 
 
@@ -18,13 +19,23 @@ def enrol(
     to: Annotated[Path, typer.Option("--to", help="Directory for keys and certificates; made if it is not there.")] = Path(
         "/etc/courtroom/keys"
     ),
+    transport_only: Annotated[
+        bool, typer.Option("--transport-only", help="Keep all keys; get a new certificate for the connection, whose own expired.")
+    ] = False,
 ) -> None:
     """Make this room's keys and have them certified by its centre.
 
     The keys never leave this PC. The token is good once, for a day; it says which centre is the right one, so that the secret in it is
     told to no other. Prints the lines for room.toml.
+
+    A room that was away, or switched off, for so long that its certificate for the connection expired needs a new token, and
+    --transport-only: nothing but that certificate is replaced, and the agent takes it up by itself.
     """
     try:
+        if transport_only:
+            certificate = asyncio.run(enrol_transport(centre, token, room, to, dt.datetime.now(dt.UTC)))
+            typer.echo(f"The connection's certificate is new, and good until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC.")
+            return
         files = asyncio.run(enrol_room(centre, token, room, to))
     except EnrolmentError as error:
         Console(stderr=True).print(str(error), style="red", highlight=False, markup=False)

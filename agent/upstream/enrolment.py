@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.upstream import transfer
 from agent.upstream.client import Credentials, UpstreamClient, whole
 from agent.upstream.requests import RequestError, new_key, read_token, request
+from recorder.record.trust import TrustError, parse_chain, rooms
 
 RENEW_AT = 2 / 3
 """Of a certificate's life (a third is left for a centre that is away)."""
@@ -90,7 +91,10 @@ async def enrol(url: str, token: str, room: str, directory: Path) -> RoomFiles:
     files = RoomFiles.under(directory)
     there = [path.name for path in (files.transport_key, files.signing_key) if path.exists()]
     if there:
-        raise EnrolmentError(f"{directory} holds {', '.join(there)} already: keys are never overwritten; name another directory")
+        raise EnrolmentError(
+            f"{directory} holds {', '.join(there)} already: keys are never overwritten; name another directory, or --transport-only where "
+            f"nothing but the connection's certificate expired"
+        )
     try:
         root_sha256, secret = read_token(token)
     except RequestError as error:
@@ -101,13 +105,38 @@ async def enrol(url: str, token: str, room: str, directory: Path) -> RoomFiles:
         room=room, secret=secret, transport_request=request(transport_key, room), signing_request=request(signing_key, room)
     )
     certificates = await _certificates(url, root, enrolment)
-    _check(certificates.transport, transport_key, "transport")
-    _check(certificates.signing, signing_key, "signing")
+    _check(certificates.transport, transport_key, "transport", room)
+    _check(certificates.signing, signing_key, "signing", room)
     try:
         await asyncio.to_thread(files.store, root, certificates, transport_key, signing_key)
     except OSError as error:
         raise EnrolmentError(f"cannot write {error.filename}: {error.strerror}; the token is used up: have a new one made") from error
     return files
+
+
+async def enrol_transport(url: str, token: str, room: str, directory: Path, now: dt.datetime) -> x509.Certificate:
+    """Get a new transport certificate for the keys that a room has: its own expired, and no centre renews for one that has.
+
+    Raises:
+        EnrolmentError: nothing was changed; the message says why.
+    """
+    files = RoomFiles.under(directory)
+    key = _transport_key(files.transport_key)
+    try:
+        root_sha256, secret = read_token(token)
+        roots = parse_chain(files.roots.read_bytes(), str(files.roots))
+    except (RequestError, TrustError) as error:
+        raise EnrolmentError(str(error)) from None
+    except OSError as error:
+        raise EnrolmentError(f"{files.roots} cannot be read: {error.strerror}") from error
+    root = next((one for one in roots if one.fingerprint(hashes.SHA256()).hex() == root_sha256), None)
+    if root is None:
+        raise EnrolmentError(f"the token is of another centre than {files.roots}: enrol into another directory, without --transport-only")
+    # A token is for two certificates. The other one's key is known to nobody: records go on being signed as before.
+    enrolment = transfer.Enrolment(room=room, secret=secret, transport_request=request(key, room), signing_request=request(new_key(), room))
+    certificates = await _certificates(url, root, enrolment)
+    await _replace(files.transport, certificates.transport, key, room, now)
+    return parse_chain(files.transport.read_bytes(), str(files.transport))[0]
 
 
 def renewal_due(certificate: x509.Certificate, now: dt.datetime) -> bool:
@@ -116,26 +145,44 @@ def renewal_due(certificate: x509.Certificate, now: dt.datetime) -> bool:
     return now >= begin + (end - begin) * RENEW_AT
 
 
-async def renew(client: UpstreamClient, credentials: Credentials, room: str) -> None:
-    """Get a new transport certificate for the key that is there; replaced whole or not at all.
+async def renew(client: UpstreamClient, credentials: Credentials, room: str, now: dt.datetime) -> None:
+    """Get a new transport certificate for the key that is there; replaced whole or not at all, and only by one that is good now.
 
     Raises:
         UpstreamError: the centre cannot be reached.
         RefusedError: it refuses.
-        EnrolmentError: what it answered is not for this key, or cannot be stored.
+        EnrolmentError: what it answered is not for this key and room, or not valid now, or cannot be stored.
     """
-    try:
-        key = serialization.load_pem_private_key(credentials.key.read_bytes(), None)
-    except (OSError, ValueError) as error:
-        raise EnrolmentError(f"{credentials.key} cannot be used: {error}") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise EnrolmentError(f"{credentials.key} holds another kind of key than P-256")
+    key = _transport_key(credentials.key)
     certificates = await client.renew(transfer.Renewal(transport_request=request(key, room)))
-    _check(certificates.transport, key, "transport")
+    await _replace(credentials.certificate, certificates.transport, key, room, now)
+
+
+def _transport_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
-        _store(credentials.certificate, certificates.transport.encode(), 0o644)
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except FileNotFoundError:
+        raise EnrolmentError(f"{path} is not there: this room has no keys yet, or they lie elsewhere") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise EnrolmentError(f"{path} cannot be used: {error}") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise EnrolmentError(f"{path} holds another kind of key than P-256")
+    return key
+
+
+async def _replace(place: Path, pem: str, key: ec.EllipticCurvePrivateKey, room: str, now: dt.datetime) -> None:
+    """Lay a new transport certificate in the place of the one that is there, if it is good now."""
+    certificate = _check(pem, key, "transport", room)
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not begins <= now <= ends:
+        raise EnrolmentError(
+            f"the centre's transport certificate is valid from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC, "
+            f"and this PC's clock says {now:%Y-%m-%d %H:%M}: compare both clocks"
+        )
+    try:
+        await asyncio.to_thread(_store, place, pem.encode(), 0o644)
     except OSError as error:
-        raise EnrolmentError(f"cannot write {credentials.certificate}: {error.strerror}") from error
+        raise EnrolmentError(f"cannot write {place}: {error.strerror}") from error
 
 
 async def _root(url: str, sha256: str) -> x509.Certificate:
@@ -189,13 +236,16 @@ async def _certificates(url: str, root: x509.Certificate, enrolment: transfer.En
         raise EnrolmentError(f"{url} answered {status}, and not as a centre does") from None
 
 
-def _check(pem: str, key: ec.EllipticCurvePrivateKey, what: str) -> None:
+def _check(pem: str, key: ec.EllipticCurvePrivateKey, what: str, room: str) -> x509.Certificate:
     try:
-        certificate = x509.load_pem_x509_certificates(pem.encode())[0]
-    except (ValueError, IndexError) as error:
+        certificate = parse_chain(pem.encode(), f"the centre's {what} certificate")[0]
+    except TrustError as error:
         raise EnrolmentError(f"the centre's {what} certificate cannot be read: {error}") from error
     if certificate.public_key() != key.public_key():
         raise EnrolmentError(f"the centre's {what} certificate is for another key")
+    if rooms(certificate) != [room]:
+        raise EnrolmentError(f"the centre's {what} certificate is for {', '.join(rooms(certificate)) or 'no room'}, not for room {room}")
+    return certificate
 
 
 def _store(path: Path, data: bytes, mode: int) -> None:

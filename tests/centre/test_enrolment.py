@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from typer.testing import CliRunner
 
+from agent.cli import application
+from agent.upstream import transfer
 from agent.upstream.centre.authority import DOCUMENT_SIGNING
-from agent.upstream.client import RefusedError
-from agent.upstream.enrolment import EnrolmentError, RoomFiles, enrol, renew, renewal_due
+from agent.upstream.client import RefusedError, UpstreamClient, UpstreamError
+from agent.upstream.enrolment import EnrolmentError, RoomFiles, enrol, enrol_transport, renew, renewal_due
+from agent.upstream.requests import new_key, request
 from provisioning.room_file import load
 from recorder.record.trust import Authorities, load_certificates, rooms
 from tests.lab.centre import Centre, centre
@@ -85,12 +91,109 @@ def test_a_certificate_is_renewed_for_the_same_key_and_goes_on(shared: Centre) -
 
     async def renewed() -> None:
         async with shared.client(files) as client:
-            await renew(client, files.credentials, "renew-1")
+            await renew(client, files.credentials, "renew-1", dt.datetime.now(dt.UTC))
         async with shared.client(files) as client:
             await client.beat(beat())
 
     asyncio.run(renewed())
     assert files.transport.read_bytes() != before
+
+
+class LyingCentre(UpstreamClient):
+    """Answers a renewal with what it likes."""
+
+    def __init__(self, files: RoomFiles, transport: str) -> None:
+        super().__init__("https://127.0.0.1:1", files.credentials)
+        self._transport = transport
+
+    async def renew(self, renewal: transfer.Renewal) -> transfer.Certificates:
+        del renewal
+        return transfer.Certificates(transport=self._transport, signing="", roots="")
+
+
+def issued(it: Centre, key: ec.EllipticCurvePrivateKey, room: str, age: dt.timedelta = dt.timedelta()) -> str:
+    """A transport certificate as the centre gave it so long ago, with its chain."""
+    authority = it.home.authority()
+    certificate = authority.transport(request(key, room), room, dt.datetime.now(dt.UTC) - age)
+    return certificate.public_bytes(serialization.Encoding.PEM).decode() + authority.chain_pem
+
+
+def transport_key(files: RoomFiles) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(files.transport_key.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
+def contents(files: RoomFiles) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in files.roots.parent.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("room", "age", "own_key", "why"),
+    [
+        ("renew-3", dt.timedelta(days=31), True, "compare both clocks"),
+        ("renew-3", dt.timedelta(days=-1), True, "compare both clocks"),
+        ("another", dt.timedelta(), True, "is for another, not for room renew-3"),
+        ("renew-3", dt.timedelta(), False, "for another key"),
+        ("", dt.timedelta(), True, "holds no PEM certificate"),
+    ],
+)
+def test_no_renewal_replaces_a_good_certificate_by_one_that_is_none(
+    shared: Centre, tmp_path: Path, room: str, age: dt.timedelta, own_key: bool, why: str
+) -> None:
+    files = RoomFiles.under(tmp_path)
+    key = new_key()
+    files.store(
+        x509.load_pem_x509_certificate(shared.home.roots.read_bytes()),
+        transfer.Certificates(transport=issued(shared, key, "renew-3"), signing="", roots=""), key, new_key(),
+    )  # fmt: skip
+    before = contents(files)
+    answer = issued(shared, key if own_key else new_key(), room, age) if room else "nothing"
+    with pytest.raises(EnrolmentError, match=why):
+        asyncio.run(renew(LyingCentre(files, answer), files.credentials, "renew-3", dt.datetime.now(dt.UTC)))
+    assert contents(files) == before
+
+
+def test_a_room_whose_certificate_expired_comes_back_by_a_token_and_keeps_its_keys(shared: Centre) -> None:
+    files = shared.enrol("away-1")
+    files.transport.write_text(issued(shared, transport_key(files), "away-1", dt.timedelta(days=31)))
+    before = contents(files)
+
+    async def heard() -> None:
+        async with shared.client(files) as client:
+            await client.beat(beat())
+
+    with pytest.raises(UpstreamError):
+        asyncio.run(heard())
+    token = shared.token("away-1")
+    said = CliRunner().invoke(
+        application(), ["enrol", "away-1", "--transport-only", "--centre", shared.url, "--token", token, "--to", str(files.roots.parent)]
+    )
+    assert said.exit_code == 0, said.output
+    assert "good until" in said.output
+    asyncio.run(heard())
+    after = contents(files)
+    assert after.pop(files.transport.name) != before.pop(files.transport.name)
+    assert after == before
+
+
+def test_only_a_fresh_token_of_the_same_centre_brings_a_room_back_and_only_where_its_keys_are(shared: Centre, tmp_path: Path) -> None:
+    files = shared.enrol("away-2")
+    before, now = contents(files), dt.datetime.now(dt.UTC)
+    at = files.roots.parent
+    used = shared.token("away-2")
+    with pytest.raises(EnrolmentError, match="has no keys yet"):
+        asyncio.run(enrol_transport(shared.url, used, "away-2", tmp_path, now))
+    with pytest.raises(EnrolmentError, match="of another centre"):
+        asyncio.run(enrol_transport(shared.url, f"courtroom-{'0' * 64}::{'a' * 43}", "away-2", at, now))
+    with pytest.raises(EnrolmentError, match="not good for this room"):
+        asyncio.run(enrol_transport(shared.url, shared.token("away-3"), "away-2", at, now))
+    assert contents(files) == before
+    asyncio.run(enrol_transport(shared.url, used, "away-2", at, now))
+    after = contents(files)
+    with pytest.raises(EnrolmentError, match="used already"):
+        asyncio.run(enrol_transport(shared.url, used, "away-2", at, now))
+    assert contents(files) == after
 
 
 def test_renewal_is_due_when_two_thirds_are_over(first_room: RoomFiles) -> None:
@@ -108,7 +211,7 @@ def test_a_room_that_was_revoked_gets_no_new_certificate(shared: Centre) -> None
 
     async def renewed() -> None:
         async with shared.client(files) as client:
-            await renew(client, files.credentials, "renew-2")
+            await renew(client, files.credentials, "renew-2", dt.datetime.now(dt.UTC))
 
     with pytest.raises(RefusedError, match="revoked"):
         asyncio.run(renewed())

@@ -173,6 +173,7 @@ def test_an_expired_certificate_of_the_connection_is_no_error(room: Path) -> Non
     assert found.ok
     assert [one.where for one in found.problems] == ["centre.certificate"]
     assert "recording goes on" in found.problems[0].what
+    assert "courtroom enrol almaty-3 --transport-only" in found.problems[0].remedy
 
 
 def test_another_rooms_certificate_is_told(room: Path) -> None:
