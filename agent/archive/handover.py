@@ -114,6 +114,8 @@ def missing_bytes(roots: Sequence[Path], to: Path) -> int:
     try:
         needed = 0
         for root in roots:
+            if root.is_symlink():
+                raise HandoverError(f"{root} is a link; a record is a directory")
             for place in (root.name, f"{INCOMING}/{root.name}"):
                 refuse_links(to, place)
             for path, size in sealed_files(root).items():

@@ -130,6 +130,8 @@ def test_the_station_takes_no_record_that_is_a_link_and_the_room_no_such_receipt
     station = Station(into=into, authorities=authorities, key=keys.centre.key, certificate=keys.centre.certificate)
     with pytest.raises(HandoverError, match="is a link"):
         station.take(disk / root.name, ("Dana Kim", "Ivan Petrov"))
+    with pytest.raises(HandoverError, match="is a link"):
+        missing_bytes([disk / root.name], into)
     assert list(into.iterdir()) == []
     secret = tmp_path / "secret"
     secret.write_bytes(b"{}")
