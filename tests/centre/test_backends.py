@@ -69,6 +69,30 @@ async def _reads(front: Backend, taken: object) -> bool:
     return await front.events.after(0, 100) == taken
 
 
+def other(batch_: contract.EventBatch) -> contract.EventBatch:
+    """Other events under the same numbers."""
+    return msgspec.structs.replace(batch_, events=[msgspec.structs.replace(each, id=f"other {each.seq}") for each in batch_.events])
+
+
+async def test_numbers_of_which_the_centre_has_other_events_are_refused_and_nothing_of_the_batch_is_kept(fronts: list[Backend]) -> None:
+    one, two = fronts
+    for first in range(1, 100, 4):  # over several messages, with a hole behind each
+        await one.events.put("r", batch("r", "e", first, first + 1, first + 2))
+    await one.events.put("s", batch("s", "e", 1))
+    before = await one.events.after(0, 1_000)
+    new = batch("r", "e", *range(100, 121))
+    for again in (other(batch("r", "e", *range(51, 52))), other(batch("r", "e", 97, 98)), batch("r", "e", 4), batch("r", "e", 96, 97)):
+        for front in (two, one):
+            with pytest.raises(ConflictError, match=f"number {again.events[0].seq} "):
+                await front.events.put("r", msgspec.structs.replace(again, events=[*again.events, *new.events]))
+    mixed = [*batch("r", "e", 1, 2, 3, 5).events, *other(batch("r", "e", 6)).events]
+    with pytest.raises(ConflictError, match="number 6 "):
+        await two.events.put("r", contract.EventBatch(epoch="e", events=mixed))
+    assert await one.events.after(0, 1_000) == before
+    same = [seq for seq in range(1, 100) if seq % 4]
+    assert (await two.events.put("r", batch("r", "e", *same[10:60], *range(100, 121)))).to == 120
+
+
 async def test_what_flags_are_computed_from_is_found_among_the_rest(fronts: list[Backend]) -> None:
     one, _ = fronts
     began_us = now_utc_us()

@@ -83,7 +83,11 @@ class EventLog(Protocol):
     """The rooms' events, each once, in the order in which they were taken."""
 
     async def put(self, room: str, batch: contract.EventBatch) -> contract.EventsTaken:
-        """Keep what is new of a batch; events are known by ``(room, epoch, seq)``."""
+        """Keep what is new of a batch; events are known by ``(room, epoch, seq)``.
+
+        Raises:
+            ConflictError: the epoch has other events under these numbers; nothing of the batch is kept.
+        """
         ...
 
     async def after(self, number: int, most: int) -> Sequence[contract.TakenEvent]:

@@ -1,10 +1,10 @@
 """What a keeper decides, whatever it keeps things in: which events are new, what a head contradicts, who may change a hearing. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from agent.upstream import contract
-from agent.upstream.centre.backend import API
+from agent.upstream.centre.backend import API, ConflictError
 
 
 class Kept(NamedTuple):
@@ -27,8 +27,29 @@ def verdict(kept: Kept | None, room: str, said: contract.Head) -> Verdict:
     return "same" if said.at == kept.at else "new"
 
 
-def new_events(batch: contract.EventBatch, highest: int) -> Sequence[contract.Event]:
-    """The events of a batch that are behind the epoch's highest number: a room sends in order, so all others were taken."""
+class UsedNumbersError(ConflictError):
+    """A room's epoch has other events under these numbers: its file is an older copy, and what it says now is new."""
+
+    def __init__(self, epoch: str, seq: int) -> None:
+        super().__init__(
+            f"epoch {epoch} had its number {seq} given to another event, or passed over: the room's file went back; begin a new epoch"
+        )
+
+
+def new_events(batch: contract.EventBatch, highest: int, kept: Mapping[int, str]) -> Sequence[contract.Event]:
+    """The events of a batch that are behind the epoch's ``highest`` number. A room sends in order, so all others were taken.
+
+    Args:
+        batch: what the room sent.
+        highest: the epoch's highest number that was taken before; 0: none was.
+        kept: the ids of the events that were taken under the batch's numbers up to ``highest``.
+
+    Raises:
+        UsedNumbersError: one of the others was not taken: its number is another event's, or nobody's.
+    """
+    for event in batch.events:
+        if event.seq <= highest and kept.get(event.seq) != event.id:
+            raise UsedNumbersError(batch.epoch, event.seq)
     return [event for event in batch.events if event.seq > highest]
 
 

@@ -2,12 +2,14 @@
 
 1. A message is a batch, for each message costs a sync of the disk on most of the servers. Its subject names the room and the epoch, and
    whether flags are computed from an event in it (``n``) or not (``p``), so that those are found among all others.
-2. A message is stored only where the last one of its room and epoch is the one that the front knows; the front cuts off what that one has
-   already. So an event is there once however late it comes again, through whichever front, and in whichever batch. JetStream's own
-   recognition by ``Nats-Msg-Id`` spares a second look within its two minutes; nothing depends on it.
+2. A message is stored only where the last one of its room and epoch is the one that the front knows; the front cuts off what was taken
+   already, and refuses a batch of which that was something else under the same numbers. So an event is there once however late it comes
+   again, through whichever front, and in whichever batch. JetStream's own recognition by ``Nats-Msg-Id`` spares a second look within its
+   two minutes; nothing depends on it.
 3. An event's number is its message's times ``PER_MESSAGE``, and its place in it: the same at all fronts, for ever.
 """
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -29,6 +31,7 @@ MESSAGE_BYTES = 512 * 1024
 _LONGEST_BYTES = PAYLOAD_BYTES - 8 * 1024
 _HELD = 50_000
 """Epochs whose last message is remembered: a room has one at a time."""
+_MESSAGES_AT_ONCE = 8
 _SLACK_US = 60 * 1_000_000
 
 
@@ -53,6 +56,7 @@ class _Head(msgspec.Struct):
 _message = msgspec.json.Decoder(_Message)
 _head = msgspec.json.Decoder(_Head)
 _event = msgspec.json.Decoder(contract.Event)
+_named = msgspec.json.Decoder(contract.NamedEvent)
 
 
 class NatsEvents:
@@ -70,7 +74,7 @@ class NatsEvents:
         for _ in attempts():
             if last is None:
                 last, looked = await self._look(room, batch.epoch), True
-            new = new_events(batch, last.to)
+            new = new_events(batch, last.to, await self._kept(room, batch, last))
             if not new:
                 # What this front remembers may be old: the epoch's highest is the answer by which a restored room knows that it is one.
                 if not looked:
@@ -119,6 +123,29 @@ class NatsEvents:
             seq = read[-1].seq + 1
         return found[:most]
 
+    async def _kept(self, room: str, batch: contract.EventBatch, last: _Last) -> dict[int, str]:
+        """The ids that are kept under the batch's numbers up to ``last``."""
+        first, to, kept = batch.events[0].seq, min(batch.events[-1].seq, last.to), dict[int, str]()
+        if first > last.to:
+            return kept
+        only, seq = self._scope(room, batch.epoch), last.seq
+        below, read = 0, await self._jet.read_to(self._stream, seq, last.seq, only=only, most=1)
+        if _ids(read[0])[0].seq > first:
+            # The first message that reaches the batch: they stand in the order of their numbers.
+            while below + 1 < seq:
+                middle = (below + seq) // 2
+                (found,) = await self._jet.read_to(self._stream, middle, last.seq, only=only, most=1)
+                if found.seq >= seq or _head.decode(found.data).to >= first:
+                    seq = middle
+                else:
+                    below = found.seq
+        while seq <= last.seq and max(kept, default=0) < to:
+            read = await self._jet.read_to(self._stream, seq, last.seq, only=only, most=_MESSAGES_AT_ONCE)
+            for stored in read:
+                kept |= {event.seq: event.id for event in _ids(stored)}
+            seq = read[-1].seq + 1
+        return kept
+
     async def _look(self, room: str, epoch: str) -> _Last:
         stored = await self._jet.last(self._stream, self._scope(room, epoch))
         last = _Last(0, 0) if stored is None else _Last(stored.seq, _head.decode(stored.data).to)
@@ -129,9 +156,11 @@ class NatsEvents:
         to = events[-1][0].seq
         notable = any(isinstance(event.data, NOTABLE) for event, _ in events)
         body = _Message(room, epoch, to, now_utc_us(), [msgspec.Raw(encoded) for _, encoded in events])
+        # By its events' ids: a room whose file went back may give the same numbers to others within the two minutes.
+        ids = hashlib.sha256(" ".join(event.id for event, _ in events).encode()).hexdigest()
         seq = await self._jet.put(
             self._stream, f"{self._stream.root}.{'n' if notable else 'p'}.{token(room)}.{token(epoch)}", msgspec.json.encode(body),
-            expected=before.seq, scope=self._scope(room, epoch), message_id=f"{token(room)}/{token(epoch)}/{events[0][0].seq}-{to}",
+            expected=before.seq, scope=self._scope(room, epoch), message_id=f"{token(room)}/{token(epoch)}/{to}-{ids}",
         )  # fmt: skip
         last = _Last(seq, to)
         self._remember(room, epoch, last)
@@ -167,6 +196,10 @@ def _pieces(events: Sequence[contract.Event]) -> Iterator[Sequence[tuple[contrac
         piece.append((event, encoded))
         length += len(encoded)
     yield piece
+
+
+def _ids(stored: Stored) -> list[contract.NamedEvent]:
+    return [_named.decode(raw) for raw in _message.decode(stored.data).events]
 
 
 def _events(stored: Stored) -> list[contract.TakenEvent]:

@@ -20,7 +20,7 @@ from agent.upstream.centre.backend import (
     with_token,
 )
 from agent.upstream.centre.database import Database
-from agent.upstream.centre.decisions import Kept, may_change, verdict, wants_snapshot
+from agent.upstream.centre.decisions import Kept, may_change, new_events, verdict, wants_snapshot
 from agent.upstream.centre.news import LocalNews
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from recorder.record.checkpoint import Receipt, receipt_text
@@ -30,6 +30,7 @@ Sign = Callable[[bytes], bytes]
 
 _hearing = msgspec.json.Decoder(contract.Hearing)
 _event = msgspec.json.Decoder(contract.Event)
+_named = msgspec.json.Decoder(contract.NamedEvent)
 _command = msgspec.json.Decoder(contract.AnyCommand)
 _receipt = msgspec.json.Decoder(Receipt)
 _CONTRADICTIONS = "SELECT record, room, kept_at, kept_head, said_at, said_head, first_utc_us, last_utc_us, times FROM contradiction"
@@ -64,18 +65,22 @@ class SqliteEvents:
     async def put(self, room: str, batch: contract.EventBatch) -> contract.EventsTaken:
         """Keep what is new of a batch."""
         now_us = now_utc_us()
-        rows = [
-            (room, batch.epoch, event.seq, now_us, msgspec.json.encode(event), isinstance(event.data, NOTABLE)) for event in batch.events
-        ]
 
         def work(connection: sqlite3.Connection) -> int:
-            connection.executemany(
-                "INSERT INTO event (room, epoch, seq, utc_us, body, notable) VALUES (?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (room, epoch, seq) DO NOTHING",
-                rows,
+            of_epoch = (room, batch.epoch)
+            highest = int(
+                connection.execute("SELECT coalesce(max(seq), 0) FROM event WHERE room = ? AND epoch = ?", of_epoch).fetchone()[0]
             )
-            highest = connection.execute("SELECT max(seq) FROM event WHERE room = ? AND epoch = ?", (room, batch.epoch)).fetchone()
-            return int(highest[0])
+            kept = connection.execute(
+                "SELECT seq, body FROM event WHERE room = ? AND epoch = ? AND seq BETWEEN ? AND ?",
+                (*of_epoch, batch.events[0].seq, batch.events[-1].seq),
+            )
+            new = new_events(batch, highest, {seq: _named.decode(body).id for seq, body in kept})
+            connection.executemany(
+                "INSERT INTO event (room, epoch, seq, utc_us, body, notable) VALUES (?, ?, ?, ?, ?, ?)",
+                [(*of_epoch, event.seq, now_us, msgspec.json.encode(event), isinstance(event.data, NOTABLE)) for event in new],
+            )
+            return max(highest, batch.events[-1].seq)
 
         # The epoch's highest, not the batch's: a room whose file is an old copy learns from it that its numbers were given before.
         to = await self._database.do(work)
