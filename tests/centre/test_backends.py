@@ -11,11 +11,14 @@ import nats
 import nats.errors
 import pytest
 import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, UnknownRoomError, now_utc_us
+from agent.upstream.centre.decisions import PAGE_BYTES, page
 from agent.upstream.centre.nats_events import PER_MESSAGE
-from tests.lab.events import batch, beat, event, hearing
+from tests.lab.events import batch, beat, event, hearing, long_event
 from tests.lab.fronts import deafen, nats_fronts, sqlite_fronts
 from tests.lab.nats_cluster import NatsCluster
 
@@ -91,6 +94,34 @@ async def test_numbers_of_which_the_centre_has_other_events_are_refused_and_noth
     assert await one.events.after(0, 1_000) == before
     same = [seq for seq in range(1, 100) if seq % 4]
     assert (await two.events.put("r", batch("r", "e", *same[10:60], *range(100, 121)))).to == 120
+
+
+async def test_a_page_ends_by_its_length_too_and_who_reads_on_has_everything(fronts: list[Backend]) -> None:
+    one, _ = fronts
+    text = "x" * 2_000
+    end = contract.SessionEnded(session=text, record=text, hearing=text, by=text, reason=text, duration_us=1, head=None, problem=text)
+    for first in range(1, 401, 40):
+        events = [event("r", "e", seq, end) for seq in range(first, first + 40)]
+        await one.events.put("r", contract.EventBatch(epoch="e", events=events))
+        head = contract.Head(record=f"{first}-{text[:1_900]}", at=first, sha256=f"{first:064x}")
+        await one.ledger.countersign("r", head)
+    for read in (one.events.after, lambda number, most: one.events.notable(0, number, most)):
+        seqs, number, pages = list[int](), 0, 0
+        while taken := await read(number, 1_000):
+            assert sum(len(msgspec.json.encode(each.event)) for each in taken) <= PAGE_BYTES
+            seqs, number, pages = seqs + [each.event.seq for each in taken], taken[-1].number, pages + 1
+        assert (seqs, pages) == (list(range(1, 401)), 2)
+    assert [receipt.counter for receipt in await one.ledger.after(0, 1_000)] == list(range(1, 11))
+
+
+@given(sizes=st.lists(st.integers(0, PAGE_BYTES * 2), max_size=20), most=st.integers(1, 10))
+def test_a_page_holds_as_many_as_fit_but_one_at_least(sizes: list[int], most: int) -> None:
+    taken = page(((number, size) for number, size in enumerate(sizes)), most)
+    assert taken == list(range(len(taken)))
+    assert len(taken) <= most
+    assert bool(taken) == bool(sizes)
+    assert len(taken) <= 1 or sum(sizes[: len(taken)]) <= PAGE_BYTES
+    assert len(taken) in {len(sizes), most} or sum(sizes[: len(taken) + 1]) > PAGE_BYTES
 
 
 async def test_what_flags_are_computed_from_is_found_among_the_rest(fronts: list[Backend]) -> None:
@@ -389,14 +420,12 @@ async def test_a_front_that_no_notice_reaches_finds_what_was_stored_all_the_same
 
 
 async def test_a_batch_that_is_longer_than_a_message_is_taken_whole(cluster: NatsCluster) -> None:
-    long = contract.AgentStarted(version="x" * 100_000, boot="b")
-    events = [event("r", "e", seq, long) for seq in range(1, 10)]
+    events = [long_event("r", "e", seq, 50) for seq in range(1, 10)]
     async with nats_fronts(cluster, 1) as (one,):
         assert (await one.events.put("r", contract.EventBatch(epoch="e", events=events))).to == 9
         assert [each.event for each in await one.events.after(0, 100)] == events
-        too_long = event("r", "e", 10, contract.AgentStarted(version="x" * 1_100_000, boot="b"))
         with pytest.raises(ConflictError, match="event 10 has"):
-            await one.events.put("r", contract.EventBatch(epoch="e", events=[too_long]))
+            await one.events.put("r", contract.EventBatch(epoch="e", events=[long_event("r", "e", 10, 550)]))
 
 
 async def test_who_is_told_to_end_ends_also_at_the_moment_of_an_answer(cluster: NatsCluster) -> None:

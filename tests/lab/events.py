@@ -19,6 +19,12 @@ def event(room: str, epoch: str, seq: int, data: contract.AnyData | None = None)
     )  # fmt: skip
 
 
+def long_event(room: str, epoch: str, seq: int, checks: int) -> contract.Event:
+    """An event of so many times some 2,000 bytes."""
+    check = contract.CheckResult(check="c", version=1, result="bad", detail="x" * 1_930)
+    return event(room, epoch, seq, contract.DiagnosticsDone(hearing="", reason="command", checks=[check] * checks))
+
+
 def batch(room: str, epoch: str, *seqs: int) -> contract.EventBatch:
     """A batch of events."""
     return contract.EventBatch(epoch=epoch, events=[event(room, epoch, seq) for seq in seqs])

@@ -80,7 +80,7 @@ class UnknownRoomError(Exception):
 
 
 class EventLog(Protocol):
-    """The rooms' events, each once, in the order in which they were taken."""
+    """The rooms' events, each once, in the order in which they were taken. Who reads on until nothing comes has all."""
 
     async def put(self, room: str, batch: contract.EventBatch) -> contract.EventsTaken:
         """Keep what is new of a batch; events are known by ``(room, epoch, seq)``.
@@ -91,11 +91,11 @@ class EventLog(Protocol):
         ...
 
     async def after(self, number: int, most: int) -> Sequence[contract.TakenEvent]:
-        """Events behind this number."""
+        """Events behind this number, at most so many and not longer than ``decisions.PAGE_BYTES``."""
         ...
 
     async def notable(self, since_utc_us: int, number: int, most: int) -> Sequence[contract.TakenEvent]:
-        """Of the events behind this number that were taken since then, those of a kind in ``NOTABLE``."""
+        """Of the events behind this number that were taken since then, those of a kind in ``NOTABLE``; as many as ``after`` gives."""
         ...
 
 
@@ -138,7 +138,7 @@ class Ledger(Protocol):
         ...
 
     async def after(self, counter: int, most: int) -> Sequence[Receipt]:
-        """Receipts behind a counter."""
+        """Receipts behind a counter, at most so many and not longer than ``decisions.PAGE_BYTES``."""
         ...
 
     async def of_record(self, record: str) -> Sequence[Receipt]:

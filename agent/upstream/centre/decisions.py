@@ -1,10 +1,16 @@
 """What a keeper decides, whatever it keeps things in: which events are new, what a head contradicts, who may change a hearing. Pure."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeVar
+
+import msgspec
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import API, ConflictError
+
+PAGE_BYTES = 4 * 1024 * 1024
+"""So much is answered at once, however many things were asked for."""
+Item = TypeVar("Item")
 
 
 class Kept(NamedTuple):
@@ -51,6 +57,26 @@ def new_events(batch: contract.EventBatch, highest: int, kept: Mapping[int, str]
         if event.seq <= highest and kept.get(event.seq) != event.id:
             raise UsedNumbersError(batch.epoch, event.seq)
     return [event for event in batch.events if event.seq > highest]
+
+
+def too_long(batch: contract.EventBatch) -> str:
+    """Why a batch is not taken for its length, or empty: what is kept of a room is read by others, many rooms' at once."""
+    for event in batch.events:
+        if (size := len(msgspec.json.encode(event))) > contract.EVENT_BYTES:
+            return f"Event {event.seq} has {size} bytes; the most is {contract.EVENT_BYTES}."
+    size = len(msgspec.json.encode(batch))
+    return f"It has {size} bytes; the most is {contract.BATCH_BYTES}: send fewer events at once." if size > contract.BATCH_BYTES else ""
+
+
+def page(items: Iterable[tuple[Item, int]], most: int) -> list[Item]:
+    """The first of these items, each with its length in bytes: at most so many and ``PAGE_BYTES``, but one at least."""
+    taken, size_bytes = list[Item](), 0
+    for item, length in items:
+        size_bytes += length
+        if taken and (len(taken) == most or size_bytes > PAGE_BYTES):
+            break
+        taken.append(item)
+    return taken
 
 
 def may_change(source: str, owner: str | None) -> bool:

@@ -18,7 +18,7 @@ import msgspec
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import NOTABLE, ConflictError, now_utc_us
-from agent.upstream.centre.decisions import new_events
+from agent.upstream.centre.decisions import PAGE_BYTES, new_events, page
 from agent.upstream.centre.nats_connection import PAYLOAD_BYTES
 from agent.upstream.centre.nats_follower import Follower
 from agent.upstream.centre.nats_jet import BATCH, Jet, LookAgainError, Stored, attempts
@@ -97,31 +97,35 @@ class NatsEvents:
 
     async def notable(self, since_utc_us: int, number: int, most: int) -> Sequence[contract.TakenEvent]:
         """Of the events behind this number, those that flags are computed from."""
-        found: list[contract.TakenEvent] = []
+        found, size_bytes = list[tuple[contract.TakenEvent, int]](), 0
         seq, only = number // PER_MESSAGE, f"{self._stream.root}.n.>"
         since = since_utc_us - _SLACK_US if number == 0 else None
         while read := await self._jet.read(self._stream, seq, only=only, since_utc_us=since):
-            found += [
+            new = [
                 each
                 for stored in read
                 for each in _events(stored)
-                if each.number > number and each.utc_us >= since_utc_us and isinstance(each.event.data, NOTABLE)
+                if each[0].number > number and each[0].utc_us >= since_utc_us and isinstance(each[0].event.data, NOTABLE)
             ]
-            if len(found) >= most:
+            found += new
+            size_bytes += sum(length for _, length in new)
+            if len(found) >= most or size_bytes >= PAGE_BYTES:
                 break
             seq, since = read[-1].seq + 1, None
-        return found[:most]
+        return page(found, most)
 
     async def _behind(self, number: int, most: int, until: int) -> list[contract.TakenEvent]:
-        found: list[contract.TakenEvent] = []
+        found, size_bytes = list[tuple[contract.TakenEvent, int]](), 0
         seq = number // PER_MESSAGE
-        while len(found) < most and seq <= until:
+        while len(found) < most and size_bytes < PAGE_BYTES and seq <= until:
             read = await self._jet.read_to(self._stream, seq, until, most=min(BATCH, most))
             if not read:
                 break
-            found += [each for stored in read for each in _events(stored) if each.number > number]
+            new = [each for stored in read for each in _events(stored) if each[0].number > number]
+            found += new
+            size_bytes += sum(length for _, length in new)
             seq = read[-1].seq + 1
-        return found[:most]
+        return page(found, most)
 
     async def _kept(self, room: str, batch: contract.EventBatch, last: _Last) -> dict[int, str]:
         """The ids that are kept under the batch's numbers up to ``last``."""
@@ -202,9 +206,10 @@ def _ids(stored: Stored) -> list[contract.NamedEvent]:
     return [_named.decode(raw) for raw in _message.decode(stored.data).events]
 
 
-def _events(stored: Stored) -> list[contract.TakenEvent]:
+def _events(stored: Stored) -> list[tuple[contract.TakenEvent, int]]:
+    """The events of a message, each with its length."""
     message = _message.decode(stored.data)
     return [
-        contract.TakenEvent(number=stored.seq * PER_MESSAGE + place, utc_us=message.utc_us, event=_event.decode(raw))
+        (contract.TakenEvent(number=stored.seq * PER_MESSAGE + place, utc_us=message.utc_us, event=_event.decode(raw)), len(raw))
         for place, raw in enumerate(message.events)
     ]

@@ -1,9 +1,11 @@
 """The centre's keeper on one SQLite file, for a demonstration, tests, a pilot or a small court: see ``backend.py``."""
 
 import base64
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,7 +22,7 @@ from agent.upstream.centre.backend import (
     with_token,
 )
 from agent.upstream.centre.database import Database
-from agent.upstream.centre.decisions import Kept, may_change, new_events, verdict, wants_snapshot
+from agent.upstream.centre.decisions import Kept, may_change, new_events, page, verdict, wants_snapshot
 from agent.upstream.centre.news import LocalNews
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from recorder.record.checkpoint import Receipt, receipt_text
@@ -90,19 +92,20 @@ class SqliteEvents:
     async def after(self, number: int, most: int) -> Sequence[contract.TakenEvent]:
         """Events behind this number."""
         rows = await self._database.do(
-            lambda connection: connection.execute(
-                "SELECT number, utc_us, body FROM event WHERE number > ? ORDER BY number LIMIT ?", (number, most)
-            ).fetchall()
+            lambda connection: _page(
+                connection, "SELECT number, utc_us, body FROM event WHERE number > ? ORDER BY number LIMIT ?", (number, most)
+            )
         )
         return _taken(rows)
 
     async def notable(self, since_utc_us: int, number: int, most: int) -> Sequence[contract.TakenEvent]:
         """Of the events behind this number, those that flags are computed from."""
         rows = await self._database.do(
-            lambda connection: connection.execute(
+            lambda connection: _page(
+                connection,
                 "SELECT number, utc_us, body FROM event WHERE notable = 1 AND utc_us >= ? AND number > ? ORDER BY number LIMIT ?",
                 (since_utc_us, number, most),
-            ).fetchall()
+            )
         )
         return _taken(rows)
 
@@ -217,9 +220,7 @@ class SqliteLedger:
     async def after(self, counter: int, most: int) -> Sequence[Receipt]:
         """Receipts behind a counter."""
         rows = await self._database.do(
-            lambda connection: connection.execute(
-                "SELECT body FROM receipt WHERE counter > ? ORDER BY counter LIMIT ?", (counter, most)
-            ).fetchall()
+            lambda connection: _page(connection, "SELECT body FROM receipt WHERE counter > ? ORDER BY counter LIMIT ?", (counter, most))
         )
         return [_receipt.decode(body) for (body,) in rows]
 
@@ -268,6 +269,12 @@ class SqliteCommands:
             ).fetchall()
         )
         return [_command.decode(body) for (body,) in rows]
+
+
+def _page(connection: sqlite3.Connection, query: str, values: tuple[int, ...]) -> list[Any]:
+    """Rows whose last column is long and whose last value is how many are wanted."""
+    with contextlib.closing(connection.execute(query, values)) as rows:
+        return page(((row, len(row[-1])) for row in rows), values[-1])
 
 
 def _taken(rows: Sequence[tuple[int, int, bytes]]) -> list[contract.TakenEvent]:
