@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, UnknownRoomError, now_utc_us
-from agent.upstream.centre.decisions import PAGE_BYTES, page
+from agent.upstream.centre.decisions import PAGE_BYTES, next_command, page
+from agent.upstream.centre.nats_commands import NatsCommands
 from agent.upstream.centre.nats_events import PER_MESSAGE
 from tests.lab.events import batch, beat, event, hearing, long_event
 from tests.lab.fronts import deafen, nats_fronts, sqlite_fronts
@@ -321,6 +323,27 @@ async def test_commands_reach_the_room_by_any_front_and_their_numbers_rise(front
     assert await one.commands.after("elsewhere", 0) == []
 
 
+async def test_a_room_gets_what_a_centre_that_was_restored_from_a_copy_gives_it(tmp_path: Path) -> None:
+    path, copy = tmp_path / "centre.sqlite", tmp_path / "copy"
+    with sqlite_fronts(path) as (front, _):
+        await front.registry.add_token("r", "a" * 64, now_utc_us() + DAY_US)
+        await front.commands.give("r", contract.Refresh(number=0))
+    shutil.copy(path, copy)
+    with sqlite_fronts(path) as (front, _):
+        for _ in range(3):
+            known = await front.commands.give("r", contract.Refresh(number=0))
+    shutil.copy(copy, path)
+    with sqlite_fronts(path) as (front, _):
+        given = await front.commands.give("r", contract.RunDiagnostics(number=0))
+        assert await front.commands.after("r", known) == [contract.RunDiagnostics(number=given)]
+
+
+@given(last=st.integers(0, 2**43), now_utc_us=st.integers(0, 2**53))
+def test_a_command_s_number_is_higher_than_the_last_one_and_than_those_of_before(last: int, now_utc_us: int) -> None:
+    assert next_command(last, now_utc_us) > last
+    assert next_command(last, now_utc_us) >= now_utc_us // 1000
+
+
 async def test_of_all_who_use_a_token_one_succeeds(fronts: list[Backend]) -> None:
     one, _ = fronts
     now_us = now_utc_us()
@@ -417,6 +440,34 @@ async def test_a_front_that_no_notice_reaches_finds_what_was_stored_all_the_same
             async with asyncio.timeout(10):
                 await room.wait()
                 await events.wait()
+
+
+async def test_a_command_that_is_given_while_a_room_asks_for_the_first_time_reaches_it(
+    cluster: NatsCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with nats_fronts(cluster, 2) as (one, two):
+        await one.registry.add_token("r", "a" * 64, now_utc_us() + DAY_US)
+        answered, arrives = asyncio.Event(), asyncio.Event()
+        assert isinstance(two.commands, NatsCommands)
+        last = two.commands._jet.last
+
+        async def slowly(*asked: object) -> object:
+            """The leader's answer, long on its way."""
+            answer = await last(*asked)  # type: ignore[arg-type]
+            answered.set()
+            await arrives.wait()
+            return answer
+
+        monkeypatch.setattr(two.commands._jet, "last", slowly)
+        with two.news.room("r") as news:
+            asked = asyncio.create_task(two.commands.after("r", 0))
+            await answered.wait()
+            given = await one.commands.give("r", contract.Refresh(number=0))
+            async with asyncio.timeout(5):
+                await news.wait()
+        arrives.set()
+        await asked
+        assert await two.commands.after("r", 0) == [contract.Refresh(number=given)]
 
 
 async def test_a_batch_that_is_longer_than_a_message_is_taken_whole(cluster: NatsCluster) -> None:

@@ -82,6 +82,11 @@ class UnknownRoomError(Exception):
 class EventLog(Protocol):
     """The rooms' events, each once, in the order in which they were taken. Who reads on until nothing comes has all."""
 
+    @property
+    def restored(self) -> int:
+        """How often what was taken was found to be a copy of before: then numbers begin lower, and who read on reads anew."""
+        ...
+
     async def put(self, room: str, batch: contract.EventBatch) -> contract.EventsTaken:
         """Keep what is new of a batch; events are known by ``(room, epoch, seq)``.
 
@@ -147,7 +152,7 @@ class Ledger(Protocol):
 
 
 class Commands(Protocol):
-    """What rooms are asked to do, each with a number that rises."""
+    """What rooms are asked to do; the numbers of a room's rise (``decisions.next_command``), and after a restore from a copy too."""
 
     async def give(self, room: str, command: contract.AnyCommand) -> int:
         """Keep a command for a room; returns its number.

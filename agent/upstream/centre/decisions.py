@@ -79,6 +79,15 @@ def page(items: Iterable[tuple[Item, int]], most: int) -> list[Item]:
     return taken
 
 
+def next_command(last: int, now_utc_us: int) -> int:
+    """The number of the next command: the time in milliseconds, and more than the last one.
+
+    A room asks for what is behind the highest that it knows, and a centre that was restored from a copy knows less than it: by a mere count
+    it would give numbers again that rooms pass over.
+    """
+    return max(last + 1, now_utc_us // 1000)
+
+
 def may_change(source: str, owner: str | None) -> bool:
     """Whether this source may change a hearing of that owner (None: nobody's yet)."""
     return owner is None or source in {API, owner}

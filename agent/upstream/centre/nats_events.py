@@ -68,18 +68,23 @@ class NatsEvents:
         self._follower = follower
         self._last: OrderedDict[tuple[str, str], _Last] = OrderedDict()
 
+    @property
+    def restored(self) -> int:
+        """How often the stream was found to be a copy of before."""
+        return self._follower.restored
+
     async def put(self, room: str, batch: contract.EventBatch) -> contract.EventsTaken:
         """Keep what is new of a batch."""
         last, looked = self._last.get((room, batch.epoch)), False
         for _ in attempts():
             if last is None:
                 last, looked = await self._look(room, batch.epoch), True
+            if batch.events[0].seq <= last.to and not looked:
+                # What this front remembers may be old: the epoch's highest is the answer by which a restored room knows that it is one.
+                last = None
+                continue
             new = new_events(batch, last.to, await self._kept(room, batch, last))
             if not new:
-                # What this front remembers may be old: the epoch's highest is the answer by which a restored room knows that it is one.
-                if not looked:
-                    last = None
-                    continue
                 return contract.EventsTaken(epoch=batch.epoch, to=last.to)
             try:
                 for piece in _pieces(new):

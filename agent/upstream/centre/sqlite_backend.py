@@ -22,7 +22,7 @@ from agent.upstream.centre.backend import (
     with_token,
 )
 from agent.upstream.centre.database import Database
-from agent.upstream.centre.decisions import Kept, may_change, new_events, page, verdict, wants_snapshot
+from agent.upstream.centre.decisions import Kept, may_change, new_events, next_command, page, verdict, wants_snapshot
 from agent.upstream.centre.news import LocalNews
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from recorder.record.checkpoint import Receipt, receipt_text
@@ -59,6 +59,9 @@ def sqlite_backend(path: Path, sign: Sign, certificate_der: bytes) -> tuple[Back
 
 class SqliteEvents:
     """``EventLog``."""
+
+    restored = 0
+    """A file is put in another's place while no centre runs."""
 
     def __init__(self, database: Database, news: LocalNews) -> None:
         self._database = database
@@ -252,7 +255,8 @@ class SqliteCommands:
         def work(connection: sqlite3.Connection) -> int:
             if connection.execute("SELECT 1 FROM room WHERE id = ?", (room,)).fetchone() is None:
                 raise UnknownRoomError(room)
-            number = _next(connection, "command")
+            number = next_command(_value(connection, "command"), now_utc_us())
+            connection.execute("UPDATE counter SET value = ? WHERE name = 'command'", (number,))
             body = msgspec.json.encode(msgspec.structs.replace(command, number=number))
             connection.execute("INSERT INTO command VALUES (?, ?, ?)", (room, number, body))
             return number
