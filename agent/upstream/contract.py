@@ -261,13 +261,6 @@ class Event(Struct, frozen=True, kw_only=True):
     data: AnyData
 
 
-class NamedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Of an event its number and its id alone."""
-
-    seq: int
-    id: str
-
-
 class TakenEvent(Struct, frozen=True, kw_only=True):
     """An event as the centre has it: the ``number``-th that it took, at ``utc_us`` of its clock."""
 

@@ -42,6 +42,13 @@ class UsedNumbersError(ConflictError):
         )
 
 
+class NamedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Of an event its number and its id alone."""
+
+    seq: int
+    id: str
+
+
 def new_events(batch: contract.EventBatch, highest: int, kept: Mapping[int, str]) -> Sequence[contract.Event]:
     """The events of a batch that are behind the epoch's ``highest`` number. A room sends in order, so all others were taken.
 

@@ -18,7 +18,7 @@ import msgspec
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import NOTABLE, ConflictError, now_utc_us
-from agent.upstream.centre.decisions import PAGE_BYTES, new_events, page
+from agent.upstream.centre.decisions import PAGE_BYTES, NamedEvent, new_events, page
 from agent.upstream.centre.nats_connection import PAYLOAD_BYTES
 from agent.upstream.centre.nats_follower import Follower
 from agent.upstream.centre.nats_jet import BATCH, Jet, LookAgainError, Stored, attempts
@@ -56,7 +56,7 @@ class _Head(msgspec.Struct):
 _message = msgspec.json.Decoder(_Message)
 _head = msgspec.json.Decoder(_Head)
 _event = msgspec.json.Decoder(contract.Event)
-_named = msgspec.json.Decoder(contract.NamedEvent)
+_named = msgspec.json.Decoder(NamedEvent)
 
 
 class NatsEvents:
@@ -207,7 +207,7 @@ def _pieces(events: Sequence[contract.Event]) -> Iterator[Sequence[tuple[contrac
     yield piece
 
 
-def _ids(stored: Stored) -> list[contract.NamedEvent]:
+def _ids(stored: Stored) -> list[NamedEvent]:
     return [_named.decode(raw) for raw in _message.decode(stored.data).events]
 
 

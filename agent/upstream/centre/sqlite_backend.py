@@ -22,7 +22,7 @@ from agent.upstream.centre.backend import (
     with_token,
 )
 from agent.upstream.centre.database import Database
-from agent.upstream.centre.decisions import Kept, may_change, new_events, next_command, page, verdict, wants_snapshot
+from agent.upstream.centre.decisions import Kept, NamedEvent, may_change, new_events, next_command, page, verdict, wants_snapshot
 from agent.upstream.centre.news import LocalNews
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from recorder.record.checkpoint import Receipt, receipt_text
@@ -32,7 +32,7 @@ Sign = Callable[[bytes], bytes]
 
 _hearing = msgspec.json.Decoder(contract.Hearing)
 _event = msgspec.json.Decoder(contract.Event)
-_named = msgspec.json.Decoder(contract.NamedEvent)
+_named = msgspec.json.Decoder(NamedEvent)
 _command = msgspec.json.Decoder(contract.AnyCommand)
 _receipt = msgspec.json.Decoder(Receipt)
 _CONTRADICTIONS = "SELECT record, room, kept_at, kept_head, said_at, said_head, first_utc_us, last_utc_us, times FROM contradiction"
