@@ -160,7 +160,7 @@ class Sender:
             answer = await self._centre.put_events(batch)
         except (UpstreamError, RefusedError) as error:
             answer = error
-        last_seq = await self._store.do(lambda file: file.outbox.last_seq())
+        last_seq = await self._store.do(lambda file: file.outbox.last_seq(batch.epoch))
         then = after(self._pace, batch, answer, last_seq)
         self._pace, stamp = then.pace, self._stamp()
         if then.do == "wait":

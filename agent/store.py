@@ -299,7 +299,7 @@ class Store:
         shorten_log(self._db)
 
     def _new_epoch(self) -> None:
-        self.outbox.epoch = str(uuid4())
+        self.outbox.begin_epoch(str(uuid4()))
         self._set("epoch", self.outbox.epoch)
         self._set("file", self._inode())
 

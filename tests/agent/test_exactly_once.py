@@ -88,6 +88,11 @@ class AnyCourseOfDelivery(RuleBasedStateMachine):
             self.store, self.pace = opened(self.path), Pace()
 
     @rule()
+    def all_that_was_taken_is_told_again(self) -> None:
+        """As to a centre that was restored from a copy."""
+        self.store.change(lambda outbox: outbox.send_again(), at(DAY))
+
+    @rule()
     def measurements_are_rolled_up(self) -> None:
         self.store.change(lambda outbox: outbox.roll_up(DAY + 2 * 86_400_000_000), at(DAY))
 
@@ -109,7 +114,7 @@ class AnyCourseOfDelivery(RuleBasedStateMachine):
         self.follow(batch, answer if fate == "answered" else UpstreamError("no answer"))
 
     def follow(self, batch: contract.EventBatch, answer: contract.EventsTaken | RefusedError | UpstreamError) -> None:
-        then = after(self.pace, batch, answer, self.store.outbox.last_seq())
+        then = after(self.pace, batch, answer, self.store.outbox.last_seq(batch.epoch))
         self.pace = then.pace
         assert then.do != "new_epoch" or self.went_back
         if then.do == "acknowledge":
