@@ -31,8 +31,8 @@ _ENVELOPE_BYTES = 100
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 _data = msgspec.json.Decoder(contract.AnyData)
 _clock = msgspec.json.Decoder(contract.ClockQuality)
-_Row = tuple[int, str, str, str, int, int, str, bytes, bytes]
-_COLUMNS = "seq, id, class, type, utc_us, mono_us, boot, clock, data"
+_Row = tuple[int, str, str, str, int, int, str, bytes, bytes, str | None]
+_COLUMNS = "seq, id, class, type, utc_us, mono_us, boot, clock, data, epoch"
 
 
 class Stamp(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +77,7 @@ class Outbox:
         return int(seq)
 
     def batch(self, most_events: int = contract.BATCH_EVENTS, most_bytes: int = contract.BATCH_BYTES) -> contract.EventBatch | None:
-        """The oldest events that wait, in their order, as many as a batch may hold (one at least); None where nothing waits."""
+        """The oldest events that wait, in their order, as many of one epoch as a batch may hold (one at least); None: none wait."""
         events: list[contract.Event] = []
         size = _ENVELOPE_BYTES
         rows: Iterable[_Row] = self._db.execute(
@@ -88,17 +88,20 @@ class Outbox:
             if event is None:
                 continue
             size += len(msgspec.json.encode(event)) + 1
-            if events and size > most_bytes:
+            if events and (size > most_bytes or event.epoch != events[0].epoch):
                 break
             events.append(event)
             if len(events) == most_events:
                 break
-        return contract.EventBatch(epoch=self.epoch, events=events) if events else None
+        return contract.EventBatch(epoch=events[0].epoch, events=events) if events else None
 
     def acknowledge(self, to: int, utc_us: int) -> None:
         """The centre has all up to ``to``."""
         self._db.execute("DELETE FROM outbox WHERE seq <= ? AND state = 'waiting' AND class <> 'A'", (to,))
-        self._db.execute("UPDATE outbox SET state = 'taken', taken_utc_us = ? WHERE seq <= ? AND state = 'waiting'", (utc_us, to))
+        self._db.execute(
+            "UPDATE outbox SET state = 'taken', taken_utc_us = ?, epoch = coalesce(epoch, ?) WHERE seq <= ? AND state = 'waiting'",
+            (utc_us, self.epoch, to),
+        )
 
     def quarantine(self, seq: int, detail: str, stamp: Stamp) -> None:
         """The centre will never take this event: it stays here, is not sent again, and another event tells of it.
@@ -122,8 +125,14 @@ class Outbox:
             self._db.execute(f"INSERT INTO outbox ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)  # noqa: S608
         return len(rows)
 
+    def begin_epoch(self, epoch: str) -> None:
+        """What waits is sent under this epoch; what the centre took stays known under the one of then."""
+        self._db.execute("UPDATE outbox SET epoch = ? WHERE state = 'taken' AND epoch IS NULL", (self.epoch,))
+        self._db.execute("UPDATE outbox SET epoch = NULL WHERE state = 'waiting'")
+        self.epoch = epoch
+
     def send_again(self) -> None:
-        """Let all of class A that the centre took in the last 30 days wait once more, under its old numbers."""
+        """Let all of class A that the centre took in the last 30 days wait once more, under its old numbers and epochs."""
         self._db.execute("UPDATE outbox SET state = 'waiting', taken_utc_us = NULL WHERE state = 'taken'")
 
     def depth(self) -> Depth:
@@ -132,8 +141,10 @@ class Outbox:
         (quarantined,) = self._db.execute("SELECT count(*) FROM outbox WHERE state = 'quarantined'").fetchone()
         return Depth(waiting=waiting, oldest_utc_us=oldest, quarantined=quarantined)
 
-    def last_seq(self) -> int:
-        """The highest ``seq`` that was ever given."""
+    def last_seq(self, epoch: str = "") -> int:
+        """The highest ``seq`` that was ever given; of an epoch of before nobody knows it."""
+        if epoch not in {"", self.epoch}:
+            return 2**53
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
         return int(row[0]) if row is not None else 0
 
@@ -171,7 +182,7 @@ class Outbox:
 
     def _event(self, row: _Row) -> contract.Event | None:
         """A row as the centre gets it; one that another version of the agent wrote and this one cannot read is quarantined."""
-        seq, id_, eventclass, type_, utc_us, mono_us, boot, clock, data = row
+        seq, id_, eventclass, type_, utc_us, mono_us, boot, clock, data, epoch = row
         try:
             read, quality = _data.decode(data), _clock.decode(clock)
         except msgspec.DecodeError as error:
@@ -180,7 +191,7 @@ class Outbox:
             return None
         return contract.Event(
             specversion="1.0", id=id_, source=f"urn:courtroom:room:{self._room}", type=type_, time=rfc3339(utc_us),
-            datacontenttype="application/json", room=self._room, epoch=self.epoch, seq=seq,
+            datacontenttype="application/json", room=self._room, epoch=epoch or self.epoch, seq=seq,
             eventclass=msgspec.convert(eventclass, contract.EventClass), monous=mono_us, bootid=boot, clock=quality, data=read,
         )  # fmt: skip
 

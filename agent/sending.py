@@ -30,6 +30,9 @@ log = structlog.get_logger()
 
 NOT_THE_EVENTS = frozenset({401, 403, 404, 405, 407, 421, 426, 431, 451})
 """HTTP statuses (RFC 9110, section 15.5) that speak of who asks and where, not of what was sent."""
+NUMBERS_USED = 409
+"""The centre has other events under these numbers: this file went back to an older state. The batch is halved, so that what it has already
+is acknowledged under the old epoch; the first event that it has not begins a new one."""
 LOOK_AGAIN_S = 60.0
 """Events also come to wait without a word: the file could not be read, or a restored centre is told all again."""
 MOST_QUARANTINED = 5
@@ -46,15 +49,16 @@ class Centre(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How many events go at once now, and how many were set aside since one was taken."""
+    """How many events go at once now, how many were set aside since one was taken, and whether an epoch was begun since then."""
 
     events: int = contract.BATCH_EVENTS
     quarantined: int = 0
+    is_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What follows an answer: ``acknowledge`` all up to ``seq``, ``quarantine`` it, ``wait``, go on, or begin a new epoch."""
+    """What follows an answer: ``acknowledge`` all up to ``seq``, ``quarantine`` it, ``wait``, go on, or acknowledge and begin an epoch."""
 
     do: Literal["acknowledge", "quarantine", "wait", "go_on", "new_epoch"]
     pace: Pace
@@ -72,7 +76,9 @@ def after(pace: Pace, batch: contract.EventBatch, answer: contract.EventsTaken |
     if answer.epoch != batch.epoch:
         return Next("wait", pace, detail="the centre acknowledged another epoch than it was sent")
     if answer.to > last_seq:
-        return Next("new_epoch", pace, detail=f"the centre has events up to {answer.to} of an epoch in which {last_seq} was the last")
+        # It compared the batch with what it has: that is there. Of what follows here, the numbers are other events' there.
+        detail = f"the centre has events up to {answer.to} of an epoch in which {last_seq} was the last"
+        return Next("new_epoch", Pace(is_anew=True), seq=last, detail=detail)
     if answer.to < first:
         return Next("wait", pace, detail="the centre took nothing of what it was sent")
     return Next("acknowledge", Pace(events=min(contract.BATCH_EVENTS, pace.events * 2)), seq=min(answer.to, last))
@@ -81,6 +87,11 @@ def after(pace: Pace, batch: contract.EventBatch, answer: contract.EventsTaken |
 def _after_refusal(pace: Pace, batch: contract.EventBatch, refused: RefusedError) -> Next:
     if refused.problem.status in NOT_THE_EVENTS:
         return Next("wait", pace, detail=f"the centre refuses this room: {refused}")
+    used = refused.problem.status == NUMBERS_USED
+    if used and pace.is_anew:
+        return Next("wait", pace, detail=f"the centre refuses numbers of a new epoch: {refused}")
+    if used and len(batch.events) == 1:
+        return Next("new_epoch", Pace(is_anew=True), detail=str(refused))
     if len(batch.events) > 1:
         return Next("go_on", replace(pace, events=len(batch.events) // 2), detail=str(refused))
     if pace.quarantined >= MOST_QUARANTINED:
@@ -149,7 +160,7 @@ class Sender:
             answer = await self._centre.put_events(batch)
         except (UpstreamError, RefusedError) as error:
             answer = error
-        last_seq = await self._store.do(lambda file: file.outbox.last_seq())
+        last_seq = await self._store.do(lambda file: file.outbox.last_seq(batch.epoch))
         then = after(self._pace, batch, answer, last_seq)
         self._pace, stamp = then.pace, self._stamp()
         if then.do == "wait":
@@ -162,7 +173,7 @@ class Sender:
             await self._store.do(lambda file: file.change(lambda outbox: outbox.quarantine(then.seq, then.detail, stamp), stamp))
             self._alarm(f"the centre refuses event {then.seq} ({batch.events[0].type}): {then.detail}")
         elif then.do == "new_epoch":
-            await self._store.do(lambda file: file.begin_epoch(stamp))
+            await self._store.do(lambda file: file.begin_epoch(stamp, then.seq, then.detail))
         return 0.0
 
     def _was_taken(self) -> None:

@@ -147,10 +147,21 @@ class Store:
         """Change or read the outbox in a transaction of its own; None where the file cannot be written."""
         return self._change(lambda: work(self.outbox), stamp)
 
-    def begin_epoch(self, stamp: Stamp) -> None:
-        """The centre knows more of this epoch than this file: it is an old copy, whose numbers were given before."""
-        log.error("the centre has events of this epoch that the file has not: it is an old copy; a new epoch begins", file=str(self._path))
-        self._change(self._new_epoch, stamp)
+    def begin_epoch(self, stamp: Stamp, taken_to: int = 0, why: str = "") -> None:
+        """The centre knows more of this epoch than this file: it is an old copy, whose numbers were given before.
+
+        The centre has all up to ``taken_to``; what else waits is sent under the new epoch.
+        """
+        log.error(
+            "the centre has events of this epoch that the file has not: it is an old copy; a new epoch begins",
+            file=str(self._path), detail=why,
+        )  # fmt: skip
+
+        def begin() -> None:
+            self.outbox.acknowledge(taken_to, stamp.utc_us)
+            self._new_epoch()
+
+        self._change(begin, stamp)
 
     # the file
 
@@ -288,7 +299,7 @@ class Store:
         shorten_log(self._db)
 
     def _new_epoch(self) -> None:
-        self.outbox.epoch = str(uuid4())
+        self.outbox.begin_epoch(str(uuid4()))
         self._set("epoch", self.outbox.epoch)
         self._set("file", self._inode())
 

@@ -17,4 +17,6 @@ STEPS: tuple[tuple[str, ...], ...] = (
         ),
         "CREATE INDEX outbox_waiting ON outbox (seq) WHERE state = 'waiting'",
     ),
+    # Under which epoch the centre took an event; NULL: under the file's, or under none yet.
+    ("ALTER TABLE outbox ADD COLUMN epoch TEXT",),
 )

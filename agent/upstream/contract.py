@@ -16,12 +16,16 @@ from recorder.record.entries import Level, PausedState
 SPEC_VERSION = "1.0"
 BATCH_EVENTS, BATCH_BYTES = 500, 256 * 1024
 """What one batch of events may hold."""
+EVENT_BYTES = 64 * 1024
+"""And one event."""
 TYPE_PREFIX = "kz.courtroom."
 
 # In Python `$` also matches before a line end at the very end, in other languages it does not: `$(?![\s\S])` is the end in all of them.
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$(?![\s\S])")]
 """The centre's name of a hearing, a room, a case system: whatever it uses, without spaces."""
 Text = Annotated[str, msgspec.Meta(max_length=2_000)]
+Short = Annotated[str, msgspec.Meta(max_length=256)]
+"""What a machine makes: an epoch, a boot, a version."""
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?![\s\S])")]
 Micros = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
@@ -36,7 +40,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class ClockQuality(Struct, frozen=True, kw_only=True):
     """What the sender knows of its clock: who disciplines it, and the bound of its error (None: nobody knows)."""
 
-    source: str
+    source: Short
     stratum: int | None = None
     error_us: int | None = None
 
@@ -44,7 +48,7 @@ class ClockQuality(Struct, frozen=True, kw_only=True):
 class Head(Struct, frozen=True, kw_only=True):
     """A head of a record's chain: the SHA-256 of line ``at`` of its journal."""
 
-    record: str
+    record: Text
     at: Count
     sha256: Sha256
 
@@ -59,17 +63,17 @@ class EventData(Struct, frozen=True, kw_only=True, tag_field="is"):
 class AgentStarted(EventData, frozen=True, kw_only=True, tag="agent.started"):
     """The agent runs; ``boot`` changes where the PC was started anew."""
 
-    version: str
-    boot: str
+    version: Short
+    boot: Short
 
 
 class SessionStarted(EventData, frozen=True, kw_only=True, tag="session.started"):
     """A recording began. ``late_s`` is against the plan as ``revision`` (offset of the schedule) had it; None without a plan."""
 
-    session: str
-    record: str
-    hearing: str
-    by: str
+    session: Text
+    record: Text
+    hearing: Text
+    by: Text
     automatic: bool
     planned_utc_us: Micros | None
     late_s: int | None
@@ -79,10 +83,10 @@ class SessionStarted(EventData, frozen=True, kw_only=True, tag="session.started"
 class SessionEnded(EventData, frozen=True, kw_only=True, tag="session.ended"):
     """A recording was sealed (or could not be: ``problem``)."""
 
-    session: str
-    record: str
-    hearing: str
-    by: str
+    session: Text
+    record: Text
+    hearing: Text
+    by: Text
     reason: Text
     duration_us: Micros
     head: Head | None
@@ -92,21 +96,21 @@ class SessionEnded(EventData, frozen=True, kw_only=True, tag="session.ended"):
 class SessionBound(EventData, frozen=True, kw_only=True, tag="session.bound"):
     """A session belongs to this hearing, whatever was said before."""
 
-    session: str
-    record: str
-    hearing: str
-    case: str
-    by: str
+    session: Text
+    record: Text
+    hearing: Text
+    case: Text
+    by: Text
     reason: Text
 
 
 class IntervalChanged(EventData, frozen=True, kw_only=True, tag="session.interval"):
     """The session left the open state, or came back to it (``state`` is then ``open``)."""
 
-    session: str
-    record: str
+    session: Text
+    record: Text
     state: PausedState | Literal["open"]
-    by: str
+    by: Text
     at_us: Micros
     """Session time."""
 
@@ -114,7 +118,7 @@ class IntervalChanged(EventData, frozen=True, kw_only=True, tag="session.interva
 class LateStart(EventData, frozen=True, kw_only=True, tag="hearing.late"):
     """A planned hearing has not begun in time, by the plan as ``revision`` had it."""
 
-    hearing: str
+    hearing: Text
     planned_utc_us: Micros
     late_s: int
     revision: Count
@@ -123,32 +127,32 @@ class LateStart(EventData, frozen=True, kw_only=True, tag="hearing.late"):
 class Reconciled(EventData, frozen=True, kw_only=True, tag="hearing.reconciled"):
     """How a planned hearing ended for good. ``not_held`` and ``failed`` say why."""
 
-    hearing: str
+    hearing: Text
     outcome: Literal["sealed", "delivered", "not_held", "cancelled", "moved", "failed"]
     reason: Text
-    session: str = ""
+    session: Text = ""
     revision: Count = 0
 
 
 class FaultCertificate(EventData, frozen=True, kw_only=True, tag="fault.certificate"):
     """What was not recorded for a technical fault, said by the machine: ``sig`` is the device's, over ``fault_text``, base64 of DER."""
 
-    hearing: str
-    record: str
-    cause: str
+    hearing: Text
+    record: Text
+    cause: Text
     detail: Text
-    channels: list[str]
+    channels: list[Text]
     from_utc_us: Micros
     lost_s: int
-    key_id: str
-    sig: str
+    key_id: Short
+    sig: Text
 
 
 class DeviceFault(EventData, frozen=True, kw_only=True, tag="device.fault"):
     """An alarm of the recorder began or ended."""
 
-    code: str
-    track: str
+    code: Text
+    track: Text
     on: bool
     detail: Text
 
@@ -156,8 +160,8 @@ class DeviceFault(EventData, frozen=True, kw_only=True, tag="device.fault"):
 class ScheduleConflict(EventData, frozen=True, kw_only=True, tag="schedule.conflict"):
     """A hearing was changed while it was being recorded; recording goes on."""
 
-    hearing: str
-    session: str
+    hearing: Text
+    session: Text
     change: Literal["cancelled", "moved", "retimed"]
     offset: Count
 
@@ -165,7 +169,7 @@ class ScheduleConflict(EventData, frozen=True, kw_only=True, tag="schedule.confl
 class CheckResult(Struct, frozen=True, kw_only=True):
     """One check of the diagnostics: ``remedy`` says what to do where it is not ``good``."""
 
-    check: str
+    check: Short
     version: int
     result: Literal["good", "warning", "bad", "unknown"]
     detail: Text
@@ -176,7 +180,7 @@ class CheckResult(Struct, frozen=True, kw_only=True):
 class DiagnosticsDone(EventData, frozen=True, kw_only=True, tag="diagnostics.done"):
     """The checks before a hearing, or on command."""
 
-    hearing: str
+    hearing: Text
     reason: Literal["before_hearing", "command", "operator"]
     checks: list[CheckResult]
 
@@ -184,11 +188,11 @@ class DiagnosticsDone(EventData, frozen=True, kw_only=True, tag="diagnostics.don
 class LookedIn(EventData, frozen=True, kw_only=True, tag="lookin"):
     """Somebody of the Situation Centre looked into the room: an audit event for either end of it."""
 
-    lookin: str
-    person: str
+    lookin: Text
+    person: Text
     reason: Text
     phase: Literal["began", "ended", "refused"]
-    by: str = ""
+    by: Text = ""
     detail: Text = ""
 
 
@@ -203,15 +207,15 @@ class CommandDone(EventData, frozen=True, kw_only=True, tag="command.done"):
 class RecordDelivered(EventData, frozen=True, kw_only=True, tag="record.delivered"):
     """The room holds the acknowledgement for a whole record, from the centre or from an archive station."""
 
-    record: str
+    record: Text
     sums_sha256: Sha256
-    by: str
+    by: Text
 
 
 class RecordDeleted(EventData, frozen=True, kw_only=True, tag="record.deleted"):
     """A record was deleted here, long after it was delivered."""
 
-    record: str
+    record: Text
     sums_sha256: Sha256
     freed_bytes: Count
 
@@ -220,7 +224,7 @@ class Quarantined(EventData, frozen=True, kw_only=True, tag="outbox.quarantined"
     """The centre refuses an event of ours; it is kept here and no longer sent."""
 
     seq: Count
-    type: str
+    type: Short
     detail: Text
 
 
@@ -242,17 +246,17 @@ class Event(Struct, frozen=True, kw_only=True):
     """A CloudEvent. ``type`` is ``kz.courtroom.`` and the data's ``is``; ``mono_us`` counts within ``boot`` only."""
 
     specversion: Literal["1.0"]
-    id: str
-    source: str
-    type: str
-    time: str
+    id: Short
+    source: Short
+    type: Short
+    time: Short
     datacontenttype: Literal["application/json"]
     room: Id
-    epoch: str
+    epoch: Short
     seq: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
     eventclass: EventClass
     monous: Micros
-    bootid: str
+    bootid: Short
     clock: ClockQuality
     data: AnyData
 
@@ -268,14 +272,14 @@ class TakenEvent(Struct, frozen=True, kw_only=True):
 class EventBatch(Struct, frozen=True, kw_only=True):
     """Events of one epoch in their order; ``seq`` rises, and need not be without holes (class B and C drop out)."""
 
-    epoch: str
+    epoch: Short
     events: Annotated[list[Event], msgspec.Meta(min_length=1, max_length=BATCH_EVENTS)]
 
 
 class EventsTaken(Struct, frozen=True, kw_only=True):
     """All events of the epoch up to ``to`` are durable at the centre, or were there before."""
 
-    epoch: str
+    epoch: Short
     to: Count
 
 
@@ -283,18 +287,18 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     """Each ten seconds: that the room is there, and how it is."""
 
     utc_us: Micros
-    boot: str
-    version: str
+    boot: Short
+    version: Short
     clock: ClockQuality
-    state: str
+    state: Text
     """The recorder's state, or ``unreachable``."""
-    session: str
-    hearing: str
+    session: Text
+    hearing: Text
     head: Head | None
     applied_offset: Count
     outbox_depth: Count
     indicators: dict[str, float]
-    alarms: list[str] = []
+    alarms: list[Text] = []
 
 
 class HeartbeatTaken(Struct, frozen=True, kw_only=True):

@@ -55,7 +55,8 @@ OPERATIONS: tuple[Operation, ...] = (
     # rooms
     Operation(
         id="putEvents", method="POST", path="/v1/events", callers=_ROOM, body=contract.EventBatch, answer=contract.EventsTaken,
-        summary="Hand events over; answered when all that are acknowledged are durable. The same batch again changes nothing.",
+        summary="Hand events over; answered when all that are acknowledged are durable. The same batch again changes nothing. 409: the "
+        "epoch's numbers were given to other events; nothing of the batch is kept.",
     ),
     Operation(
         id="beat", method="POST", path="/v1/heartbeat", callers=_ROOM, body=contract.Heartbeat, answer=contract.HeartbeatTaken,

@@ -32,6 +32,10 @@ class ModelCentre:
             if POISON in msgspec.json.encode(event.data).decode() and not isinstance(event.data, contract.Quarantined):
                 raise refused(422)
         for event in batch.events:
+            kept = self.taken.get((event.room, event.epoch, event.seq))
+            if event.seq <= self.highest.get(batch.epoch, 0) and (kept is None or kept.id != event.id):
+                raise refused(409)
+        for event in batch.events:
             self.taken.setdefault((event.room, event.epoch, event.seq), event)
         self.highest[batch.epoch] = max(self.highest.get(batch.epoch, 0), seqs[-1])
         return contract.EventsTaken(epoch=batch.epoch, to=self.highest[batch.epoch])

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from agent.sending import MOST_QUARANTINED, Pace, Sender, after
@@ -18,6 +19,7 @@ from agent.upstream.backoff import Backoff
 from agent.upstream.client import UpstreamError
 from tests.agent.model_centre import POISON, ModelCentre, refused
 from tests.agent.plans import DAY, ROOM, SMALL_RESERVE, at
+from tests.lab.events import event
 from tests.lab.waiting import until
 
 AWAY = UpstreamError("no route to host")
@@ -145,24 +147,49 @@ async def test_a_new_event_does_not_cut_the_wait_for_a_centre_short(tmp_path: Pa
         assert centre.asked == 1
 
 
+async def test_a_file_that_went_back_tells_what_is_new_under_a_new_epoch_and_nothing_twice(tmp_path: Path) -> None:
+    centre = LooseCentre(AWAY)
+    async with sending(tmp_path, centre, Backoff(draw=lambda: 0.2)) as (store, sender):
+        await tell(store, sender, "known 1", "known 2")
+        await until(lambda: len(centre.taken) == 2, "two events")
+        (epoch,) = centre.highest
+        # Another disk, of which this one is a copy, went on to number 10; since then this one gave the numbers from 3 on.
+        known = list(centre.taken.values())
+        for seq in range(3, 11):
+            other = msgspec.structs.replace(known[0], seq=seq, id=f"other {seq}")
+            centre.taken[other.room, epoch, seq], centre.highest[epoch] = other, seq
+        await store.do(lambda file: file.change(lambda outbox: outbox.send_again(), at(DAY)))
+        await tell(store, sender, *[f"new {number}" for number in range(20)])
+        await until(lambda: len(centre.taken) == 30, "the new events")
+    new = [key for key in centre.taken if key[1] != epoch]
+    assert [centre.taken[key].data for key in new] == [contract.CommandDone(number=n, ok=True, detail=f"new {n - 1}") for n in range(1, 21)]
+    assert len({key[1] for key in new}) == 1
+
+
 async def test_a_file_of_which_the_centre_knows_more_than_it_does_itself_begins_a_new_epoch(tmp_path: Path) -> None:
     centre = LooseCentre()
     async with sending(tmp_path, centre) as (store, sender):
-        epoch = await store.do(lambda file: file.outbox.epoch)
-        centre.highest[epoch] = 1_000
         await tell(store, sender, "a")
+        await until(lambda: len(centre.taken) == 1, "the first event")
+        (epoch,) = centre.highest
+        centre.highest[epoch] = 1_000
+        await store.do(lambda file: file.change(lambda outbox: outbox.send_again(), at(DAY)))
+        await tell(store, sender, "b")
         await until(lambda: len(centre.highest) == 2, "a new epoch")
         await until(lambda: sender.reached, "an answer")
-    assert len({key[1] for key in centre.taken}) == 2
+    assert details(centre) == ["a", "b"]
+
+
+def test_a_centre_that_refuses_the_numbers_of_a_new_epoch_too_is_asked_later() -> None:
+    batch = contract.EventBatch(epoch="e", events=[event(ROOM, "e", 3)])
+    anew = after(Pace(), batch, refused(409), 9)
+    assert (anew.do, anew.seq) == ("new_epoch", 0)
+    assert after(anew.pace, batch, refused(409), 9).do == "wait"
 
 
 @pytest.mark.parametrize(("epoch", "to"), [("other", 5), ("e", 2)])
 def test_an_answer_that_acknowledges_nothing_of_the_batch_acknowledges_nothing(epoch: str, to: int) -> None:
-    event = contract.Event(
-        specversion="1.0", id="i", source="s", type="t", time="", datacontenttype="application/json", room=ROOM, epoch="e", seq=3,
-        eventclass="A", monous=0, bootid="b", clock=contract.ClockQuality(source=""), data=contract.AgentStarted(version="", boot=""),
-    )  # fmt: skip
-    batch = contract.EventBatch(epoch="e", events=[event])
+    batch = contract.EventBatch(epoch="e", events=[event(ROOM, "e", 3)])
     assert after(Pace(), batch, contract.EventsTaken(epoch=epoch, to=to), 9).do == "wait"
 
 

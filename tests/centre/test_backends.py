@@ -2,98 +2,31 @@
 
 import asyncio
 import random
+import shutil
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 import nats
 import nats.errors
 import pytest
-import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, UnknownRoomError, now_utc_us
+from agent.upstream.centre.decisions import next_command
+from agent.upstream.centre.nats_commands import NatsCommands
 from agent.upstream.centre.nats_events import PER_MESSAGE
-from tests.lab.events import batch, beat, event, hearing
-from tests.lab.fronts import deafen, nats_fronts, sqlite_fronts
+from tests.lab.events import batch, beat, hearing
+from tests.lab.fronts import deafen, nats_fronts, seen, sqlite_fronts
 from tests.lab.nats_cluster import NatsCluster
 
 DAY_US = 86_400 * 1_000_000
 
 
-@pytest_asyncio.fixture(params=["sqlite", "nats"])
-async def fronts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[Backend]]:
-    """Two fronts over one keeper."""
-    if request.param == "sqlite":
-        with sqlite_fronts(tmp_path / "centre.sqlite") as made:
-            yield made
-    else:
-        cluster: NatsCluster = request.getfixturevalue("cluster")
-        async with nats_fronts(cluster, 2) as made:
-            yield made
-
-
-async def seen(ask: Callable[[], Awaitable[bool]]) -> None:
-    """Another front sees what one answered a moment later."""
-    async with asyncio.timeout(10):
-        while not await ask():  # noqa: ASYNC110 - what changes is at another front
-            await asyncio.sleep(0.01)
-
-
 def soon(name: str, room: str, **fields: object) -> contract.Hearing:
     return hearing(name, room, starts_utc_us=now_utc_us() // DAY_US * DAY_US + DAY_US, **fields)
-
-
-async def test_events_are_taken_once_by_whichever_front_and_read_in_order(fronts: list[Backend]) -> None:
-    one, two = fronts
-    for front in (one, two, one):
-        assert await front.events.put("r", batch("r", "e", 1, 2, 5)) == contract.EventsTaken(epoch="e", to=5)
-    assert await two.events.put("r", batch("r", "e", 2, 5, 6)) == contract.EventsTaken(epoch="e", to=6)
-    assert await one.events.put("r", batch("r", "e", 1, 2)) == contract.EventsTaken(epoch="e", to=6)
-    assert await one.events.put("r", batch("r", "f", 1)) == contract.EventsTaken(epoch="f", to=1)
-    taken = await one.events.after(0, 100)
-    assert [(each.event.epoch, each.event.seq) for each in taken] == [("e", 1), ("e", 2), ("e", 5), ("e", 6), ("f", 1)]
-    numbers = [each.number for each in taken]
-    assert numbers == sorted(set(numbers))
-    assert min(numbers) > 0
-    again: list[contract.TakenEvent] = []
-    while read := await one.events.after(again[-1].number if again else 0, 2):
-        assert len(read) <= 2
-        again += read
-    assert again == taken
-    await seen(lambda: _reads(two, taken))
-
-
-async def _reads(front: Backend, taken: object) -> bool:
-    return await front.events.after(0, 100) == taken
-
-
-async def test_what_flags_are_computed_from_is_found_among_the_rest(fronts: list[Backend]) -> None:
-    one, _ = fronts
-    began_us = now_utc_us()
-    reconciled = contract.Reconciled(hearing="h", outcome="sealed", reason="")
-    for seq in range(1, 10):
-        data = reconciled if seq % 3 == 0 else None
-        await one.events.put("r", contract.EventBatch(epoch="e", events=[event("r", "e", seq, data)]))
-    mixed = [event("r", "e", 10), event("r", "e", 11, reconciled), event("r", "e", 12)]
-    await one.events.put("r", contract.EventBatch(epoch="e", events=mixed))
-    found = await one.events.notable(began_us, 0, 100)
-    assert [each.event.seq for each in found] == [3, 6, 9, 11]
-    assert [each.event.seq for each in await one.events.notable(began_us, found[1].number, 1)] == [9]
-    assert await one.events.notable(began_us, found[-1].number, 100) == []
-    assert await one.events.notable(now_utc_us() + DAY_US, 0, 100) == []
-
-
-async def test_news_of_events_reaches_who_waits_at_any_front(fronts: list[Backend]) -> None:
-    one, two = fronts
-    with one.news.events() as first, two.news.events() as second:
-        first.clear()
-        second.clear()
-        await one.events.put("r", batch("r", "e", 1))
-        async with asyncio.timeout(5):
-            await first.wait()
-            await second.wait()
 
 
 async def test_a_hearing_as_it_was_is_no_change_and_keeps_its_token(fronts: list[Backend]) -> None:
@@ -266,6 +199,27 @@ async def test_commands_reach_the_room_by_any_front_and_their_numbers_rise(front
     assert await one.commands.after("elsewhere", 0) == []
 
 
+async def test_a_room_gets_what_a_centre_that_was_restored_from_a_copy_gives_it(tmp_path: Path) -> None:
+    path, copy = tmp_path / "centre.sqlite", tmp_path / "copy"
+    with sqlite_fronts(path) as (front, _):
+        await front.registry.add_token("r", "a" * 64, now_utc_us() + DAY_US)
+        await front.commands.give("r", contract.Refresh(number=0))
+    shutil.copy(path, copy)
+    with sqlite_fronts(path) as (front, _):
+        for _ in range(3):
+            known = await front.commands.give("r", contract.Refresh(number=0))
+    shutil.copy(copy, path)
+    with sqlite_fronts(path) as (front, _):
+        given = await front.commands.give("r", contract.RunDiagnostics(number=0))
+        assert await front.commands.after("r", known) == [contract.RunDiagnostics(number=given)]
+
+
+@given(last=st.integers(0, 2**43), now_utc_us=st.integers(0, 2**53))
+def test_a_command_s_number_is_higher_than_the_last_one_and_than_those_of_before(last: int, now_utc_us: int) -> None:
+    assert next_command(last, now_utc_us) > last
+    assert next_command(last, now_utc_us) >= now_utc_us // 1000
+
+
 async def test_of_all_who_use_a_token_one_succeeds(fronts: list[Backend]) -> None:
     one, _ = fronts
     now_us = now_utc_us()
@@ -364,15 +318,32 @@ async def test_a_front_that_no_notice_reaches_finds_what_was_stored_all_the_same
                 await events.wait()
 
 
-async def test_a_batch_that_is_longer_than_a_message_is_taken_whole(cluster: NatsCluster) -> None:
-    long = contract.AgentStarted(version="x" * 100_000, boot="b")
-    events = [event("r", "e", seq, long) for seq in range(1, 10)]
-    async with nats_fronts(cluster, 1) as (one,):
-        assert (await one.events.put("r", contract.EventBatch(epoch="e", events=events))).to == 9
-        assert [each.event for each in await one.events.after(0, 100)] == events
-        too_long = event("r", "e", 10, contract.AgentStarted(version="x" * 1_100_000, boot="b"))
-        with pytest.raises(ConflictError, match="event 10 has"):
-            await one.events.put("r", contract.EventBatch(epoch="e", events=[too_long]))
+async def test_a_command_that_is_given_while_a_room_asks_for_the_first_time_reaches_it(
+    cluster: NatsCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with nats_fronts(cluster, 2) as (one, two):
+        await one.registry.add_token("r", "a" * 64, now_utc_us() + DAY_US)
+        answered, arrives = asyncio.Event(), asyncio.Event()
+        assert isinstance(two.commands, NatsCommands)
+        last = two.commands._jet.last
+
+        async def slowly(*asked: object) -> object:
+            """The leader's answer, long on its way."""
+            answer = await last(*asked)  # type: ignore[arg-type]
+            answered.set()
+            await arrives.wait()
+            return answer
+
+        monkeypatch.setattr(two.commands._jet, "last", slowly)
+        with two.news.room("r") as news:
+            asked = asyncio.create_task(two.commands.after("r", 0))
+            await answered.wait()
+            given = await one.commands.give("r", contract.Refresh(number=0))
+            async with asyncio.timeout(5):
+                await news.wait()
+        arrives.set()
+        await asked
+        assert await two.commands.after("r", 0) == [contract.Refresh(number=given)]
 
 
 async def test_who_is_told_to_end_ends_also_at_the_moment_of_an_answer(cluster: NatsCluster) -> None:

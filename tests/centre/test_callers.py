@@ -11,13 +11,13 @@ import aiohttp
 import msgspec
 import pytest
 
-from agent.upstream import transfer
+from agent.upstream import contract, transfer
 from agent.upstream.centre import admin
 from agent.upstream.client import Credentials, RefusedError, UpstreamClient, UpstreamError
 from agent.upstream.enrolment import RoomFiles
 from agent.upstream.operations import OPERATIONS, Operation
 from tests.lab.centre import Centre, centre
-from tests.lab.events import batch, beat
+from tests.lab.events import batch, beat, long_event
 from tests.lab.tls import Authority
 
 
@@ -40,6 +40,17 @@ async def test_a_room_cannot_speak_for_another(shared: Centre, first_room: RoomF
     async with shared.client(first_room) as client:
         with pytest.raises(RefusedError, match="another room"):
             await client.put_events(batch("room-2", str(uuid.uuid4()), 1))
+
+
+async def test_a_room_cannot_have_the_centre_keep_what_is_too_long_for_those_who_read_it(shared: Centre, first_room: RoomFiles) -> None:
+    epoch = str(uuid.uuid4())
+    good = [long_event("room-1", epoch, seq, 25) for seq in range(1, 6)]
+    async with shared.client(first_room) as client:
+        with pytest.raises(RefusedError, match=r"Event 1 has \d+ bytes; the most is 65536"):
+            await client.put_events(contract.EventBatch(epoch=epoch, events=[long_event("room-1", epoch, 1, 40)]))
+        with pytest.raises(RefusedError, match="the most is 262144: send fewer events"):
+            await client.put_events(contract.EventBatch(epoch=epoch, events=[*good, long_event("room-1", epoch, 6, 25)]))
+        assert (await client.put_events(contract.EventBatch(epoch=epoch, events=good))).to == 5
 
 
 def test_a_revoked_room_is_refused(shared: Centre) -> None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import AwayError, Backend, now_utc_us
+from agent.upstream.centre.flags import Limits
 from agent.upstream.centre.nats_follower import STALE_S
-from tests.lab.events import batch, hearing
+from agent.upstream.centre.overview import Overview
+from tests.lab.events import batch, beat, event, hearing
 from tests.lab.fronts import nats_fronts, new_prefix
 from tests.lab.nats_cluster import NatsCluster, nats_cluster
 from tests.lab.nats_load import DAY_US, check, load
@@ -147,12 +149,18 @@ async def test_fronts_that_run_follow_streams_that_were_restored_from_a_copy(tmp
         async with nats_fronts(alone, 1) as (front,):
             await front.plan.put([_tomorrow("first")])
             await front.events.put("r", batch("r", "e", 1, 2))
+            await front.plan.put([hearing("late", "r", starts_utc_us=now_utc_us() - 1_800_000_000)])
+            await front.registry.heard("r", beat(), now_utc_us())
+            overview = Overview(front, Limits(late_after_us=1_000_000, silent_after_us=DAY_US), now_utc_us)
             alone.kill(0)
             shutil.copytree(alone.files(0), tmp_path / "copy")
             alone.start(0)
             await _until_kept(lambda: front.plan.put([_tomorrow("second")]))
             at = (await front.plan.feed("r", 0)).as_of
             await front.events.put("r", batch("r", "e", 3))
+            await front.events.put("r", contract.EventBatch(epoch="other", events=[event("r", "other", 1, _session("another"))]))
+            known = await front.commands.give("r", contract.Refresh(number=0))
+            assert (await overview.rooms(fresh=True))[0].state.flags == ["late"]
             alone.kill(0)
             shutil.rmtree(alone.files(0))
             shutil.copytree(tmp_path / "copy", alone.files(0))
@@ -164,6 +172,18 @@ async def test_fronts_that_run_follow_streams_that_were_restored_from_a_copy(tmp
             assert (await front.events.put("r", batch("r", "e", 2))).to == 2
             assert (await front.events.put("r", batch("r", "e", 3, 4))).to == 4
             assert [each.event.seq for each in await front.events.after(0, 10)] == [1, 2, 3, 4]
+            # What is told since then stands under numbers that the front had seen before.
+            await front.events.put("r", contract.EventBatch(epoch="new", events=[event("r", "new", 1, _session("late"))]))
+            await front.registry.heard("r", beat(), now_utc_us())
+            assert (await overview.rooms(fresh=True))[0].state.flags == []
+            given = await front.commands.give("r", contract.RunDiagnostics(number=0))
+            assert await front.commands.after("r", known) == [contract.RunDiagnostics(number=given)]
+
+
+def _session(of: str) -> contract.SessionStarted:
+    return contract.SessionStarted(
+        session=f"session-{of}", record="", hearing=of, by="", automatic=False, planned_utc_us=None, late_s=None, revision=0
+    )  # fmt: skip
 
 
 def _tomorrow(name: str) -> contract.Hearing:
@@ -186,4 +206,4 @@ async def _is_restored(front: Backend, at: int) -> bool:
         snapshot = (await front.plan.feed("r", at)).snapshot
     except AwayError:
         return False
-    return snapshot is not None and [each.id for each in snapshot.hearings] == ["first"]
+    return snapshot is not None and {each.id for each in snapshot.hearings} == {"first", "late"}

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import json
+import os
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -17,12 +18,16 @@ from hypothesis import strategies as st
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import API
+from agent.upstream.centre.calendar_reading import parse
 from agent.upstream.centre.settings import SettingsError
-from agent.upstream.centre.source import FEW, Reading, SourceError, believable, vanished
-from agent.upstream.centre.source_calendar import CalendarSource, parse
+from agent.upstream.centre.source import FEW, Reading, SourceError, SourceFollower, adjourned, believable, vanished
+from agent.upstream.centre.source_calendar import CalendarSource
+from agent.upstream.centre.source_file import FileSource
 from tests.lab.centre import Centre, centre
 from tests.lab.events import hearing
+from tests.lab.fronts import sqlite_fronts
 from tests.lab.tls import Authority
+from tests.lab.waiting import until as lab_until
 
 NOW_US = int(dt.datetime(2026, 11, 30, 12, tzinfo=dt.UTC).timestamp()) * 1_000_000
 HOUR_US = 3_600_000_000
@@ -128,6 +133,67 @@ def test_uids_that_differ_only_in_what_an_id_may_not_hold_stay_two_hearings() ->
     assert len(names) == 2
 
 
+GOOD = """BEGIN:VEVENT
+UID:good-{}
+DTSTART:20261202T040000Z
+DTEND:20261202T050000Z
+LOCATION:almaty-4
+END:VEVENT
+"""
+HOSTILE = {
+    "secondly": "DTSTART:19700101T000000Z\nDTEND:19700101T000001Z\nRRULE:FREQ=SECONDLY",
+    "minutely": "DTSTART:19700101T000000Z\nDTEND:19700101T000001Z\nRRULE:FREQ=MINUTELY",
+    "interval-0": "DTSTART:20260101T000000Z\nDURATION:PT1H\nRRULE:FREQ=DAILY;INTERVAL=0",
+    "interval--1": "DTSTART:20260101T000000Z\nDURATION:PT1H\nRRULE:FREQ=DAILY;INTERVAL=-1",
+    "each-second-by-hours": "DTSTART:00010101T000000Z\nDURATION:PT1S\nRRULE:FREQ=HOURLY;BYMINUTE=" + ",".join(map(str, range(60))),
+    "too-long": "DTSTART:20261201T000000Z\nDURATION:P9999999D",
+    "longer": "DTSTART:20261201T000000Z\nDURATION:P99999999999D",
+    "no-begin": "DTEND:20261201T000000Z",
+    "a-begin-that-is-none": "DTSTART:hello",
+    "no-such-day": "DTSTART:20261341T000000Z",
+    "a-rule-that-is-none": "DTSTART:20261201T000000Z\nDTEND:20261201T010000Z\nRRULE:FREQ=FOO",
+    "endless-count": "DTSTART:20260101T000000Z\nDURATION:PT1H\nRRULE:FREQ=DAILY;COUNT=99999999999999999999",
+    "two-organizers": "DTSTART:20261201T000000Z\nDURATION:PT1H\nORGANIZER:a\nORGANIZER:b",
+    "two-places": "DTSTART:20261201T000000Z\nDURATION:PT1H\nLOCATION:b",
+    "a-long-period": "DTSTART:20260101T000000Z\nRDATE;VALUE=PERIOD:20260101T000000Z/P99999999999D",
+}
+AS_WELL = {
+    "a-sequence-that-is-no-number": "DTSTART:20261201T000000Z\nDURATION:PT1H\nSEQUENCE:abc",
+    "a-day-that-is-never": "DTSTART:20260101T000000Z\nDURATION:PT1H\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
+    "the-first-year": "DTSTART:00010101T000000Z\nDTEND:00010101T010000Z",
+    "the-last-year": "DTSTART:99991231T235959Z\nDTEND:99991231T235959Z",
+}
+
+
+async def test_what_one_event_says_holds_up_no_other(tmp_path: Path) -> None:
+    bad = [f"BEGIN:VEVENT\nUID:{name}\nLOCATION:almaty-3\n{lines}\nEND:VEVENT\n" for name, lines in (HOSTILE | AS_WELL).items()]
+    text = f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\n{GOOD.format(1)}{''.join(bad)}{GOOD.format(2)}END:VCALENDAR\n"
+    (tmp_path / "c.ics").write_bytes(as_calendar(text))
+    async with asyncio.timeout(60):
+        reading = await CalendarSource(str(tmp_path / "c.ics")).read(NOW_US)
+    assert reading is not None
+    assert {"good-1", "good-2"} <= {one.id for one in reading.hearings} <= {"good-1", "good-2", *AS_WELL}
+    assert set(reading.refused) == set(HOSTILE)
+
+
+async def test_who_stops_a_reading_ends_its_process(tmp_path: Path) -> None:
+    each = "UID:s{}\nDTSTART:00010101T000000Z\nDURATION:PT1S\nRRULE:FREQ=HOURLY;BYMINUTE=" + ",".join(map(str, range(60)))
+    events = "".join(f"BEGIN:VEVENT\n{each.format(number)}\nEND:VEVENT\n" for number in range(20))
+    (tmp_path / "c.ics").write_bytes(as_calendar(f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\n{events}END:VCALENDAR\n"))
+
+    def processes() -> list[str]:
+        return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+    others = set(processes())
+    task = asyncio.create_task(CalendarSource(str(tmp_path / "c.ics")).read(NOW_US))
+    await lab_until(lambda: set(processes()) > others, "the process")
+    task.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    assert set(processes()) <= others
+
+
 @given(
     known=st.integers(0, 40), left=st.integers(0, 40), cancelled=st.integers(0, 5), refused=st.integers(0, 5),
 )  # fmt: skip
@@ -139,11 +205,59 @@ def test_no_more_than_half_of_a_schedule_vanishes_at_once(known: int, left: int,
     try:
         gone = vanished(reading, planned)
     except SourceError:
-        assert len(expected) > max(FEW, known // 2)
+        assert len(expected) > max(FEW, known // 2) or not (min(left, known) or refused)
     else:
         assert {one.id for one in gone} == expected
         assert {one.state for one in gone} <= {"cancelled"}
         assert len(gone) <= max(FEW, known // 2)
+        assert not gone or reading.hearings or reading.refused
+
+
+def test_an_empty_source_cancels_nothing_however_few_were_planned() -> None:
+    with pytest.raises(SourceError, match="none of them is cancelled"):
+        vanished(Reading([]), [hearing("only", "r", starts_utc_us=NOW_US)])
+
+
+def test_a_series_that_is_refused_keeps_the_occurrences_that_were_planned() -> None:
+    series = hearing("weekly/20261202T0400", "r", starts_utc_us=NOW_US)
+    assert vanished(Reading([hearing("other", "r")], {"weekly": "why"}), [series]) == []
+
+
+DAY_US = 24 * HOUR_US
+
+
+@pytest.mark.parametrize("days", [90, -30])
+async def test_a_hearing_that_is_adjourned_out_of_the_span_is_carried_over_and_not_cancelled(tmp_path: Path, days: int) -> None:
+    path, now_us = tmp_path / "hearings.json", time.time_ns() // 1000
+    with sqlite_fronts(tmp_path / "centre.sqlite") as (front, _):
+        follower = SourceFollower(FileSource(path), front.plan)
+        write(path, [soon("a"), soon("b")])
+        await follower.step()
+        then_us = now_us + days * DAY_US
+        write(path, [soon("a"), hearing("b", "room-1", starts_utc_us=then_us)])
+        await follower.step()
+        kept = {change.hearing.id: change.hearing for change in await front.plan.after(0, 10)}
+    assert (kept["b"].state, kept["b"].starts_utc_us) == ("planned", then_us)
+    assert kept["a"].state == "planned"
+
+
+async def test_a_hearing_of_a_file_is_planned_on_the_day_on_which_it_comes_near(tmp_path: Path) -> None:
+    path = tmp_path / "hearings.json"
+    write(path, [hearing("far", "r", starts_utc_us=NOW_US + 70 * DAY_US)])
+    source = FileSource(path)
+    first, same, later = [await source.read(NOW_US + days * DAY_US) for days in (0, 0, 20)]
+    assert first is not None
+    assert (list(first.hearings), set(first.elsewhere), same) == ([], {"far"}, None)
+    assert later is not None
+    assert [one.id for one in later.hearings] == ["far"]
+
+
+def test_an_event_outside_of_the_span_is_elsewhere_and_a_moved_occurrence_too() -> None:
+    text = CALENDAR.replace("TZID=Asia/Almaty:202612", "TZID=Asia/Almaty:202706").replace("DTSTART:20261209T06", "DTSTART:20270309T06")
+    reading = parse(as_calendar(text), NOW_US)
+    moved = {name.rpartition("/")[2]: one for name, one in reading.elsewhere.items()}
+    assert set(moved) == {"7599-26-00-2-1", "20261209T0400"}
+    assert adjourned(reading, [hearing("7599-26-00-2-1", "almaty-3")]) == [moved["7599-26-00-2-1"]]
 
 
 def test_a_hearing_that_ends_before_it_begins_or_comes_twice_with_other_words_is_refused() -> None:

@@ -8,15 +8,21 @@ CLOCK = contract.ClockQuality(source="chrony", stratum=2, error_us=500)
 
 
 def event(room: str, epoch: str, seq: int, data: contract.AnyData | None = None) -> contract.Event:
-    """An event as an outbox makes it."""
+    """An event as an outbox makes it: under the same number it is the same one."""
     data = data or contract.AgentStarted(version="1", boot="boot-1")
     tag = type(data).__struct_config__.tag
-    time = "2026-11-23T09:00:00Z"
+    time, id_ = "2026-11-23T09:00:00Z", str(uuid.uuid5(uuid.NAMESPACE_URL, f"{room}/{epoch}/{seq}/{data}"))
     return contract.Event(
-        specversion="1.0", id=str(uuid.uuid4()), source=f"/rooms/{room}", type=f"{contract.TYPE_PREFIX}{tag}", time=time,
+        specversion="1.0", id=id_, source=f"/rooms/{room}", type=f"{contract.TYPE_PREFIX}{tag}", time=time,
         datacontenttype="application/json", room=room, epoch=epoch, seq=seq, eventclass="A", monous=seq, bootid="boot-1", clock=CLOCK,
         data=data,
     )  # fmt: skip
+
+
+def long_event(room: str, epoch: str, seq: int, checks: int) -> contract.Event:
+    """An event of so many times some 2,000 bytes."""
+    check = contract.CheckResult(check="c", version=1, result="bad", detail="x" * 1_930)
+    return event(room, epoch, seq, contract.DiagnosticsDone(hearing="", reason="command", checks=[check] * checks))
 
 
 def batch(room: str, epoch: str, *seqs: int) -> contract.EventBatch:

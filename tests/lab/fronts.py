@@ -1,7 +1,8 @@
 """Backends for tests: fronts over one NATS cluster, each with a connection and views of its own, or one SQLite file."""
 
+import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -54,3 +55,10 @@ def sqlite_fronts(path: Path) -> Iterator[list[Backend]]:
         yield [backend, backend]
     finally:
         database.close()
+
+
+async def seen(ask: Callable[[], Awaitable[bool]]) -> None:
+    """Another front sees what one answered a moment later."""
+    async with asyncio.timeout(10):
+        while not await ask():  # noqa: ASYNC110 - what changes is at another front
+            await asyncio.sleep(0.01)

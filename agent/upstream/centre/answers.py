@@ -14,6 +14,7 @@ from agent.upstream import contract, transfer
 from agent.upstream.centre.authority import Authority
 from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, UnknownRoomError
 from agent.upstream.centre.callers import Peer
+from agent.upstream.centre.decisions import too_long
 from agent.upstream.centre.overview import Overview
 from agent.upstream.centre.uploads import RefusedError, Uploads
 from agent.upstream.requests import RequestError, secret_sha256
@@ -66,6 +67,8 @@ class Answers:
         return answers[operation]
 
     async def _put_events(self, peer: Peer, _: dict[str, Any], batch: contract.EventBatch) -> contract.EventsTaken:
+        if why := too_long(batch):
+            raise RefusedError(413, "The message is too long.", why)
         last = 0
         for event in batch.events:
             if event.room != peer.room:

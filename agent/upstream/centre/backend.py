@@ -80,18 +80,27 @@ class UnknownRoomError(Exception):
 
 
 class EventLog(Protocol):
-    """The rooms' events, each once, in the order in which they were taken."""
+    """The rooms' events, each once, in the order in which they were taken. Who reads on until nothing comes has all."""
+
+    @property
+    def restored(self) -> int:
+        """How often what was taken was found to be a copy of before: then numbers begin lower, and who read on reads anew."""
+        ...
 
     async def put(self, room: str, batch: contract.EventBatch) -> contract.EventsTaken:
-        """Keep what is new of a batch; events are known by ``(room, epoch, seq)``."""
+        """Keep what is new of a batch; events are known by ``(room, epoch, seq)``.
+
+        Raises:
+            ConflictError: the epoch has other events under these numbers; nothing of the batch is kept.
+        """
         ...
 
     async def after(self, number: int, most: int) -> Sequence[contract.TakenEvent]:
-        """Events behind this number."""
+        """Events behind this number, at most so many and not longer than ``decisions.PAGE_BYTES``."""
         ...
 
     async def notable(self, since_utc_us: int, number: int, most: int) -> Sequence[contract.TakenEvent]:
-        """Of the events behind this number that were taken since then, those of a kind in ``NOTABLE``."""
+        """Of the events behind this number that were taken since then, those of a kind in ``NOTABLE``; as many as ``after`` gives."""
         ...
 
 
@@ -134,7 +143,7 @@ class Ledger(Protocol):
         ...
 
     async def after(self, counter: int, most: int) -> Sequence[Receipt]:
-        """Receipts behind a counter."""
+        """Receipts behind a counter, at most so many and not longer than ``decisions.PAGE_BYTES``."""
         ...
 
     async def of_record(self, record: str) -> Sequence[Receipt]:
@@ -143,7 +152,7 @@ class Ledger(Protocol):
 
 
 class Commands(Protocol):
-    """What rooms are asked to do, each with a number that rises."""
+    """What rooms are asked to do; the numbers of a room's rise (``decisions.next_command``), and after a restore from a copy too."""
 
     async def give(self, room: str, command: contract.AnyCommand) -> int:
         """Keep a command for a room; returns its number.

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,13 +30,14 @@ class Custodian:
         self._counter: int | None = None
 
     async def run(self) -> None:
-        """Copy for ever; a disk that is away is waited for."""
+        """Copy for ever; a disk that is away, here or the keeper's, is waited for."""
         wait_s, is_away = PERIOD_S, False
+        self._counter = None  # begun anew, it believes the file alone
         while True:
             try:
                 await self.copy()
                 wait_s, is_away = PERIOD_S, False
-            except (OSError, AwayError) as error:
+            except (OSError, AwayError, sqlite3.Error) as error:
                 if not is_away:
                     log.error("the second custodian does not get the ledger", file=str(self._path), error=str(error))
                 wait_s, is_away = min(LONGEST_RETRY_S, 2 * wait_s), True
@@ -47,6 +49,8 @@ class Custodian:
 
         Raises:
             OSError: the disk takes nothing, or is not there.
+            sqlite3.Error: the keeper's file cannot be read for the moment.
+            AwayError: nor can the keeper's servers.
         """
         if self._counter is None:
             self._counter = await asyncio.to_thread(last_counter, self._path)

@@ -1,10 +1,16 @@
 """What a keeper decides, whatever it keeps things in: which events are new, what a head contradicts, who may change a hearing. Pure."""
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeVar
+
+import msgspec
 
 from agent.upstream import contract
-from agent.upstream.centre.backend import API
+from agent.upstream.centre.backend import API, ConflictError
+
+PAGE_BYTES = 4 * 1024 * 1024
+"""So much is answered at once, however many things were asked for."""
+Item = TypeVar("Item")
 
 
 class Kept(NamedTuple):
@@ -27,9 +33,66 @@ def verdict(kept: Kept | None, room: str, said: contract.Head) -> Verdict:
     return "same" if said.at == kept.at else "new"
 
 
-def new_events(batch: contract.EventBatch, highest: int) -> Sequence[contract.Event]:
-    """The events of a batch that are behind the epoch's highest number: a room sends in order, so all others were taken."""
+class UsedNumbersError(ConflictError):
+    """A room's epoch has other events under these numbers: its file is an older copy, and what it says now is new."""
+
+    def __init__(self, epoch: str, seq: int) -> None:
+        super().__init__(
+            f"epoch {epoch} had its number {seq} given to another event, or passed over: the room's file went back; begin a new epoch"
+        )
+
+
+class NamedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Of an event its number and its id alone."""
+
+    seq: int
+    id: str
+
+
+def new_events(batch: contract.EventBatch, highest: int, kept: Mapping[int, str]) -> Sequence[contract.Event]:
+    """The events of a batch that are behind the epoch's ``highest`` number. A room sends in order, so all others were taken.
+
+    Args:
+        batch: what the room sent.
+        highest: the epoch's highest number that was taken before; 0: none was.
+        kept: the ids of the events that were taken under the batch's numbers up to ``highest``.
+
+    Raises:
+        UsedNumbersError: one of the others was not taken: its number is another event's, or nobody's.
+    """
+    for event in batch.events:
+        if event.seq <= highest and kept.get(event.seq) != event.id:
+            raise UsedNumbersError(batch.epoch, event.seq)
     return [event for event in batch.events if event.seq > highest]
+
+
+def too_long(batch: contract.EventBatch) -> str:
+    """Why a batch is not taken for its length, or empty: what is kept of a room is read by others, many rooms' at once."""
+    for event in batch.events:
+        if (size := len(msgspec.json.encode(event))) > contract.EVENT_BYTES:
+            return f"Event {event.seq} has {size} bytes; the most is {contract.EVENT_BYTES}."
+    size = len(msgspec.json.encode(batch))
+    return f"It has {size} bytes; the most is {contract.BATCH_BYTES}: send fewer events at once." if size > contract.BATCH_BYTES else ""
+
+
+def page(items: Iterable[tuple[Item, int]], most: int) -> list[Item]:
+    """The first of these items, each with its length in bytes: at most so many and ``PAGE_BYTES``, but one at least."""
+    taken, size_bytes = list[Item](), 0
+    for item, length in items:
+        size_bytes += length
+        if taken and (len(taken) == most or size_bytes > PAGE_BYTES):
+            break
+        taken.append(item)
+    return taken
+
+
+def next_command(last: int, now_utc_us: int) -> int:
+    """The number of the next command: the time in milliseconds, and more than the last one.
+
+    A room asks for what is behind the highest that it knows, and a centre that was restored from a copy knows less than it: by a mere count
+    it would give numbers again that rooms pass over.
+    """
+    return max(last + 1, now_utc_us // 1000)
 
 
 def may_change(source: str, owner: str | None) -> bool:

@@ -68,6 +68,8 @@ class Follower:
         self._task: asyncio.Task[None] | None = None
         self.seen = 0
         """All messages up to this number were applied."""
+        self.restored = 0
+        """How often the stream was found to be restored from a copy."""
 
     async def start(self) -> None:
         """Read what is there, and follow.
@@ -155,6 +157,7 @@ class Follower:
                 "a stream has less than it had: it was restored from a copy, and is read anew", stream=self._stream.name, last=last
             )
             self._clear()
+            self.restored += 1
             self.seen = last if self._from_end else 0
             self._behind_s = None
             self._moved_on()

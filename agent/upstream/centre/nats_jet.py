@@ -212,14 +212,20 @@ class Jet:
                 return await self._read(stream, msgspec.json.encode(query))
         raise AssertionError  # attempts() raises
 
-    async def read_to(self, stream: Stream, seq: int, until: int, *, only: str = "", most: int = BATCH) -> list[Stored]:
-        """As ``read``, but waits until a server answers that has what is stored up to ``until``, where ``most`` does not end it before."""
-        found: list[Stored] = []
+    async def read_to(
+        self, stream: Stream, seq: int, until: int, *, only: str = "", most: int = BATCH, most_bytes: int = BATCH_BYTES
+    ) -> list[Stored]:
+        """As ``read``, but waits until a server answers that has what is stored up to ``until``.
+
+        ``most`` messages end it before, and so does the first with which they have ``most_bytes``.
+        """
+        found, size_bytes = list[Stored](), 0
         for _ in attempts():
             new = await self.read(stream, seq, only=only, most=most - len(found))
             found += new
+            size_bytes += sum(len(stored.data) for stored in new)
             seq = new[-1].seq + 1 if new else seq
-            if len(found) >= most or seq > until:
+            if len(found) >= most or size_bytes >= most_bytes or seq > until:
                 return found
             if not new:
                 await pause()

@@ -17,7 +17,7 @@ import msgspec
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import Contradiction, ContradictionError, now_utc_us
-from agent.upstream.centre.decisions import Kept, verdict
+from agent.upstream.centre.decisions import Kept, page, verdict
 from agent.upstream.centre.nats_jet import Jet, LookAgainError, Stored, attempts
 from agent.upstream.centre.nats_names import Stream
 from recorder.record.checkpoint import Receipt, receipt_text
@@ -102,7 +102,8 @@ class NatsLedger:
 
     async def after(self, counter: int, most: int) -> Sequence[Receipt]:
         """Receipts behind a counter."""
-        return await self._receipts(counter + 1, await self._jet.last_seq(self._ledger), most=most)
+        found = await self._receipts(counter + 1, await self._jet.last_seq(self._ledger), most=most)
+        return page(((receipt, len(msgspec.json.encode(receipt))) for receipt in found), most)
 
     async def of_record(self, record: str) -> Sequence[Receipt]:
         """All receipts of a record."""

@@ -39,7 +39,7 @@ class Overview:
         self._now_utc_us = now_utc_us
         self._awake_utc_us = now_utc_us()
         self._told = Told()
-        self._number = 0
+        self._number = self._restored = 0
         self._lock = asyncio.Lock()
         self._views: Sequence[RoomView] = ()
         self._until_s = 0.0
@@ -55,6 +55,8 @@ class Overview:
     async def _look(self) -> Sequence[RoomView]:
         backend, now_us = self._backend, self._now_utc_us()
         back_us = now_us - LOOK_BACK_US
+        if backend.events.restored != self._restored:
+            self._told, self._number, self._restored = Told(), 0, backend.events.restored
         while taken := await backend.events.notable(back_us, self._number, _MOST):
             for event in taken:
                 self._told.take(event)

@@ -17,6 +17,7 @@ from agent.upstream.centre.admin import Admin, AdminServer
 from agent.upstream.centre.answers import Answers
 from agent.upstream.centre.authority import Issuer
 from agent.upstream.centre.backend import AwayError, Backend, now_utc_us
+from agent.upstream.centre.background import keep_on
 from agent.upstream.centre.custodian import Custodian
 from agent.upstream.centre.database import DatabaseError
 from agent.upstream.centre.front import application
@@ -139,11 +140,14 @@ async def _serve_page(stack: contextlib.AsyncExitStack, overview: Overview, plac
 async def _background(backend: Backend, settings: Settings) -> AsyncIterator[None]:
     tasks = []
     if isinstance(backend.registry, SqliteRegistry):
-        tasks.append(asyncio.create_task(_store_heard(backend.registry)))
+        registry = backend.registry
+        tasks.append(asyncio.create_task(keep_on("the stored heartbeats", lambda: _store_heard(registry))))
     if settings.source != "api":
-        tasks.append(asyncio.create_task(SourceFollower(_source(settings), backend.plan).run()))
+        follower = SourceFollower(_source(settings), backend.plan)
+        tasks.append(asyncio.create_task(keep_on("the source of the schedule", follower.run)))
     if settings.custodian:
-        tasks.append(asyncio.create_task(Custodian(backend.ledger, Path(settings.custodian)).run()))
+        custodian = Custodian(backend.ledger, Path(settings.custodian))
+        tasks.append(asyncio.create_task(keep_on("the second custodian", custodian.run)))
     try:
         yield
     finally:
@@ -151,7 +155,10 @@ async def _background(backend: Backend, settings: Settings) -> AsyncIterator[Non
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if isinstance(backend.registry, SqliteRegistry):
-            await backend.registry.store_heard()
+            try:
+                await backend.registry.store_heard()
+            except sqlite3.Error as error:  # the end goes on: all else is durable already
+                log.error("the last heartbeats are not stored", error=str(error))
 
 
 def _source(settings: Settings) -> ScheduleSource:

@@ -5,6 +5,7 @@ pure functions; an adapter need not know what it said before. ``source_file.py``
 """
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,11 +36,16 @@ class Reading:
     """All hearings that a source has from a day ago until ``AHEAD_US`` from now.
 
     ``refused`` are those that cannot be taken, by their id (or their place, where they have none) with the reason: they are told, the
-    others are carried over, and a refused hearing that was planned before stays as it was.
+    others are carried over, and a refused hearing that was planned before stays as it was; of a refused series (``id``) all occurrences
+    (``id/…``) do.
+
+    ``elsewhere`` are those that the source has before or behind that span, by their id (None: no hearing can be made of it): they are not
+    gone. One that was planned within it is carried over to where it is now.
     """
 
     hearings: Sequence[contract.Hearing]
     refused: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, contract.Hearing | None] = field(default_factory=dict)
 
 
 class ScheduleSource(Protocol):
@@ -73,19 +79,26 @@ def believable(reading: Reading) -> Reading:
             refused[hearing.id] = "it ends before it begins"
         elif hearings.setdefault(hearing.id, hearing) != hearing:
             refused[hearing.id] = "it comes twice, and not the same"
-    return Reading([hearing for name, hearing in hearings.items() if name not in refused], refused)
+    return Reading([hearing for name, hearing in hearings.items() if name not in refused], refused, reading.elsewhere)
+
+
+def adjourned(reading: Reading, planned: Sequence[contract.Hearing]) -> list[contract.Hearing]:
+    """Hearings that are planned within the span and that the source has elsewhere now."""
+    within = {hearing.id for hearing in reading.hearings} | set(reading.refused)
+    moved = [reading.elsewhere.get(hearing.id) for hearing in planned if hearing.id not in within]
+    return [hearing for hearing in moved if hearing is not None and hearing.ends_utc_us > hearing.starts_utc_us]
 
 
 def vanished(reading: Reading, planned: Sequence[contract.Hearing]) -> list[contract.Hearing]:
     """Hearings that the source had and has no more, as cancelled; ``planned`` is what it had planned from now on.
 
     Raises:
-        SourceError: so many are gone that a fault of the source is likelier than that they all were cancelled.
+        SourceError: the source is empty, or so many are gone that its fault is likelier than that they all were cancelled.
     """
-    there = {hearing.id for hearing in reading.hearings} | set(reading.refused)
+    there = {hearing.id for hearing in reading.hearings} | set(reading.refused) | set(reading.elsewhere)
     known = [hearing for hearing in planned if hearing.state == "planned"]
-    gone = [hearing for hearing in known if hearing.id not in there]
-    if len(gone) > max(FEW, len(known) // 2):
+    gone = [hearing for hearing in known if hearing.id not in there and hearing.id.rpartition("/")[0] not in reading.refused]
+    if gone and (not there or len(gone) > max(FEW, len(known) // 2)):
         raise SourceError(
             f"{len(gone)} of {len(known)} planned hearings are gone from it at once; none of them is cancelled. "
             'If that is meant, give them with "state": "cancelled"'
@@ -118,7 +131,7 @@ class SourceFollower:
         while True:
             try:
                 await self.step()
-            except (SourceError, AwayError) as error:
+            except (SourceError, AwayError, sqlite3.Error) as error:
                 if str(error) != self._trouble:
                     log.error("the source of the schedule", source=self._source.name, error=str(error))
                 self._trouble = str(error)
@@ -134,6 +147,7 @@ class SourceFollower:
         Raises:
             SourceError: nothing could be read, or not all that it says is believed.
             AwayError: the plan cannot be kept for the moment.
+            sqlite3.Error: nor can it in a file.
         """
         now_us = self._now_utc_us()
         found = await self._source.read(now_us) or self._left
@@ -147,6 +161,8 @@ class SourceFollower:
         await self._plan.put(reading.hearings, self._source.name)
         planned = await self._plan.starting(now_us, now_us + AHEAD_US, self._source.name)
         self._disbelieved = ""
+        if moved := adjourned(reading, planned):
+            await self._plan.put(moved, self._source.name)
         try:
             gone = vanished(reading, planned)
         except SourceError as error:

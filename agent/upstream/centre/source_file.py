@@ -18,14 +18,14 @@ class _Hearings(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class FileSource:
-    """``ScheduleSource`` of a file; it is read when its time, its size or its inode changed."""
+    """``ScheduleSource`` of a file; it is read when its time, its size or its inode changed, and each day."""
 
     name = "file"
     period_s = PERIOD_S
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[int, int, int, int] | None = None
 
     async def read(self, now_utc_us: int) -> Reading | None:
         """What the file has now.
@@ -38,7 +38,8 @@ class FileSource:
     def _read(self, now_utc_us: int) -> Reading | None:
         try:
             state = self._path.stat()
-            seen = (state.st_mtime_ns, state.st_size, state.st_ino)
+            # The same file means other hearings tomorrow: the span that is read moves on.
+            seen = (state.st_mtime_ns, state.st_size, state.st_ino, now_utc_us // BACK_US)
             if seen == self._seen:
                 return None
             if state.st_size > MOST_BYTES:
@@ -55,7 +56,7 @@ class FileSource:
 
 
 def _reading(listed: list[Any], now_utc_us: int) -> Reading:
-    hearings, refused = [], {}
+    hearings, refused, elsewhere = list[contract.Hearing](), dict[str, str](), dict[str, contract.Hearing | None]()
     for number, each in enumerate(listed):
         try:
             hearing = msgspec.convert(each, contract.Hearing)
@@ -65,4 +66,6 @@ def _reading(listed: list[Any], now_utc_us: int) -> Reading:
             continue
         if now_utc_us - BACK_US <= hearing.starts_utc_us < now_utc_us + AHEAD_US:
             hearings.append(hearing)
-    return Reading(hearings, refused)
+        else:
+            elsewhere[hearing.id] = hearing
+    return Reading(hearings, refused, elsewhere)

@@ -1,9 +1,11 @@
 """The centre's keeper on one SQLite file, for a demonstration, tests, a pilot or a small court: see ``backend.py``."""
 
 import base64
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,7 +22,7 @@ from agent.upstream.centre.backend import (
     with_token,
 )
 from agent.upstream.centre.database import Database
-from agent.upstream.centre.decisions import Kept, may_change, verdict, wants_snapshot
+from agent.upstream.centre.decisions import Kept, NamedEvent, may_change, new_events, next_command, page, verdict, wants_snapshot
 from agent.upstream.centre.news import LocalNews
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from recorder.record.checkpoint import Receipt, receipt_text
@@ -30,6 +32,7 @@ Sign = Callable[[bytes], bytes]
 
 _hearing = msgspec.json.Decoder(contract.Hearing)
 _event = msgspec.json.Decoder(contract.Event)
+_named = msgspec.json.Decoder(NamedEvent)
 _command = msgspec.json.Decoder(contract.AnyCommand)
 _receipt = msgspec.json.Decoder(Receipt)
 _CONTRADICTIONS = "SELECT record, room, kept_at, kept_head, said_at, said_head, first_utc_us, last_utc_us, times FROM contradiction"
@@ -57,6 +60,9 @@ def sqlite_backend(path: Path, sign: Sign, certificate_der: bytes) -> tuple[Back
 class SqliteEvents:
     """``EventLog``."""
 
+    restored = 0
+    """A file is put in another's place while no centre runs."""
+
     def __init__(self, database: Database, news: LocalNews) -> None:
         self._database = database
         self._news = news
@@ -64,18 +70,22 @@ class SqliteEvents:
     async def put(self, room: str, batch: contract.EventBatch) -> contract.EventsTaken:
         """Keep what is new of a batch."""
         now_us = now_utc_us()
-        rows = [
-            (room, batch.epoch, event.seq, now_us, msgspec.json.encode(event), isinstance(event.data, NOTABLE)) for event in batch.events
-        ]
 
         def work(connection: sqlite3.Connection) -> int:
-            connection.executemany(
-                "INSERT INTO event (room, epoch, seq, utc_us, body, notable) VALUES (?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (room, epoch, seq) DO NOTHING",
-                rows,
+            of_epoch = (room, batch.epoch)
+            highest = int(
+                connection.execute("SELECT coalesce(max(seq), 0) FROM event WHERE room = ? AND epoch = ?", of_epoch).fetchone()[0]
             )
-            highest = connection.execute("SELECT max(seq) FROM event WHERE room = ? AND epoch = ?", (room, batch.epoch)).fetchone()
-            return int(highest[0])
+            kept = connection.execute(
+                "SELECT seq, body FROM event WHERE room = ? AND epoch = ? AND seq BETWEEN ? AND ?",
+                (*of_epoch, batch.events[0].seq, batch.events[-1].seq),
+            )
+            new = new_events(batch, highest, {seq: _named.decode(body).id for seq, body in kept})
+            connection.executemany(
+                "INSERT INTO event (room, epoch, seq, utc_us, body, notable) VALUES (?, ?, ?, ?, ?, ?)",
+                [(*of_epoch, event.seq, now_us, msgspec.json.encode(event), isinstance(event.data, NOTABLE)) for event in new],
+            )
+            return max(highest, batch.events[-1].seq)
 
         # The epoch's highest, not the batch's: a room whose file is an old copy learns from it that its numbers were given before.
         to = await self._database.do(work)
@@ -85,19 +95,20 @@ class SqliteEvents:
     async def after(self, number: int, most: int) -> Sequence[contract.TakenEvent]:
         """Events behind this number."""
         rows = await self._database.do(
-            lambda connection: connection.execute(
-                "SELECT number, utc_us, body FROM event WHERE number > ? ORDER BY number LIMIT ?", (number, most)
-            ).fetchall()
+            lambda connection: _page(
+                connection, "SELECT number, utc_us, body FROM event WHERE number > ? ORDER BY number LIMIT ?", (number, most)
+            )
         )
         return _taken(rows)
 
     async def notable(self, since_utc_us: int, number: int, most: int) -> Sequence[contract.TakenEvent]:
         """Of the events behind this number, those that flags are computed from."""
         rows = await self._database.do(
-            lambda connection: connection.execute(
+            lambda connection: _page(
+                connection,
                 "SELECT number, utc_us, body FROM event WHERE notable = 1 AND utc_us >= ? AND number > ? ORDER BY number LIMIT ?",
                 (since_utc_us, number, most),
-            ).fetchall()
+            )
         )
         return _taken(rows)
 
@@ -212,9 +223,7 @@ class SqliteLedger:
     async def after(self, counter: int, most: int) -> Sequence[Receipt]:
         """Receipts behind a counter."""
         rows = await self._database.do(
-            lambda connection: connection.execute(
-                "SELECT body FROM receipt WHERE counter > ? ORDER BY counter LIMIT ?", (counter, most)
-            ).fetchall()
+            lambda connection: _page(connection, "SELECT body FROM receipt WHERE counter > ? ORDER BY counter LIMIT ?", (counter, most))
         )
         return [_receipt.decode(body) for (body,) in rows]
 
@@ -246,7 +255,8 @@ class SqliteCommands:
         def work(connection: sqlite3.Connection) -> int:
             if connection.execute("SELECT 1 FROM room WHERE id = ?", (room,)).fetchone() is None:
                 raise UnknownRoomError(room)
-            number = _next(connection, "command")
+            number = next_command(_value(connection, "command"), now_utc_us())
+            connection.execute("UPDATE counter SET value = ? WHERE name = 'command'", (number,))
             body = msgspec.json.encode(msgspec.structs.replace(command, number=number))
             connection.execute("INSERT INTO command VALUES (?, ?, ?)", (room, number, body))
             return number
@@ -263,6 +273,12 @@ class SqliteCommands:
             ).fetchall()
         )
         return [_command.decode(body) for (body,) in rows]
+
+
+def _page(connection: sqlite3.Connection, query: str, values: tuple[int, ...]) -> list[Any]:
+    """Rows whose last column is long and whose last value is how many are wanted."""
+    with contextlib.closing(connection.execute(query, values)) as rows:
+        return page(((row, len(row[-1])) for row in rows), values[-1])
 
 
 def _taken(rows: Sequence[tuple[int, int, bytes]]) -> list[contract.TakenEvent]:
