@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from agent.upstream import contract
-from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, UnknownRoomError, now_utc_us
+from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, DeniedError, UnknownRoomError, now_utc_us
 from agent.upstream.centre.nats_events import PER_MESSAGE
 from tests.lab.events import batch, beat, event, hearing
 from tests.lab.fronts import deafen, nats_fronts, sqlite_fronts
@@ -297,6 +297,27 @@ async def test_a_revocation_denies_what_was_issued_before_it(fronts: list[Backen
     await seen(lambda: two.registry.is_revoked(2))
     assert sorted(await two.registry.revoked()) == [(2, now_us), (1 << 150, now_us)]
     assert await two.registry.revoke("nobody", now_us) == []
+
+
+async def test_a_certificate_that_was_denied_is_not_renewed_however_close_the_revocation_comes(fronts: list[Backend]) -> None:
+    one, two = fronts
+    now_us = now_utc_us()
+    for old in range(100, 110):
+        room, new = f"r{old}", old + 100
+        await one.registry.issued(old, room, now_us + DAY_US, "PEM")
+        renewed, denied = await asyncio.gather(
+            two.registry.issued(new, room, now_us + DAY_US, "PEM", renewed_from=old),
+            one.registry.revoke(room, now_us),
+            return_exceptions=True,
+        )
+        assert not isinstance(denied, BaseException)
+        assert old in denied
+        assert isinstance(renewed, DeniedError) or (renewed is None and new in denied)
+        with pytest.raises(DeniedError):
+            await two.registry.issued(new + 100, room, now_us + DAY_US, "PEM", renewed_from=old)
+    await one.registry.issued(1, "other", now_us + DAY_US, "PEM")
+    await two.registry.issued(2, "other", now_us + DAY_US, "PEM", renewed_from=1)
+    assert not await two.registry.is_revoked(2)
 
 
 async def test_all_fronts_see_all_rooms(fronts: list[Backend]) -> None:

@@ -16,8 +16,9 @@ from agent.upstream.centre import admin
 from agent.upstream.client import Credentials, RefusedError, UpstreamClient, UpstreamError
 from agent.upstream.enrolment import RoomFiles
 from agent.upstream.operations import OPERATIONS, Operation
+from agent.upstream.requests import new_key, request
 from tests.lab.centre import Centre, centre
-from tests.lab.events import batch, beat
+from tests.lab.events import batch, beat, hearing
 from tests.lab.tls import Authority
 
 
@@ -53,6 +54,39 @@ def test_a_revoked_room_is_refused(shared: Centre) -> None:
     shared.ask(admin.Revoke(name="revoked-1"))
     with pytest.raises(RefusedError, match="revoked"):
         asyncio.run(beats())
+
+
+async def test_a_renewal_that_is_held_back_does_not_outlive_the_revocation(shared: Centre) -> None:
+    files = await asyncio.to_thread(shared.enrol, "revoked-2")
+    body = msgspec.json.encode(transfer.Renewal(transport_request=request(new_key(), "revoked-2")))
+    async with connected(shared, files) as (reader, writer):
+        writer.write(b"POST /v1/renew HTTP/1.1\r\nHost: centre\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(body))
+        assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 100")  # the caller was let in
+        await reader.readline()
+        await asyncio.to_thread(shared.ask, admin.Revoke(name="revoked-2"))
+        writer.write(body)
+        assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 403")
+
+
+@pytest.mark.parametrize("path", ["/v1/feed?after=AFTER&wait=30", "/v1/events?after=0&wait=30"])
+async def test_who_waits_while_he_is_revoked_is_told_nothing_more(tmp_path: Path, path: str) -> None:
+    with centre(tmp_path) as it:
+        files = await asyncio.to_thread(it.enrol, "other")
+        await asyncio.to_thread(it.plan, hearing("h0", "revoked"))
+        async with it.client(files) as client:
+            after = (await client.feed(0, 0, 0)).as_of
+            if "feed" in path:
+                name, context = "revoked", (await asyncio.to_thread(it.enrol, "revoked")).credentials.context()
+            else:
+                name, context = "case_system", (await asyncio.to_thread(it.role, "case_system")).context()
+            waiting = asyncio.create_task(asked(it, context, "GET", path.replace("AFTER", str(after))))
+            # It waits: nothing tells from outside that it does, and if it did not, it would be answered and the test fail at its end.
+            await asyncio.wait({waiting}, timeout=0.5)
+            await asyncio.to_thread(it.ask, admin.Revoke(name=name))
+            await asyncio.to_thread(it.plan, hearing("h1", "revoked"))
+            await client.put_events(batch("other", str(uuid.uuid4()), 1))
+            status, problem = await asyncio.wait_for(waiting, 20)
+        assert (status, "revoked" in problem.title) == (403, True)
 
 
 async def test_certificates_that_are_expired_or_by_another_authority_are_refused(shared: Centre, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from agent.upstream import contract, transfer
 from agent.upstream.centre.authority import Authority
-from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, UnknownRoomError
+from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, DeniedError, UnknownRoomError
 from agent.upstream.centre.callers import Peer
 from agent.upstream.centre.overview import Overview
 from agent.upstream.centre.uploads import RefusedError, Uploads
@@ -138,12 +138,16 @@ class Answers:
             transport = self._authority.transport(renewal.transport_request, peer.room, dt.datetime.now(dt.UTC))
         except RequestError as error:
             raise RefusedError(422, "No certificate can be issued.", str(error)) from None
-        return transfer.Certificates(transport=await self._issued(transport, peer.room), signing="", roots=self._authority.root_pem)
+        try:
+            issued = await self._issued(transport, peer.room, renewed_from=peer.serial)
+        except DeniedError:
+            raise denied() from None
+        return transfer.Certificates(transport=issued, signing="", roots=self._authority.root_pem)
 
-    async def _issued(self, certificate: x509.Certificate, room: str) -> str:
+    async def _issued(self, certificate: x509.Certificate, room: str, *, renewed_from: int | None = None) -> str:
         pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
         until_us = int(certificate.not_valid_after_utc.timestamp()) * 1_000_000
-        await self.backend.registry.issued(certificate.serial_number, room, until_us, pem)
+        await self.backend.registry.issued(certificate.serial_number, room, until_us, pem, renewed_from=renewed_from)
         return pem + self._authority.chain_pem
 
     async def _put_hearing(self, _: Peer, parameters: dict[str, Any], hearing: contract.Hearing) -> transfer.Offset:
@@ -191,6 +195,11 @@ class Answers:
         if self._uploads is None:
             raise RefusedError(503, "This centre takes no records.")
         return self._uploads
+
+
+def denied() -> RefusedError:
+    """What the holder of a denied certificate is told."""
+    return RefusedError(403, "This certificate is revoked.", "Have the room enrolled anew by a fresh token of the centre.")
 
 
 async def _wait(news: asyncio.Event, parameters: dict[str, Any]) -> None:

@@ -39,6 +39,10 @@ class AwayError(Exception):
     """The keeper cannot be reached for the moment: nobody knows whether what was asked was done. It is to be asked again."""
 
 
+class DeniedError(Exception):
+    """The certificate by which another one was asked for is denied."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contradiction:
     """A room said of a record ``said``, where ``kept`` was countersigned: its chain was changed, went back, or is another room's."""
@@ -173,8 +177,12 @@ class Registry(Protocol):
         """
         ...
 
-    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str) -> None:
-        """A certificate was issued."""
+    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str, *, renewed_from: int | None = None) -> None:
+        """A certificate was issued; it may be given out when this returns. ``renewed_from`` is the one by which it was asked for.
+
+        Raises:
+            DeniedError: ``renewed_from`` is denied. However close a revocation comes, either it denies both, or the new one is not issued.
+        """
         ...
 
     async def revoke(self, name: str, now_utc_us: int) -> Sequence[int]:

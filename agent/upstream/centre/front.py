@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 
 from agent.upstream import transfer
-from agent.upstream.centre.answers import Answers
+from agent.upstream.centre.answers import Answers, denied
 from agent.upstream.centre.backend import AwayError, ConflictError
 from agent.upstream.centre.callers import NOBODY, Peer, peer_of
 from agent.upstream.centre.page_server import page
@@ -63,9 +63,13 @@ async def caller(request: web.Request, answers: Answers) -> Peer:
         RefusedError: his certificate is denied.
     """
     peer = peer_of(request.get_extra_info("peercert"))
-    if peer is not NOBODY and await answers.backend.registry.is_revoked(peer.serial):
-        raise RefusedError(403, "This certificate is revoked.", "Have the room enrolled anew by a fresh token of the centre.")
+    await _check_in_force(peer, answers)
     return peer
+
+
+async def _check_in_force(peer: Peer, answers: Answers) -> None:
+    if peer is not NOBODY and await answers.backend.registry.is_revoked(peer.serial):
+        raise denied()
 
 
 def _handler(operation: Operation, answers: Answers) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -80,8 +84,13 @@ def _handler(operation: Operation, answers: Answers) -> Callable[[web.Request], 
             wanted = " or ".join(sorted(operation.callers)).replace("_", " ")
             raise RefusedError(403, "This caller may not do that.", f"{operation.method} {operation.path} is for: {wanted}.")
         parameters = _parameters(operation, request)
-        body = None if decoder is None else _decoded(decoder, await _body(request, LONG_BODY_BYTES.get(operation.id, BODY_BYTES)))
+        body = None
+        if decoder is not None:
+            body = _decoded(decoder, await _body(request, LONG_BODY_BYTES.get(operation.id, BODY_BYTES)))
+            await _check_in_force(peer, answers)  # who took his time over the message may have been revoked meanwhile
         answer = await answer_to(peer, parameters, body)
+        if "wait" in parameters:
+            await _check_in_force(peer, answers)
         if operation.lines:
             lines: Sequence[Any] = answer
             return web.Response(body=b"".join(msgspec.json.encode(line, order="sorted") + b"\n" for line in lines), content_type=LINES)

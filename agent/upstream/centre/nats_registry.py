@@ -16,7 +16,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from agent.upstream import contract
-from agent.upstream.centre.backend import ConflictError
+from agent.upstream.centre.backend import ConflictError, DeniedError
 from agent.upstream.centre.nats_connection import Connection
 from agent.upstream.centre.nats_follower import Follower
 from agent.upstream.centre.nats_jet import Jet, LookAgainError, Stored, attempts
@@ -99,10 +99,13 @@ class NatsRegistry:
                 continue
             return
 
-    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str) -> None:
+    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str, *, renewed_from: int | None = None) -> None:
         """A certificate was issued."""
         entry = CertificateIssued(serial=f"{serial:x}", name=name, until_utc_us=until_utc_us, pem=pem)
         await self._store(entry, self._stream.subject("certificate", name, entry.serial), 0)
+        # All that stands before the new one is in force here by now: a revocation that stands behind it denies it too.
+        if renewed_from is not None and renewed_from in self._view.denied:
+            raise DeniedError
 
     async def revoke(self, name: str, now_utc_us: int) -> Sequence[int]:
         """Deny all certificates that were issued to this name."""

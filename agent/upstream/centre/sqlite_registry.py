@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from agent.upstream import contract
-from agent.upstream.centre.backend import ConflictError
+from agent.upstream.centre.backend import ConflictError, DeniedError
 from agent.upstream.centre.database import Database
 
 _heartbeat = msgspec.json.Decoder(contract.Heartbeat)
@@ -46,13 +46,17 @@ class SqliteRegistry:
 
         await self._database.do(work)
 
-    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str) -> None:
+    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str, *, renewed_from: int | None = None) -> None:
         """A certificate was issued."""
-        await self._database.do(
-            lambda connection: (
-                connection.execute("INSERT INTO certificate VALUES (?, ?, ?, ?, NULL)", (f"{serial:x}", name, until_utc_us, pem)).rowcount
-            )
-        )
+
+        def work(connection: sqlite3.Connection) -> None:
+            if renewed_from is not None:
+                old = connection.execute("SELECT revoked_utc_us FROM certificate WHERE serial = ?", (f"{renewed_from:x}",)).fetchone()
+                if old is not None and old[0] is not None:
+                    raise DeniedError
+            connection.execute("INSERT INTO certificate VALUES (?, ?, ?, ?, NULL)", (f"{serial:x}", name, until_utc_us, pem))
+
+        await self._database.do(work)
 
     async def revoke(self, name: str, now_utc_us: int) -> Sequence[int]:
         """Deny all certificates that were issued to this name."""
