@@ -40,6 +40,8 @@ _record = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _sha256 = re.compile(r"[0-9a-f]{64}")
 Ledger = Callable[[str], Awaitable[Sequence[Receipt]]]
 """The receipts that the centre gave for a record's heads."""
+Vouching = Callable[[], Awaitable[Authorities]]
+"""Who vouches for rooms' devices, and what was revoked until now."""
 Answer = TypeVar("Answer")
 
 
@@ -67,7 +69,7 @@ class Uploads:
         store: the file of its tables.
         storage: where records are kept.
         work: a directory of its own for records that are being verified; it needs room for the longest one.
-        authorities: who vouches for rooms' devices; looked at anew for each verification.
+        authorities: who vouches for rooms' devices; asked anew for each verification.
         ledger: the receipts of a record.
         notary: who signs.
         retry_s: the first and the longest wait where the storage is away during a verification.
@@ -79,7 +81,7 @@ class Uploads:
         storage: Storage,
         work: Path,
         *,
-        authorities: Authorities,
+        authorities: Vouching,
         ledger: Ledger,
         notary: Notary,
         retry_s: tuple[float, float] = (1.0, 300.0),
@@ -215,7 +217,7 @@ class Uploads:
             if versions is None:
                 return
             receipts = await self._ledger(head.record)
-            found = await check_record(root, self._authorities, receipts)
+            found = await check_record(root, await self._authorities(), receipts)
             refusal = _refusal(head, found, transfer.files_sha256({file.path: file.sha256 for file in files}))
             if refusal is not None:
                 damaged = await asyncio.to_thread(_damaged, root, files)
