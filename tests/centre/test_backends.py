@@ -267,7 +267,7 @@ async def test_commands_reach_the_room_by_any_front_and_their_numbers_rise(front
 
 
 async def test_of_all_who_use_a_token_one_succeeds(fronts: list[Backend]) -> None:
-    one, _ = fronts
+    one, two = fronts
     now_us = now_utc_us()
     await one.registry.add_token("r", "a" * 64, now_us + DAY_US)
     await one.registry.add_token("r", "b" * 64, now_us - 1)
@@ -277,6 +277,11 @@ async def test_of_all_who_use_a_token_one_succeeds(fronts: list[Backend]) -> Non
         await one.registry.use_token("r", "c" * 64, now_us)
     with pytest.raises(ConflictError, match="too old"):
         await one.registry.use_token("r", "b" * 64, now_us)
+    for room, secret, why in (("other", "a", "not good"), ("r", "c", "not good"), ("r", "b", "too old")):
+        with pytest.raises(ConflictError, match=why):
+            await two.registry.check_token(room, secret * 64, now_us)
+    for _ in range(2):
+        await two.registry.check_token("r", "a" * 64, now_us)
     answers = await asyncio.gather(
         *(front.registry.use_token("r", "a" * 64, now_us) for front in fronts for _ in range(5)), return_exceptions=True
     )  # fmt: skip

@@ -116,16 +116,20 @@ class Answers:
         return await self._archive().parts(peer.room, parameters["upload"], done)
 
     async def _enrol(self, _: Peer, __: dict[str, Any], enrolment: transfer.Enrolment) -> transfer.Certificates:
-        now = dt.datetime.now(dt.UTC)
+        now, secret = dt.datetime.now(dt.UTC), secret_sha256(enrolment.secret)
+        try:  # anybody may ask this: no key of his is looked at before he has shown a token
+            await self.backend.registry.check_token(enrolment.room, secret, _now_us())
+        except ConflictError as error:
+            raise _no_token(error) from None
         try:  # both are made before the token is used up, and given out after
             transport = self._authority.transport(enrolment.transport_request, enrolment.room, now)
             signing = self._authority.signing(enrolment.signing_request, enrolment.room, now)
         except RequestError as error:
             raise RefusedError(422, "No certificate can be issued.", str(error)) from None
         try:
-            await self.backend.registry.use_token(enrolment.room, secret_sha256(enrolment.secret), _now_us())
+            await self.backend.registry.use_token(enrolment.room, secret, _now_us())
         except ConflictError as error:
-            raise RefusedError(403, str(error), "`courtroom centre token ROOM` makes one.") from None
+            raise _no_token(error) from None
         log.info("a room is enrolled", room=enrolment.room)
         return transfer.Certificates(
             transport=await self._issued(transport, enrolment.room),
@@ -195,6 +199,10 @@ class Answers:
         if self._uploads is None:
             raise RefusedError(503, "This centre takes no records.")
         return self._uploads
+
+
+def _no_token(error: ConflictError) -> RefusedError:
+    return RefusedError(403, str(error), "`courtroom centre token ROOM` makes one.")
 
 
 def denied() -> RefusedError:

@@ -169,6 +169,14 @@ class Registry(Protocol):
         """A token's secret, by its hash, good once until then."""
         ...
 
+    async def check_token(self, room: str, secret_sha256: str, now_utc_us: int) -> None:
+        """Look whether a token can be used.
+
+        Raises:
+            ConflictError: as ``use_token``, which alone decides.
+        """
+        ...
+
     async def use_token(self, room: str, secret_sha256: str, now_utc_us: int) -> None:
         """Use a token up.
 

@@ -29,19 +29,15 @@ class SqliteRegistry:
 
         await self._database.do(work)
 
+    async def check_token(self, room: str, secret_sha256: str, now_utc_us: int) -> None:
+        """Look whether a token can be used."""
+        await self._database.do(lambda connection: _check_token(connection, room, secret_sha256, now_utc_us))
+
     async def use_token(self, room: str, secret_sha256: str, now_utc_us: int) -> None:
         """Use a token up."""
 
         def work(connection: sqlite3.Connection) -> None:
-            found = connection.execute(
-                "SELECT room, until_utc_us, used_utc_us FROM token WHERE secret_sha256 = ?", (secret_sha256,)
-            ).fetchone()
-            if found is None or found[0] != room:
-                raise ConflictError("This token is not good for this room.")
-            if found[2] is not None:
-                raise ConflictError("This token was used already: have a new one made.")
-            if now_utc_us > found[1]:
-                raise ConflictError("This token is too old: have a new one made.")
+            _check_token(connection, room, secret_sha256, now_utc_us)
             connection.execute("UPDATE token SET used_utc_us = ? WHERE secret_sha256 = ?", (now_utc_us, secret_sha256))
 
         await self._database.do(work)
@@ -112,3 +108,13 @@ class SqliteRegistry:
             for room, utc_us, body in rows
         }
         return [state for _, state in sorted((stored | self._heard).items())]
+
+
+def _check_token(connection: sqlite3.Connection, room: str, secret_sha256: str, now_utc_us: int) -> None:
+    found = connection.execute("SELECT room, until_utc_us, used_utc_us FROM token WHERE secret_sha256 = ?", (secret_sha256,)).fetchone()
+    if found is None or found[0] != room:
+        raise ConflictError("This token is not good for this room.")
+    if found[2] is not None:
+        raise ConflictError("This token was used already: have a new one made.")
+    if now_utc_us > found[1]:
+        raise ConflictError("This token is too old: have a new one made.")

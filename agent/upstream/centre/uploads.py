@@ -120,7 +120,7 @@ class Uploads:
             raise RefusedError(422, "The offer is not one of a sealed record.", problem)
         if await self._do(self._store.unfinished, room, offer.record) >= MOST_UNFINISHED:
             raise RefusedError(429, "Too many records of this room are on their way.", "Finish those that were offered before.")
-        upload = hashlib.sha256(f"courtroom-upload-v1\n{room}\n".encode() + msgspec.json.encode(offer)).hexdigest()[:32]
+        upload = await self._do(_name, room, offer)
         await self._do(self._store.offer, upload, room, offer, time.time_ns() // 1000)
         await self._do(self._store.begin_verifying, upload)
         return await self._answer(upload)
@@ -306,6 +306,10 @@ def offer_problem(offer: transfer.UploadOffer) -> str | None:
     if files[layout.SUMS].sha256 != offer.sums_sha256:
         return "sums_sha256 is not the hash of SHA256SUMS"
     return None
+
+
+def _name(room: str, offer: transfer.UploadOffer) -> str:
+    return hashlib.sha256(f"courtroom-upload-v1\n{room}\n".encode() + msgspec.json.encode(offer)).hexdigest()[:32]
 
 
 def _refusal(head: Upload, found: Found, files_sha256: str) -> str | None:
