@@ -160,9 +160,9 @@ async def test_a_source_changes_its_own_and_the_case_system_takes_over(fronts: l
     assert (await two.plan.put([soon("h", "r")])).changed == 0
     assert (await two.plan.put([soon("h", "r", title="Late")], "file")).changed == 0
     from_us, to_us = now_utc_us(), now_utc_us() + 3 * DAY_US
-    assert [each.title for each in await two.plan.starting(from_us, to_us)] == [""]
+    assert [each.hearing.title for each in await two.plan.starting(from_us, to_us)] == [""]
     assert await two.plan.starting(from_us, to_us, "file") == []
-    assert [each.id for each in await two.plan.starting(from_us, to_us, "api")] == ["h"]
+    assert [each.hearing.id for each in await two.plan.starting(from_us, to_us, "api")] == ["h"]
     assert await two.plan.starting(to_us, to_us + DAY_US) == []
 
 

@@ -117,8 +117,8 @@ class Plan(Protocol):
         """All rooms' hearings that changed behind an offset, in the order of their changes."""
         ...
 
-    async def starting(self, from_utc_us: int, to_utc_us: int, source: str | None = None) -> Sequence[contract.Hearing]:
-        """Hearings of all rooms, or of one source, that are to start in this span of time."""
+    async def starting(self, from_utc_us: int, to_utc_us: int, source: str | None = None) -> Sequence[contract.Change]:
+        """The last changes of the hearings of all rooms, or of one source, that are to start in this span of time."""
         ...
 
 
