@@ -317,5 +317,5 @@ def test_the_centre_listens_where_its_configuration_says_and_its_keys_are_its_ow
     with centre(tmp_path) as it:
         assert it.home.settings().host == "127.0.0.1"
         for path in it.home.root.rglob("*"):
-            if path.suffix in {".key", ".sqlite", ".sock"}:
+            if path.suffix in {".key", ".sqlite", ".sock", ".toml"}:
                 assert path.stat().st_mode & 0o077 == 0, path
