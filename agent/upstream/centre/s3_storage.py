@@ -23,6 +23,7 @@ from agent.upstream.transfer import PART_BYTES
 _CHECKSUM = "x-amz-checksum-sha256"
 _WHOLE = "whole"
 """The handle of a file that is put in one request."""
+REFUSED_TAG = {"Key": "courtroom", "Value": "refused"}
 _LOST = frozenset({"NoSuchKey", "NoSuchUpload", "InvalidPart", "InvalidPartOrder", "404"})
 _BLOCK_BYTES = 1024 * 1024
 Answer = TypeVar("Answer")
@@ -135,15 +136,12 @@ class S3Storage:
         del target
 
     async def remove(self, target: Target) -> None:
-        """See ``Storage``."""
+        """See ``Storage``: the centre has no right to delete. What it marks, a rule of the bucket expires (docs/archive.md)."""
         if target.handle and target.handle != _WHOLE:
             with contextlib.suppress(LostError):
                 await self._call(self._client.abort_multipart_upload, **self._place(target), UploadId=target.handle)
-        place = self._place(target)
-        found = await self._call(self._client.list_object_versions, Bucket=place["Bucket"], Prefix=place["Key"])
-        for each in (*found.get("Versions", ()), *found.get("DeleteMarkers", ())):
-            if each["Key"] == place["Key"]:
-                await self._call(self._client.delete_object, **place, VersionId=each["VersionId"])
+        with contextlib.suppress(LostError):
+            await self._call(self._client.put_object_tagging, **self._place(target), Tagging={"TagSet": [REFUSED_TAG]})
 
     def _fetch(self, target: Target, to: Path) -> str:
         answer = self._client.get_object(**self._place(target))
