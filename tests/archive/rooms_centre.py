@@ -91,7 +91,11 @@ def made(settings: dict[str, Any]) -> tuple[Uploads, Storage]:
     key = serialization.load_pem_private_key(Path(settings["key"]).read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     notary = Notary(key=key, certificate=x509.load_pem_x509_certificate(Path(settings["certificate"]).read_bytes()), by="Centre")
-    authorities = Authorities(x509.load_pem_x509_certificates(Path(settings["roots"]).read_bytes()))
+    roots = Authorities(x509.load_pem_x509_certificates(Path(settings["roots"]).read_bytes()))
+
+    async def authorities() -> Authorities:
+        return roots
+
     uploads = Uploads(
         home / "uploads.sqlite", storage, home / "work", authorities=authorities, ledger=no_receipts, notary=notary, retry_s=(0.1, 1.0)
     )

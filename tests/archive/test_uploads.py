@@ -1,22 +1,31 @@
 """Records sent by a process to a centre that is one, with either storage, each killed in the middle."""
 
+import asyncio
 import hashlib
+import json
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.archive import acknowledgement
 from agent.archive.acknowledgement import check_for, load, place
 from agent.archive.offer import make_offer
-from agent.upstream.centre.s3_storage import S3Settings, S3Storage
-from agent.upstream.centre.storage import Target
+from agent.upstream.centre.record_check import RecordCheckError, check_record, most_s_of
+from agent.upstream.centre.s3_storage import REFUSED_TAG, S3Settings, S3Storage
+from agent.upstream.centre.storage import LostError, Target
+from agent.upstream.centre.turns import Turns
+from agent.upstream.centre.uploads import REFUSED_DAYS
+from agent.upstream.transfer import PART_BYTES
 from recorder.record import layout
 from recorder.record.trust import Authorities
 from tests.archive.conftest import Site, lines_until
+from tests.archive.rooms_centre import made
 from tests.archive.seaweed import Seaweed
 from tests.record.record_builder import Builder
 
@@ -25,6 +34,17 @@ CAP_BYTES_S = 20e6
 SLOWLY = pytest.mark.parametrize("both", ["directory", pytest.param("s3", marks=pytest.mark.long)], indirect=True)
 """With the directory each time, with S3 among the long tests."""
 Make = Callable[..., Builder]
+
+
+def tamper(record: Path) -> Path:
+    """Change media, and the list of hashes alike."""
+    segment = next((record / layout.TRACKS).glob("mic-judge/seg-*.m4s"))
+    before = hashlib.sha256(segment.read_bytes()).hexdigest()
+    segment.write_bytes(b"\x00" + segment.read_bytes()[1:])
+    after = hashlib.sha256(segment.read_bytes()).hexdigest()
+    sums = record / layout.SUMS
+    sums.write_text(sums.read_text().replace(before, after))
+    return segment
 
 
 def sent(line: str) -> int:
@@ -143,12 +163,7 @@ def test_a_record_that_its_sums_contradict_is_not_even_offered(site: Site, make_
 def test_a_tampered_record_is_refused_with_the_verdict(both: Site, make_record: Make) -> None:
     """Someone who has the disk changes media and the list alike, so that the room notices nothing."""
     record = make_record().root
-    segment = next((record / layout.TRACKS).glob("mic-judge/seg-*.m4s"))
-    before = hashlib.sha256(segment.read_bytes()).hexdigest()
-    segment.write_bytes(b"\x00" + segment.read_bytes()[1:])
-    after = hashlib.sha256(segment.read_bytes()).hexdigest()
-    sums = record / layout.SUMS
-    sums.write_text(sums.read_text().replace(before, after))
+    segment = tamper(record)
     both.centre()
     said = finish(both.room(record))[-1]
     assert said.startswith("stopped the archive refuses"), said
@@ -212,7 +227,7 @@ async def test_s3_refuses_a_part_with_other_bytes(seaweed: Seaweed) -> None:
     storage = S3Storage(S3Settings(**seaweed.settings))
     try:
         await storage.check()
-        target = Target("room-1/x/y/file", "", 20_000_000)
+        target = Target("room-1/x/y/file", "", PART_BYTES + 5000)
         target = target._replace(handle=await storage.begin(target))
         data = b"a" * 5000
         place = await storage.address(target, 2, hashlib.sha256(data).hexdigest())
@@ -230,9 +245,91 @@ async def test_s3_refuses_a_part_with_other_bytes(seaweed: Seaweed) -> None:
         other = {"x-amz-checksum-sha256": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}
         assert put(b"", other) == 403
         assert put(data, {}) == 403
+        longer = await storage.address(target, 2, hashlib.sha256(data + b"a").hexdigest())
+        first, place = place, longer
+        assert put(data + b"a", longer.headers) == 403
+        place = first
         assert put(data, place.headers) == 200
     finally:
         storage.close()
+
+
+async def test_no_more_is_read_back_from_s3_than_was_offered(seaweed: Seaweed, tmp_path: Path) -> None:
+    storage = S3Storage(S3Settings(**seaweed.settings))
+    try:
+        storage._client.put_object(Bucket="records", Key="room-1/x/z/file", Body=b"a" * 5001)
+        with pytest.raises(LostError, match="more than its 5000 bytes"):
+            await storage.fetch(Target("room-1/x/z/file", "whole", 5000), tmp_path / "file")
+        await storage.fetch(Target("room-1/x/z/file", "whole", 5001), tmp_path / "whole")
+        assert (tmp_path / "whole").read_bytes() == b"a" * 5001
+    finally:
+        storage.close()
+
+
+def test_what_a_refused_record_left_in_the_storage_goes_after_some_days(both: Site, make_record: Make) -> None:
+    good, record = make_record().root, make_record().root
+    tamper(record)
+    centre = both.centre()
+    assert finish(both.room(good))[-1] == "acknowledged"
+    assert finish(both.room(record))[-1].startswith("stopped the archive refuses")
+    centre.kill()
+    centre.wait()
+    settings = json.loads((both.home / "centre.json").read_text())
+
+    async def discarded(days: float) -> int:
+        uploads, _ = made(settings)
+        await uploads.start()
+        try:
+            return await uploads.discard_refused(time.time_ns() // 1000 + int(days * 86_400e6))
+        finally:
+            await uploads.stop()
+
+    assert asyncio.run(discarded(REFUSED_DAYS - 1)) == 0
+    assert asyncio.run(discarded(REFUSED_DAYS + 1)) == len(make_offer(record).files)
+    assert asyncio.run(discarded(REFUSED_DAYS + 1)) == 0
+    if both.s3 is None:
+        records = both.home / "storage" / "records"
+        left = {path.relative_to(records).parts[1] for path in records.rglob("*") if path.is_file()}
+        assert left == {good.name}
+        return
+    storage = S3Storage(S3Settings(**both.s3))
+    try:
+        listed = storage._client.list_objects_v2(Bucket="records", Prefix="room-1/")["Contents"]
+        keys = {root: [each["Key"] for each in listed if f"/{root.name}/" in each["Key"]] for root in (good, record)}
+        for root, expected in ((good, []), (record, [REFUSED_TAG])):
+            assert keys[root]
+            assert all(storage._client.get_object_tagging(Bucket="records", Key=key)["TagSet"] == expected for key in keys[root][-8:])
+    finally:
+        storage.close()
+
+
+@pytest.mark.parametrize(("limit", "word"), [({"most_s": 0.01}, "longer than"), ({"memory_bytes": 64 * 1024**2}, "status 1")])
+async def test_a_verification_has_a_limit_of_time_and_memory(
+    make_record: Make, authorities: Authorities, limit: dict[str, Any], word: str
+) -> None:
+    record = make_record().root
+    with pytest.raises(RecordCheckError, match=word):
+        await check_record(record, authorities, [], **limit)
+    assert (await check_record(record, authorities, [], most_s=most_s_of(1))).level == "sealed"
+
+
+async def test_rooms_take_turns() -> None:
+    """One room has many records, each of which takes long; the others are next all the same."""
+    turns, done, may_go = Turns(), list[str](), asyncio.Event()
+
+    async def work(room: str, name: str) -> None:
+        async with turns.of(room):
+            await may_go.wait()
+            done.append(name)
+
+    names = ["a0", "a1", "a2", "b0", "c0", "d0", "b1"]
+    tasks = {name: asyncio.create_task(work(name[0], name)) for name in names}
+    await asyncio.sleep(0)
+    tasks.pop("d0").cancel()  # it waits for its turn
+    may_go.set()
+    await asyncio.gather(*tasks.values())
+    assert done == ["a0", "a1", "b0", "c0", "a2", "b1"]
+    await asyncio.wait_for(work("d", "d1"), 1)
 
 
 def test_an_acknowledgement_replaces_the_one_before_whole(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.upstream import contract
-from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, UnknownRoomError, now_utc_us
+from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, DeniedError, UnknownRoomError, now_utc_us
 from agent.upstream.centre.decisions import next_command
 from agent.upstream.centre.nats_commands import NatsCommands
 from agent.upstream.centre.nats_events import PER_MESSAGE
@@ -93,9 +93,9 @@ async def test_a_source_changes_its_own_and_the_case_system_takes_over(fronts: l
     assert (await two.plan.put([soon("h", "r")])).changed == 0
     assert (await two.plan.put([soon("h", "r", title="Late")], "file")).changed == 0
     from_us, to_us = now_utc_us(), now_utc_us() + 3 * DAY_US
-    assert [each.title for each in await two.plan.starting(from_us, to_us)] == [""]
+    assert [each.hearing.title for each in await two.plan.starting(from_us, to_us)] == [""]
     assert await two.plan.starting(from_us, to_us, "file") == []
-    assert [each.id for each in await two.plan.starting(from_us, to_us, "api")] == ["h"]
+    assert [each.hearing.id for each in await two.plan.starting(from_us, to_us, "api")] == ["h"]
     assert await two.plan.starting(to_us, to_us + DAY_US) == []
 
 
@@ -221,7 +221,7 @@ def test_a_command_s_number_is_higher_than_the_last_one_and_than_those_of_before
 
 
 async def test_of_all_who_use_a_token_one_succeeds(fronts: list[Backend]) -> None:
-    one, _ = fronts
+    one, two = fronts
     now_us = now_utc_us()
     await one.registry.add_token("r", "a" * 64, now_us + DAY_US)
     await one.registry.add_token("r", "b" * 64, now_us - 1)
@@ -231,6 +231,11 @@ async def test_of_all_who_use_a_token_one_succeeds(fronts: list[Backend]) -> Non
         await one.registry.use_token("r", "c" * 64, now_us)
     with pytest.raises(ConflictError, match="too old"):
         await one.registry.use_token("r", "b" * 64, now_us)
+    for room, secret, why in (("other", "a", "not good"), ("r", "c", "not good"), ("r", "b", "too old")):
+        with pytest.raises(ConflictError, match=why):
+            await two.registry.check_token(room, secret * 64, now_us)
+    for _ in range(2):
+        await two.registry.check_token("r", "a" * 64, now_us)
     answers = await asyncio.gather(
         *(front.registry.use_token("r", "a" * 64, now_us) for front in fronts for _ in range(5)), return_exceptions=True
     )  # fmt: skip
@@ -251,6 +256,27 @@ async def test_a_revocation_denies_what_was_issued_before_it(fronts: list[Backen
     await seen(lambda: two.registry.is_revoked(2))
     assert sorted(await two.registry.revoked()) == [(2, now_us), (1 << 150, now_us)]
     assert await two.registry.revoke("nobody", now_us) == []
+
+
+async def test_a_certificate_that_was_denied_is_not_renewed_however_close_the_revocation_comes(fronts: list[Backend]) -> None:
+    one, two = fronts
+    now_us = now_utc_us()
+    for old in range(100, 110):
+        room, new = f"r{old}", old + 100
+        await one.registry.issued(old, room, now_us + DAY_US, "PEM")
+        renewed, denied = await asyncio.gather(
+            two.registry.issued(new, room, now_us + DAY_US, "PEM", renewed_from=old),
+            one.registry.revoke(room, now_us),
+            return_exceptions=True,
+        )
+        assert not isinstance(denied, BaseException)
+        assert old in denied
+        assert isinstance(renewed, DeniedError) or (renewed is None and new in denied)
+        with pytest.raises(DeniedError):
+            await two.registry.issued(new + 100, room, now_us + DAY_US, "PEM", renewed_from=old)
+    await one.registry.issued(1, "other", now_us + DAY_US, "PEM")
+    await two.registry.issued(2, "other", now_us + DAY_US, "PEM", renewed_from=1)
+    assert not await two.registry.is_revoked(2)
 
 
 async def test_all_fronts_see_all_rooms(fronts: list[Backend]) -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.outbox import rfc3339
 from agent.upstream import contract
 from agent.upstream.centre.backend import Contradiction
 from agent.upstream.centre.flags import Limits, Told, codes, judge
@@ -16,10 +17,12 @@ STARTS = 1_000 * HOUR
 PLANNED = hearing("h", "r", starts_utc_us=STARTS)
 
 
-def told(*data: contract.AnyData, room: str = "r") -> Told:
-    found = Told()
+def told(*data: contract.AnyData, room: str = "r", at_us: int = STARTS, found: Told | None = None) -> Told:
+    """What a room told, all at one time."""
+    found = Told() if found is None else found
     for number, each in enumerate(data, 1):
-        found.take(contract.TakenEvent(number=number, utc_us=STARTS + number, event=event(room, "e", number, each)))
+        happened = msgspec.structs.replace(event(room, "e", number, each), time=rfc3339(at_us))
+        found.take(contract.TakenEvent(number=number, utc_us=at_us + number, event=happened))
     return found
 
 
@@ -37,8 +40,9 @@ def bound(name: str, *, session: str = "s") -> contract.SessionBound:
     return contract.SessionBound(session=session, record=session, hearing=name, case="", by="clerk", reason="")
 
 
-def reconciled(outcome: str) -> contract.Reconciled:
-    return msgspec.convert({"is": "hearing.reconciled", "hearing": "h", "outcome": outcome, "reason": "why"}, contract.Reconciled)
+def reconciled(outcome: str, *, revision: int = 1) -> contract.Reconciled:
+    plain = {"is": "hearing.reconciled", "hearing": "h", "outcome": outcome, "reason": "why", "revision": revision}
+    return msgspec.convert(plain, contract.Reconciled)
 
 
 def flags(
@@ -49,12 +53,14 @@ def flags(
     plan: tuple[contract.Hearing, ...] = (PLANNED,),
     awake_us: int = 0,
     contradictions: tuple[Contradiction, ...] = (),
+    offset: int = 1,
     **fields: object,
 ) -> list[str]:
     """The flags of the room at a time; it was heard a second ago unless something else is said."""
     heartbeat = msgspec.structs.replace(beat(), **fields)
     state = contract.RoomState(room="r", heard_utc_us=now_us - S if heard_us is None else heard_us, heartbeat=heartbeat)
-    wrong = judge([state], plan, what or Told(), contradictions, LIMITS, awake_utc_us=awake_us, now_utc_us=now_us)
+    changes = [contract.Change(offset=offset, hearing=each) for each in plan]
+    wrong = judge([state], changes, what or Told(), contradictions, LIMITS, awake_utc_us=awake_us, now_utc_us=now_us)
     return codes(wrong["r"])
 
 
@@ -113,8 +119,51 @@ def test_of_a_silent_room_only_the_silence_is_told() -> None:
     assert flags(STARTS + 2 * HOUR, heard_us=STARTS + 90 * MIN) == ["not_recorded", "silent"]
 
 
-def test_of_a_room_whose_events_still_wait_nothing_is_told() -> None:
-    assert flags(STARTS + 2 * HOUR, outbox_depth=10_000) == []
+@pytest.mark.parametrize("outcome", ["not_held", "cancelled", "moved", "failed", "sealed", "delivered"])
+def test_how_a_hearing_ended_on_an_earlier_date_says_nothing_of_the_date_that_it_has_now(outcome: str) -> None:
+    before = told(reconciled(outcome, revision=5), at_us=STARTS - 24 * HOUR)
+    assert flags(STARTS + 6 * MIN, before, offset=6) == ["late"]
+    assert flags(STARTS + 2 * HOUR, before, offset=6) == ["not_recorded"]
+
+
+def test_a_hearing_that_was_ended_ahead_of_its_time_is_not_missed() -> None:
+    assert flags(STARTS + 2 * HOUR, told(reconciled("cancelled", revision=6), at_us=STARTS - 24 * HOUR), offset=6) == []
+
+
+def test_a_title_that_is_corrected_after_the_hearing_changes_nothing() -> None:
+    assert flags(STARTS + 2 * HOUR, told(reconciled("not_held", revision=5), at_us=STARTS + HOUR), offset=6) == []
+
+
+def test_a_session_of_an_earlier_date_does_not_count_for_a_hearing_that_is_adjourned() -> None:
+    before = told(started(), ended(), at_us=STARTS - 24 * HOUR)
+    assert flags(STARTS + 6 * MIN, before) == ["late"]
+    assert flags(STARTS + 2 * HOUR, before) == ["not_recorded"]
+    unseen = told(msgspec.structs.replace(ended(), duration_us=2 * HOUR), at_us=STARTS - 23 * HOUR)
+    assert flags(STARTS + 2 * HOUR, unseen) == ["not_recorded"]
+    assert flags(STARTS + 2 * HOUR, told(started(session="today"), ended(session="today"), found=before)) == []
+
+
+def test_a_session_that_runs_on_counts_whenever_it_began() -> None:
+    assert flags(STARTS + 6 * MIN, told(started(), at_us=STARTS - 24 * HOUR)) == []
+
+
+def test_a_session_that_began_a_little_early_counts() -> None:
+    assert flags(STARTS + 2 * HOUR, told(started(), ended(), at_us=STARTS - 30 * MIN)) == []
+
+
+def test_another_room_cannot_take_a_session_away_from_this_one() -> None:
+    recorded = told(started(), ended())
+    assert flags(STARTS + 2 * HOUR, told(started("x"), bound("x"), ended("x"), room="liar", found=recorded)) == []
+
+
+@pytest.mark.parametrize("depth", [1, 400, 10_000])
+def test_of_a_room_whose_events_still_wait_nothing_is_told(depth: int) -> None:
+    assert flags(STARTS + 2 * HOUR, outbox_depth=depth) == []
+
+
+@pytest.mark.parametrize(("oldest_s", "expected"), [(0.5, ["not_recorded"]), (90 * 60.0, ["late"]), (7_200.0, [])])
+def test_what_came_before_the_oldest_event_that_waits_is_known(oldest_s: float, expected: list[str]) -> None:
+    assert flags(STARTS + 2 * HOUR, outbox_depth=400, indicators={"outbox_oldest_s": oldest_s}) == expected
 
 
 def test_a_centre_that_was_away_calls_no_room_silent_for_that() -> None:

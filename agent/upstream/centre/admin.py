@@ -17,6 +17,7 @@ from agent.upstream import contract
 from agent.upstream.centre.authority import Authority, Issuer
 from agent.upstream.centre.backend import AwayError, Backend, UnknownRoomError
 from agent.upstream.centre.callers import ROLES
+from agent.upstream.centre.deny_list import revocation_list
 from agent.upstream.centre.overview import Overview
 from agent.upstream.requests import new_key, new_token
 
@@ -155,8 +156,7 @@ class Admin:
         await self._backend.registry.issued(certificate.serial_number, name, until_us, pem)
 
     async def _revocation_list(self) -> str:
-        revoked = [(serial, dt.datetime.fromtimestamp(utc_us / 1e6, dt.UTC)) for serial, utc_us in await self._backend.registry.revoked()]
-        listed = self._authority.revocation_list(revoked, dt.datetime.now(dt.UTC))
+        listed = await revocation_list(self._backend.registry, self._authority)
         return listed.public_bytes(serialization.Encoding.PEM).decode()
 
 

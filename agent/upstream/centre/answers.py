@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from agent.upstream import contract, transfer
 from agent.upstream.centre.authority import Authority
-from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, UnknownRoomError
+from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, DeniedError, UnknownRoomError
 from agent.upstream.centre.callers import Peer
 from agent.upstream.centre.decisions import too_long
 from agent.upstream.centre.overview import Overview
@@ -119,16 +119,20 @@ class Answers:
         return await self._archive().parts(peer.room, parameters["upload"], done)
 
     async def _enrol(self, _: Peer, __: dict[str, Any], enrolment: transfer.Enrolment) -> transfer.Certificates:
-        now = dt.datetime.now(dt.UTC)
+        now, secret = dt.datetime.now(dt.UTC), secret_sha256(enrolment.secret)
+        try:  # anybody may ask this: no key of his is looked at before he has shown a token
+            await self.backend.registry.check_token(enrolment.room, secret, _now_us())
+        except ConflictError as error:
+            raise _no_token(error) from None
         try:  # both are made before the token is used up, and given out after
             transport = self._authority.transport(enrolment.transport_request, enrolment.room, now)
             signing = self._authority.signing(enrolment.signing_request, enrolment.room, now)
         except RequestError as error:
             raise RefusedError(422, "No certificate can be issued.", str(error)) from None
         try:
-            await self.backend.registry.use_token(enrolment.room, secret_sha256(enrolment.secret), _now_us())
+            await self.backend.registry.use_token(enrolment.room, secret, _now_us())
         except ConflictError as error:
-            raise RefusedError(403, str(error), "`courtroom centre token ROOM` makes one.") from None
+            raise _no_token(error) from None
         log.info("a room is enrolled", room=enrolment.room)
         return transfer.Certificates(
             transport=await self._issued(transport, enrolment.room),
@@ -141,12 +145,16 @@ class Answers:
             transport = self._authority.transport(renewal.transport_request, peer.room, dt.datetime.now(dt.UTC))
         except RequestError as error:
             raise RefusedError(422, "No certificate can be issued.", str(error)) from None
-        return transfer.Certificates(transport=await self._issued(transport, peer.room), signing="", roots=self._authority.root_pem)
+        try:
+            issued = await self._issued(transport, peer.room, renewed_from=peer.serial)
+        except DeniedError:
+            raise denied() from None
+        return transfer.Certificates(transport=issued, signing="", roots=self._authority.root_pem)
 
-    async def _issued(self, certificate: x509.Certificate, room: str) -> str:
+    async def _issued(self, certificate: x509.Certificate, room: str, *, renewed_from: int | None = None) -> str:
         pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
         until_us = int(certificate.not_valid_after_utc.timestamp()) * 1_000_000
-        await self.backend.registry.issued(certificate.serial_number, room, until_us, pem)
+        await self.backend.registry.issued(certificate.serial_number, room, until_us, pem, renewed_from=renewed_from)
         return pem + self._authority.chain_pem
 
     async def _put_hearing(self, _: Peer, parameters: dict[str, Any], hearing: contract.Hearing) -> transfer.Offset:
@@ -194,6 +202,15 @@ class Answers:
         if self._uploads is None:
             raise RefusedError(503, "This centre takes no records.")
         return self._uploads
+
+
+def _no_token(error: ConflictError) -> RefusedError:
+    return RefusedError(403, str(error), "`courtroom centre token ROOM` makes one.")
+
+
+def denied() -> RefusedError:
+    """What the holder of a denied certificate is told."""
+    return RefusedError(403, "This certificate is revoked.", "Have the room enrolled anew by a fresh token of the centre.")
 
 
 async def _wait(news: asyncio.Event, parameters: dict[str, Any]) -> None:

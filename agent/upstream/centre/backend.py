@@ -39,6 +39,10 @@ class AwayError(Exception):
     """The keeper cannot be reached for the moment: nobody knows whether what was asked was done. It is to be asked again."""
 
 
+class DeniedError(Exception):
+    """The certificate by which another one was asked for is denied."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contradiction:
     """A room said of a record ``said``, where ``kept`` was countersigned: its chain was changed, went back, or is another room's."""
@@ -122,8 +126,8 @@ class Plan(Protocol):
         """All rooms' hearings that changed behind an offset, in the order of their changes."""
         ...
 
-    async def starting(self, from_utc_us: int, to_utc_us: int, source: str | None = None) -> Sequence[contract.Hearing]:
-        """Hearings of all rooms, or of one source, that are to start in this span of time."""
+    async def starting(self, from_utc_us: int, to_utc_us: int, source: str | None = None) -> Sequence[contract.Change]:
+        """The last changes of the hearings of all rooms, or of one source, that are to start in this span of time."""
         ...
 
 
@@ -174,6 +178,14 @@ class Registry(Protocol):
         """A token's secret, by its hash, good once until then."""
         ...
 
+    async def check_token(self, room: str, secret_sha256: str, now_utc_us: int) -> None:
+        """Look whether a token can be used.
+
+        Raises:
+            ConflictError: as ``use_token``, which alone decides.
+        """
+        ...
+
     async def use_token(self, room: str, secret_sha256: str, now_utc_us: int) -> None:
         """Use a token up.
 
@@ -182,8 +194,12 @@ class Registry(Protocol):
         """
         ...
 
-    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str) -> None:
-        """A certificate was issued."""
+    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str, *, renewed_from: int | None = None) -> None:
+        """A certificate was issued; it may be given out when this returns. ``renewed_from`` is the one by which it was asked for.
+
+        Raises:
+            DeniedError: ``renewed_from`` is denied. However close a revocation comes, either it denies both, or the new one is not issued.
+        """
         ...
 
     async def revoke(self, name: str, now_utc_us: int) -> Sequence[int]:

@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 
 from agent.upstream import transfer
-from agent.upstream.centre.answers import Answers
+from agent.upstream.centre.answers import Answers, denied
 from agent.upstream.centre.backend import AwayError, ConflictError
 from agent.upstream.centre.callers import NOBODY, Peer, peer_of
 from agent.upstream.centre.page_server import page
@@ -27,8 +27,14 @@ from recorder.record import canonical
 log = structlog.get_logger()
 
 BODY_BYTES = 1024 * 1024
-LONG_BODY_BYTES: dict[str, int] = {"offerRecord": 32 * 1024 * 1024, "putHearings": 16 * 1024 * 1024}
-"""Operations whose message may be longer than ``BODY_BYTES``."""
+MESSAGE_BYTES: dict[str, int] = {
+    "offerRecord": 32 * 1024 * 1024, "putHearings": 16 * 1024 * 1024, "enrol": 32 * 1024, "renew": 32 * 1024,
+}  # fmt: skip
+"""What a message of these operations may have; of all others ``BODY_BYTES``."""
+LONG_BYTES = 256 * 1024
+"""A message that is longer is read in a thread: others are answered meanwhile."""
+MOST_NOBODY = 64
+"""So many requests of callers without a certificate are dealt with at once; each may take ``BODY_S`` and what a message holds."""
 BODY_S = 20.0
 """Within so long a message must have arrived whole, however slowly its bytes come."""
 PART_S = 600.0
@@ -39,9 +45,10 @@ JSON, LINES = "application/json", "application/x-ndjson"
 
 def application(answers: Answers, storage: Storage | None = None) -> web.Application:
     """The application; ``storage`` is given where parts of records are put to the centre itself."""
-    app = web.Application(client_max_size=max(LONG_BODY_BYTES.values()), middlewares=[_problems])
+    app = web.Application(client_max_size=max(MESSAGE_BYTES.values()), middlewares=[_problems])
+    strangers = asyncio.Semaphore(MOST_NOBODY)
     for operation in OPERATIONS:
-        app.router.add_route(operation.method, operation.path, _handler(operation, answers))
+        app.router.add_route(operation.method, operation.path, _handler(operation, answers, strangers))
     app.on_response_prepare.append(_without_server)
     app.router.add_get("/live", _live)
     app.router.add_get("/rooms", _page_handler(answers))
@@ -63,12 +70,18 @@ async def caller(request: web.Request, answers: Answers) -> Peer:
         RefusedError: his certificate is denied.
     """
     peer = peer_of(request.get_extra_info("peercert"))
-    if peer is not NOBODY and await answers.backend.registry.is_revoked(peer.serial):
-        raise RefusedError(403, "This certificate is revoked.", "Have the room enrolled anew by a fresh token of the centre.")
+    await _check_in_force(peer, answers)
     return peer
 
 
-def _handler(operation: Operation, answers: Answers) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+async def _check_in_force(peer: Peer, answers: Answers) -> None:
+    if peer is not NOBODY and await answers.backend.registry.is_revoked(peer.serial):
+        raise denied()
+
+
+def _handler(
+    operation: Operation, answers: Answers, strangers: asyncio.Semaphore
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     decoder = None if operation.body is None else msgspec.json.Decoder(operation.body)
     answer_to = answers.of(operation.id)
 
@@ -79,9 +92,23 @@ def _handler(operation: Operation, answers: Answers) -> Callable[[web.Request], 
                 raise RefusedError(401, "A certificate of this centre is needed.", "None was shown, or it names neither a room nor a role.")
             wanted = " or ".join(sorted(operation.callers)).replace("_", " ")
             raise RefusedError(403, "This caller may not do that.", f"{operation.method} {operation.path} is for: {wanted}.")
+        if peer is not NOBODY:
+            return await answered(request, peer)
+        if strangers.locked():
+            raise RefusedError(503, "Too many ask without a certificate at once.", "Try again in a moment.")
+        async with strangers:
+            return await answered(request, peer)
+
+    async def answered(request: web.Request, peer: Peer) -> web.StreamResponse:
         parameters = _parameters(operation, request)
-        body = None if decoder is None else _decoded(decoder, await _body(request, LONG_BODY_BYTES.get(operation.id, BODY_BYTES)))
+        body = None
+        if decoder is not None:
+            data = await _body(request, MESSAGE_BYTES.get(operation.id, BODY_BYTES))
+            body = await asyncio.to_thread(_decoded, decoder, data) if len(data) > LONG_BYTES else _decoded(decoder, data)
+            await _check_in_force(peer, answers)  # who took his time over the message may have been revoked meanwhile
         answer = await answer_to(peer, parameters, body)
+        if "wait" in parameters:
+            await _check_in_force(peer, answers)
         if operation.lines:
             lines: Sequence[Any] = answer
             return web.Response(body=b"".join(msgspec.json.encode(line, order="sorted") + b"\n" for line in lines), content_type=LINES)
@@ -130,7 +157,10 @@ def _decoded(decoder: "msgspec.json.Decoder[Any]", data: bytes) -> Any:  # noqa:
         status = 422 if isinstance(error, msgspec.ValidationError) else 400
         title = "The message is not one of the contract." if status == 422 else "The message is no JSON."
         raise RefusedError(status, title, str(error)[:500]) from None
-    if canonical.normalised(msgspec.to_builtins(message)) != msgspec.to_builtins(message):
+    if data.isascii() and b"\\u" not in data:
+        return message  # texts of ASCII alone are in that form
+    plain = msgspec.to_builtins(message)
+    if canonical.normalised(plain) != plain:
         raise RefusedError(422, "A text is not in Unicode's normalisation form C.", "Send composed letters (NFC).")
     return message
 

@@ -17,6 +17,10 @@ KEEPALIVE_S = 75.0
 """Within so long after its last answer the next one: longer than the rooms' heartbeats are apart."""
 HEADER_BYTES = 16 * 1024
 SWEEP_S = 1.0
+MOST_SILENT = 4096
+"""So many connections may wait for their first request, or for any without a certificate, at once; of more the oldest go.
+
+All rooms begin together after a power cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +48,16 @@ class ServerFiles:
 class Listener:
     """Serves one application; use as an async context manager, ``port`` is where."""
 
-    def __init__(self, app: web.Application, files: ServerFiles, host: str, port: int, *, head_s: float = HEAD_S) -> None:
+    def __init__(
+        self, app: web.Application, files: ServerFiles, host: str, port: int, *, head_s: float = HEAD_S, most_silent: int = MOST_SILENT
+    ) -> None:
         self._files = files
         self._host = host
         self.port = port
         self._head_s = head_s
+        self._most_silent = most_silent
         self._silent: dict[Any, float] = {}
-        """Connections of which no request has come yet, and since when."""
+        """Connections of which no request has come yet, or the next one of somebody without a certificate; and since when."""
         app.middlewares.append(self._spoke())
         self._runner = web.AppRunner(
             app, access_log=None, keepalive_timeout=KEEPALIVE_S, max_field_size=HEADER_BYTES, max_line_size=HEADER_BYTES,
@@ -82,14 +89,27 @@ class Listener:
     def _connection(self) -> asyncio.Protocol:
         assert self._runner.server is not None
         made = self._runner.server()
-        self._silent[made] = asyncio.get_running_loop().time()
+        self._wait_for(made)
         return made
+
+    def _wait_for(self, made: Any) -> None:  # noqa: ANN401 - aiohttp's type of a connection is its own
+        if len(self._silent) >= self._most_silent:
+            # One that has not shaken hands has no transport yet, and a deadline of its own.
+            oldest = next((other for other in self._silent if other.transport is not None), None)
+            if oldest is not None:
+                del self._silent[oldest]
+                oldest.transport.abort()
+        self._silent[made] = asyncio.get_running_loop().time()
 
     def _spoke(self) -> Any:  # noqa: ANN401 - aiohttp's type of a middleware is its own
         @web.middleware
         async def spoke(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
             self._silent.pop(request.protocol, None)
-            return await handler(request)
+            try:
+                return await handler(request)
+            finally:
+                if not request.get_extra_info("peercert"):  # who has shown no certificate waits no longer than one who has said nothing
+                    self._wait_for(request.protocol)
 
         return spoke
 

@@ -95,7 +95,7 @@ class NatsPlan:
             offset = found[-1].seq
         return [contract.Change(offset=seq, hearing=_planned.decode(data).hearing) for seq, data in found]
 
-    async def starting(self, from_utc_us: int, to_utc_us: int, source: str | None = None) -> Sequence[contract.Hearing]:
+    async def starting(self, from_utc_us: int, to_utc_us: int, source: str | None = None) -> Sequence[contract.Change]:
         """Hearings that are to start in a span of time."""
         self._follower.check_fresh()
         return self._view.starting(from_utc_us, to_utc_us, source)

@@ -16,7 +16,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from agent.upstream import contract
-from agent.upstream.centre.backend import ConflictError
+from agent.upstream.centre.backend import ConflictError, DeniedError
 from agent.upstream.centre.nats_connection import Connection
 from agent.upstream.centre.nats_follower import Follower
 from agent.upstream.centre.nats_jet import Jet, LookAgainError, Stored, attempts
@@ -78,31 +78,32 @@ class NatsRegistry:
         """A token's secret, by its hash."""
         await self._store(TokenState(room=room, until_utc_us=until_utc_us), self._stream.subject("token", secret_sha256), 0)
 
+    async def check_token(self, room: str, secret_sha256: str, now_utc_us: int) -> None:
+        """Look whether a token can be used."""
+        _token(await self._jet.last(self._stream, self._stream.subject("token", secret_sha256)), room, now_utc_us, "")
+
     async def use_token(self, room: str, secret_sha256: str, now_utc_us: int) -> None:
         """Use a token up."""
         subject, use = self._stream.subject("token", secret_sha256), secrets.token_hex(16)
         for _ in attempts():
             stored = await self._jet.last(self._stream, subject)
-            state = None if stored is None else _entry.decode(stored.data)
-            if stored is None or not isinstance(state, TokenState) or state.room != room:
-                raise ConflictError("This token is not good for this room.")
+            seq, state = _token(stored, room, now_utc_us, use)
             if state.use == use:  # ours: its acknowledgement was lost
                 return
-            if state.used_utc_us is not None:
-                raise ConflictError("This token was used already: have a new one made.")
-            if now_utc_us > state.until_utc_us:
-                raise ConflictError("This token is too old: have a new one made.")
             used = msgspec.structs.replace(state, used_utc_us=now_utc_us, use=use)
             try:
-                await self._jet.put(self._stream, subject, msgspec.json.encode(used), expected=stored.seq)
+                await self._jet.put(self._stream, subject, msgspec.json.encode(used), expected=seq)
             except LookAgainError:
                 continue
             return
 
-    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str) -> None:
+    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str, *, renewed_from: int | None = None) -> None:
         """A certificate was issued."""
         entry = CertificateIssued(serial=f"{serial:x}", name=name, until_utc_us=until_utc_us, pem=pem)
         await self._store(entry, self._stream.subject("certificate", name, entry.serial), 0)
+        # All that stands before the new one is in force here by now: a revocation that stands behind it denies it too.
+        if renewed_from is not None and renewed_from in self._view.denied:
+            raise DeniedError
 
     async def revoke(self, name: str, now_utc_us: int) -> Sequence[int]:
         """Deny all certificates that were issued to this name."""
@@ -163,3 +164,15 @@ class NatsRegistry:
         known = self._heard.get(beat.room)
         if known is None or (known.heard_utc_us or 0) < beat.utc_us:
             self._heard[beat.room] = contract.RoomState(room=beat.room, heard_utc_us=beat.utc_us, heartbeat=beat.heartbeat)
+
+
+def _token(stored: Stored | None, room: str, now_utc_us: int, use: str) -> tuple[int, TokenState]:
+    """A token that can be used, or was by ``use`` itself, and its message's number."""
+    state = None if stored is None else _entry.decode(stored.data)
+    if stored is None or not isinstance(state, TokenState) or state.room != room:
+        raise ConflictError("This token is not good for this room.")
+    if state.used_utc_us is not None and state.use != use:
+        raise ConflictError("This token was used already: have a new one made.")
+    if state.used_utc_us is None and now_utc_us > state.until_utc_us:
+        raise ConflictError("This token is too old: have a new one made.")
+    return stored.seq, state

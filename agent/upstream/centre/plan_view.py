@@ -70,14 +70,14 @@ class PlanView:
         changed = sorted((offset, planned) for offset, planned in self._of_room(room) if offset > after)
         return contract.Feed(as_of=as_of, changes=[contract.Change(offset=offset, hearing=planned.hearing) for offset, planned in changed])
 
-    def starting(self, from_utc_us: int, to_utc_us: int, source: str | None) -> Sequence[contract.Hearing]:
+    def starting(self, from_utc_us: int, to_utc_us: int, source: str | None) -> Sequence[contract.Change]:
         """Hearings that are to start in a span of time; of those that were forgotten none."""
         days = range(from_utc_us // DAY_US, to_utc_us // DAY_US + 1)
         names = (name for day in (days if len(days) < len(self._by_day) else list(self._by_day)) for name in self._by_day.get(day, ()))
-        found = (self._hearings[name][1] for name in names)
+        found = (self._hearings[name] for name in names)
         return [
-            planned.hearing
-            for planned in found
+            contract.Change(offset=offset, hearing=planned.hearing)
+            for offset, planned in found
             if from_utc_us <= planned.hearing.starts_utc_us < to_utc_us and source in {None, planned.source}
         ]
 

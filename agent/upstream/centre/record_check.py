@@ -6,6 +6,7 @@
 import asyncio
 import contextlib
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,11 @@ from recorder.record.verdict import Verdict
 from recorder.record.verify import Outside, verify
 
 _SHOWN_ERRORS = 5
+MEMORY_BYTES = 4 * 1024**3
+"""So much memory a verification may take, whatever a record says of itself."""
+LEAST_S = 600.0
+LEAST_BYTES_S = 5e6
+"""A verification has so long, and its bytes at this speed on top: on a slow machine beside other work it is ten times as fast."""
 
 
 class RecordCheckError(Exception):
@@ -35,6 +41,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     authorities: str
     revocation_lists: list[str]
     ledger: list[Receipt]
+    memory_bytes: int
     workers: int = 1
 
 
@@ -53,23 +60,33 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     words: str
 
 
-async def check_record(root: Path, authorities: Authorities, ledger: Sequence[Receipt], *, workers: int = 1) -> Found:
+async def check_record(
+    root: Path,
+    authorities: Authorities,
+    ledger: Sequence[Receipt],
+    *,
+    workers: int = 1,
+    most_s: float | None = None,
+    memory_bytes: int = MEMORY_BYTES,
+) -> Found:
     """Verify the record in a directory, in a process of its own.
 
     Raises:
-        RecordCheckError: the process failed.
+        RecordCheckError: the process failed, or took longer than ``most_s``, or more memory.
     """
     pem = b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in authorities.roots).decode()
     lists = [one.public_bytes(serialization.Encoding.PEM).decode() for one in authorities.revocation_lists]
-    task = Task(root=str(root), authorities=pem, revocation_lists=lists, ledger=list(ledger), workers=workers)
+    task = Task(root=str(root), authorities=pem, revocation_lists=lists, ledger=list(ledger), memory_bytes=memory_bytes, workers=workers)
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", __name__, stdin=pipe, stdout=pipe, stderr=pipe)
     try:
-        out, trouble = await process.communicate(msgspec.json.encode(task))
+        async with asyncio.timeout(most_s):
+            out, trouble = await process.communicate(msgspec.json.encode(task))
+    except TimeoutError:
+        await _end(process)
+        raise RecordCheckError(f"the verification took longer than {most_s:.0f} s") from None
     except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await _end(process)
         raise
     if process.returncode != 0:
         last = trouble.decode(errors="replace").strip().splitlines()[-1:]
@@ -78,6 +95,17 @@ async def check_record(root: Path, authorities: Authorities, ledger: Sequence[Re
         return msgspec.json.decode(out, type=Found)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordCheckError(f"the verification answered with nonsense: {error}") from error
+
+
+def most_s_of(size_bytes: int) -> float:
+    """How long the verification of so many bytes may take."""
+    return LEAST_S + size_bytes / LEAST_BYTES_S
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
 
 
 def found(verdict: Verdict, files_sha256: str) -> Found:
@@ -95,6 +123,7 @@ def main() -> None:
     """Read a task, verify, tell."""
     os.nice(10)
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
+    resource.setrlimit(resource.RLIMIT_AS, (task.memory_bytes, task.memory_bytes))
     lists = [x509.load_pem_x509_crl(one.encode()) for one in task.revocation_lists]
     authorities = Authorities(parse_chain(task.authorities.encode(), "authorities"), lists)
     root = Path(task.root)

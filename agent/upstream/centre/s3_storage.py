@@ -1,10 +1,11 @@
-"""Records in an S3-compatible storage: parts go there directly by presigned addresses, each bound to its part's SHA-256.
+"""Records in an S3-compatible storage: parts go there directly by presigned addresses, each bound to its length and its SHA-256.
 
 The room gets no credentials of the storage. A file of one part is put whole, a longer one as a multipart upload. Signature version 4.
 """
 
 import asyncio
 import base64
+import contextlib
 import datetime as dt
 import os
 from collections.abc import Callable, Sequence
@@ -16,12 +17,13 @@ import botocore.config
 import botocore.exceptions
 import botocore.session
 
-from agent.upstream.centre.storage import ADDRESS_S, Address, LostError, StorageError, Target
+from agent.upstream.centre.storage import ADDRESS_S, Address, LostError, StorageError, Target, part_len
 from agent.upstream.transfer import PART_BYTES
 
 _CHECKSUM = "x-amz-checksum-sha256"
 _WHOLE = "whole"
 """The handle of a file that is put in one request."""
+REFUSED_TAG = {"Key": "courtroom", "Value": "refused"}
 _LOST = frozenset({"NoSuchKey", "NoSuchUpload", "InvalidPart", "InvalidPartOrder", "404"})
 _BLOCK_BYTES = 1024 * 1024
 Answer = TypeVar("Answer")
@@ -83,7 +85,7 @@ class S3Storage:
     async def address(self, target: Target, number: int, sha256: str) -> Address:
         """See ``Storage``."""
         checksum = _base64(sha256)
-        parameters: dict[str, Any] = {**self._place(target), "ChecksumSHA256": checksum}
+        parameters: dict[str, Any] = {**self._place(target), "ChecksumSHA256": checksum, "ContentLength": part_len(target, number)}
         operation = "put_object"
         if target.handle != _WHOLE:
             operation = "upload_part"
@@ -133,11 +135,23 @@ class S3Storage:
         """See ``Storage``: what is put next is the newer version."""
         del target
 
+    async def remove(self, target: Target) -> None:
+        """See ``Storage``: the centre has no right to delete. What it marks, a rule of the bucket expires (docs/archive.md)."""
+        if target.handle and target.handle != _WHOLE:
+            with contextlib.suppress(LostError):
+                await self._call(self._client.abort_multipart_upload, **self._place(target), UploadId=target.handle)
+        with contextlib.suppress(LostError):
+            await self._call(self._client.put_object_tagging, **self._place(target), Tagging={"TagSet": [REFUSED_TAG]})
+
     def _fetch(self, target: Target, to: Path) -> str:
         answer = self._client.get_object(**self._place(target))
         descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file, answer["Body"] as body:
+            left = target.len
             while block := body.read(_BLOCK_BYTES):
+                left -= len(block)
+                if left < 0:
+                    raise LostError(f"{target.key} has more than its {target.len} bytes")
                 file.write(block)
         return str(answer.get("VersionId", ""))
 

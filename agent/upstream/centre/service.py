@@ -20,6 +20,7 @@ from agent.upstream.centre.backend import AwayError, Backend, now_utc_us
 from agent.upstream.centre.background import keep_on
 from agent.upstream.centre.custodian import Custodian
 from agent.upstream.centre.database import DatabaseError
+from agent.upstream.centre.deny_list import vouching
 from agent.upstream.centre.front import application
 from agent.upstream.centre.listener import Listener
 from agent.upstream.centre.nats_backend import nats_backend
@@ -36,7 +37,6 @@ from agent.upstream.centre.sqlite_backend import sqlite_backend
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from agent.upstream.centre.storage import DirectoryStorage, Storage
 from agent.upstream.centre.uploads import Notary, Uploads
-from recorder.record.trust import Authorities
 
 log = structlog.get_logger()
 
@@ -83,7 +83,7 @@ async def running(home: CentreHome, page: str = "") -> AsyncIterator[RunningCent
         if storage is not None:
             uploads = Uploads(
                 home.root / "uploads.sqlite", storage, home.root / "work",
-                authorities=Authorities([authority.root]), ledger=backend.ledger.of_record,
+                authorities=lambda: vouching(backend.registry, authority), ledger=backend.ledger.of_record,
                 notary=Notary(key=notary.key, certificate=notary.certificate, by=settings.name),
             )  # fmt: skip
             await uploads.start()

@@ -126,7 +126,6 @@ class CentreHome:
             "server.pem": _pem(authority.server(server.public_key(), settings.names, now)) + authority.chain_pem + authority.root_pem,
             # By the root itself: a receipt carries its signer's certificate alone.
             "notary.pem": _pem(Authority(root, root.certificate).notary(notary.public_key(), settings.name, now)),
-            CONFIG: _toml(settings),
         }
         keys = {"root.key": root.key, "issuing.key": issuing.key, "server.key": server, "notary.key": notary}
         try:
@@ -135,6 +134,8 @@ class CentreHome:
                 _put(self.root / name, Issuer(key, root.certificate).key_pem, 0o600)
             for name, text in certificates.items():
                 _put(self.root / name, text.encode(), 0o644)
+            # A calendar's address may hold what lets one read it.
+            _put(self.root / CONFIG, _toml(settings).encode(), 0o600)
         except OSError as error:
             raise SettingsError(f"cannot write {self.root}: {error.strerror}") from error
 

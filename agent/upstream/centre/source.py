@@ -159,7 +159,7 @@ class SourceFollower:
         reading = believable(found)
         self._tell_refused(dict(reading.refused))
         await self._plan.put(reading.hearings, self._source.name)
-        planned = await self._plan.starting(now_us, now_us + AHEAD_US, self._source.name)
+        planned = [change.hearing for change in await self._plan.starting(now_us, now_us + AHEAD_US, self._source.name)]
         self._disbelieved = ""
         if moved := adjourned(reading, planned):
             await self._plan.put(moved, self._source.name)

@@ -170,15 +170,15 @@ class SqlitePlan:
         )
         return _changes(rows)
 
-    async def starting(self, from_utc_us: int, to_utc_us: int, source: str | None = None) -> Sequence[contract.Hearing]:
+    async def starting(self, from_utc_us: int, to_utc_us: int, source: str | None = None) -> Sequence[contract.Change]:
         """Hearings that are to start in a span of time."""
         rows = await self._database.do(
             lambda connection: connection.execute(
-                "SELECT body FROM hearing WHERE starts_utc_us >= ?1 AND starts_utc_us < ?2 AND (?3 IS NULL OR source = ?3)",
+                "SELECT change_offset, body FROM hearing WHERE starts_utc_us >= ?1 AND starts_utc_us < ?2 AND (?3 IS NULL OR source = ?3)",
                 (from_utc_us, to_utc_us, source),
             ).fetchall()
         )
-        return [_hearing.decode(body) for (body,) in rows]
+        return _changes(rows)
 
 
 class SqliteLedger:

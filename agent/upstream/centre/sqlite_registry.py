@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from agent.upstream import contract
-from agent.upstream.centre.backend import ConflictError
+from agent.upstream.centre.backend import ConflictError, DeniedError
 from agent.upstream.centre.database import Database
 
 _heartbeat = msgspec.json.Decoder(contract.Heartbeat)
@@ -29,30 +29,30 @@ class SqliteRegistry:
 
         await self._database.do(work)
 
+    async def check_token(self, room: str, secret_sha256: str, now_utc_us: int) -> None:
+        """Look whether a token can be used."""
+        await self._database.do(lambda connection: _check_token(connection, room, secret_sha256, now_utc_us))
+
     async def use_token(self, room: str, secret_sha256: str, now_utc_us: int) -> None:
         """Use a token up."""
 
         def work(connection: sqlite3.Connection) -> None:
-            found = connection.execute(
-                "SELECT room, until_utc_us, used_utc_us FROM token WHERE secret_sha256 = ?", (secret_sha256,)
-            ).fetchone()
-            if found is None or found[0] != room:
-                raise ConflictError("This token is not good for this room.")
-            if found[2] is not None:
-                raise ConflictError("This token was used already: have a new one made.")
-            if now_utc_us > found[1]:
-                raise ConflictError("This token is too old: have a new one made.")
+            _check_token(connection, room, secret_sha256, now_utc_us)
             connection.execute("UPDATE token SET used_utc_us = ? WHERE secret_sha256 = ?", (now_utc_us, secret_sha256))
 
         await self._database.do(work)
 
-    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str) -> None:
+    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str, *, renewed_from: int | None = None) -> None:
         """A certificate was issued."""
-        await self._database.do(
-            lambda connection: (
-                connection.execute("INSERT INTO certificate VALUES (?, ?, ?, ?, NULL)", (f"{serial:x}", name, until_utc_us, pem)).rowcount
-            )
-        )
+
+        def work(connection: sqlite3.Connection) -> None:
+            if renewed_from is not None:
+                old = connection.execute("SELECT revoked_utc_us FROM certificate WHERE serial = ?", (f"{renewed_from:x}",)).fetchone()
+                if old is not None and old[0] is not None:
+                    raise DeniedError
+            connection.execute("INSERT INTO certificate VALUES (?, ?, ?, ?, NULL)", (f"{serial:x}", name, until_utc_us, pem))
+
+        await self._database.do(work)
 
     async def revoke(self, name: str, now_utc_us: int) -> Sequence[int]:
         """Deny all certificates that were issued to this name."""
@@ -108,3 +108,13 @@ class SqliteRegistry:
             for room, utc_us, body in rows
         }
         return [state for _, state in sorted((stored | self._heard).items())]
+
+
+def _check_token(connection: sqlite3.Connection, room: str, secret_sha256: str, now_utc_us: int) -> None:
+    found = connection.execute("SELECT room, until_utc_us, used_utc_us FROM token WHERE secret_sha256 = ?", (secret_sha256,)).fetchone()
+    if found is None or found[0] != room:
+        raise ConflictError("This token is not good for this room.")
+    if found[2] is not None:
+        raise ConflictError("This token was used already: have a new one made.")
+    if now_utc_us > found[1]:
+        raise ConflictError("This token is too old: have a new one made.")

@@ -52,6 +52,11 @@ class Target(NamedTuple):
     len: int
 
 
+def part_len(target: Target, number: int) -> int:
+    """How many bytes a part of a file has; parts are counted from 1."""
+    return min(PART_BYTES, target.len - (number - 1) * PART_BYTES)
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where to put a part, and the headers that go with it."""
@@ -99,6 +104,10 @@ class Storage(Protocol):
         """Forget a file whose bytes are wrong; its parts will be put anew."""
         ...
 
+    async def remove(self, target: Target) -> None:
+        """Give the place of a file back that is not wanted any more, whole or in parts; it was never kept."""
+        ...
+
 
 class _Token(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     key: str
@@ -132,9 +141,9 @@ class DirectoryStorage:
 
     async def address(self, target: Target, number: int, sha256: str) -> Address:
         """See ``Storage``; the address is a path of the centre."""
-        offset = (number - 1) * PART_BYTES
-        length = min(PART_BYTES, target.len - offset)
-        token = msgspec.json.encode(_Token(target.key, number, offset, length, sha256, int(self._clock()) + ADDRESS_S))
+        token = msgspec.json.encode(
+            _Token(target.key, number, (number - 1) * PART_BYTES, part_len(target, number), sha256, int(self._clock()) + ADDRESS_S)
+        )
         return Address(PARTS_PATH + _text(token) + "." + _text(self._mac(b"token\n", token)), {})
 
     async def put(self, token: str, chunks: AsyncIterator[bytes]) -> str:
@@ -189,6 +198,10 @@ class DirectoryStorage:
         """See ``Storage``."""
         for base in (self._incoming, self._records):
             (base / target.key).unlink(missing_ok=True)
+
+    async def remove(self, target: Target) -> None:
+        """See ``Storage``."""
+        await self.discard(target)
 
     def _read(self, token: str) -> _Token:
         payload, _, mac = token.partition(".")

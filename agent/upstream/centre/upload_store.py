@@ -20,6 +20,11 @@ from agent.upstream.transfer import PART_BYTES, Acknowledgement, PartDone, Uploa
 State = Literal["open", "verifying", "acknowledged", "refused"]
 REFUSED_US = 3_600_000_000
 """A refused record is verified again when it is offered after this time: the authority that was missing may be there."""
+_REFUSED_OBJECTS = (
+    "SELECT key, coalesce(handle, ''), len, object FROM objects WHERE (handle IS NOT NULL OR stored = 1) AND NOT EXISTS "
+    "(SELECT 1 FROM upload_files JOIN uploads USING (upload) "
+    "WHERE upload_files.object = objects.object AND (state != 'refused' OR utc_us >= ?))"
+)
 _SCHEMA = """
 CREATE TABLE uploads (
   upload TEXT PRIMARY KEY, room TEXT NOT NULL, record TEXT NOT NULL, name TEXT NOT NULL, hearing TEXT NOT NULL, sums_sha256 TEXT NOT NULL,
@@ -218,6 +223,18 @@ class UploadStore:
                 self._db.execute("UPDATE objects SET stored = 0, handle = NULL WHERE key = ?", (key,))
                 self._db.execute("UPDATE parts SET etag = NULL WHERE object = (SELECT object FROM objects WHERE key = ?)", (key,))
             self._db.execute("UPDATE uploads SET state = 'open', detail = ? WHERE upload = ?", (detail[:2000], upload))
+
+    def refused_objects(self, before_utc_us: int) -> list[Target]:
+        """Objects in the storage that none but records refused before that time have."""
+        rows = self._db.execute(f"{_REFUSED_OBJECTS} LIMIT 1000", (before_utc_us,))
+        return [Target(*row[:3]) for row in rows]
+
+    def forget_refused(self, key: str, before_utc_us: int) -> None:
+        """The storage does not hold such an object any more; one of a record that was offered again meanwhile is found lost by itself."""
+        with self._transaction():
+            for *_, number in self._db.execute(f"{_REFUSED_OBJECTS} AND key = ?", (before_utc_us, key)).fetchall():
+                self._db.execute("UPDATE objects SET stored = 0, handle = NULL WHERE object = ?", (number,))
+                self._db.execute("UPDATE parts SET etag = NULL WHERE object = ?", (number,))
 
     def set_detail(self, upload: str, detail: str) -> None:
         """Why a verification waits."""

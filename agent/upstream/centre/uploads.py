@@ -15,22 +15,29 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive.acknowledgement import VERDICTS, sign
 from agent.upstream import transfer
 from agent.upstream.centre.backend import AwayError
-from agent.upstream.centre.record_check import Found, RecordCheckError, check_record
+from agent.upstream.centre.record_check import Found, RecordCheckError, check_record, most_s_of
 from agent.upstream.centre.storage import LostError, Storage, StorageError
+from agent.upstream.centre.turns import Turns
 from agent.upstream.centre.upload_store import StoredFile, Upload, UploadStore, parts_of
 from agent.upstream.transfer import PART_BYTES
 from recorder.record import layout
 from recorder.record.checkpoint import Receipt
 from recorder.record.trust import Authorities
 
+log = structlog.get_logger()
+
 MOST_BYTES = 4 * 1024**4
 """A record that is longer than this is refused: eight hours of 34 tracks are a tenth of it."""
+REFUSED_DAYS = 7
+"""For so long the files of a refused record lie in the storage: whoever asks why it was refused has them, and they need not come again."""
+SWEEP_S = 3600.0
 MOST_UNFINISHED = 64
 """So many records of one room may be on their way at once; a room sends one after the other."""
 _MOST_PARTS = 10_000
@@ -40,6 +47,8 @@ _record = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _sha256 = re.compile(r"[0-9a-f]{64}")
 Ledger = Callable[[str], Awaitable[Sequence[Receipt]]]
 """The receipts that the centre gave for a record's heads."""
+Vouching = Callable[[], Awaitable[Authorities]]
+"""Who vouches for rooms' devices, and what was revoked until now."""
 Answer = TypeVar("Answer")
 
 
@@ -67,7 +76,7 @@ class Uploads:
         store: the file of its tables.
         storage: where records are kept.
         work: a directory of its own for records that are being verified; it needs room for the longest one.
-        authorities: who vouches for rooms' devices; looked at anew for each verification.
+        authorities: who vouches for rooms' devices; asked anew for each verification.
         ledger: the receipts of a record.
         notary: who signs.
         retry_s: the first and the longest wait where the storage is away during a verification.
@@ -79,7 +88,7 @@ class Uploads:
         storage: Storage,
         work: Path,
         *,
-        authorities: Authorities,
+        authorities: Vouching,
         ledger: Ledger,
         notary: Notary,
         retry_s: tuple[float, float] = (1.0, 300.0),
@@ -93,7 +102,8 @@ class Uploads:
         self._notary = notary
         self._retry_s = retry_s
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._one = asyncio.Semaphore(1)
+        self._turns = Turns()
+        self._sweeper: asyncio.Task[None] | None = None
         self._handles = asyncio.Lock()
 
     async def start(self) -> None:
@@ -101,10 +111,11 @@ class Uploads:
         self._work.mkdir(parents=True, exist_ok=True)
         for upload in await self._do(self._store.verifying):
             self._verify_soon(upload)
+        self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
         """End; what is being verified is taken up at the next start."""
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *([self._sweeper] if self._sweeper is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -118,7 +129,7 @@ class Uploads:
             raise RefusedError(422, "The offer is not one of a sealed record.", problem)
         if await self._do(self._store.unfinished, room, offer.record) >= MOST_UNFINISHED:
             raise RefusedError(429, "Too many records of this room are on their way.", "Finish those that were offered before.")
-        upload = hashlib.sha256(f"courtroom-upload-v1\n{room}\n".encode() + msgspec.json.encode(offer)).hexdigest()[:32]
+        upload = await self._do(_name, room, offer)
         await self._do(self._store.offer, upload, room, offer, time.time_ns() // 1000)
         await self._do(self._store.begin_verifying, upload)
         return await self._answer(upload)
@@ -173,6 +184,29 @@ class Uploads:
             await self._do(self._store.note, upload, taken)
         return await self._answer(upload)
 
+    async def discard_refused(self, now_utc_us: int) -> int:
+        """Give the place of records back that were refused ``REFUSED_DAYS`` ago; returns of how many files.
+
+        Raises:
+            StorageError: the storage is away; the rest is tried again.
+        """
+        before_us, number = now_utc_us - REFUSED_DAYS * 86_400_000_000, 0
+        while targets := await self._do(self._store.refused_objects, before_us):
+            for target in targets:
+                await self._storage.remove(target)
+                await self._do(self._store.forget_refused, target.key, before_us)
+            number += len(targets)
+        return number
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                if number := await self.discard_refused(time.time_ns() // 1000):
+                    log.info("files of refused records are discarded", files=number)
+            except (StorageError, LostError, OSError) as error:
+                log.error("files of refused records are not discarded", error=str(error))
+            await asyncio.sleep(SWEEP_S)
+
     async def _known(self, room: str, upload: str) -> Upload:
         known = await self._do(self._store.upload, upload, room)
         if known is None:
@@ -192,9 +226,10 @@ class Uploads:
 
     async def _verify(self, upload: str) -> None:
         wait_s = self._retry_s[0]
-        while True:
+        head = await self._do(self._store.upload, upload, None)
+        while head is not None:
             try:
-                async with self._one:
+                async with self._turns.of(head.room):
                     await self._verify_once(upload)
                 return
             except (StorageError, RecordCheckError, OSError, AwayError) as error:
@@ -215,7 +250,7 @@ class Uploads:
             if versions is None:
                 return
             receipts = await self._ledger(head.record)
-            found = await check_record(root, self._authorities, receipts)
+            found = await check_record(root, await self._authorities(), receipts, most_s=most_s_of(head.bytes))
             refusal = _refusal(head, found, transfer.files_sha256({file.path: file.sha256 for file in files}))
             if refusal is not None:
                 damaged = await asyncio.to_thread(_damaged, root, files)
@@ -304,6 +339,10 @@ def offer_problem(offer: transfer.UploadOffer) -> str | None:
     if files[layout.SUMS].sha256 != offer.sums_sha256:
         return "sums_sha256 is not the hash of SHA256SUMS"
     return None
+
+
+def _name(room: str, offer: transfer.UploadOffer) -> str:
+    return hashlib.sha256(f"courtroom-upload-v1\n{room}\n".encode() + msgspec.json.encode(offer)).hexdigest()[:32]
 
 
 def _refusal(head: Upload, found: Found, files_sha256: str) -> str | None:
