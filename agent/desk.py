@@ -128,10 +128,11 @@ class DeskState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """An order was carried out: in words."""
+    """An order was carried out: in words. ``warning``: it holds, but the disk has not taken it yet, and what to do."""
 
     text: str
     session: str = ""
+    warning: str = ""
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):

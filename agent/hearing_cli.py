@@ -165,6 +165,8 @@ def answer(
 def _order(run: Path, path: str, order: desk.Order) -> None:
     said = _ask(run, path, order, desk.Said)
     Console(highlight=False).print(Text(said.text, "green"))
+    if said.warning:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(said.warning, "bold yellow"))
 
 
 def _ask(run: Path, path: str, order: desk.Order | None, kind: type[Answer]) -> Answer:

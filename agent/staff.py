@@ -70,7 +70,7 @@ class Staff:
         for action in outcome.actions:
             reply = await self._conductor.act(action)
         session = record_of(reply.record) if reply is not None else ""
-        return desk.Said(text="The session is being recorded.", session=session)
+        return desk.Said(text="The session is being recorded.", session=session, warning=reply.error if reply is not None else "")
 
     async def stop(self, order: desk.StopOrder) -> desk.Said:
         """End it."""
@@ -87,15 +87,16 @@ class Staff:
         """Leave the open state."""
         now_us = self._process.stamp().utc_us
         await self._changed(lambda facts, schedule: told.asked(facts, schedule, to=order.state, by=order.actor, now_utc_us=now_us))
-        await self._process.link.do(control.PauseRequest(state=order.state, actor=order.actor, reason=order.reason, order=order.order))
-        return desk.Said(text=f"The session is {order.state.replace('_', ' ')}.", session=self._running())
+        request = control.PauseRequest(state=order.state, actor=order.actor, reason=order.reason, order=order.order)
+        reply = await self._process.link.do(request)
+        return desk.Said(text=f"The session is {order.state.replace('_', ' ')}.", session=self._running(), warning=reply.error)
 
     async def resume(self, order: desk.ResumeOrder) -> desk.Said:
         """Record again."""
         now_us = self._process.stamp().utc_us
         await self._changed(lambda facts, schedule: told.asked(facts, schedule, to="open", by=order.actor, now_utc_us=now_us))
-        await self._process.link.do(control.ResumeRequest(actor=order.actor))
-        return desk.Said(text="The session is being recorded again.", session=self._running())
+        reply = await self._process.link.do(control.ResumeRequest(actor=order.actor))
+        return desk.Said(text="The session is being recorded again.", session=self._running(), warning=reply.error)
 
     async def note(self, order: desk.NoteOrder) -> desk.Said:
         """Take a note."""

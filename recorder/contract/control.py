@@ -167,7 +167,10 @@ class RecordFound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="done"):
-    """The answer: ``ok``, or the error in words with what to do. ``record`` is the path of the session's record."""
+    """The answer: ``ok``, or the error in words with what to do. ``record`` is the path of the session's record.
+
+    Something that was begun or is obeyed, and is not on the disk yet, is answered without ``ok`` too: ``is_obeyed`` tells it apart.
+    """
 
     ok: bool
     error: str = ""
@@ -213,6 +216,14 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     track: str
     detail: str
     since_us: int
+
+
+def is_obeyed(request: Request, reply: Reply) -> bool:
+    """Whether what was asked for is done; ``error`` then warns that it is not on the disk yet, or is empty.
+
+    A refusal of these four names no record. A stop that names one without ``ok`` ended the session and could not seal it.
+    """
+    return reply.ok or (bool(reply.record) and isinstance(request, Start | PauseRequest | ResumeRequest | SetLevel))
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="status"):

@@ -51,6 +51,7 @@ class NotedDesk:
 
     orders: list[desk.Order] = field(default_factory=list)
     refuses: Exception | None = None
+    warns: str = ""
 
     def state(self) -> desk.DeskState:
         return STATE
@@ -59,7 +60,7 @@ class NotedDesk:
         if self.refuses:
             raise self.refuses
         self.orders.append(order)
-        return desk.Said(text=f"done: {type(order).__name__}", session="s-1")
+        return desk.Said(text=f"done: {type(order).__name__}", session="s-1", warning=self.warns)
 
     start = stop = pause = resume = note = bind = not_held = answer = _take
 
@@ -355,7 +356,9 @@ async def test_the_clerk_works_from_a_terminal(tmp_path: Path) -> None:
         assert "Hearing 2026-17 is due. Begin?" in out
         assert "courtroom hearing answer p1 yes|no" in out
         assert "the centre is away" in out
-        assert (await ended(hearing(tmp_path, "start", "2026-17")))[0] == 0
+        noted.warns = "the disk takes nothing of it yet"
+        code, out, err = await ended(hearing(tmp_path, "start", "2026-17"))
+        assert (code, "StartOrder" in out, err.strip()) == (0, True, noted.warns)
         noted.refuses = desk.DeskError("hearing 2026-17 is being recorded; stop it first")
         code, _, err = await ended(hearing(tmp_path, "not-held", "2026-17", "--reason", "illness"))
         assert (code, err.strip()) == (1, "hearing 2026-17 is being recorded; stop it first")
