@@ -111,13 +111,19 @@ class Conductor:
         self._process.wake.set()
 
     async def _start(self, action: StartRecording) -> control.Reply:
+        request = control.Start(
+            hearing=action.hearing, actor=action.actor, case=action.case, title=action.title, start_token=action.start_token,
+            level=action.level,
+        )  # fmt: skip
         try:
-            return await self._link.do(
-                control.Start(
-                    hearing=action.hearing, actor=action.actor, case=action.case, title=action.title, start_token=action.start_token,
-                    level=action.level,
-                )
-            )  # fmt: skip
+            try:
+                return await self._link.do(request)
+            except RecorderRefusedError as error:
+                if not str(error).startswith(control.NOT_A_REQUEST):
+                    raise
+                # What only describes the hearing must not cost its record. The level stays: it says who may open it.
+                log.error("the recorder does not take what is known of the hearing; it is begun without", error=str(error))
+                return await self._link.do(control.Start(hearing=action.hearing, actor=action.actor, level=action.level))
         except (RecorderAwayError, RecorderRefusedError) as error:
             cause = "recorder_unreachable" if isinstance(error, RecorderAwayError) else "recorder_refused"
             detail, now_us = str(error), self._process.stamp().utc_us

@@ -45,6 +45,7 @@ class Answering:
     def __init__(self) -> None:
         self.state: control.State = "idle"
         self.hearing = ""
+        self.takes_no_title = False
         self.asked: list[control.AnyRequest] = []
         self.answers: dict[type[control.Request], control.Reply] = {}
 
@@ -52,6 +53,8 @@ class Answering:
         self.asked.append(request)
         if isinstance(request, control.Start):
             answer = self.answers.get(control.Start, control.Reply(ok=True, record=PATH))
+            if request.title and self.takes_no_title:
+                answer = control.Reply(ok=False, error=f"{control.NOT_A_REQUEST}: title")
             if answer.record:
                 self.state, self.hearing = "open", request.hearing
             return answer
@@ -133,3 +136,14 @@ async def test_a_stop_whose_record_could_not_be_sealed_is_still_an_error(tmp_pat
         it.recorder.answers[control.StopRequest] = control.Reply(ok=False, error="the key does not answer", record=PATH)
         with pytest.raises(RecorderRefusedError, match="key"):
             await it.staff.stop(desk.StopOrder(actor="Clerk A."))
+
+
+async def test_a_start_whose_words_the_recorder_does_not_take_is_a_start_without_them_at_the_same_level(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        it.recorder.takes_no_title = True
+        plan = contract.Hearing(id="h1", room="lab", title="Title", starts_utc_us=1, ends_utc_us=2, level="closed")
+        stamp = it.process.stamp()
+        feed = contract.Feed(as_of=1, changes=[contract.Change(offset=1, hearing=plan)])
+        await it.process.store.do(lambda store: store.take_feed(feed, stamp))
+        assert (await it.staff.start(desk.StartOrder(actor="Clerk A.", hearing="h1"))).session == RECORD
+        assert it.recorder.asked[-1] == control.Start(hearing="h1", actor="Clerk A.", level="closed")

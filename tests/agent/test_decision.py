@@ -8,6 +8,7 @@ from agent.actions import StartRecording
 from agent.hearing import Fault, is_local
 from agent.upstream import contract
 from provisioning.room import Hearings
+from recorder.contract import control
 from recorder.record.entries import PausedState
 from tests.agent.model_room import ModelRoom
 from tests.agent.plans import DAY, HOUR_US, MINUTE_US, ROOM, TEN, hearing
@@ -89,6 +90,18 @@ def test_automatic_start_is_chosen_for_the_room_or_for_one_hearing(by_room: bool
     assert (room.recorder.state == "open") is starts
     if starts:
         assert (room.session.by, room.session.automatic) == ("agent", True)
+
+
+@pytest.mark.parametrize("text", ["Ivanov v. Petrov\nrecovery of a debt", "x" * 2_000, "a\tb", "\x7f\x85"])
+def test_no_text_that_the_centre_may_send_keeps_a_hearing_from_being_recorded(text: str) -> None:
+    room = ModelRoom()
+    plan = msgspec.json.decode(msgspec.json.encode(REPLACE(hearing(), title=text, case=text, start_token=text)), type=contract.Hearing)
+    room.plan(plan)
+    (action,) = told.start(room.facts, room.schedule, hearing="h1", by="Clerk", now_utc_us=TEN).actions
+    assert isinstance(action, StartRecording)
+    request = control.Start(hearing="h1", actor="Clerk", case=action.case, title=action.title, start_token=action.start_token)
+    assert control.requests.decode(control.json_encoder.encode(request)) == request
+    assert len(action.title) <= control.WORDS_LONGEST
 
 
 def test_automatic_start_never_follows_directly_on_another_hearing() -> None:
