@@ -138,6 +138,16 @@ def bind(
     _order(run, "/bind", desk.BindOrder(actor=by, hearing=hearing_id, session=session, case=case, reason=reason))
 
 
+@app.command()
+def withdraw(
+    by: By,
+    session: Annotated[str, typer.Option(help="Which session; left out: the running one.")] = "",
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """Take back an order to bind that cannot be carried out, as `courtroom hearing status` says."""
+    _order(run, "/withdraw", desk.WithdrawOrder(actor=by, session=session))
+
+
 @app.command("not-held")
 def not_held(
     hearing_id: HearingId,

@@ -72,6 +72,20 @@ def bind(facts: Facts, schedule: Schedule, *, session: str, hearing: str, case: 
     return turn.outcome()
 
 
+def withdraw(facts: Facts, schedule: Schedule, *, session: str) -> Outcome:
+    """Take back an order to bind that is not carried out yet: the recorder may refuse it for ever.
+
+    Raises:
+        ToldError: there is no such session, or no such order.
+    """
+    turn = Turn(facts, schedule)
+    known = _session(turn, session)
+    if known.wanted is None:
+        raise ToldError("no order to bind this session waits to be carried out")
+    turn.sessions[session] = change(known, wanted=None)
+    return turn.outcome()
+
+
 def not_held(facts: Facts, schedule: Schedule, *, hearing: str, by: str, reason: str) -> Outcome:
     """A person says why a planned hearing was not held.
 

@@ -1,6 +1,7 @@
 """What is asked of the recorder, how often, and what becomes of its answers: the agent's parts at a recorder's real control socket."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -58,6 +59,8 @@ class Answering:
             if answer.record:
                 self.state, self.hearing = "open", request.hearing
             return answer
+        if isinstance(request, control.BindRequest):
+            self.hearing = request.hearing
         if isinstance(request, control.PauseRequest):
             self.state = request.state
         return self.answers.get(type(request), control.Reply(ok=True))
@@ -147,3 +150,39 @@ async def test_a_start_whose_words_the_recorder_does_not_take_is_a_start_without
         await it.process.store.do(lambda store: store.take_feed(feed, stamp))
         assert (await it.staff.start(desk.StartOrder(actor="Clerk A.", hearing="h1"))).session == RECORD
         assert it.recorder.asked[-1] == control.Start(hearing="h1", actor="Clerk A.", level="closed")
+
+
+async def test_one_order_to_bind_is_asked_of_the_recorder_once_or_twice(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        await it.staff.start(desk.StartOrder(actor="Clerk A."))
+        await it.until_told(contract.SessionStarted)
+        await it.staff.bind(desk.BindOrder(actor="Clerk A.", hearing="h1"))
+        await it.until_told(contract.SessionBound)
+        assert it.recorder.count()["BindRequest"] <= 2
+        ((session, bound),) = [(one.session, one.wanted) for one in (await it.facts()).sessions.values()]
+        assert (session, bound) == (RECORD, None)
+
+
+async def test_a_record_that_nobody_seals_and_a_binding_that_is_refused_are_asked_for_ever_more_seldom(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        await it.staff.start(desk.StartOrder(actor="Clerk A."))
+        await it.until_told(contract.SessionStarted)
+        unsealed = control.RecordFound(there=True)
+        it.recorder.answers[control.FindRecord] = control.Reply(ok=True, found=unsealed)
+        it.recorder.state = "idle"
+        await until(lambda: it.recorder.count()["FindRecord"] == 2, "the record to be looked for a second time")
+        began_s, before = time.monotonic(), it.recorder.count()["FindRecord"]
+        await until(lambda: it.recorder.count()["FindRecord"] > before, "the third time")
+        assert time.monotonic() - began_s > 1
+        sealed = control.RecordFound(there=True, sealed=True, at=3, head="0" * 64)
+        it.recorder.answers[control.FindRecord] = control.Reply(ok=True, found=sealed)
+        it.recorder.answers[control.BindSealed] = control.Reply(ok=False, error="no sealed record is here")
+        await it.until_told(contract.SessionEnded)
+        await it.staff.bind(desk.BindOrder(actor="Clerk A.", hearing="h2", session=RECORD))
+        await until(lambda: it.recorder.count()["BindSealed"] == 2, "the binding to be asked for a second time")
+        assert any("no sealed record" in alarm and "withdraw" in alarm for alarm in it.staff.state().alarms)
+        await it.staff.withdraw(desk.WithdrawOrder(actor="Clerk A.", session=RECORD))
+        await until(lambda: not it.conductor.alarms, "the alarm to end")
+        assert it.recorder.count()["BindSealed"] == 2
+        with pytest.raises(desk.DeskError, match="no order to bind"):
+            await it.staff.withdraw(desk.WithdrawOrder(actor="Clerk A.", session=RECORD))

@@ -62,7 +62,7 @@ class NotedDesk:
         self.orders.append(order)
         return desk.Said(text=f"done: {type(order).__name__}", session="s-1", warning=self.warns)
 
-    start = stop = pause = resume = note = bind = not_held = answer = _take
+    start = stop = pause = resume = note = bind = withdraw = not_held = answer = _take
 
     async def diagnostics(self, order: desk.DiagnosticsOrder) -> desk.Checked:
         self.orders.append(order)
@@ -196,6 +196,7 @@ async def test_orders_reach_the_desk_with_the_name_of_who_gave_them(tmp_path: Pa
             "/resume": {},
             "/note": {"text": "Қазақша\nru"},
             "/bind": {"hearing": "2026-18"},
+            "/withdraw": {"session": "s-1"},
             "/not-held": {"hearing": "2026-17", "reason": "illness"},
             "/answer": {"prompt": "p1", "yes": True},
             "/diagnostics": {},
@@ -204,7 +205,8 @@ async def test_orders_reach_the_desk_with_the_name_of_who_gave_them(tmp_path: Pa
             async with session.post(path, json={"actor": "Ә. Хатшы"} | body) as answer:
                 assert answer.status == 200, await answer.text()
     assert [type(one).__name__ for one in noted.orders] == [
-        "StartOrder", "StopOrder", "PauseOrder", "ResumeOrder", "NoteOrder", "BindOrder", "NotHeldOrder", "AnswerOrder", "DiagnosticsOrder",
+        "StartOrder", "StopOrder", "PauseOrder", "ResumeOrder", "NoteOrder", "BindOrder", "WithdrawOrder", "NotHeldOrder", "AnswerOrder",
+        "DiagnosticsOrder",
     ]  # fmt: skip
     assert {one.actor for one in noted.orders} == {"Ә. Хатшы"}
 
