@@ -12,7 +12,7 @@ can put it off, never bring it forward.
 """
 
 from agent.actions import BindRecord, Certify, RunChecks
-from agent.due import close_after_s, is_running, starts_itself
+from agent.due import close_after_s, is_running, lasted_to, starts_itself
 from agent.follow_recorder import Seen, follow_recorder
 from agent.follow_schedule import follow_schedule
 from agent.hearing import BEFORE, RUNNING, UNREACHABLE, Facts, Fault, HearingFacts
@@ -168,8 +168,8 @@ def _reconcile(turn: Turn, now_utc_us: int) -> None:
         fault = facts.fault
         if fault is None:
             turn.move_hearing(facts.hearing, "not_held", NOBODY_STARTED)
-        elif fault.until_utc_us is not None and fault.until_utc_us < plan.ends_utc_us and fault.lost_s is None:
-            away_s = (fault.until_utc_us - fault.from_utc_us) // 1_000_000
+        elif fault.lost_s is None and (until_us := lasted_to(fault, plan.ends_utc_us)) < plan.ends_utc_us:
+            away_s = (until_us - fault.from_utc_us) // 1_000_000
             turn.move_hearing(facts.hearing, "not_held", f"{NOBODY_STARTED}; {fault.cause} for {away_s} s of it")
         elif fault.lost_s is None:
             from_us = max(fault.from_utc_us, plan.starts_utc_us)

@@ -39,6 +39,9 @@ def follow_recorder(turn: Turn, seen: Seen | None, now_utc_us: int) -> None:
             turn.actions.append(FindOut(session=session.session, path=session.path))
     if seen is None:
         return
+    # A record that was not found may still come to light: its disk was away.
+    lost = [session for session in turn.sessions.values() if session.state == "failed" and session.session != current]
+    turn.actions += [FindOut(session=session.session, path=session.path) for session in lost]
     if current:
         known = turn.sessions.get(current)
         if known is None:

@@ -4,9 +4,10 @@ Each function takes the facts and gives an ``Outcome``: store its facts and even
 be called again with the same news after a crash: what is known already changes nothing and tells nothing twice.
 """
 
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from agent.actions import Certify
+from agent.due import REFUSED_AGAIN_S
 from agent.hearing import BEFORE, LIVE, RUNNING, UNREACHABLE, Asked, Binding, Facts, Fault, HearingFacts, Session, is_local, local_hearing
 from agent.schedule import Schedule
 from agent.turn import Outcome, Turn, change
@@ -112,16 +113,34 @@ def change_seen(facts: Facts, schedule: Schedule, *, hearing: str) -> Outcome:
 
 
 def start_failed(facts: Facts, schedule: Schedule, *, hearing: str, cause: str, detail: str, now_utc_us: int) -> Outcome:
-    """The recorder refused to start, or did not answer (``UNREACHABLE``): a fault, until it starts after all.
+    """The recorder did not answer (``UNREACHABLE``): a fault until it does. Or it refused: a fault of that moment.
 
-    One that did not answer may have begun all the same; then it did so for who asked.
+    One that refuses time and again (``REFUSED_AGAIN_S``) has one fault, from the first refusal to the last: between two of them nothing
+    shows that it would have recorded. One that did not answer may have begun all the same; then it did so for who asked.
     """
     turn = Turn(facts, schedule)
     turn.asked = turn.asked if cause == UNREACHABLE else None
     known = turn.hearings.get(hearing)
-    if known is not None and known.state in BEFORE and (known.fault is None or known.fault.until_utc_us is not None):
-        turn.hearings[hearing] = change(known, fault=Fault(cause=cause, detail=detail[:1_000], from_utc_us=now_utc_us))
+    if known is None or known.state not in BEFORE or (known.fault is not None and known.fault.lost_s is not None):
+        return turn.outcome()
+    fault, detail = known.fault, detail[:1_000]
+    if cause == UNREACHABLE:
+        if fault is None or fault.until_utc_us is not None:
+            fault = Fault(cause=cause, detail=detail, from_utc_us=now_utc_us)
+    elif fault is not None and fault.until_utc_us is None:
+        fault = change(fault, until_utc_us=now_utc_us)  # it answers again
+    elif _goes_on(fault, cause, now_utc_us):
+        fault = change(fault, detail=detail, until_utc_us=now_utc_us)
+    else:
+        fault = Fault(cause=cause, detail=detail, from_utc_us=now_utc_us, until_utc_us=now_utc_us)
+    turn.hearings[hearing] = change(known, fault=fault)
     return turn.outcome()
+
+
+def _goes_on(fault: Fault | None, cause: str, now_utc_us: int) -> TypeGuard[Fault]:
+    if fault is None or fault.until_utc_us is None or fault.cause != cause:
+        return False
+    return 0 <= now_utc_us - fault.until_utc_us <= REFUSED_AGAIN_S * 1_000_000
 
 
 def checked(
@@ -141,12 +160,13 @@ def checked(
 def sealed(
     facts: Facts, schedule: Schedule, *, session: str, duration_us: int, head: contract.Head | None, now_utc_us: int, problem: str = ""
 ) -> Outcome:
-    """The record of a session is sealed (or was ended otherwise: ``problem``), whoever asked for it."""
+    """The record of a session is sealed (or was ended otherwise: ``problem``), whoever asked for it; one that was lost is found again."""
     turn = Turn(facts, schedule)
     known = _session(turn, session)
-    if known.state not in RUNNING:
+    if known.state not in RUNNING | {"failed"}:
         return turn.outcome()
-    turn.sessions[session] = change(known, ended_utc_us=now_utc_us)
+    ended_us = known.ended_utc_us if known.state == "failed" and known.ended_utc_us is not None else now_utc_us
+    turn.sessions[session] = change(known, ended_utc_us=ended_us, fault=None if known.state == "failed" else known.fault)
     by, reason = (known.stop_by, known.stop_reason) if known.stop_by else ("recorder", "sealed by the recorder")
     turn.events.append(
         contract.SessionEnded(
@@ -154,7 +174,7 @@ def sealed(
             problem=problem,
         )
     )  # fmt: skip
-    if known.state == "unsealed":
+    if known.state in {"unsealed", "failed"}:
         turn.move_session(session, "recovered")
     turn.move_session(session, "sealed")
     return turn.outcome()

@@ -110,7 +110,11 @@ class Notary:
         """How a record stands, by the end of its journal: a sealed one ends with its seal and the checkpoint over it."""
         copies = self._copies(record)
         if not copies:
-            there = layout.is_id(record) and any(True for base in self._disks.answering() for _ in base.glob(f"*_{record}"))
+            bases = self._disks.answering()
+            there = layout.is_id(record) and any(True for base in bases for _ in base.glob(f"*_{record}"))
+            silent = [name for name, base in self._disks.named() if base not in bases]
+            if silent and not there:  # it may lie there: that it is gone would be certified
+                raise NotaryError(f"whether record {record} is here cannot be told: the {' and the '.join(silent)} disk does not answer")
             return control.RecordFound(there=there)
         journal = max((path for path in copies[0].iterdir() if layout.journal_number(path.name)), key=lambda path: path.name)
         with journal.open("rb") as file:

@@ -376,6 +376,28 @@ def test_a_hearing_that_the_recorder_refused_to_the_end_failed_with_a_signed_cer
     assert room.outcomes() == ["failed"]
 
 
+def test_one_refused_start_of_a_recorder_that_is_well_certifies_nothing() -> None:
+    room = planned()
+    room.until(TEN)
+    room.recorder.refuses = True
+    room.clerk_starts("h1")
+    assert "start_failed" in room.codes()
+    room.recorder.refuses = False
+    room.until(TEN + 6 * HOUR_US)
+    assert room.told_of(contract.FaultCertificate) == []
+    assert (room.outcomes(), room.hearing().reason) == (["not_held"], "nobody_started; refused for 0 s of it")
+
+
+def test_a_start_that_was_refused_for_two_minutes_is_certified_for_no_longer() -> None:
+    room = planned(AUTOMATIC)
+    room.recorder.refuses = True
+    room.until(TEN + 2 * MINUTE_US)
+    room.recorder.refuses = False
+    room.until(TEN + HOUR_US)
+    certificates = [event for event in room.events if isinstance(event, contract.FaultCertificate)]
+    assert [(one.from_utc_us, one.lost_s) for one in certificates] == [(TEN, 120)]
+
+
 def test_what_a_late_recorder_cost_a_hearing_that_was_held_is_certified_too() -> None:
     room = planned(AUTOMATIC)
     room.recorder.reachable = False
@@ -403,6 +425,23 @@ def test_a_record_that_is_gone_fails_its_hearing_with_a_certificate() -> None:
     certificates = [event for event in room.events if isinstance(event, contract.FaultCertificate)]
     assert [(one.record, one.channels, one.lost_s) for one in certificates] == [(room.session.session, ["judge"], 1800)]
     assert (room.outcomes(), room.hearing().reason) == (["failed"], "disk_lost")
+
+
+def test_a_record_that_was_taken_for_lost_and_comes_to_light_is_told_as_sealed() -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    room.until(TEN + 30 * MINUTE_US)
+    room.recorder.state, room.recorder.record, room.recorder.hearing = "idle", "", ""
+    room.look()
+    fault = Fault(cause="record_lost", detail="", from_utc_us=TEN, until_utc_us=room.now_us, lost_s=1800)
+    room._told(told.record_lost, session=room.session.session, fault=fault)
+    room.until(TEN + 40 * MINUTE_US)
+    assert room.outcomes() == ["failed"]
+    room.recorder.sealed[room.session.session] = 30 * MINUTE_US
+    room.until(TEN + 50 * MINUTE_US)
+    assert (room.session.state, room.session.fault, room.outcomes()) == ("sealed", None, ["failed", "sealed"])
+    assert len(room.told_of(contract.SessionEnded)) == 1
 
 
 def test_a_recorder_that_crashes_and_comes_back_goes_on_with_the_same_session() -> None:
