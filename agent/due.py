@@ -36,6 +36,11 @@ def is_running(turn: Turn) -> bool:
     return any(session.state in RUNNING for session in turn.sessions.values())
 
 
+def was_just(utc_us: int | None, within_s: int, now_utc_us: int) -> bool:
+    """Whether something was less than so long ago. What lies as far ahead was before the clock was set back, so nobody knows when."""
+    return utc_us is not None and abs(now_utc_us - utc_us) < within_s * 1_000_000
+
+
 def lasted_to(fault: Fault, ends_utc_us: int) -> int:
     """Until when a fault kept a hearing that ends then from being recorded.
 

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from agent.actions import FindOut
+from agent.due import was_just
 from agent.hearing import CAUSE_OF, LIVE, LOCAL_PREFIX, RUNNING, TABLE, Session, is_local, record_of
 from agent.turn import Turn, change
 from agent.upstream import contract
@@ -49,7 +50,7 @@ def follow_recorder(turn: Turn, seen: Seen | None, now_utc_us: int) -> None:
         if known.state in RUNNING | {"failed"}:
             _follow_state(turn, known, seen)
             _follow_hearing(turn, current, seen)
-    if turn.asked is not None and now_utc_us - turn.asked.utc_us > ASKED_S * 1_000_000:
+    if turn.asked is not None and not was_just(turn.asked.utc_us, ASKED_S, now_utc_us):
         turn.asked = None
 
 

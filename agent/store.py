@@ -75,13 +75,15 @@ class Store:
         self._unwritten.append((data, stamp, eventclass))
         self.write(stamp)
 
-    def tidy(self, stamp: Stamp) -> None:
-        """Once an hour: let go of what is old, and hold room again where there is some."""
-        self.schedule = rules.forget(self.schedule, stamp.utc_us)
-        self.facts = forget(self.facts, stamp.utc_us)
+    def tidy(self, stamp: Stamp, *, is_time_known: bool = True) -> None:
+        """Once an hour: let go of what is old, where it is known what time it is, and hold room again where there is some."""
+        if is_time_known:
+            self.schedule = rules.forget(self.schedule, stamp.utc_us)
+            self.facts = forget(self.facts, stamp.utc_us)
 
         def tidy() -> None:
-            self.outbox.forget(stamp.utc_us)
+            if is_time_known:
+                self.outbox.forget(stamp.utc_us)
             self._db.execute("DELETE FROM commands WHERE state = 'done' AND number < (SELECT max(number) FROM commands)")
 
         self._change(tidy, stamp)

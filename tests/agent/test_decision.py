@@ -502,3 +502,48 @@ def test_the_same_decision_twice_changes_and_tells_nothing_more() -> None:
     room.look()
     room.look()
     assert (room.facts, len(room.events)) == (before, told_before)
+
+
+def test_a_clock_that_nobody_disciplines_and_that_is_ahead_ends_no_hearing_and_tells_of_none() -> None:
+    room = planned(AUTOMATIC)
+    room.look()
+    room.is_time_known, room.recorder.reachable = False, False
+    room.now_us = TEN + 8 * HOUR_US
+    room.look()
+    assert (room.state(), room.events) == ("planned", [])
+    room.is_time_known, room.recorder.reachable = True, True
+    room.now_us = DAY
+    room.until(TEN + MINUTE_US)
+    assert (room.state(), room.told_of(contract.LateStart)) == ("open", [])
+
+
+def test_a_hearing_that_was_given_up_by_a_clock_that_was_ahead_is_planned_again_when_the_clock_is_right() -> None:
+    room = planned(AUTOMATIC)
+    room.look()
+    room.now_us = TEN + 8 * HOUR_US
+    room.look()
+    assert room.outcomes() == ["not_held"]
+    room.now_us = TEN - HOUR_US
+    room.look()
+    assert room.state() == "planned"
+    room.until(TEN + MINUTE_US)
+    assert room.recorder.state == "open"
+
+
+def test_a_hearing_of_which_a_person_said_that_it_is_not_held_stays_so() -> None:
+    room = planned(AUTOMATIC)
+    room.look()
+    room._told(told.not_held, hearing="h1", by="clerk", reason="the defendant is ill")
+    room.until(TEN + MINUTE_US)
+    assert room.state() == "not_held"
+
+
+def test_a_start_that_seems_to_have_been_asked_for_in_the_future_was_not_asked_for() -> None:
+    room = planned(AUTOMATIC)
+    room.look()
+    room.now_us, room.recorder.refuses = TEN + 30 * MINUTE_US, True
+    room.look()
+    assert room.hearing().start_asked_utc_us == room.now_us
+    room.now_us, room.recorder.refuses = TEN, False
+    room.look()
+    assert room.recorder.state == "open"

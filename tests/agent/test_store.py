@@ -178,6 +178,18 @@ def test_what_ended_a_week_ago_leaves_the_schedule_and_the_file(tmp_path: Path) 
     assert opened(tmp_path / "agent.db").schedule == Schedule(floor=9, applied_offset=9)
 
 
+def test_a_clock_that_cannot_be_believed_makes_the_room_forget_nothing(tmp_path: Path) -> None:
+    store = opened(tmp_path / "agent.db")
+    store.take_feed(FEED, at(DAY))
+    store.keep(Outcome(FACTS, (done(),)), at(DAY))
+    store.change(lambda outbox: outbox.acknowledge(1, DAY), at(DAY))
+    before = store.schedule
+    store.tidy(at(DAY + 400 * DAY_US), is_time_known=False)
+    assert (store.schedule, store.facts) == (before, FACTS)
+    store.change(lambda outbox: outbox.send_again(), at(DAY))
+    assert waiting(store) == [done()]
+
+
 def test_a_centre_that_was_restored_from_a_copy_is_told_again_what_it_may_have_lost(tmp_path: Path) -> None:
     store = opened(tmp_path / "agent.db")
     store.take_feed(FEED, at(DAY))
