@@ -59,6 +59,8 @@ class Outbox:
         self._db = db
         self._room = room
         self.epoch = epoch
+        self._is_overtaken = False
+        """Since the last batch was made, all that the centre once took waits again: its answer speaks of what it may have lost since."""
 
     def append(self, data: contract.AnyData, stamp: Stamp, eventclass: contract.EventClass | None = None) -> int:
         """Add an event; returns its ``seq``. Without a class, measurements are C and all else is A."""
@@ -93,10 +95,17 @@ class Outbox:
             events.append(event)
             if len(events) == most_events:
                 break
+        self._is_overtaken = False
         return contract.EventBatch(epoch=self.epoch, events=events) if events else None
 
     def acknowledge(self, to: int, utc_us: int) -> None:
-        """The centre has all up to ``to``."""
+        """The centre has all up to ``to`` of the last batch, which was the oldest that waited.
+
+        Where older events have come to wait since (``send_again``) nothing is marked: they were not in the batch. What was in it is sent
+        again behind them, and the centre passes over what it has.
+        """
+        if self._is_overtaken:
+            return
         self._db.execute("DELETE FROM outbox WHERE seq <= ? AND state = 'waiting' AND class <> 'A'", (to,))
         self._db.execute("UPDATE outbox SET state = 'taken', taken_utc_us = ? WHERE seq <= ? AND state = 'waiting'", (utc_us, to))
 
@@ -124,6 +133,7 @@ class Outbox:
 
     def send_again(self) -> None:
         """Let all of class A that the centre took in the last 30 days wait once more, under its old numbers."""
+        self._is_overtaken = True
         self._db.execute("UPDATE outbox SET state = 'waiting', taken_utc_us = NULL WHERE state = 'taken'")
 
     def depth(self) -> Depth:

@@ -200,6 +200,22 @@ def test_a_centre_that_was_restored_from_a_copy_is_told_again_what_it_may_have_l
     assert (waiting(store), store.place) == ([done()], (3, 2))
 
 
+def test_the_answer_to_a_batch_that_a_restored_centre_overtook_takes_nothing_that_was_not_in_it(tmp_path: Path) -> None:
+    store = opened(tmp_path / "agent.db")
+    for number in (1, 2, 3):
+        store.tell(done(number), at(DAY))
+    assert len(waiting(store)) == 3
+    store.change(lambda outbox: outbox.acknowledge(3, DAY), at(DAY))
+    store.take_feed(FEED, at(DAY))
+    store.tell(done(4), at(DAY))
+    assert waiting(store) == [done(4)]  # the batch under way
+    store.take_feed(contract.Feed(as_of=2, snapshot=contract.Snapshot(as_of=2, hearings=[])), at(DAY))
+    store.change(lambda outbox: outbox.acknowledge(4, DAY), at(DAY))
+    assert waiting(store) == [done(number) for number in (1, 2, 3, 4)]
+    store.change(lambda outbox: outbox.acknowledge(4, DAY), at(DAY))
+    assert waiting(store) == []
+
+
 def test_what_was_delivered_a_month_ago_is_forgotten_and_what_was_not_is_kept(tmp_path: Path) -> None:
     store = opened(tmp_path / "agent.db")
     delivered = msgspec.structs.replace(FACTS.sessions["s"], state="delivered", ended_utc_us=TEN, wanted=None)
