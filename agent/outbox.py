@@ -27,6 +27,7 @@ MOST_C = 20_000
 """So many rolled-up measurements wait at most (they are rolled up to 720 in 30 days); the oldest go."""
 ROLL_UP: tuple[tuple[int, int], ...] = ((86_400, 3_600), (3_600, 300))
 """(what waits longer than this, becomes spans of so many seconds)"""
+HIGHEST_SEQ = 2**63 - 1
 _ENVELOPE_BYTES = 100
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 _data = msgspec.json.Decoder(contract.AnyData)
@@ -143,8 +144,15 @@ class Outbox:
         return Depth(waiting=waiting, oldest_utc_us=oldest, quarantined=quarantined)
 
     def last_seq(self) -> int:
-        """The highest ``seq`` that was ever given."""
-        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+        """The highest ``seq`` that was ever given.
+
+        Where the file cannot be read it is the highest that can be: nothing that the centre says then shows that the file is an old copy.
+        """
+        try:
+            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+        except sqlite3.DatabaseError as error:
+            log.error("the outbox cannot be read", error=str(error))
+            return HIGHEST_SEQ
         return int(row[0]) if row is not None else 0
 
     def forget(self, now_utc_us: int) -> None:
