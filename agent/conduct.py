@@ -213,7 +213,7 @@ class Conductor:
         words = {"hearing": action.hearing, "case": action.case, "actor": action.actor, "reason": action.reason}
         request: control.AnyRequest = control.BindSealed(record=action.session, **words) if action.sealed else control.BindRequest(**words)
         await self._link.do(request)
-        return await self._apply(lambda facts, schedule: told.bound(facts, schedule, session=action.session))
+        return await self._apply(lambda facts, schedule: told.bound(facts, schedule, action=action))
 
     async def _certify(self, action: Certify) -> bool:
         reply = await self._link.do(

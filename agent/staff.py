@@ -89,20 +89,20 @@ class Staff:
         await self._changed(lambda facts, schedule: told.asked(facts, schedule, to=order.state, by=order.actor, now_utc_us=now_us))
         request = control.PauseRequest(state=order.state, actor=order.actor, reason=order.reason, order=order.order)
         reply = await self._process.link.do(request)
-        return desk.Said(text=f"The session is {order.state.replace('_', ' ')}.", session=self._running(), warning=reply.error)
+        return desk.Said(text=f"The session is {order.state.replace('_', ' ')}.", session=record_of(reply.record), warning=reply.error)
 
     async def resume(self, order: desk.ResumeOrder) -> desk.Said:
         """Record again."""
         now_us = self._process.stamp().utc_us
         await self._changed(lambda facts, schedule: told.asked(facts, schedule, to="open", by=order.actor, now_utc_us=now_us))
         reply = await self._process.link.do(control.ResumeRequest(actor=order.actor))
-        return desk.Said(text="The session is being recorded again.", session=self._running(), warning=reply.error)
+        return desk.Said(text="The session is being recorded again.", session=record_of(reply.record), warning=reply.error)
 
     async def note(self, order: desk.NoteOrder) -> desk.Said:
         """Take a note."""
         self._process.touched()
-        await self._process.link.do(control.AddNote(author=order.actor, text=order.text))
-        return desk.Said(text="The note stands in the record.", session=self._running())
+        reply = await self._process.link.do(control.AddNote(author=order.actor, text=order.text))
+        return desk.Said(text="The note stands in the record.", session=record_of(reply.record))
 
     async def bind(self, order: desk.BindOrder) -> desk.Said:
         """Bind a session to a hearing."""

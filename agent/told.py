@@ -6,7 +6,7 @@ be called again with the same news after a crash: what is known already changes 
 
 from typing import Literal, TypeGuard
 
-from agent.actions import Certify
+from agent.actions import BindRecord, Certify
 from agent.due import REFUSED_AGAIN_S
 from agent.hearing import BEFORE, LIVE, RUNNING, UNREACHABLE, Asked, Binding, Facts, Fault, HearingFacts, Session, is_local, local_hearing
 from agent.schedule import Schedule
@@ -193,16 +193,16 @@ def record_lost(facts: Facts, schedule: Schedule, *, session: str, fault: Fault)
     return turn.outcome()
 
 
-def bound(facts: Facts, schedule: Schedule, *, session: str) -> Outcome:
-    """The signed entry of the binding that was asked for is in the record.
+def bound(facts: Facts, schedule: Schedule, *, action: BindRecord) -> Outcome:
+    """The signed entry of a binding is in the record: so it is, also where the order was withdrawn or changed meanwhile.
 
     While it is recorded the recorder's status says so by itself, in its own order; an answer that overtook it would bind to and fro.
     """
     turn = Turn(facts, schedule)
-    known = _session(turn, session)
-    wanted = known.wanted
-    if wanted is not None and (known.state not in RUNNING or wanted.hearing == known.hearing):
-        turn.bind(session, wanted.hearing, wanted.case, wanted.by, wanted.reason)
+    known = _session(turn, action.session)
+    is_known = known.wanted is None and action.hearing == known.hearing
+    if not is_known and (known.state not in RUNNING or action.hearing == known.hearing):
+        turn.bind(action.session, action.hearing, action.case, action.actor, action.reason)
     return turn.outcome()
 
 

@@ -122,9 +122,13 @@ class Turn:
         self._tell_reconciled(facts.hearing)
 
     def bind(self, session: str, hearing: str, case: str, by: str, reason: str) -> None:
-        """A session belongs to this hearing; the one it belonged to follows another session of its own, or is planned as before."""
+        """A session belongs to this hearing; the one it belonged to follows another session of its own, or is planned as before.
+
+        An order to bind it to another one, given meanwhile, still stands.
+        """
         facts = self.sessions[session]
-        self.sessions[session] = change(facts, hearing=hearing, case=case, wanted=None)
+        wanted = facts.wanted if facts.wanted is not None and facts.wanted.hearing != hearing else None
+        self.sessions[session] = change(facts, hearing=hearing, case=case, wanted=wanted)
         if facts.hearing != hearing:
             left = self.hearings.get(facts.hearing)
             if left is not None and left.session == session:

@@ -107,7 +107,7 @@ class ModelRoom:
         elif isinstance(action, BindRecord):
             if not action.sealed:
                 self.recorder.hearing = action.hearing
-            self._told(told.bound, session=action.session)
+            self._told(told.bound, action=action)
         elif isinstance(action, RunChecks):
             check = contract.CheckResult(check="disk", version=1, result="good", detail="")
             self._told(told.checked, hearing=action.hearing, reason="before_hearing", checks=[check])

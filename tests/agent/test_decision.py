@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from agent import told
-from agent.actions import StartRecording
+from agent.actions import BindRecord, StartRecording
 from agent.hearing import Fault, is_local
 from agent.upstream import contract
 from provisioning.room import Hearings
@@ -147,7 +147,7 @@ def test_the_same_news_after_a_crash_is_told_once() -> None:
     session = room.session.session
     for _ in range(2):
         room._told(told.sealed, session=session, duration_us=1, head=None, now_utc_us=room.now_us)
-        room._told(told.bound, session=session)
+        room._told(told.bound, action=bind_action(room, "h1"))
     assert len(room.told_of(contract.SessionEnded)) == 1
     assert room.told_of(contract.SessionBound) == []
 
@@ -547,3 +547,28 @@ def test_a_start_that_seems_to_have_been_asked_for_in_the_future_was_not_asked_f
     room.now_us, room.recorder.refuses = TEN, False
     room.look()
     assert room.recorder.state == "open"
+
+
+def bind_action(room: ModelRoom, hearing_id: str) -> BindRecord:
+    return BindRecord(session=room.session.session, sealed=True, hearing=hearing_id, case="", actor="clerk", reason="")
+
+
+def test_a_binding_that_was_signed_after_its_order_was_withdrawn_or_changed_holds_and_the_new_order_stands() -> None:
+    room = ModelRoom()
+    room.clerk_starts()
+    room.until(DAY + MINUTE_US)
+    room.clerk_stops()
+    room.look()
+    order = {"session": room.session.session, "case": "", "by": "clerk", "reason": ""}
+    room._told(told.bind, hearing="h1", **order)
+    room._told(told.withdraw, session=room.session.session)
+    room._told(told.bound, action=bind_action(room, "h1"))
+    assert (room.session.hearing, room.session.wanted) == ("h1", None)
+    room._told(told.bind, hearing="h2", **order)
+    room._told(told.bind, hearing="h3", **order)
+    room._told(told.bound, action=bind_action(room, "h2"))
+    assert room.session.hearing == "h2"
+    room.look()
+    assert (room.session.hearing, room.session.wanted) == ("h3", None)
+    told_of = [event.hearing for event in room.events if isinstance(event, contract.SessionBound)]
+    assert told_of == ["h1", "h2", "h3"]
