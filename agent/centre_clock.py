@@ -2,8 +2,15 @@
 
 from dataclasses import dataclass
 
+from agent.upstream.contract import ClockQuality
+
 OLD_S = 600.0
 """An older word says too little: a clock that nobody disciplines drifts by some 50 ppm, 30 ms in that time."""
+
+
+BELIEVED_S = 60
+"""So far may a clock that nobody disciplines be from the centre's and still say what is over."""
+_NOBODY = frozenset({"undisciplined", "unknown"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +36,10 @@ class CentreClock:
     def difference(self, now_s: float) -> Difference | None:
         """The difference, or None where nothing recent is known."""
         return self._difference if now_s - self._at_s <= OLD_S else None
+
+
+def is_believed(quality: ClockQuality, difference: Difference | None) -> bool:
+    """Whether this PC's UTC can be believed. One that nobody disciplines may be years away: only the centre's clock bears it out."""
+    if quality.source not in _NOBODY:
+        return True
+    return difference is not None and abs(difference.ahead_us) <= BELIEVED_S * 1_000_000 + difference.error_us

@@ -1,8 +1,12 @@
-"""Carries the room's decisions out: one of each at a time, each followed by what became of it."""
+"""Carries the room's decisions out: one of each at a time, each followed by what became of it.
+
+A new decision is asked for at once only where the facts changed. What comes to nothing stands in the next decision too, and is tried again
+ever more seldom (``not_before.py``); how often a start and a stop are asked for, the decision itself says.
+"""
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from typing import Literal, assert_never
 
 import msgspec
@@ -13,9 +17,12 @@ from agent.actions import AnyAction, BindRecord, Certify, FindOut, RunChecks, St
 from agent.diagnostics.check import Context
 from agent.diagnostics.registry import CHECKS
 from agent.diagnostics.runner import HearingRunsError, run_checks
-from agent.hearing import Fault
+from agent.hearing import Facts, Fault
+from agent.not_before import NotBefore
 from agent.recorder_link import RecorderAwayError, RecorderLink, RecorderRefusedError
 from agent.room_process import RoomProcess
+from agent.schedule import Schedule
+from agent.turn import Outcome
 from agent.upstream import contract
 from recorder.contract import control
 
@@ -31,6 +38,13 @@ class Conductor:
     def __init__(self, process: RoomProcess) -> None:
         self._process = process
         self._running: dict[bytes, asyncio.Task[None]] = {}
+        self._not_before = NotBefore()
+        self._refused: dict[bytes, str] = {}
+
+    @property
+    def alarms(self) -> list[str]:
+        """What the recorder refuses and a person can change, in words."""
+        return list(self._refused.values())
 
     async def run(self) -> None:
         """Decide and act, each second and whenever something happened, for ever."""
@@ -48,17 +62,33 @@ class Conductor:
                 task.cancel()
             await asyncio.gather(*self._running.values(), return_exceptions=True)
 
-    def carry(self, actions: Iterable[AnyAction]) -> None:
-        """Begin what is not under way yet."""
-        for action in actions:
-            key = msgspec.json.encode(action)
-            if key not in self._running:
-                task = asyncio.create_task(self._quietly(action))
+    def carry(self, actions: Collection[AnyAction]) -> None:
+        """Begin what is not under way yet, and may be tried now."""
+        keyed = {msgspec.json.encode(action): action for action in actions}
+        self._not_before.keep_only(keyed)
+        self._refused = {key: words for key, words in self._refused.items() if key in keyed}
+        for key, action in keyed.items():
+            if key not in self._running and self._not_before.may(key, time.monotonic()):
+                task = asyncio.create_task(self._quietly(key, action))
                 self._running[key] = task
                 task.add_done_callback(lambda _, key=key: self._running.pop(key, None))  # type: ignore[misc]
 
-    async def act(self, action: AnyAction) -> control.Reply | None:
-        """Carry one out, and keep what became of it.
+    async def order(self, action: AnyAction) -> control.Reply | None:
+        """Carry out at once what a person asked for; returns the recorder's answer to a start or a stop.
+
+        Raises:
+            RecorderAwayError: the recorder cannot be reached.
+            RecorderRefusedError: it says no.
+        """
+        if isinstance(action, StartRecording):
+            return await self._start(action)
+        if isinstance(action, StopRecording):
+            return await self._stop(action)
+        await self._act(action)
+        return None
+
+    async def _act(self, action: AnyAction) -> bool:
+        """Carry one out, and keep what became of it; returns whether that changed anything.
 
         Raises:
             RecorderAwayError: the recorder cannot be reached.
@@ -66,20 +96,20 @@ class Conductor:
         """
         match action:
             case StartRecording():
-                return await self._start(action)
+                await self._start(action)
             case StopRecording():
-                return await self._link.do(control.StopRequest(actor=action.actor, reason=action.reason))
+                await self._stop(action)
             case FindOut():
-                await self._find_out(action)
+                return await self._find_out(action)
             case BindRecord():
-                await self._bind(action)
+                return await self._bind(action)
             case RunChecks():
                 await self.check(action.hearing, "before_hearing")
             case Certify():
-                await self._certify(action)
+                return await self._certify(action)
             case _:
                 assert_never(action)
-        return None
+        return True
 
     async def check(self, hearing: str, reason: CheckReason) -> list[contract.CheckResult]:
         """Run the checks and keep what they found.
@@ -102,58 +132,90 @@ class Conductor:
     def _link(self) -> RecorderLink:
         return self._process.link
 
-    async def _quietly(self, action: AnyAction) -> None:
+    async def _quietly(self, key: bytes, action: AnyAction) -> None:
+        changes = False
         try:
-            await self.act(action)
+            changes = await self._act(action)
         except (RecorderAwayError, RecorderRefusedError, HearingRunsError, told.ToldError) as error:
             # It stands, and comes with the next decision if it is still to be done.
             log.warning("could not do what was decided", action=type(action).__name__, error=str(error))
-        self._process.wake.set()
+            if isinstance(action, BindRecord) and isinstance(error, RecorderRefusedError):
+                self._refused[key] = (
+                    f"session {action.session} cannot be bound to hearing {action.hearing}: {error}; "
+                    "`courtroom hearing withdraw` takes the order back"
+                )
+        if isinstance(action, StartRecording | StopRecording) or changes:
+            self._not_before.was_done(key)
+        else:
+            self._not_before.came_to_nothing(key, time.monotonic())
+
+    async def _apply(self, change: Callable[[Facts, Schedule], Outcome]) -> bool:
+        """Keep what became of it; returns whether that changes anything, which asks for a decision now."""
+        changes = False
+
+        def noted(facts: Facts, schedule: Schedule) -> Outcome:
+            nonlocal changes
+            outcome = change(facts, schedule)
+            changes = bool(outcome.events) or outcome.facts != facts
+            return outcome
+
+        await self._process.apply(noted)
+        if changes:
+            self._process.wake.set()
+        return changes
 
     async def _start(self, action: StartRecording) -> control.Reply:
+        request = control.Start(
+            hearing=action.hearing, actor=action.actor, case=action.case, title=action.title, start_token=action.start_token,
+            level=action.level,
+        )  # fmt: skip
         try:
-            return await self._link.do(
-                control.Start(
-                    hearing=action.hearing, actor=action.actor, case=action.case, title=action.title, start_token=action.start_token,
-                    level=action.level,
-                )
-            )  # fmt: skip
+            try:
+                return await self._link.do(request)
+            except RecorderRefusedError as error:
+                if not str(error).startswith(control.NOT_A_REQUEST):
+                    raise
+                # What only describes the hearing must not cost its record. The level stays: it says who may open it.
+                log.error("the recorder does not take what is known of the hearing; it is begun without", error=str(error))
+                return await self._link.do(control.Start(hearing=action.hearing, actor=action.actor, level=action.level))
         except (RecorderAwayError, RecorderRefusedError) as error:
             cause = "recorder_unreachable" if isinstance(error, RecorderAwayError) else "recorder_refused"
             detail, now_us = str(error), self._process.stamp().utc_us
-            await self._process.apply(
+            await self._apply(
                 lambda facts, schedule: told.start_failed(
                     facts, schedule, hearing=action.hearing, cause=cause, detail=detail, now_utc_us=now_us
                 )
             )
             raise
 
-    async def _find_out(self, action: FindOut) -> None:
+    async def _stop(self, action: StopRecording) -> control.Reply:
+        return await self._link.do(control.StopRequest(actor=action.actor, reason=action.reason))
+
+    async def _find_out(self, action: FindOut) -> bool:
         found = (await self._link.do(control.FindRecord(record=action.session))).found
         if found is None or (found.there and not found.sealed):
-            return  # the recorder seals it, or takes it up, and then says so
+            return False  # the recorder seals it, or takes it up, and then says so
         now_us = self._process.stamp().utc_us
         if found.sealed:
             head = contract.Head(record=action.session, at=found.at, sha256=found.head)
-            await self._process.apply(
+            return await self._apply(
                 lambda facts, schedule: told.sealed(
                     facts, schedule, session=action.session, duration_us=found.duration_us, head=head, now_utc_us=now_us
                 )
             )
-            return
-        await self._process.apply(
+        return await self._apply(
             lambda facts, schedule: told.record_lost(
                 facts, schedule, session=action.session, fault=_lost(facts.sessions[action.session].began_utc_us, now_us)
             )
         )
 
-    async def _bind(self, action: BindRecord) -> None:
+    async def _bind(self, action: BindRecord) -> bool:
         words = {"hearing": action.hearing, "case": action.case, "actor": action.actor, "reason": action.reason}
         request: control.AnyRequest = control.BindSealed(record=action.session, **words) if action.sealed else control.BindRequest(**words)
         await self._link.do(request)
-        await self._process.apply(lambda facts, schedule: told.bound(facts, schedule, session=action.session))
+        return await self._apply(lambda facts, schedule: told.bound(facts, schedule, action=action))
 
-    async def _certify(self, action: Certify) -> None:
+    async def _certify(self, action: Certify) -> bool:
         reply = await self._link.do(
             control.CertifyFault(
                 hearing=action.hearing, record=action.record, cause=action.cause, detail=action.detail, channels=list(action.channels),
@@ -161,7 +223,7 @@ class Conductor:
             )
         )  # fmt: skip
         certificate = msgspec.json.decode(reply.signed, type=contract.FaultCertificate)
-        await self._process.apply(lambda facts, schedule: told.certified(facts, schedule, action=action, certificate=certificate))
+        return await self._apply(lambda facts, schedule: told.certified(facts, schedule, action=action, certificate=certificate))
 
 
 def _lost(began_us: int, now_us: int) -> Fault:

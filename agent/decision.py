@@ -6,15 +6,16 @@ then carry its actions out and show its prompts. It may be called as often as on
 Time: ``now_utc_us`` is compared with the plan. How long the room has been empty comes as ``quiet_s``, measured by a clock that no step of
 UTC moves: since somebody last spoke, took a seat or touched the console, or since the agent started. None: nobody can tell; then nothing
 is closed by itself. "Keep recording" is the clerk's touch.
+UTC may be stepped: what seems to have been asked for in the future was not asked for.
 
 Nothing here but a forgotten stop ends a recording, and that is held to the latest planned end that was ever known: what the centre says
 can put it off, never bring it forward.
 """
 
 from agent.actions import BindRecord, Certify, RunChecks
-from agent.due import close_after_s, is_running, starts_itself
+from agent.due import close_after_s, is_running, lasted_to, starts_itself, was_just
 from agent.follow_recorder import Seen, follow_recorder
-from agent.follow_schedule import follow_schedule
+from agent.follow_schedule import NOBODY_STARTED, follow_schedule
 from agent.hearing import BEFORE, RUNNING, UNREACHABLE, Facts, Fault, HearingFacts
 from agent.prompts import prompts
 from agent.schedule import Schedule
@@ -30,12 +31,12 @@ STOP_AGAIN_S = 30
 NOT_HELD_AFTER_S = 4 * 3_600
 """So long after its planned end a hearing that nobody began counts as not held; until then the clerk is asked why."""
 BY_AGENT = "agent"
-NOBODY_STARTED = "nobody_started"
 
 
 def decide(
-    facts: Facts, schedule: Schedule, seen: Seen | None, rules: Hearings, *, room: str, quiet_s: float | None, now_utc_us: int
-) -> Outcome:
+    facts: Facts, schedule: Schedule, seen: Seen | None, rules: Hearings, *, room: str, quiet_s: float | None, now_utc_us: int,
+    is_time_known: bool = True,
+) -> Outcome:  # fmt: skip
     """One decision.
 
     Args:
@@ -46,6 +47,7 @@ def decide(
         room: the room's id.
         quiet_s: for how long nobody has been heard or seen in the room; None where nobody can tell.
         now_utc_us: the PC's UTC.
+        is_time_known: whether that can be believed; while it cannot, nothing is told of what is late or over.
     """
     turn = Turn(facts, schedule)
     follow_schedule(turn, room=room, check_before_s=CHECK_BEFORE_S, now_utc_us=now_utc_us)
@@ -53,10 +55,12 @@ def decide(
     _note_faults(turn, seen, now_utc_us)
     _bind(turn, seen)
     _prepare(turn, seen, now_utc_us)
-    _tell_late(turn, rules, now_utc_us)
+    if is_time_known:
+        _tell_late(turn, rules, now_utc_us)
     _start(turn, seen, rules, now_utc_us)
     _stop_forgotten(turn, seen, rules, quiet_s, now_utc_us)
-    _reconcile(turn, now_utc_us)
+    if is_time_known:
+        _reconcile(turn, now_utc_us)
     _certify(turn, seen)
     turn.prompts = prompts(turn, seen, rules, quiet_s=quiet_s, now_utc_us=now_utc_us)
     return turn.outcome()
@@ -98,7 +102,7 @@ def _prepare(turn: Turn, seen: Seen | None, now_utc_us: int) -> None:
         return
     for facts, plan in _waiting(turn):
         asked_us = facts.checks_asked_utc_us
-        is_late = asked_us is None or now_utc_us - asked_us > CHECKS_LONGEST_S * 1_000_000
+        is_late = not was_just(asked_us, CHECKS_LONGEST_S, now_utc_us)
         is_soon = plan.starts_utc_us - CHECK_BEFORE_S * 1_000_000 <= now_utc_us < plan.starts_utc_us
         if not is_soon or facts.state == "ready":
             continue
@@ -134,7 +138,7 @@ def _start(turn: Turn, seen: Seen | None, rules: Hearings, now_utc_us: int) -> N
         return
     facts, plan = max(due, key=lambda pair: (pair[1].starts_utc_us, pair[0].hearing))
     was_asked = turn.asked is not None and turn.asked.to == "open"
-    is_too_soon = facts.start_asked_utc_us is not None and now_utc_us - facts.start_asked_utc_us < START_AGAIN_S * 1_000_000
+    is_too_soon = was_just(facts.start_asked_utc_us, START_AGAIN_S, now_utc_us)
     if starts_itself(turn, plan, rules, now_utc_us) and not was_asked and not is_too_soon:
         turn.ask_start(facts.hearing, by=BY_AGENT, now_utc_us=now_utc_us, automatic=True)
 
@@ -151,11 +155,11 @@ def _stop_forgotten(turn: Turn, seen: Seen | None, rules: Hearings, quiet_s: flo
             if session.countdown_utc_us is not None:
                 turn.sessions[session.session] = change(session, countdown_utc_us=None)
             continue
-        if session.countdown_utc_us is None:
+        if session.countdown_utc_us is None or session.countdown_utc_us > now_utc_us:
             turn.sessions[session.session] = change(session, countdown_utc_us=now_utc_us)
             continue
         warned_us = now_utc_us - session.countdown_utc_us
-        was_asked = session.stop_asked_utc_us is not None and now_utc_us - session.stop_asked_utc_us < STOP_AGAIN_S * 1_000_000
+        was_asked = was_just(session.stop_asked_utc_us, STOP_AGAIN_S, now_utc_us)
         if warned_us >= rules.countdown_s * 1_000_000 and quiet_s >= limit_s + rules.countdown_s and not was_asked:
             turn.ask_stop(session.session, by=BY_AGENT, reason="forgotten_stop", now_utc_us=now_utc_us)
 
@@ -168,8 +172,8 @@ def _reconcile(turn: Turn, now_utc_us: int) -> None:
         fault = facts.fault
         if fault is None:
             turn.move_hearing(facts.hearing, "not_held", NOBODY_STARTED)
-        elif fault.until_utc_us is not None and fault.until_utc_us < plan.ends_utc_us and fault.lost_s is None:
-            away_s = (fault.until_utc_us - fault.from_utc_us) // 1_000_000
+        elif fault.lost_s is None and (until_us := lasted_to(fault, plan.ends_utc_us)) < plan.ends_utc_us:
+            away_s = (until_us - fault.from_utc_us) // 1_000_000
             turn.move_hearing(facts.hearing, "not_held", f"{NOBODY_STARTED}; {fault.cause} for {away_s} s of it")
         elif fault.lost_s is None:
             from_us = max(fault.from_utc_us, plan.starts_utc_us)

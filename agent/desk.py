@@ -67,6 +67,12 @@ class BindOrder(Order, frozen=True, kw_only=True):
     session: Words = ""
 
 
+class WithdrawOrder(Order, frozen=True, kw_only=True):
+    """An order to bind that is not carried out yet is taken back; without ``session`` the running one's."""
+
+    session: Words = ""
+
+
 class NotHeldOrder(Order, frozen=True, kw_only=True):
     """A planned hearing does not take place."""
 
@@ -128,10 +134,11 @@ class DeskState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """An order was carried out: in words."""
+    """An order was carried out: in words. ``warning``: it holds, but the disk has not taken it yet, and what to do."""
 
     text: str
     session: str = ""
+    warning: str = ""
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,6 +190,10 @@ class Desk(Protocol):
 
     async def bind(self, order: BindOrder) -> Said:
         """Bind a session to a hearing."""
+        ...
+
+    async def withdraw(self, order: WithdrawOrder) -> Said:
+        """Take an order to bind back."""
         ...
 
     async def not_held(self, order: NotHeldOrder) -> Said:

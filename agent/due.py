@@ -1,12 +1,14 @@
 """Questions about what is due, which decisions and prompts ask alike. Pure."""
 
-from agent.hearing import RUNNING, Session
+from agent.hearing import RUNNING, UNREACHABLE, Fault, Session
 from agent.turn import Turn
 from agent.upstream import contract
 from provisioning.room import Hearings
 
 APART_S = 900
 """A hearing that begins so soon after another is started by the clerk: people of the one before may still be in the room."""
+REFUSED_AGAIN_S = 60
+"""Refusals to start that are so near to each other are one fault."""
 CLOSE_UNPLANNED_AFTER_S = 3_600
 """An unplanned session has no planned end; so long nobody must be heard in it."""
 
@@ -32,6 +34,24 @@ def starts_itself(turn: Turn, plan: contract.Hearing, rules: Hearings, now_utc_u
 def is_running(turn: Turn) -> bool:
     """Whether a session exists that is not sealed."""
     return any(session.state in RUNNING for session in turn.sessions.values())
+
+
+def was_just(utc_us: int | None, within_s: int, now_utc_us: int) -> bool:
+    """Whether something was less than so long ago. What lies as far ahead was before the clock was set back, so nobody knows when."""
+    return utc_us is not None and abs(now_utc_us - utc_us) < within_s * 1_000_000
+
+
+def lasted_to(fault: Fault, ends_utc_us: int) -> int:
+    """Until when a fault kept a hearing that ends then from being recorded.
+
+    Nobody asks for a start after the planned end, so refusals time and again until shortly before it last to it; a single one proves
+    nothing of the time after it.
+    """
+    if fault.until_utc_us is None:
+        return ends_utc_us
+    is_repeated = fault.cause != UNREACHABLE and fault.until_utc_us > fault.from_utc_us
+    last_us = fault.until_utc_us + (REFUSED_AGAIN_S * 1_000_000 if is_repeated else 0)
+    return ends_utc_us if last_us >= ends_utc_us else fault.until_utc_us
 
 
 def close_after_s(session: Session, rules: Hearings, now_utc_us: int) -> float | None:

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from agent.actions import FindOut
+from agent.due import was_just
 from agent.hearing import CAUSE_OF, LIVE, LOCAL_PREFIX, RUNNING, TABLE, Session, is_local, record_of
 from agent.turn import Turn, change
 from agent.upstream import contract
@@ -39,6 +40,9 @@ def follow_recorder(turn: Turn, seen: Seen | None, now_utc_us: int) -> None:
             turn.actions.append(FindOut(session=session.session, path=session.path))
     if seen is None:
         return
+    # A record that was not found may still come to light: its disk was away.
+    lost = [session for session in turn.sessions.values() if session.state == "failed" and session.session != current]
+    turn.actions += [FindOut(session=session.session, path=session.path) for session in lost]
     if current:
         known = turn.sessions.get(current)
         if known is None:
@@ -46,7 +50,7 @@ def follow_recorder(turn: Turn, seen: Seen | None, now_utc_us: int) -> None:
         if known.state in RUNNING | {"failed"}:
             _follow_state(turn, known, seen)
             _follow_hearing(turn, current, seen)
-    if turn.asked is not None and now_utc_us - turn.asked.utc_us > ASKED_S * 1_000_000:
+    if turn.asked is not None and not was_just(turn.asked.utc_us, ASKED_S, now_utc_us):
         turn.asked = None
 
 

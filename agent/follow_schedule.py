@@ -11,6 +11,8 @@ from agent.schedule import Standing, standing
 from agent.turn import Turn, change
 from agent.upstream import contract
 
+NOBODY_STARTED = "nobody_started"
+"""So begins the reason of a hearing that was not held because nobody began it."""
 NOT_IN_SCHEDULE = "not_in_schedule"
 """Reason of a hearing that a newer snapshot no longer names."""
 
@@ -70,7 +72,9 @@ def _changed_after(turn: Turn, known: HearingFacts, told: contract.Change, now: 
     if now == "planned":
         ended_without = known.state in {"cancelled", "moved"} and plan.ends_utc_us > now_utc_us
         is_new_date = known.plan is not None and _times(plan) != _times(known.plan) and plan.starts_utc_us > now_utc_us
-        if ended_without or is_new_date:
+        # The clock was ahead when it was given up: its time is not over, or has not even come.
+        was_too_early = known.state == "not_held" and known.reason.split(";")[0] == NOBODY_STARTED and plan.ends_utc_us > now_utc_us
+        if ended_without or is_new_date or was_too_early:
             turn.hearings[known.hearing] = HearingFacts(hearing=known.hearing, plan=plan, offset=told.offset, state=known.state)
             turn.move_hearing(known.hearing, "planned_again")
     elif now == "cancelled" and known.state in {"moved", "not_held"}:

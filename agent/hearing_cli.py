@@ -138,6 +138,16 @@ def bind(
     _order(run, "/bind", desk.BindOrder(actor=by, hearing=hearing_id, session=session, case=case, reason=reason))
 
 
+@app.command()
+def withdraw(
+    by: By,
+    session: Annotated[str, typer.Option(help="Which session; left out: the running one.")] = "",
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """Take back an order to bind that cannot be carried out, as `courtroom hearing status` says."""
+    _order(run, "/withdraw", desk.WithdrawOrder(actor=by, session=session))
+
+
 @app.command("not-held")
 def not_held(
     hearing_id: HearingId,
@@ -165,6 +175,8 @@ def answer(
 def _order(run: Path, path: str, order: desk.Order) -> None:
     said = _ask(run, path, order, desk.Said)
     Console(highlight=False).print(Text(said.text, "green"))
+    if said.warning:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(said.warning, "bold yellow"))
 
 
 def _ask(run: Path, path: str, order: desk.Order | None, kind: type[Answer]) -> Answer:

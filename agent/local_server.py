@@ -33,6 +33,7 @@ from agent.desk import (
     ResumeOrder,
     StartOrder,
     StopOrder,
+    WithdrawOrder,
 )
 from agent.metrics import CONTENT_TYPE
 from agent.probes import Ready, RecordingNow
@@ -158,6 +159,7 @@ class LocalServer:
             ("/resume", ResumeOrder, self._desk.resume),
             ("/note", NoteOrder, self._desk.note),
             ("/bind", BindOrder, self._desk.bind),
+            ("/withdraw", WithdrawOrder, self._desk.withdraw),
             ("/not-held", NotHeldOrder, self._desk.not_held),
             ("/answer", AnswerOrder, self._desk.answer),
             ("/diagnostics", DiagnosticsOrder, self._desk.diagnostics),

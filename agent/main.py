@@ -146,8 +146,8 @@ class Agent:
             await self._process.tell(measured)
 
     async def _tidy(self) -> None:
-        stamp = self._process.stamp()
-        await self._process.store.do(lambda store: store.tidy(stamp))
+        stamp, is_time_known = self._process.stamp(), self._process.is_time_known
+        await self._process.store.do(lambda store: store.tidy(stamp, is_time_known=is_time_known))
 
     def _compare_alarms(self, status: Status) -> None:
         """Alarms that began or ended since the last state."""

@@ -27,6 +27,7 @@ MOST_C = 20_000
 """So many rolled-up measurements wait at most (they are rolled up to 720 in 30 days); the oldest go."""
 ROLL_UP: tuple[tuple[int, int], ...] = ((86_400, 3_600), (3_600, 300))
 """(what waits longer than this, becomes spans of so many seconds)"""
+HIGHEST_SEQ = 2**63 - 1
 _ENVELOPE_BYTES = 100
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 _data = msgspec.json.Decoder(contract.AnyData)
@@ -59,6 +60,8 @@ class Outbox:
         self._db = db
         self._room = room
         self.epoch = epoch
+        self._is_overtaken = False
+        """Since the last batch was made, all that the centre once took waits again: its answer speaks of what it may have lost since."""
 
     def append(self, data: contract.AnyData, stamp: Stamp, eventclass: contract.EventClass | None = None) -> int:
         """Add an event; returns its ``seq``. Without a class, measurements are C and all else is A."""
@@ -93,10 +96,17 @@ class Outbox:
             events.append(event)
             if len(events) == most_events:
                 break
+        self._is_overtaken = False
         return contract.EventBatch(epoch=events[0].epoch, events=events) if events else None
 
     def acknowledge(self, to: int, utc_us: int) -> None:
-        """The centre has all up to ``to``."""
+        """The centre has all up to ``to`` of the last batch, which was the oldest that waited.
+
+        Where older events have come to wait since (``send_again``) nothing is marked: they were not in the batch. What was in it is sent
+        again behind them, and the centre passes over what it has.
+        """
+        if self._is_overtaken:
+            return
         self._db.execute("DELETE FROM outbox WHERE seq <= ? AND state = 'waiting' AND class <> 'A'", (to,))
         self._db.execute(
             "UPDATE outbox SET state = 'taken', taken_utc_us = ?, epoch = coalesce(epoch, ?) WHERE seq <= ? AND state = 'waiting'",
@@ -133,6 +143,7 @@ class Outbox:
 
     def send_again(self) -> None:
         """Let all of class A that the centre took in the last 30 days wait once more, under its old numbers and epochs."""
+        self._is_overtaken = True
         self._db.execute("UPDATE outbox SET state = 'waiting', taken_utc_us = NULL WHERE state = 'taken'")
 
     def depth(self) -> Depth:
@@ -142,10 +153,17 @@ class Outbox:
         return Depth(waiting=waiting, oldest_utc_us=oldest, quarantined=quarantined)
 
     def last_seq(self, epoch: str = "") -> int:
-        """The highest ``seq`` that was ever given; of an epoch of before nobody knows it."""
+        """The highest ``seq`` that was ever given; of an epoch of before nobody knows it.
+
+        Where the file cannot be read it is the highest that can be: nothing that the centre says then shows that the file is an old copy.
+        """
         if epoch not in {"", self.epoch}:
-            return 2**53
-        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+            return HIGHEST_SEQ
+        try:
+            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+        except sqlite3.DatabaseError as error:
+            log.error("the outbox cannot be read", error=str(error))
+            return HIGHEST_SEQ
         return int(row[0]) if row is not None else 0
 
     def forget(self, now_utc_us: int) -> None:

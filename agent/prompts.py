@@ -3,7 +3,7 @@
 from agent.actions import Prompt
 from agent.due import close_after_s, starts_itself
 from agent.follow_recorder import Seen
-from agent.hearing import BEFORE, LIVE, PAUSED, RUNNING, HearingFacts, Session, is_local
+from agent.hearing import BEFORE, LIVE, PAUSED, RUNNING, UNREACHABLE, HearingFacts, Session, is_local
 from agent.turn import Turn
 from agent.upstream import contract
 from provisioning.room import Hearings
@@ -48,8 +48,9 @@ def _of_waiting(
     found = []
     if facts.checks_bad and now_utc_us < plan.ends_utc_us:
         found.append(Prompt(code="checks_bad", hearing=facts.hearing))
-    if facts.fault is not None and facts.fault.until_utc_us is None and facts.fault.lost_s is None:
-        found.append(Prompt(code="start_failed", hearing=facts.hearing, args={"cause": facts.fault.cause, "detail": facts.fault.detail}))
+    fault = facts.fault
+    if fault is not None and fault.lost_s is None and (fault.until_utc_us is None or fault.cause != UNREACHABLE):
+        found.append(Prompt(code="start_failed", hearing=facts.hearing, args={"cause": fault.cause, "detail": fault.detail}))
     late_s = (now_utc_us - plan.starts_utc_us) // 1_000_000
     if now_utc_us >= plan.ends_utc_us:
         found.append(Prompt(code="not_started", hearing=facts.hearing, args={"late_s": late_s}))

@@ -108,6 +108,9 @@ class RecorderLink:
             request: what; ``GetStatus`` and ``Subscribe`` are not for here.
             deadline_s: how long to wait (default: by the request).
 
+        Returns:
+            The answer; one without ``ok`` was obeyed and warns in ``error`` that it is not on the disk yet.
+
         Raises:
             RecorderAwayError: it cannot be reached, or does not answer in time.
             RecorderRefusedError: it said no.
@@ -124,8 +127,10 @@ class RecorderLink:
             ) from error
         if not isinstance(answer, control.Reply):
             raise RecorderAwayError("the recorder answered with a state where a reply was due")
-        if not answer.ok:
+        if not control.is_obeyed(request, answer):
             raise RecorderRefusedError(answer.error)
+        if not answer.ok:
+            log.error("the recorder obeys, and its disk takes nothing of it yet", request=type(request).__name__, error=answer.error)
         return answer
 
     async def keep(self, receipt: Receipt) -> None:

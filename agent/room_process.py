@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from agent.actions import AnyAction, Prompt
-from agent.centre_clock import CentreClock
+from agent.centre_clock import CentreClock, is_believed
 from agent.clock_quality import ClockWatch
 from agent.decision import decide
 from agent.follow_recorder import Seen
@@ -91,6 +91,11 @@ class RoomProcess:
         """The recorder's state now; None where it is away."""
         return self.link.status if self.link.reachable else None
 
+    @property
+    def is_time_known(self) -> bool:
+        """Whether this PC's UTC can be believed: somebody disciplines it, or the centre's clock says the same."""
+        return is_believed(self.clock.latest, self.centre_clock.difference(time.monotonic()))
+
     def touched(self) -> None:
         """Somebody is at the console: the room is not empty."""
         self._touched_s = time.monotonic()
@@ -125,9 +130,13 @@ class RoomProcess:
         now_s, now_us = time.monotonic(), time.time_ns() // 1000
         heard_s = self.quiet.quiet_s(now_s)
         quiet_s = None if heard_s is None else min(heard_s, now_s - self._touched_s)
+        is_time_known = self.is_time_known
         outcome = await self.apply(
-            lambda facts, schedule: decide(facts, schedule, seen, self.config.hearings, room=self.room, quiet_s=quiet_s, now_utc_us=now_us)
-        )
+            lambda facts, schedule: decide(
+                facts, schedule, seen, self.config.hearings, room=self.room, quiet_s=quiet_s, now_utc_us=now_us,
+                is_time_known=is_time_known,
+            )
+        )  # fmt: skip
         self.prompts = outcome.prompts
         return outcome.actions
 

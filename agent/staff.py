@@ -68,9 +68,9 @@ class Staff:
         )
         reply = None
         for action in outcome.actions:
-            reply = await self._conductor.act(action)
+            reply = await self._conductor.order(action)
         session = record_of(reply.record) if reply is not None else ""
-        return desk.Said(text="The session is being recorded.", session=session)
+        return desk.Said(text="The session is being recorded.", session=session, warning=reply.error if reply is not None else "")
 
     async def stop(self, order: desk.StopOrder) -> desk.Said:
         """End it."""
@@ -80,28 +80,29 @@ class Staff:
             lambda facts, schedule: told.stop(facts, schedule, session=session, by=order.actor, reason=order.reason, now_utc_us=now_us)
         )
         for action in outcome.actions:
-            await self._conductor.act(action)
+            await self._conductor.order(action)
         return desk.Said(text="The session is closed, and its record is sealed.", session=session)
 
     async def pause(self, order: desk.PauseOrder) -> desk.Said:
         """Leave the open state."""
         now_us = self._process.stamp().utc_us
         await self._changed(lambda facts, schedule: told.asked(facts, schedule, to=order.state, by=order.actor, now_utc_us=now_us))
-        await self._process.link.do(control.PauseRequest(state=order.state, actor=order.actor, reason=order.reason, order=order.order))
-        return desk.Said(text=f"The session is {order.state.replace('_', ' ')}.", session=self._running())
+        request = control.PauseRequest(state=order.state, actor=order.actor, reason=order.reason, order=order.order)
+        reply = await self._process.link.do(request)
+        return desk.Said(text=f"The session is {order.state.replace('_', ' ')}.", session=record_of(reply.record), warning=reply.error)
 
     async def resume(self, order: desk.ResumeOrder) -> desk.Said:
         """Record again."""
         now_us = self._process.stamp().utc_us
         await self._changed(lambda facts, schedule: told.asked(facts, schedule, to="open", by=order.actor, now_utc_us=now_us))
-        await self._process.link.do(control.ResumeRequest(actor=order.actor))
-        return desk.Said(text="The session is being recorded again.", session=self._running())
+        reply = await self._process.link.do(control.ResumeRequest(actor=order.actor))
+        return desk.Said(text="The session is being recorded again.", session=record_of(reply.record), warning=reply.error)
 
     async def note(self, order: desk.NoteOrder) -> desk.Said:
         """Take a note."""
         self._process.touched()
-        await self._process.link.do(control.AddNote(author=order.actor, text=order.text))
-        return desk.Said(text="The note stands in the record.", session=self._running())
+        reply = await self._process.link.do(control.AddNote(author=order.actor, text=order.text))
+        return desk.Said(text="The note stands in the record.", session=record_of(reply.record))
 
     async def bind(self, order: desk.BindOrder) -> desk.Said:
         """Bind a session to a hearing."""
@@ -114,6 +115,12 @@ class Staff:
         return desk.Said(
             text=f"The session is being bound to hearing {order.hearing}; the record says so as soon as it is signed.", session=session
         )
+
+    async def withdraw(self, order: desk.WithdrawOrder) -> desk.Said:
+        """Take back an order to bind that is not carried out yet."""
+        session = order.session or self._running()
+        await self._changed(lambda facts, schedule: told.withdraw(facts, schedule, session=session))
+        return desk.Said(text="The order to bind the session is withdrawn.", session=session)
 
     async def not_held(self, order: desk.NotHeldOrder) -> desk.Said:
         """Note that a hearing does not take place."""
@@ -189,7 +196,7 @@ class Staff:
         status = self._process.status()
         found = [] if status is None else [f"{alarm.track}: {alarm.detail}".removeprefix(": ") for alarm in status.alarms]
         trouble = self._process.store.trouble
-        return [*found, *([trouble] if trouble else []), *self._linked.alarms()]
+        return [*found, *([trouble] if trouble else []), *self._conductor.alarms, *self._linked.alarms()]
 
     @property
     def unbound(self) -> int:

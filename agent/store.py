@@ -10,10 +10,11 @@ the file stops the agent: a damaged one is set aside and a new one begun, with a
 written, memory goes on alone, and all is written once that works again. ``trouble`` says so, for the alarm.
 """
 
+import contextlib
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -23,7 +24,7 @@ from agent import schedule as rules
 from agent.hearing import Asked, Facts, HearingFacts, Session, forget
 from agent.outbox import Outbox, Stamp, class_of
 from agent.schedule import Schedule
-from agent.store_file import DamagedError, Reserve, connect, is_full, prepare, set_aside, shorten_log, transaction
+from agent.store_file import DamagedError, Reserve, connect, connect_to_read, is_full, prepare, set_aside, shorten_log, transaction
 from agent.turn import Outcome
 from agent.upstream import contract
 
@@ -56,6 +57,7 @@ class Store:
         self.schedule = self._stored_schedule = Schedule()
         self.trouble = ""
         """Why the file is not written, or empty."""
+        self.place = (0, 0)
         self._begin(stamp)
         self._end_broken_off(stamp)
         self.place = (self.schedule.applied_offset, self.last_command())
@@ -75,13 +77,15 @@ class Store:
         self._unwritten.append((data, stamp, eventclass))
         self.write(stamp)
 
-    def tidy(self, stamp: Stamp) -> None:
-        """Once an hour: let go of what is old, and hold room again where there is some."""
-        self.schedule = rules.forget(self.schedule, stamp.utc_us)
-        self.facts = forget(self.facts, stamp.utc_us)
+    def tidy(self, stamp: Stamp, *, is_time_known: bool = True) -> None:
+        """Once an hour: let go of what is old, where it is known what time it is, and hold room again where there is some."""
+        if is_time_known:
+            self.schedule = rules.forget(self.schedule, stamp.utc_us)
+            self.facts = forget(self.facts, stamp.utc_us)
 
         def tidy() -> None:
-            self.outbox.forget(stamp.utc_us)
+            if is_time_known:
+                self.outbox.forget(stamp.utc_us)
             self._db.execute("DELETE FROM commands WHERE state = 'done' AND number < (SELECT max(number) FROM commands)")
 
         self._change(tidy, stamp)
@@ -112,16 +116,16 @@ class Store:
         self.place = (self.schedule.applied_offset, self.last_command())
 
     def last_command(self) -> int:
-        """The number of the last command that is durable here."""
-        (number,) = self._db.execute("SELECT coalesce(max(number), 0) FROM commands").fetchone()
-        return int(number)
+        """The number of the last command that is durable here; the one known last where the file cannot be read."""
+        rows = self._read("SELECT coalesce(max(number), 0) FROM commands")
+        return int(rows[0][0]) if rows else self.place[1]
 
     def begin_command(self, stamp: Stamp) -> contract.AnyCommand | None:
         """The next command to carry out, noted as begun before it is; None where there is none."""
-        row = self._db.execute("SELECT command FROM commands WHERE state = 'new' ORDER BY number LIMIT 1").fetchone()
-        if row is None:
+        rows = self._read("SELECT command FROM commands WHERE state = 'new' ORDER BY number LIMIT 1")
+        if not rows:
             return None
-        command = _commands.decode(row[0])
+        command = _commands.decode(rows[0][0])
         self._change(lambda: self._db.execute("UPDATE commands SET state = 'begun' WHERE number = ?", (command.number,)), stamp)
         return None if self.trouble else command
 
@@ -137,7 +141,7 @@ class Store:
 
     def _end_broken_off(self, stamp: Stamp) -> None:
         """Commands that were begun by an agent that then died: none is carried out twice."""
-        for (number,) in self._db.execute("SELECT number FROM commands WHERE state = 'begun'").fetchall():
+        for (number,) in self._read("SELECT number FROM commands WHERE state = 'begun'"):
             detail = "the agent was started anew while it was carried out"
             self.end_command(contract.CommandDone(number=number, ok=False, detail=detail), stamp)
 
@@ -175,24 +179,45 @@ class Store:
         self._db.close()
 
     def _change(self, work: Callable[[], Answer], stamp: Stamp) -> Answer | None:
-        """One transaction: ``work``, and all that is not written yet. A full disk gives up what may go; a damaged file is set aside."""
+        """One transaction: ``work``, and all that is not written yet. A full disk gives up what may go; a damaged file is set aside.
+
+        All that the disk may answer ends here, in ``trouble``.
+        """
         try:
             try:
+                return self._commit_in_little_room(work)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                self._db.close()
+                self._begin_anew(str(error), stamp)
                 return self._commit(work)
-            except sqlite3.OperationalError as error:
-                if not is_full(error):
-                    raise
-                self._make_room()
-                return self._commit(work)
-        except sqlite3.OperationalError as error:
-            if not self.trouble:
-                log.error("the agent's file cannot be written; memory goes on alone", file=str(self._path), error=str(error))
-            self.trouble = f"the agent's file {self._path} cannot be written ({error}); check its disk"
+        except (sqlite3.OperationalError, OSError) as error:
+            self._note_trouble("written", error)
             return None
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            self._begin_anew(str(error), stamp)
+
+    def _commit_in_little_room(self, work: Callable[[], Answer]) -> Answer:
+        try:
             return self._commit(work)
+        except sqlite3.OperationalError as error:
+            if not is_full(error):
+                raise
+            self._make_room()
+            return self._commit(work)
+
+    def _read(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query; none where the file cannot be read, which ``trouble`` then says."""
+        try:
+            return self._db.execute(query).fetchall()
+        except sqlite3.DatabaseError as error:
+            self._note_trouble("read", error)
+            return []
+
+    def _note_trouble(self, what: str, error: Exception) -> None:
+        if not self.trouble:
+            log.error("the agent's file cannot be used; memory goes on alone", file=str(self._path), what=what, error=str(error))
+        if not self._alone:
+            self.trouble = f"the agent's file {self._path} cannot be {what} ({error}); check its disk"
 
     def _commit(self, work: Callable[[], Answer]) -> Answer:
         with transaction(self._db):
@@ -239,13 +264,19 @@ class Store:
                 self._db.close()
                 self._begin_anew(str(error), stamp)
             else:
-                self._remember_only(error)
+                self._remember_only(error, self._read_what_can_be_read())
+            return
+        except OSError as error:
+            self._remember_only(error, self._read_what_can_be_read())
             return
         try:
             self._load()
         except (sqlite3.DatabaseError, msgspec.DecodeError, ValueError) as error:
             self._db.close()
-            self._begin_anew(str(error), stamp)
+            if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
+                self._remember_only(error, self._read_what_can_be_read())  # its disk: the file may be whole
+            else:
+                self._begin_anew(str(error), stamp)
 
     def _open(self, stamp: Stamp) -> None:
         self._db = connect(self._path)
@@ -270,23 +301,40 @@ class Store:
 
     def _begin_anew(self, why: str, stamp: Stamp) -> None:
         """Set the file aside and write what memory holds into a new one."""
-        name = set_aside(self._path, stamp.utc_us)
-        log.error("the agent's file is damaged; it is kept, and a new one begins", file=str(self._path), kept_as=name, error=why)
         self._stored_facts, self._stored_schedule = Facts(), Schedule()
+        try:
+            name = set_aside(self._path, stamp.utc_us)
+        except OSError as error:
+            self._remember_only(error)
+            return
+        log.error("the agent's file is damaged; it is kept, and a new one begins", file=str(self._path), kept_as=name, error=why)
         detail = f"the agent's file was damaged ({why}) and is kept as {name}; what it had not sent was not sent"
         self._unwritten.insert(0, (contract.DeviceFault(code="agent_file_damaged", track="", on=True, detail=detail[:2_000]), stamp, "A"))
         try:
             self._open(stamp)
-        except (sqlite3.DatabaseError, DamagedError) as error:
+        except (sqlite3.DatabaseError, DamagedError, OSError) as error:
             self._remember_only(error)
 
-    def _remember_only(self, error: Exception) -> None:
-        """No file at all: the agent works, and forgets when it ends."""
+    def _read_what_can_be_read(self) -> list[tuple[Any, ...]]:
+        """Facts and schedule of a file that cannot be written, for memory to begin with; returns its commands."""
+        try:
+            with contextlib.closing(connect_to_read(self._path)) as self._db:
+                commands = self._db.execute("SELECT number, command, state FROM commands").fetchall()
+                self._load()
+        except (sqlite3.DatabaseError, msgspec.DecodeError, ValueError) as error:
+            log.error("nor can the agent's file be read", file=str(self._path), error=str(error))
+            self.facts, self.schedule, commands = Facts(), Schedule(), []
+        self._stored_facts, self._stored_schedule = Facts(), Schedule()
+        return commands
+
+    def _remember_only(self, error: Exception, commands: Sequence[tuple[Any, ...]] = ()) -> None:
+        """No file that can be written: the agent works, and forgets when it ends."""
         log.error("the agent's file cannot be opened; memory goes on alone until the next start", file=str(self._path), error=str(error))
         self.trouble = f"the agent's file {self._path} cannot be opened ({error}); check its disk, then start the agent anew"
         self._alone = True
         self._db = sqlite3.connect(":memory:", isolation_level=None)
         prepare(self._db)
+        self._db.executemany("INSERT INTO commands VALUES (?, ?, ?)", commands)
         self.outbox = Outbox(self._db, self._room, str(uuid4()))
 
     def _make_room(self) -> None:

@@ -83,6 +83,23 @@ def prepare(db: sqlite3.Connection) -> None:
             db.execute(f"PRAGMA user_version = {number}")
 
 
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open a file that can only be read, on a disk on which nothing can be made beside it.
+
+    ``immutable`` (https://www.sqlite.org/uri.html) passes over the write-ahead log, so up to 1 MiB of what was written last is missing.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+    try:
+        db.execute("SELECT count(*) FROM meta").fetchone()
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
 def shorten_log(db: sqlite3.Connection) -> None:
     """Bring the write-ahead log into the file, and free its room; on a full disk as far as that goes."""
     with contextlib.suppress(sqlite3.OperationalError):
@@ -126,7 +143,7 @@ class Reserve:
     @property
     def held(self) -> bool:
         """Whether it is there; without it classes B and C are not stored."""
-        return self._path.exists()
+        return os.path.exists(self._path)  # noqa: PTH110 - Path.exists raises what a broken disk answers
 
     def take(self) -> None:
         """Take it where the disk has room for four of it."""
@@ -142,9 +159,10 @@ class Reserve:
             finally:
                 os.close(file)
         except OSError as error:
-            self._path.unlink(missing_ok=True)
+            self.give_up()
             log.warning("no room can be kept back for the agent's file", file=str(self._path), error=error.strerror or str(error))
 
     def give_up(self) -> None:
-        """Free its room."""
-        self._path.unlink(missing_ok=True)
+        """Free its room, as far as the disk lets anything go: one that became read-only does not."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)

@@ -4,9 +4,10 @@ Each function takes the facts and gives an ``Outcome``: store its facts and even
 be called again with the same news after a crash: what is known already changes nothing and tells nothing twice.
 """
 
-from typing import Literal
+from typing import Literal, TypeGuard
 
-from agent.actions import Certify
+from agent.actions import BindRecord, Certify
+from agent.due import REFUSED_AGAIN_S
 from agent.hearing import (
     BEFORE,
     LIVE,
@@ -86,6 +87,20 @@ def bind(facts: Facts, schedule: Schedule, *, session: str, hearing: str, case: 
     return turn.outcome()
 
 
+def withdraw(facts: Facts, schedule: Schedule, *, session: str) -> Outcome:
+    """Take back an order to bind that is not carried out yet: the recorder may refuse it for ever.
+
+    Raises:
+        ToldError: there is no such session, or no such order.
+    """
+    turn = Turn(facts, schedule)
+    known = _session(turn, session)
+    if known.wanted is None:
+        raise ToldError("no order to bind this session waits to be carried out")
+    turn.sessions[session] = change(known, wanted=None)
+    return turn.outcome()
+
+
 def not_held(facts: Facts, schedule: Schedule, *, hearing: str, by: str, reason: str) -> Outcome:
     """A person says why a planned hearing was not held.
 
@@ -112,16 +127,34 @@ def change_seen(facts: Facts, schedule: Schedule, *, hearing: str) -> Outcome:
 
 
 def start_failed(facts: Facts, schedule: Schedule, *, hearing: str, cause: str, detail: str, now_utc_us: int) -> Outcome:
-    """The recorder refused to start, or did not answer (``UNREACHABLE``): a fault, until it starts after all.
+    """The recorder did not answer (``UNREACHABLE``): a fault until it does. Or it refused: a fault of that moment.
 
-    One that did not answer may have begun all the same; then it did so for who asked.
+    One that refuses time and again (``REFUSED_AGAIN_S``) has one fault, from the first refusal to the last: between two of them nothing
+    shows that it would have recorded. One that did not answer may have begun all the same; then it did so for who asked.
     """
     turn = Turn(facts, schedule)
     turn.asked = turn.asked if cause == UNREACHABLE else None
     known = turn.hearings.get(hearing)
-    if known is not None and known.state in BEFORE and (known.fault is None or known.fault.until_utc_us is not None):
-        turn.hearings[hearing] = change(known, fault=Fault(cause=cause, detail=detail[:1_000], from_utc_us=now_utc_us))
+    if known is None or known.state not in BEFORE or (known.fault is not None and known.fault.lost_s is not None):
+        return turn.outcome()
+    fault, detail = known.fault, detail[:1_000]
+    if cause == UNREACHABLE:
+        if fault is None or fault.until_utc_us is not None:
+            fault = Fault(cause=cause, detail=detail, from_utc_us=now_utc_us)
+    elif fault is not None and fault.until_utc_us is None:
+        fault = change(fault, until_utc_us=now_utc_us)  # it answers again
+    elif _goes_on(fault, cause, now_utc_us):
+        fault = change(fault, detail=detail, until_utc_us=now_utc_us)
+    else:
+        fault = Fault(cause=cause, detail=detail, from_utc_us=now_utc_us, until_utc_us=now_utc_us)
+    turn.hearings[hearing] = change(known, fault=fault)
     return turn.outcome()
+
+
+def _goes_on(fault: Fault | None, cause: str, now_utc_us: int) -> TypeGuard[Fault]:
+    if fault is None or fault.until_utc_us is None or fault.cause != cause:
+        return False
+    return 0 <= now_utc_us - fault.until_utc_us <= REFUSED_AGAIN_S * 1_000_000
 
 
 def checked(
@@ -141,12 +174,13 @@ def checked(
 def sealed(
     facts: Facts, schedule: Schedule, *, session: str, duration_us: int, head: contract.Head | None, now_utc_us: int, problem: str = ""
 ) -> Outcome:
-    """The record of a session is sealed (or was ended otherwise: ``problem``), whoever asked for it."""
+    """The record of a session is sealed (or was ended otherwise: ``problem``), whoever asked for it; one that was lost is found again."""
     turn = Turn(facts, schedule)
     known = _session(turn, session)
-    if known.state not in RUNNING:
+    if known.state not in RUNNING | {"failed"}:
         return turn.outcome()
-    turn.sessions[session] = change(known, ended_utc_us=now_utc_us)
+    ended_us = known.ended_utc_us if known.state == "failed" and known.ended_utc_us is not None else now_utc_us
+    turn.sessions[session] = change(known, ended_utc_us=ended_us, fault=None if known.state == "failed" else known.fault)
     by, reason = (known.stop_by, known.stop_reason) if known.stop_by else ("recorder", "sealed by the recorder")
     turn.events.append(
         contract.SessionEnded(
@@ -154,7 +188,7 @@ def sealed(
             problem=problem,
         )
     )  # fmt: skip
-    if known.state == "unsealed":
+    if known.state in {"unsealed", "failed"}:
         turn.move_session(session, "recovered")
     turn.move_session(session, "sealed")
     _tell_delivery(turn, session)
@@ -175,16 +209,16 @@ def record_lost(facts: Facts, schedule: Schedule, *, session: str, fault: Fault)
     return turn.outcome()
 
 
-def bound(facts: Facts, schedule: Schedule, *, session: str) -> Outcome:
-    """The signed entry of the binding that was asked for is in the record.
+def bound(facts: Facts, schedule: Schedule, *, action: BindRecord) -> Outcome:
+    """The signed entry of a binding is in the record: so it is, also where the order was withdrawn or changed meanwhile.
 
     While it is recorded the recorder's status says so by itself, in its own order; an answer that overtook it would bind to and fro.
     """
     turn = Turn(facts, schedule)
-    known = _session(turn, session)
-    wanted = known.wanted
-    if wanted is not None and (known.state not in RUNNING or wanted.hearing == known.hearing):
-        turn.bind(session, wanted.hearing, wanted.case, wanted.by, wanted.reason)
+    known = _session(turn, action.session)
+    is_known = known.wanted is None and action.hearing == known.hearing
+    if not is_known and (known.state not in RUNNING or action.hearing == known.hearing):
+        turn.bind(action.session, action.hearing, action.case, action.actor, action.reason)
     return turn.outcome()
 
 

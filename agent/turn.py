@@ -13,6 +13,7 @@ from agent.actions import AnyAction, Prompt, StartRecording, StopRecording
 from agent.hearing import PATH_TO, RECONCILED, TABLE, Asked, Cause, Facts, HearingFacts, Session, State, follow, is_local
 from agent.schedule import Schedule
 from agent.upstream import contract
+from recorder.contract.control import words
 
 change = msgspec.structs.replace
 
@@ -82,10 +83,11 @@ class Turn:
             self.hearings[hearing] = change(known, start_asked_utc_us=now_utc_us)
         case = plan.case if plan is not None and plan.case else case
         self.asked = Asked(to="open", by=by, hearing=hearing, case=case, automatic=automatic, utc_us=now_utc_us)
+        # The centre's texts may be longer, and of several lines: none of that may stand in the way of a recording.
         self.actions.append(
             StartRecording(
-                hearing=hearing, case=case, title=plan.title if plan else "",
-                start_token=plan.start_token if plan else "", level=plan.level if plan else "open", actor=by,
+                hearing=hearing, case=words(case), title=words(plan.title) if plan else "",
+                start_token=words(plan.start_token) if plan else "", level=plan.level if plan else "open", actor=by,
             )
         )  # fmt: skip
 
@@ -120,9 +122,13 @@ class Turn:
         self._tell_reconciled(facts.hearing)
 
     def bind(self, session: str, hearing: str, case: str, by: str, reason: str) -> None:
-        """A session belongs to this hearing; the one it belonged to follows another session of its own, or is planned as before."""
+        """A session belongs to this hearing; the one it belonged to follows another session of its own, or is planned as before.
+
+        An order to bind it to another one, given meanwhile, still stands.
+        """
         facts = self.sessions[session]
-        self.sessions[session] = change(facts, hearing=hearing, case=case, wanted=None)
+        wanted = facts.wanted if facts.wanted is not None and facts.wanted.hearing != hearing else None
+        self.sessions[session] = change(facts, hearing=hearing, case=case, wanted=wanted)
         if facts.hearing != hearing:
             left = self.hearings.get(facts.hearing)
             if left is not None and left.session == session:

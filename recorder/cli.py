@@ -178,13 +178,16 @@ def _show(console: Console, state: control.Status, *, as_json: bool) -> None:
 def _do(run_dir: Path, request: control.Request) -> control.Reply:
     try:
         with ControlClient(run_dir) as client:
-            return client.do(request)
+            reply = client.do(request)
     except UnicodeEncodeError as error:  # bytes of the command line that are no UTF-8 reach Python as halves of characters
         _fail(
             f"a text on the command line is not UTF-8, from its character {error.start + 1} on; type it anew, or set the terminal to UTF-8"
         )
     except (ControlError, OSError) as error:
         _fail(str(error))
+    if not reply.ok:
+        Console(stderr=True).print(reply.error, style="yellow", highlight=False, markup=False)
+    return reply
 
 
 def _fail(reason: str) -> NoReturn:

@@ -76,7 +76,7 @@ class ControlServer:
             try:
                 request = control.requests.decode(line)
             except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-                await _answer(writer, control.Reply(ok=False, error=f"not a request: {error}"))
+                await _answer(writer, control.Reply(ok=False, error=f"{control.NOT_A_REQUEST}: {error}"))
                 continue
             if isinstance(request, control.GetStatus):
                 await _answer(writer, self._status())

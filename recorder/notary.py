@@ -87,6 +87,14 @@ class Notary:
             raise NotaryError(f"no sealed record {request.record} is here; one that is being recorded is bound without naming it")
         longest = max(copies, key=lambda root: len(self._bindings(root, request.record).given))
         known = self._bindings(longest, request.record)
+        if not known.given or not _is_same(known.given[-1], request):
+            self._append(longest, known, request)
+        for copy in copies:
+            if copy != longest:
+                self._copy(longest, copy)
+        return str(longest)
+
+    def _append(self, longest: Path, known: Bindings, request: control.BindSealed) -> None:
         binding = canonical.writable(
             Binding(
                 record=request.record, sums_sha256=_sums_sha256(longest), number=len(known.given) + 1, previous_sha256=known.last_sha256,
@@ -97,16 +105,16 @@ class Notary:
         if (longest / layout.BINDINGS).exists() and (longest / layout.BINDINGS).stat().st_size > SMALL_BYTES - _LINE_BYTES:
             raise NotaryError("the record was bound too often")
         append_line(longest / layout.BINDINGS, line)
-        for copy in copies:
-            if copy != longest:
-                self._copy(longest, copy)
-        return str(longest)
 
     def _find(self, record: str) -> control.RecordFound:
         """How a record stands, by the end of its journal: a sealed one ends with its seal and the checkpoint over it."""
         copies = self._copies(record)
         if not copies:
-            there = layout.is_id(record) and any(True for base in self._disks.answering() for _ in base.glob(f"*_{record}"))
+            bases = self._disks.answering()
+            there = layout.is_id(record) and any(True for base in bases for _ in base.glob(f"*_{record}"))
+            silent = [name for name, base in self._disks.named() if base not in bases]
+            if silent and not there:  # it may lie there: that it is gone would be certified
+                raise NotaryError(f"whether record {record} is here cannot be told: the {' and the '.join(silent)} disk does not answer")
             return control.RecordFound(there=there)
         journal = max((path for path in copies[0].iterdir() if layout.journal_number(path.name)), key=lambda path: path.name)
         with journal.open("rb") as file:
@@ -169,6 +177,12 @@ class Notary:
             certificate=base64.b64encode(device.public_bytes(serialization.Encoding.DER)).decode(),
         )  # fmt: skip
         return msgspec.structs.replace(handover, sig=base64.b64encode(self._signer.sign(handover_text(handover))).decode())
+
+
+def _is_same(given: Binding, request: control.BindSealed) -> bool:
+    """Whether this is the binding that stands: asked for again, because no answer came, it is not signed twice."""
+    asked = [canonical.normalised(text) for text in (request.hearing, request.case, request.actor, request.reason)]
+    return [given.hearing, given.case, given.actor, given.reason] == asked
 
 
 def _sums_sha256(root: Path) -> str:

@@ -83,6 +83,8 @@ class Requests:
         self._in_force = InForce(record="")
         self._notary = notary
         self._receipts = receipts
+        self._bound: tuple[str, control.BindRequest] | None = None
+        """The record that was bound last while it was made, and how."""
 
     async def handle(self, request: control.AnyRequest) -> control.Reply:
         """Do what a request asks. All that happens before the first wait happens at once."""
@@ -122,8 +124,10 @@ class Requests:
                 return control.Reply(ok=False, error="cannot take a note: its at_us lies behind the session's present time")
             session.journal(entries.Note(author=request.author, text=request.text, at_us=at_us))
         elif isinstance(request, control.BindRequest):
-            session.hearing = request.hearing
-            session.journal(entries.Bind(hearing=request.hearing, case=request.case, actor=request.actor, reason=request.reason))
+            if (session.record, request) != self._bound:  # who asks twice, because no answer reached him, changes nothing
+                self._bound = (session.record, request)
+                session.hearing = request.hearing
+                session.journal(entries.Bind(hearing=request.hearing, case=request.case, actor=request.actor, reason=request.reason))
         elif isinstance(request, control.KeyframeRequest):
             return self._room.keyframe(request.track)
         return self._room.reply()

@@ -41,14 +41,14 @@ class ControlClient:
         self._socket.close()
 
     def send(self, request: control.Request) -> control.Reply | control.Status:
-        """Send a request and return its answer.
+        """Send a request and return its answer; one without ``ok`` was obeyed, and warns that it is not on the disk yet.
 
         Raises:
             ControlError: the recorder refused, or closed the connection.
         """
         self._socket.sendall(control.json_encoder.encode(request) + b"\n")
         answer = self._read()
-        if isinstance(answer, control.Reply) and not answer.ok:
+        if isinstance(answer, control.Reply) and not control.is_obeyed(request, answer):
             raise ControlError(answer.error)
         return answer
 

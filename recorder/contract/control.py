@@ -4,6 +4,7 @@
 connect (SO_PEERCRED).
 """
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,15 +13,26 @@ from recorder.record.entries import Level, PausedState
 
 State = Literal["idle", "open", "off_record", "privileged", "deliberation", "closing"]
 
-Words = Annotated[str, msgspec.Meta(max_length=1_000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?![\s\S])")]
+WORDS_LONGEST = 1_000
+Words = Annotated[str, msgspec.Meta(max_length=WORDS_LONGEST, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?![\s\S])")]
 """A line of text without control characters."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 Prose = Annotated[str, msgspec.Meta(max_length=20_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$(?![\s\S])")]
 """Text of any number of lines."""
 SessionTime = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
 
+def words(text: str) -> str:
+    """Any text as ``Words``: what breaks a line is a space, and what is too long is cut."""
+    return _CONTROL.sub(" ", text)[:WORDS_LONGEST]
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_unknown_fields=True):
     """Base of the requests."""
+
+
+NOT_A_REQUEST = "not a request"
+"""So begins the answer to a line whose fields the recorder does not take."""
 
 
 class Start(Request, frozen=True, kw_only=True, tag="start"):
@@ -167,7 +179,10 @@ class RecordFound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="done"):
-    """The answer: ``ok``, or the error in words with what to do. ``record`` is the path of the session's record."""
+    """The answer: ``ok``, or the error in words with what to do. ``record`` is the path of the session's record.
+
+    Something that was begun or is obeyed, and is not on the disk yet, is answered without ``ok`` too: ``is_obeyed`` tells it apart.
+    """
 
     ok: bool
     error: str = ""
@@ -213,6 +228,14 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     track: str
     detail: str
     since_us: int
+
+
+def is_obeyed(request: Request, reply: Reply) -> bool:
+    """Whether what was asked for is done; ``error`` then warns that it is not on the disk yet, or is empty.
+
+    A refusal of these four names no record. A stop that names one without ``ok`` ended the session and could not seal it.
+    """
+    return reply.ok or (bool(reply.record) and isinstance(request, Start | PauseRequest | ResumeRequest | SetLevel))
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="status"):

@@ -51,7 +51,7 @@ class ModelRoom:
         self.facts, self.schedule = Facts(), Schedule()
         self.rules = rules or Hearings()
         self.recorder = ModelRecorder()
-        self.now_us, self.quiet_s = DAY, 0.0
+        self.now_us, self.quiet_s, self.is_time_known = DAY, 0.0, True
         self.events: list[contract.AnyData] = []
         self.prompts: list[Prompt] = []
         self.stops: list[StopRecording] = []
@@ -79,7 +79,8 @@ class ModelRoom:
         """One decision, and all that it asks for."""
         seen = self.recorder.seen(self.now_us)
         outcome = decide(
-            self.facts, self.schedule, seen, self.rules, room=ROOM, quiet_s=self.quiet_s, now_utc_us=self.now_us
+            self.facts, self.schedule, seen, self.rules, room=ROOM, quiet_s=self.quiet_s, now_utc_us=self.now_us,
+            is_time_known=self.is_time_known,
         )  # fmt: skip
         self.prompts = list(outcome.prompts)
         self.take(outcome)
@@ -106,7 +107,7 @@ class ModelRoom:
         elif isinstance(action, BindRecord):
             if not action.sealed:
                 self.recorder.hearing = action.hearing
-            self._told(told.bound, session=action.session)
+            self._told(told.bound, action=action)
         elif isinstance(action, RunChecks):
             check = contract.CheckResult(check="disk", version=1, result="good", detail="")
             self._told(told.checked, hearing=action.hearing, reason="before_hearing", checks=[check])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.centre_clock import Difference, is_believed
 from agent.clock_quality import CHRONYC_S, UNDISCIPLINED, ClockWatch, kernel_quality, parse_tracking
 from agent.upstream.contract import ClockQuality
 
@@ -99,3 +100,11 @@ def chronyd() -> Iterator[list[str]]:
 @pytest.mark.root
 async def test_a_real_chronyd_is_understood(chronyd: list[str]) -> None:
     assert await ClockWatch(chronyd).read() == ClockQuality(source="chrony, by its own clock", stratum=5)
+
+
+def test_a_clock_is_believed_where_somebody_disciplines_it_or_the_centre_bears_it_out() -> None:
+    near, far = Difference(ahead_us=59_000_000, error_us=0), Difference(ahead_us=-3_600_000_000, error_us=50_000)
+    assert is_believed(ClockQuality(source="timesyncd"), None)
+    assert is_believed(ClockQuality(source="chrony", error_us=10), far)
+    for source in ("undisciplined", "unknown"):
+        assert [is_believed(ClockQuality(source=source), one) for one in (None, far, near)] == [False, False, True]

@@ -4,10 +4,11 @@ import msgspec
 import pytest
 
 from agent import told
-from agent.actions import StartRecording
+from agent.actions import BindRecord, StartRecording
 from agent.hearing import Fault, is_local
 from agent.upstream import contract
 from provisioning.room import Hearings
+from recorder.contract import control
 from recorder.record.entries import PausedState
 from tests.agent.model_room import ModelRoom
 from tests.agent.plans import DAY, HOUR_US, MINUTE_US, ROOM, TEN, hearing
@@ -91,6 +92,18 @@ def test_automatic_start_is_chosen_for_the_room_or_for_one_hearing(by_room: bool
         assert (room.session.by, room.session.automatic) == ("agent", True)
 
 
+@pytest.mark.parametrize("text", ["Ivanov v. Petrov\nrecovery of a debt", "x" * 2_000, "a\tb", "\x7f\x85"])
+def test_no_text_that_the_centre_may_send_keeps_a_hearing_from_being_recorded(text: str) -> None:
+    room = ModelRoom()
+    plan = msgspec.json.decode(msgspec.json.encode(REPLACE(hearing(), title=text, case=text, start_token=text)), type=contract.Hearing)
+    room.plan(plan)
+    (action,) = told.start(room.facts, room.schedule, hearing="h1", by="Clerk", now_utc_us=TEN).actions
+    assert isinstance(action, StartRecording)
+    request = control.Start(hearing="h1", actor="Clerk", case=action.case, title=action.title, start_token=action.start_token)
+    assert control.requests.decode(control.json_encoder.encode(request)) == request
+    assert len(action.title) <= control.WORDS_LONGEST
+
+
 def test_automatic_start_never_follows_directly_on_another_hearing() -> None:
     room = planned(AUTOMATIC)
     room.plan(hearing("h2", starts_us=TEN + HOUR_US))
@@ -134,7 +147,7 @@ def test_the_same_news_after_a_crash_is_told_once() -> None:
     session = room.session.session
     for _ in range(2):
         room._told(told.sealed, session=session, duration_us=1, head=None, now_utc_us=room.now_us)
-        room._told(told.bound, session=session)
+        room._told(told.bound, action=bind_action(room, "h1"))
     assert len(room.told_of(contract.SessionEnded)) == 1
     assert room.told_of(contract.SessionBound) == []
 
@@ -363,6 +376,28 @@ def test_a_hearing_that_the_recorder_refused_to_the_end_failed_with_a_signed_cer
     assert room.outcomes() == ["failed"]
 
 
+def test_one_refused_start_of_a_recorder_that_is_well_certifies_nothing() -> None:
+    room = planned()
+    room.until(TEN)
+    room.recorder.refuses = True
+    room.clerk_starts("h1")
+    assert "start_failed" in room.codes()
+    room.recorder.refuses = False
+    room.until(TEN + 6 * HOUR_US)
+    assert room.told_of(contract.FaultCertificate) == []
+    assert (room.outcomes(), room.hearing().reason) == (["not_held"], "nobody_started; refused for 0 s of it")
+
+
+def test_a_start_that_was_refused_for_two_minutes_is_certified_for_no_longer() -> None:
+    room = planned(AUTOMATIC)
+    room.recorder.refuses = True
+    room.until(TEN + 2 * MINUTE_US)
+    room.recorder.refuses = False
+    room.until(TEN + HOUR_US)
+    certificates = [event for event in room.events if isinstance(event, contract.FaultCertificate)]
+    assert [(one.from_utc_us, one.lost_s) for one in certificates] == [(TEN, 120)]
+
+
 def test_what_a_late_recorder_cost_a_hearing_that_was_held_is_certified_too() -> None:
     room = planned(AUTOMATIC)
     room.recorder.reachable = False
@@ -390,6 +425,23 @@ def test_a_record_that_is_gone_fails_its_hearing_with_a_certificate() -> None:
     certificates = [event for event in room.events if isinstance(event, contract.FaultCertificate)]
     assert [(one.record, one.channels, one.lost_s) for one in certificates] == [(room.session.session, ["judge"], 1800)]
     assert (room.outcomes(), room.hearing().reason) == (["failed"], "disk_lost")
+
+
+def test_a_record_that_was_taken_for_lost_and_comes_to_light_is_told_as_sealed() -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    room.until(TEN + 30 * MINUTE_US)
+    room.recorder.state, room.recorder.record, room.recorder.hearing = "idle", "", ""
+    room.look()
+    fault = Fault(cause="record_lost", detail="", from_utc_us=TEN, until_utc_us=room.now_us, lost_s=1800)
+    room._told(told.record_lost, session=room.session.session, fault=fault)
+    room.until(TEN + 40 * MINUTE_US)
+    assert room.outcomes() == ["failed"]
+    room.recorder.sealed[room.session.session] = 30 * MINUTE_US
+    room.until(TEN + 50 * MINUTE_US)
+    assert (room.session.state, room.session.fault, room.outcomes()) == ("sealed", None, ["failed", "sealed"])
+    assert len(room.told_of(contract.SessionEnded)) == 1
 
 
 def test_a_recorder_that_crashes_and_comes_back_goes_on_with_the_same_session() -> None:
@@ -450,3 +502,73 @@ def test_the_same_decision_twice_changes_and_tells_nothing_more() -> None:
     room.look()
     room.look()
     assert (room.facts, len(room.events)) == (before, told_before)
+
+
+def test_a_clock_that_nobody_disciplines_and_that_is_ahead_ends_no_hearing_and_tells_of_none() -> None:
+    room = planned(AUTOMATIC)
+    room.look()
+    room.is_time_known, room.recorder.reachable = False, False
+    room.now_us = TEN + 8 * HOUR_US
+    room.look()
+    assert (room.state(), room.events) == ("planned", [])
+    room.is_time_known, room.recorder.reachable = True, True
+    room.now_us = DAY
+    room.until(TEN + MINUTE_US)
+    assert (room.state(), room.told_of(contract.LateStart)) == ("open", [])
+
+
+def test_a_hearing_that_was_given_up_by_a_clock_that_was_ahead_is_planned_again_when_the_clock_is_right() -> None:
+    room = planned(AUTOMATIC)
+    room.look()
+    room.now_us = TEN + 8 * HOUR_US
+    room.look()
+    assert room.outcomes() == ["not_held"]
+    room.now_us = TEN - HOUR_US
+    room.look()
+    assert room.state() == "planned"
+    room.until(TEN + MINUTE_US)
+    assert room.recorder.state == "open"
+
+
+def test_a_hearing_of_which_a_person_said_that_it_is_not_held_stays_so() -> None:
+    room = planned(AUTOMATIC)
+    room.look()
+    room._told(told.not_held, hearing="h1", by="clerk", reason="the defendant is ill")
+    room.until(TEN + MINUTE_US)
+    assert room.state() == "not_held"
+
+
+def test_a_start_that_seems_to_have_been_asked_for_in_the_future_was_not_asked_for() -> None:
+    room = planned(AUTOMATIC)
+    room.look()
+    room.now_us, room.recorder.refuses = TEN + 30 * MINUTE_US, True
+    room.look()
+    assert room.hearing().start_asked_utc_us == room.now_us
+    room.now_us, room.recorder.refuses = TEN, False
+    room.look()
+    assert room.recorder.state == "open"
+
+
+def bind_action(room: ModelRoom, hearing_id: str) -> BindRecord:
+    return BindRecord(session=room.session.session, sealed=True, hearing=hearing_id, case="", actor="clerk", reason="")
+
+
+def test_a_binding_that_was_signed_after_its_order_was_withdrawn_or_changed_holds_and_the_new_order_stands() -> None:
+    room = ModelRoom()
+    room.clerk_starts()
+    room.until(DAY + MINUTE_US)
+    room.clerk_stops()
+    room.look()
+    order = {"session": room.session.session, "case": "", "by": "clerk", "reason": ""}
+    room._told(told.bind, hearing="h1", **order)
+    room._told(told.withdraw, session=room.session.session)
+    room._told(told.bound, action=bind_action(room, "h1"))
+    assert (room.session.hearing, room.session.wanted) == ("h1", None)
+    room._told(told.bind, hearing="h2", **order)
+    room._told(told.bind, hearing="h3", **order)
+    room._told(told.bound, action=bind_action(room, "h2"))
+    assert room.session.hearing == "h2"
+    room.look()
+    assert (room.session.hearing, room.session.wanted) == ("h3", None)
+    told_of = [event.hearing for event in room.events if isinstance(event, contract.SessionBound)]
+    assert told_of == ["h1", "h2", "h3"]

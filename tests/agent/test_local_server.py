@@ -51,6 +51,7 @@ class NotedDesk:
 
     orders: list[desk.Order] = field(default_factory=list)
     refuses: Exception | None = None
+    warns: str = ""
 
     def state(self) -> desk.DeskState:
         return STATE
@@ -59,9 +60,9 @@ class NotedDesk:
         if self.refuses:
             raise self.refuses
         self.orders.append(order)
-        return desk.Said(text=f"done: {type(order).__name__}", session="s-1")
+        return desk.Said(text=f"done: {type(order).__name__}", session="s-1", warning=self.warns)
 
-    start = stop = pause = resume = note = bind = not_held = answer = _take
+    start = stop = pause = resume = note = bind = withdraw = not_held = answer = _take
 
     async def diagnostics(self, order: desk.DiagnosticsOrder) -> desk.Checked:
         self.orders.append(order)
@@ -195,6 +196,7 @@ async def test_orders_reach_the_desk_with_the_name_of_who_gave_them(tmp_path: Pa
             "/resume": {},
             "/note": {"text": "Қазақша\nru"},
             "/bind": {"hearing": "2026-18"},
+            "/withdraw": {"session": "s-1"},
             "/not-held": {"hearing": "2026-17", "reason": "illness"},
             "/answer": {"prompt": "p1", "yes": True},
             "/diagnostics": {},
@@ -203,7 +205,8 @@ async def test_orders_reach_the_desk_with_the_name_of_who_gave_them(tmp_path: Pa
             async with session.post(path, json={"actor": "Ә. Хатшы"} | body) as answer:
                 assert answer.status == 200, await answer.text()
     assert [type(one).__name__ for one in noted.orders] == [
-        "StartOrder", "StopOrder", "PauseOrder", "ResumeOrder", "NoteOrder", "BindOrder", "NotHeldOrder", "AnswerOrder", "DiagnosticsOrder",
+        "StartOrder", "StopOrder", "PauseOrder", "ResumeOrder", "NoteOrder", "BindOrder", "WithdrawOrder", "NotHeldOrder", "AnswerOrder",
+        "DiagnosticsOrder",
     ]  # fmt: skip
     assert {one.actor for one in noted.orders} == {"Ә. Хатшы"}
 
@@ -386,7 +389,9 @@ async def test_the_clerk_works_from_a_terminal(tmp_path: Path) -> None:
         assert "Hearing 2026-17 is due. Begin?" in out
         assert "courtroom hearing answer p1 yes|no" in out
         assert "the centre is away" in out
-        assert (await ended(hearing(tmp_path, "start", "2026-17")))[0] == 0
+        noted.warns = "the disk takes nothing of it yet"
+        code, out, err = await ended(hearing(tmp_path, "start", "2026-17"))
+        assert (code, "StartOrder" in out, err.strip()) == (0, True, noted.warns)
         noted.refuses = desk.DeskError("hearing 2026-17 is being recorded; stop it first")
         code, _, err = await ended(hearing(tmp_path, "not-held", "2026-17", "--reason", "illness"))
         assert (code, err.strip()) == (1, "hearing 2026-17 is being recorded; stop it first")

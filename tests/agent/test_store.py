@@ -1,5 +1,6 @@
 """The agent's file: what it holds survives, nothing that befalls it stops the agent, and nobody else reads it."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from agent.hearing import Asked, Binding, Facts, Fault, HearingFacts, Session
+from agent.outbox import HIGHEST_SEQ
 from agent.schedule import Schedule
 from agent.store import Store
 from agent.store_file import Reserve, StoreError
@@ -146,6 +148,48 @@ def test_an_agent_without_a_place_for_its_file_works_from_memory_and_says_so(tmp
     assert (store.facts, waiting(store)) == (FACTS, [done()])
 
 
+def test_an_agent_whose_disk_can_only_be_read_knows_what_it_knew(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    store = opened(path)
+    store.keep(Outcome(FACTS), at(DAY))
+    store.take_feed(FEED, at(DAY))
+    assert store.begin_command(at(DAY)) is not None
+    schedule, epoch = store.schedule, store.outbox.epoch
+    store.close()
+    (tmp_path / "agent.db-wal").mkdir()  # so no log can be made beside it, as on a disk that became read-only
+    again = opened(path)
+    assert "cannot be opened" in again.trouble
+    assert (again.facts, again.schedule, again.place) == (FACTS, schedule, (9, 2))
+    again.take_feed(FEED, at(DAY))
+    assert again.begin_command(at(DAY)) is None, "what cannot be noted as begun is not begun"
+    again.keep(Outcome(Facts(), (done(),)), at(DAY))
+    assert again.outbox.epoch != epoch
+    again.close()
+    (tmp_path / "agent.db-wal").rmdir()
+    assert opened(path).facts == FACTS
+
+
+def test_a_disk_that_becomes_read_only_under_a_running_agent_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = opened(tmp_path / "agent.db")
+    store.take_feed(FEED, at(DAY))
+    reserve, unlink = tmp_path / "agent.db.reserve", Path.unlink
+
+    def read_only(path: Path, missing_ok: bool = False) -> None:
+        if path == reserve:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    store._db.execute("PRAGMA max_page_count = 1")
+    for number in range(1, 100):
+        store.keep(Outcome(FACTS, (contract.CommandDone(number=number, ok=True, detail="x" * 1_500),)), at(DAY))
+    assert "cannot be written" in store.trouble
+    assert reserve.exists()
+    store._db.close()
+    assert (store.begin_command(at(DAY)), store.last_command(), store.outbox.last_seq()) == (None, 2, HIGHEST_SEQ)
+    assert "cannot be read" in store.trouble
+
+
 def test_each_command_is_begun_once_and_one_that_was_broken_off_is_told_as_failed(tmp_path: Path) -> None:
     store = opened(tmp_path / "agent.db")
     store.take_feed(FEED, at(DAY))
@@ -178,6 +222,18 @@ def test_what_ended_a_week_ago_leaves_the_schedule_and_the_file(tmp_path: Path) 
     assert opened(tmp_path / "agent.db").schedule == Schedule(floor=9, applied_offset=9)
 
 
+def test_a_clock_that_cannot_be_believed_makes_the_room_forget_nothing(tmp_path: Path) -> None:
+    store = opened(tmp_path / "agent.db")
+    store.take_feed(FEED, at(DAY))
+    store.keep(Outcome(FACTS, (done(),)), at(DAY))
+    store.change(lambda outbox: outbox.acknowledge(1, DAY), at(DAY))
+    before = store.schedule
+    store.tidy(at(DAY + 400 * DAY_US), is_time_known=False)
+    assert (store.schedule, store.facts) == (before, FACTS)
+    store.change(lambda outbox: outbox.send_again(), at(DAY))
+    assert waiting(store) == [done()]
+
+
 def test_a_centre_that_was_restored_from_a_copy_is_told_again_what_it_may_have_lost(tmp_path: Path) -> None:
     store = opened(tmp_path / "agent.db")
     store.take_feed(FEED, at(DAY))
@@ -186,6 +242,22 @@ def test_a_centre_that_was_restored_from_a_copy_is_told_again_what_it_may_have_l
     assert waiting(store) == []
     store.take_feed(contract.Feed(as_of=3, snapshot=contract.Snapshot(as_of=3, hearings=[])), at(DAY))
     assert (waiting(store), store.place) == ([done()], (3, 2))
+
+
+def test_the_answer_to_a_batch_that_a_restored_centre_overtook_takes_nothing_that_was_not_in_it(tmp_path: Path) -> None:
+    store = opened(tmp_path / "agent.db")
+    for number in (1, 2, 3):
+        store.tell(done(number), at(DAY))
+    assert len(waiting(store)) == 3
+    store.change(lambda outbox: outbox.acknowledge(3, DAY), at(DAY))
+    store.take_feed(FEED, at(DAY))
+    store.tell(done(4), at(DAY))
+    assert waiting(store) == [done(4)]  # the batch under way
+    store.take_feed(contract.Feed(as_of=2, snapshot=contract.Snapshot(as_of=2, hearings=[])), at(DAY))
+    store.change(lambda outbox: outbox.acknowledge(4, DAY), at(DAY))
+    assert waiting(store) == [done(number) for number in (1, 2, 3, 4)]
+    store.change(lambda outbox: outbox.acknowledge(4, DAY), at(DAY))
+    assert waiting(store) == []
 
 
 def test_what_was_delivered_a_month_ago_is_forgotten_and_what_was_not_is_kept(tmp_path: Path) -> None:

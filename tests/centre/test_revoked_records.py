@@ -38,10 +38,10 @@ def made(base: Path, files: RoomFiles) -> Builder:
 
 async def sent(it: Centre, files: RoomFiles, root: Path) -> Acknowledgement | None:
     """Send a record to the archive."""
-    credentials, authorities = files.credentials, Authorities(load_certificates(it.home.roots))
+    credentials, trusted = files.credentials, Authorities(load_certificates(it.home.roots))
     async with (
         it.client(files) as client,
-        Uploader(client, it.url, centre_tls=credentials.context(), pace=Pace(), authorities=authorities) as uploader,
+        Uploader(client, it.url, centre_tls=credentials.context(), pace=Pace(), authorities=lambda: trusted) as uploader,
     ):
         return await uploader.send(root, progress=lambda _done, _total: None)
 

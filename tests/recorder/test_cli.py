@@ -60,6 +60,27 @@ def test_bytes_that_are_no_utf8_are_one_clear_error(tmp_path: Path, words: tuple
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize(
+    ("words", "status"), [(("start", "h-1"), 0), (("pause", "off_record"), 0), (("resume",), 0), (("level", "closed"), 0), (("stop",), 1)]
+)
+def test_what_is_obeyed_and_not_on_the_disk_yet_is_done_with_a_warning_and_a_record_that_is_not_sealed_is_an_error(
+    tmp_path: Path, words: tuple[str, ...], status: int
+) -> None:
+    async def answer(_: control.AnyRequest) -> control.Reply:
+        return control.Reply(ok=False, error="look after the disk", record="/records/one")
+
+    async def ask() -> tuple[int, str]:
+        server = ControlServer(tmp_path, answer, lambda: STATUS, frozenset())
+        await server.start()
+        try:
+            return await asyncio.to_thread(courtroom, "recorder", *words, "--by", "Clerk", "--run", tmp_path)
+        finally:
+            await server.close()
+
+    code, output = asyncio.run(ask())
+    assert (code, "look after the disk" in output) == (status, True)
+
+
 @pytest.mark.parametrize("command", [("status",), ("stop", "--by", "Clerk")])
 def test_a_path_that_no_socket_can_have_is_told_to_clients(tmp_path: Path, command: tuple[str, ...]) -> None:
     status, output = courtroom("recorder", *command, "--run", tmp_path / ("r" * 120))

@@ -20,6 +20,7 @@ from recorder.record.handover import Handover, handover_text
 from recorder.record.trust import Authorities, load_certificates
 from recorder.record.verify import Outside, verify
 from tests.lab.room import room
+from tests.recorder.room_in_process import RoomInProcess
 
 
 def test_a_record_is_bound_after_its_seal_on_both_disks_and_what_one_missed_is_made_good(tmp_path: Path) -> None:
@@ -34,7 +35,8 @@ def test_a_record_is_bound_after_its_seal_on_both_disks_and_what_one_missed_is_m
 
         it.do(control.BindSealed(record=record, hearing="hearing-8", actor="Clerk", reason="it began without a plan"))
         (copy / layout.BINDINGS).unlink()
-        it.do(control.BindSealed(record=record, hearing="hearing-9", case="7599", actor="Clerk", reason="the wrong case"))
+        for _ in range(3):
+            it.do(control.BindSealed(record=record, hearing="hearing-9", case="7599", actor="Clerk", reason="the wrong case"))
         for place in (root, copy):
             verdict = verify(place, outside)
             assert (verdict.level, verdict.hearing, verdict.case) == ("sealed", "hearing-9", "7599")
@@ -95,3 +97,27 @@ def test_who_carries_a_record_away_is_signed_by_the_device_and_only_of_a_record_
                 it.do(msgspec.structs.replace(request, **change))
         with pytest.raises(ControlError, match="no sealed record"):
             it.do(control.BindSealed(record="*", hearing="hearing-8", actor="Clerk"))
+
+
+async def test_that_a_record_is_gone_is_said_only_when_every_disk_was_looked_at(tmp_path: Path) -> None:
+    it = RoomInProcess(tmp_path)
+    record = (await it.begin()).name.rpartition("_")[2]
+    await it.mirror_in_step()
+    await it.stop()
+    find, other = control.FindRecord(record=record), control.FindRecord(record="2f6e7f64-1f43-4e06-9a5e-8c4a2f0a9d10")
+    gone = (await it.do(other)).found
+    assert gone is not None
+    assert not gone.there
+    it.primary.rename(tmp_path / "away")
+    found = (await it.do(find)).found
+    assert found is not None
+    assert found.sealed, "the other disk has it"
+    it.mirror.rename(tmp_path / "away too")
+    for base in (it.primary, it.mirror):
+        reply = await it.do(find)
+        assert not reply.ok
+        assert "does not answer" in reply.error
+        base.mkdir()
+    found = (await it.do(find)).found
+    assert found is not None
+    assert not found.there

@@ -81,6 +81,15 @@ async def test_a_pause_waits_neither_for_a_token_that_hangs_nor_for_what_is_to_b
     await it.stop()
 
 
+async def test_who_asks_for_the_same_binding_twice_finds_it_once_in_the_record(tmp_path: Path) -> None:
+    it = RoomInProcess(tmp_path)
+    await it.begin()
+    for hearing in ("hearing-2", "hearing-2", "hearing-3", "hearing-2", "hearing-2"):
+        assert (await it.do(control.BindRequest(hearing=hearing, actor="clerk"))).ok
+    bound = [entry.hearing for entry in entries_of(await it.stop()) if isinstance(entry, entries.Bind)]
+    assert bound == ["hearing-2", "hearing-3", "hearing-2"]
+
+
 async def test_a_pause_waits_for_no_receipt_that_a_disk_does_not_take(tmp_path: Path) -> None:
     it = RoomInProcess(tmp_path)
     record = await it.begin()

@@ -1,0 +1,188 @@
+"""What is asked of the recorder, how often, and what becomes of its answers: the agent's parts at a recorder's real control socket."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent import desk
+from agent.clock_quality import ClockWatch
+from agent.conduct import Conductor
+from agent.hearing import Facts
+from agent.recorder_link import RecorderRefusedError
+from agent.room_process import RoomProcess
+from agent.staff import Linked, Staff
+from agent.upstream import contract
+from provisioning.room import RoomConfig
+from recorder.contract import control
+from recorder.control_server import ControlServer
+from tests.agent.statuses import status
+from tests.lab.waiting import until
+
+RECORD = "2f6e7f64-1f43-4e06-9a5e-8c4a2f0a9d10"
+PATH = f"/records/2026-01-01_lab_{RECORD}"
+NOT_DURABLE = "the session has begun and is kept in memory, but the disk takes nothing of it yet"
+CONFIG = RoomConfig.model_validate(
+    {
+        "centre_roots": "root.pem",
+        "room": {"id": "lab", "court": "Court"},
+        "storage": {"primary": "/records"},
+        "signing": {"kind": "file", "key": "k", "chain": "c"},
+        "microphone": [{"id": "mic", "driver": "test-tone", "channels": [{"id": "judge", "number": 1}]}],
+        "watch": {"enabled": False},
+        "mix": {"enabled": False},
+    }
+)
+
+
+class Answering:
+    """A recorder by its contract, whose answers a test chooses."""
+
+    def __init__(self) -> None:
+        self.state: control.State = "idle"
+        self.hearing = ""
+        self.takes_no_title = False
+        self.asked: list[control.AnyRequest] = []
+        self.answers: dict[type[control.Request], control.Reply] = {}
+
+    async def do(self, request: control.AnyRequest) -> control.Reply:
+        self.asked.append(request)
+        if isinstance(request, control.Start):
+            answer = self.answers.get(control.Start, control.Reply(ok=True, record=PATH))
+            if request.title and self.takes_no_title:
+                answer = control.Reply(ok=False, error=f"{control.NOT_A_REQUEST}: title")
+            if answer.record:
+                self.state, self.hearing = "open", request.hearing
+            return answer
+        if isinstance(request, control.BindRequest):
+            self.hearing = request.hearing
+        if isinstance(request, control.PauseRequest):
+            self.state = request.state
+        return self.answers.get(type(request), control.Reply(ok=True))
+
+    def status(self) -> control.Status:
+        runs = self.state != "idle"
+        now = status(state=self.state, record=PATH if runs else "", t_us=1_000_000)
+        return msgspec.structs.replace(now, hearing=self.hearing if runs else "")
+
+    def count(self) -> Counter[str]:
+        return Counter(type(request).__name__ for request in self.asked)
+
+
+class AgentInProcess:
+    """The agent's parts that act, with the recorder that they ask."""
+
+    def __init__(self, base: Path) -> None:
+        self.recorder = Answering()
+        self.process = RoomProcess(CONFIG, base, ClockWatch())
+        self.conductor = Conductor(self.process)
+        self.staff = Staff(self.process, self.conductor, Linked())
+
+    async def facts(self) -> Facts:
+        return await self.process.store.do(lambda store: store.facts)
+
+    async def told(self) -> list[contract.AnyData]:
+        stamp = self.process.stamp()
+        batch = await self.process.store.do(lambda store: store.change(lambda outbox: outbox.batch(), stamp))
+        return [event.data for event in batch.events] if batch is not None else []
+
+    async def until_told(self, kind: type[contract.EventData]) -> None:
+        for _ in range(500):
+            if any(isinstance(event, kind) for event in await self.told()):
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"never told: {kind.__name__}")
+
+
+@asynccontextmanager
+async def agent(base: Path) -> AsyncIterator[AgentInProcess]:
+    it = AgentInProcess(base)
+    server = ControlServer(base, it.recorder.do, it.recorder.status, frozenset())
+    await server.start()
+    await it.process.open(base / "agent.sqlite")
+    tasks = [asyncio.create_task(it.process.link.run()), asyncio.create_task(it.conductor.run())]
+    try:
+        await until(lambda: it.process.link.reachable, "the recorder's state")
+        yield it
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await it.process.store.close()
+        await server.close()
+
+
+async def test_a_start_that_is_not_on_the_disk_yet_is_a_start_with_a_warning_and_bears_the_persons_name(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        it.recorder.answers[control.Start] = control.Reply(ok=False, error=NOT_DURABLE, record=PATH)
+        said = await it.staff.start(desk.StartOrder(actor="Clerk A.", hearing="h1"))
+        assert (said.session, said.warning) == (RECORD, NOT_DURABLE)
+        await it.until_told(contract.SessionStarted)
+        (started,) = [event for event in await it.told() if isinstance(event, contract.SessionStarted)]
+        assert (started.by, started.hearing) == ("Clerk A.", "h1")
+        it.recorder.answers[control.PauseRequest] = control.Reply(ok=False, error="the order is obeyed", record=PATH)
+        said = await it.staff.pause(desk.PauseOrder(actor="Clerk A.", state="privileged"))
+        assert said.warning == "the order is obeyed"
+        await it.until_told(contract.IntervalChanged)
+        assert all(hearing.fault is None for hearing in (await it.facts()).hearings.values())
+
+
+async def test_a_stop_whose_record_could_not_be_sealed_is_still_an_error(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        await it.staff.start(desk.StartOrder(actor="Clerk A.", hearing="h1"))
+        await it.until_told(contract.SessionStarted)
+        it.recorder.answers[control.StopRequest] = control.Reply(ok=False, error="the key does not answer", record=PATH)
+        with pytest.raises(RecorderRefusedError, match="key"):
+            await it.staff.stop(desk.StopOrder(actor="Clerk A."))
+
+
+async def test_a_start_whose_words_the_recorder_does_not_take_is_a_start_without_them_at_the_same_level(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        it.recorder.takes_no_title = True
+        plan = contract.Hearing(id="h1", room="lab", title="Title", starts_utc_us=1, ends_utc_us=2, level="closed")
+        stamp = it.process.stamp()
+        feed = contract.Feed(as_of=1, changes=[contract.Change(offset=1, hearing=plan)])
+        await it.process.store.do(lambda store: store.take_feed(feed, stamp))
+        assert (await it.staff.start(desk.StartOrder(actor="Clerk A.", hearing="h1"))).session == RECORD
+        assert it.recorder.asked[-1] == control.Start(hearing="h1", actor="Clerk A.", level="closed")
+
+
+async def test_one_order_to_bind_is_asked_of_the_recorder_once_or_twice(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        await it.staff.start(desk.StartOrder(actor="Clerk A."))
+        await it.until_told(contract.SessionStarted)
+        await it.staff.bind(desk.BindOrder(actor="Clerk A.", hearing="h1"))
+        await it.until_told(contract.SessionBound)
+        assert it.recorder.count()["BindRequest"] <= 2
+        ((session, bound),) = [(one.session, one.wanted) for one in (await it.facts()).sessions.values()]
+        assert (session, bound) == (RECORD, None)
+
+
+async def test_a_record_that_nobody_seals_and_a_binding_that_is_refused_are_asked_for_ever_more_seldom(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        await it.staff.start(desk.StartOrder(actor="Clerk A."))
+        await it.until_told(contract.SessionStarted)
+        unsealed = control.RecordFound(there=True)
+        it.recorder.answers[control.FindRecord] = control.Reply(ok=True, found=unsealed)
+        it.recorder.state = "idle"
+        await until(lambda: it.recorder.count()["FindRecord"] == 2, "the record to be looked for a second time")
+        began_s, before = time.monotonic(), it.recorder.count()["FindRecord"]
+        await until(lambda: it.recorder.count()["FindRecord"] > before, "the third time")
+        assert time.monotonic() - began_s > 1
+        sealed = control.RecordFound(there=True, sealed=True, at=3, head="0" * 64)
+        it.recorder.answers[control.FindRecord] = control.Reply(ok=True, found=sealed)
+        it.recorder.answers[control.BindSealed] = control.Reply(ok=False, error="no sealed record is here")
+        await it.until_told(contract.SessionEnded)
+        await it.staff.bind(desk.BindOrder(actor="Clerk A.", hearing="h2", session=RECORD))
+        await until(lambda: it.recorder.count()["BindSealed"] == 2, "the binding to be asked for a second time")
+        assert any("no sealed record" in alarm and "withdraw" in alarm for alarm in it.staff.state().alarms)
+        await it.staff.withdraw(desk.WithdrawOrder(actor="Clerk A.", session=RECORD))
+        await until(lambda: not it.conductor.alarms, "the alarm to end")
+        assert it.recorder.count()["BindSealed"] == 2
+        with pytest.raises(desk.DeskError, match="no order to bind"):
+            await it.staff.withdraw(desk.WithdrawOrder(actor="Clerk A.", session=RECORD))
