@@ -75,8 +75,9 @@ def after(pace: Pace, batch: contract.EventBatch, answer: contract.EventsTaken |
     first, last = batch.events[0].seq, batch.events[-1].seq
     if answer.epoch != batch.epoch:
         return Next("wait", pace, detail="the centre acknowledged another epoch than it was sent")
-    if answer.to > last_seq:
-        # It compared the batch with what it has: that is there. Of what follows here, the numbers are other events' there.
+    if answer.to > last_seq and last == last_seq:
+        # It compared the batch with what it has: that is there. Numbers that will be given here are other events' there. Where more waits
+        # behind the batch, that may be there too: it is sent under the old epoch before a new one begins.
         detail = f"the centre has events up to {answer.to} of an epoch in which {last_seq} was the last"
         return Next("new_epoch", Pace(is_anew=True), seq=last, detail=detail)
     if answer.to < first:
