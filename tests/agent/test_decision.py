@@ -23,6 +23,17 @@ def planned(rules: Hearings | None = None) -> ModelRoom:
     return room
 
 
+def without_its_record() -> ModelRoom:
+    """A room whose recorder came back idle half an hour into a hearing."""
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    room.until(TEN + 30 * MINUTE_US)
+    room.recorder.state, room.recorder.record, room.recorder.hearing = "idle", "", ""
+    room.look()
+    return room
+
+
 def test_the_clerk_is_prompted_at_the_planned_time_and_nothing_starts_by_itself() -> None:
     room = planned()
     room.until(TEN - MINUTE_US)
@@ -411,12 +422,7 @@ def test_what_a_late_recorder_cost_a_hearing_that_was_held_is_certified_too() ->
 
 
 def test_a_record_that_is_gone_fails_its_hearing_with_a_certificate() -> None:
-    room = planned()
-    room.until(TEN)
-    room.clerk_starts("h1")
-    room.until(TEN + 30 * MINUTE_US)
-    room.recorder.state, room.recorder.record, room.recorder.hearing = "idle", "", ""
-    room.look()
+    room = without_its_record()
     assert room.state() == "unsealed"
     fault = Fault(cause="disk_lost", detail="", from_utc_us=TEN, until_utc_us=room.now_us, channels=("judge",), lost_s=1800)
     room._told(told.record_lost, session=room.session.session, fault=fault)
@@ -428,12 +434,7 @@ def test_a_record_that_is_gone_fails_its_hearing_with_a_certificate() -> None:
 
 
 def test_a_record_that_was_taken_for_lost_and_comes_to_light_is_told_as_sealed() -> None:
-    room = planned()
-    room.until(TEN)
-    room.clerk_starts("h1")
-    room.until(TEN + 30 * MINUTE_US)
-    room.recorder.state, room.recorder.record, room.recorder.hearing = "idle", "", ""
-    room.look()
+    room = without_its_record()
     fault = Fault(cause="record_lost", detail="", from_utc_us=TEN, until_utc_us=room.now_us, lost_s=1800)
     room._told(told.record_lost, session=room.session.session, fault=fault)
     room.until(TEN + 40 * MINUTE_US)
