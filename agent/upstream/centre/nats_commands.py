@@ -25,7 +25,6 @@ _MOST = 100
 class _Message(msgspec.Struct):
     room: str
     command: contract.AnyCommand
-    """Its number is 0 where it was given by an older front: then it is its message's."""
 
 
 class _Last(NamedTuple):
@@ -107,8 +106,7 @@ class NatsCommands:
 
 
 def _command(stored: Stored) -> contract.AnyCommand:
-    command = _message.decode(stored.data).command
-    return msgspec.structs.replace(command, number=command.number or stored.seq)
+    return _message.decode(stored.data).command
 
 
 def _place(stored: Stored) -> _Last:
