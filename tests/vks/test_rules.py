@@ -1,0 +1,221 @@
+"""The hearing's order: who hears and sees whom, whatever is asked in whatever sequence."""
+
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vks import acts
+from vks.order import ROLES, ROOM, Order, Place, Role, hears, is_on_floor, may_speak, recorded, sees, sees_screen, sound_recorded
+from vks.rules import RefusedError, apply
+from vks.story import facts
+
+PEOPLE = ("party", "counsel", "witness", "interpreter", "observer")
+CLERK = "A. Clerk"
+
+
+def opened(*names: str, state: str = "open") -> Order:
+    """A hearing that is held, and these people in it (each bears the name of the role)."""
+    order = apply(Order(), acts.RoomIs(hearing="h1", state="open"), 0)
+    for name in names:
+        order = apply(order, came(name), 0)
+        order = apply(order, acts.Admit(by=CLERK, person=name), 0)
+    return apply(order, acts.RoomIs(hearing="h1", state=state), 0)  # type: ignore[arg-type]
+
+
+def came(name: str, device: str = "phone") -> acts.Came:
+    role: Role = next(role for role in ROLES if role == name.split("-", maxsplit=1)[0])
+    return acts.Came(person=name, name=name.title(), role=role, device=device)
+
+
+def hearers(order: Order, speaker: str) -> set[str]:
+    return {name for name in (ROOM, *order.people) if hears(order, name, speaker)}
+
+
+def everything(order: Order) -> set[tuple[str, str, str]]:
+    """All pairs of whom the one hears or sees the other, or his screen."""
+    found = {
+        (what, one, other)
+        for one, other in permutations((ROOM, *order.people), 2)
+        for what, does in (("hears", hears), ("sees", sees))
+        if does(order, one, other)
+    }
+    found |= {("screen", name, order.sharing) for name in (ROOM, *order.people) if sees_screen(order, name)}
+    return found
+
+
+def test_who_waits_in_the_lobby_neither_hears_nor_is_heard() -> None:
+    order = apply(opened("counsel"), came("party"), 0)
+    assert not any("party" in pair for pair in everything(order))
+    order = apply(order, acts.Admit(by=CLERK, person="party"), 0)
+    assert hearers(order, "party") == {ROOM, "counsel"}
+    assert hearers(order, ROOM) == {"party", "counsel"}
+
+
+def test_a_witness_waits_apart_until_called_and_again_when_isolated() -> None:
+    order = opened("party", "witness")
+    assert not any("witness" in pair for pair in everything(order))
+    order = apply(order, acts.Call(by=CLERK, person="witness"), 0)
+    assert hearers(order, "witness") == {ROOM, "party"}
+    for act in (
+        acts.Isolate(by=CLERK, person="witness"),
+        acts.Dismiss(by=CLERK, person="witness"),
+        acts.Remove(by=CLERK, person="witness"),
+    ):
+        assert not any("witness" in pair for pair in everything(apply(order, act, 0)))
+
+
+def test_a_private_talk_is_heard_by_those_in_it_alone_and_is_not_recorded() -> None:
+    order = apply(opened("party", "counsel", "prosecutor"), acts.Consult(by=CLERK, people=["party", "counsel"]), 0)
+    assert hearers(order, "party") == {"counsel"}
+    assert hearers(order, "counsel") == {"party"}
+    assert hearers(order, ROOM) == hearers(order, "prosecutor") - {ROOM} | {"prosecutor"} == {"prosecutor"}
+    assert [name for name in order.people if recorded(order, name)] == ["prosecutor"]
+    order = apply(order, acts.LeaveConsultation(), 0, "counsel")
+    assert recorded(order, "party")
+    assert order.people["party"].consultation == 0
+
+
+@pytest.mark.parametrize("state", ["privileged", "deliberation", "closing", "idle"])
+def test_nobody_hears_anybody_while_the_room_is_closed_to_the_outside(state: str) -> None:
+    order = apply(opened("party", "counsel", "prosecutor"), acts.Consult(by=CLERK, people=["party", "counsel"]), 0)
+    assert everything(order)
+    assert not everything(apply(order, acts.RoomIs(hearing="h1", state=state), 0))  # type: ignore[arg-type]
+
+
+def test_off_the_record_the_conference_goes_on() -> None:
+    assert everything(opened("party", state="off_record")) == everything(opened("party"))
+
+
+def test_who_is_muted_is_seen_and_neither_heard_nor_recorded_as_sound() -> None:
+    order = apply(opened("party", "counsel"), acts.Mute(by=CLERK, person="party", on=True), 0)
+    assert hearers(order, "party") == set()
+    assert sees(order, "counsel", "party")
+    assert recorded(order, "party")
+    assert not sound_recorded(order, "party")
+
+
+def test_an_interpreters_channel_is_heard_by_those_who_chose_it_and_the_floor_goes_on() -> None:
+    order = opened("party", "counsel", "interpreter")
+    order = apply(order, acts.Interpret(by=CLERK, person="interpreter", channel="kk"), 0)
+    order = apply(order, acts.Listen(channel="kk"), 0, "party")
+    assert hearers(order, "interpreter") == {"party"}
+    assert hearers(order, "counsel") == {ROOM, "party", "interpreter"}
+    assert sound_recorded(order, "interpreter")
+
+
+def test_an_observer_sends_nothing_and_leaves_when_the_public_is_excluded() -> None:
+    order = opened("party", "observer")
+    assert hearers(order, "party") == {ROOM, "observer"}
+    assert hearers(order, "observer") == set()
+    assert not sees(order, "party", "observer")
+    order = apply(order, acts.RoomIs(hearing="h1", state="open", closed=True), 0)
+    assert not any("observer" in pair for pair in everything(order))
+
+
+def test_one_screen_is_shown_at_a_time_and_ends_with_its_owner() -> None:
+    order = apply(opened("party", "counsel"), acts.Share(on=True), 0, "party")
+    assert sees_screen(order, "counsel")
+    assert sees_screen(order, ROOM)
+    with pytest.raises(RefusedError, match="shows a screen already"):
+        apply(order, acts.Share(on=True), 0, "counsel")
+    for act in (
+        acts.Dismiss(by=CLERK, person="party"),
+        acts.Gone(person="party", device="phone"),
+        acts.Mute(by=CLERK, person="party", on=True),
+    ):
+        assert apply(order, act, 0).sharing == ""
+
+
+def test_the_same_device_comes_back_to_its_place_and_another_asks_while_the_first_is_there() -> None:
+    order = opened("party")
+    order = apply(order, acts.Gone(person="party", device="phone"), 0)
+    assert not is_on_floor(order, "party")
+    order = apply(order, came("party"), 0)
+    assert is_on_floor(order, "party")
+    order = apply(order, came("party", "laptop"), 0)
+    assert (order.people["party"].device, order.people["party"].rival) == ("phone", "laptop")
+    assert apply(order, acts.ChooseDevice(by=CLERK, person="party", accept=False), 0).people["party"].rival == ""
+    order = apply(order, acts.ChooseDevice(by=CLERK, person="party", accept=True), 0)
+    assert (order.people["party"].device, is_on_floor(order, "party")) == ("laptop", True)
+
+
+@pytest.mark.parametrize(("closed", "place"), [(False, "hearing"), (True, "lobby")])
+def test_another_device_takes_the_place_of_one_that_is_gone_unless_the_hearing_is_closed(*, closed: bool, place: Place) -> None:
+    order = apply(opened("party"), acts.RoomIs(hearing="h1", state="open", closed=closed), 0)
+    order = apply(order, acts.Gone(person="party", device="phone"), 0)
+    order = apply(order, came("party", "tablet"), 0)
+    assert (order.people["party"].device, order.people["party"].place) == ("tablet", place)
+
+
+def test_who_was_removed_comes_back_only_when_the_clerk_says_so() -> None:
+    order = apply(opened("party"), acts.Remove(by=CLERK, person="party"), 0)
+    with pytest.raises(RefusedError, match="put out"):
+        apply(order, came("party"), 0)
+    order = apply(order, acts.Readmit(by=CLERK, person="party"), 0)
+    assert apply(order, came("party"), 0).people["party"].place == "lobby"
+
+
+def test_a_look_in_ends_by_its_time_by_the_judge_and_by_the_rooms_state() -> None:
+    look = acts.BeginLookIn(look_in="l1", person="B. Inspector", reason="late start", length_s=60)
+    order = apply(opened("party"), look, 1_000)
+    assert [one.person for one in order.look_ins] == ["B. Inspector"]
+    assert not apply(order, acts.TimeIs(), 1_000 + 60_000_000).look_ins
+    assert apply(order, acts.TimeIs(), 999 + 60_000_000).look_ins
+    assert not apply(order, acts.StopLookIn(by="A. Judge", look_in="l1"), 2_000).look_ins
+    assert not apply(order, acts.RoomIs(hearing="h1", state="off_record"), 2_000).look_ins
+    with pytest.raises(RefusedError, match="nobody may look in"):
+        apply(opened("party", state="off_record"), look, 0)
+
+
+def test_another_hearing_begins_with_nobody_in_it() -> None:
+    order = apply(opened("party"), acts.RoomIs(hearing="h2", state="open"), 0)
+    assert order.people == {}
+
+
+@st.composite
+def any_act(draw: st.DrawFn) -> tuple[acts.AnyAct, str]:
+    person, other = draw(st.sampled_from(PEOPLE)), draw(st.sampled_from(PEOPLE))
+    on = draw(st.booleans())
+    possible: list[acts.AnyAct] = [
+        came(person, draw(st.sampled_from(["phone", "tablet"]))), acts.Gone(person=person, device="phone", left=on),
+        acts.Admit(by=CLERK, person=person), acts.Call(by=CLERK, person=person), acts.Isolate(by=CLERK, person=person),
+        acts.Dismiss(by=CLERK, person=person), acts.Remove(by=CLERK, person=person), acts.Readmit(by=CLERK, person=person),
+        acts.Mute(by=CLERK, person=person, on=on), acts.Consult(by=CLERK, people=[person, other]),
+        acts.EndConsultation(by=CLERK, consultation=1), acts.Interpret(by=CLERK, person=person, channel="kk" if on else ""),
+        acts.ChooseDevice(by=CLERK, person=person, accept=on), acts.Share(on=on), acts.Listen(channel="kk" if on else ""),
+        acts.LeaveConsultation(), acts.RaiseHand(on=on), acts.StopShare(by=CLERK),
+    ]  # fmt: skip
+    return draw(st.sampled_from(possible)), person
+
+
+@given(st.lists(any_act(), max_size=30))
+def test_nothing_changes_who_hears_or_sees_whom_without_a_line_in_the_record(asked: list[tuple[acts.AnyAct, str]]) -> None:
+    order = opened("party", "counsel", "witness", "interpreter", "observer")
+    for act, who in asked:
+        before = order
+        try:
+            order = apply(before, act, 0, who)
+        except RefusedError:
+            continue
+        assert facts(before, order) or everything(before) == everything(order)
+
+
+@given(st.lists(any_act(), max_size=30))
+def test_hearing_and_seeing_stay_within_a_talk_and_no_private_word_is_recorded(asked: list[tuple[acts.AnyAct, str]]) -> None:
+    order = opened("party", "counsel", "witness", "interpreter", "observer")
+    for act, who in asked:
+        try:
+            order = apply(order, act, 0, who)
+        except RefusedError:
+            continue
+        talks = {name: one.consultation for name, one in order.people.items()} | {ROOM: 0}
+        for _, one, other in everything(order):
+            assert talks[one] == talks[other]
+        for name in order.people:
+            if sound_recorded(order, name):
+                # What is recorded is what the court's own talk was: on the floor, or interpreted from it.
+                assert hears(order, ROOM, name) or order.people[name].interprets
+            assert not (recorded(order, name) and talks[name])
+        assert not any(order.people[name].role == "observer" and may_speak(order, name) for name in order.people)

@@ -1,0 +1,153 @@
+"""Who is in the hearing, and who hears and sees whom: the conference's state as one value. Pure; ``rules.py`` changes it.
+
+Theory of operation. Everybody who may hear or be heard is a *person* with a *place*, or the courtroom itself (``ROOM``). Two people are
+together on the *floor* or in one *consultation*; whoever is in neither hears nobody and is heard by nobody. ``hears`` and ``sees`` are all
+that the forwarding of sound and pictures asks: nothing else decides what goes to whom, or what goes to the recorder (``recorded``).
+
+The floor and every consultation are closed while the room is privileged or deliberates (invariant 8), and while no session runs.
+"""
+
+from typing import Literal, get_args
+
+import msgspec
+
+Role = Literal["judge", "clerk", "party", "counsel", "witness", "interpreter", "prosecutor", "specialist", "observer"]
+ROLES: tuple[Role, ...] = get_args(Role)
+Place = Literal["lobby", "hearing", "isolated", "dismissed", "removed"]
+"""``isolated``: admitted, and neither sees nor hears until called. ``dismissed``: was heard and is not needed now."""
+RoomState = Literal["idle", "open", "off_record", "privileged", "deliberation", "closing"]
+
+ROOM = "room"
+"""The courtroom among those who hear and are heard. No person bears this name (``rules.py``)."""
+WAITS_TO_BE_CALLED: frozenset[Role] = frozenset({"witness"})
+"""Whom admission leads into isolation."""
+SILENT: frozenset[Role] = frozenset({"observer"})
+"""Who sends neither sound nor pictures."""
+_TALKS: frozenset[RoomState] = frozenset({"open", "off_record"})
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the conference's values: they are kept by the agent as JSON while this process is gone."""
+
+
+class Person(Struct, frozen=True, kw_only=True):
+    """Somebody who has come by a link."""
+
+    id: str
+    name: str
+    role: Role
+    place: Place = "lobby"
+    device: str = ""
+    """The device that holds the seat."""
+    connected: bool = False
+    rival: str = ""
+    """Another device that came with this person's link while the first is there; the clerk says which it is to be."""
+    muted: bool = False
+    """By the clerk: neither heard nor recorded."""
+    hand_us: int | None = None
+    """Since when the hand is raised (CLOCK_MONOTONIC)."""
+    listens: str = ""
+    """The language channel that is heard; empty: the floor as it is spoken."""
+    interprets: str = ""
+    """The language channel that an interpreter speaks into; empty: the floor."""
+    consultation: int = 0
+    """The number of the private consultation; 0: none."""
+
+
+class LookIn(Struct, frozen=True, kw_only=True):
+    """A named person of the Situation Centre sees and hears the floor until ``until_us`` (CLOCK_MONOTONIC)."""
+
+    id: str
+    person: str
+    reason: str
+    until_us: int
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """The whole state. ``people`` by their id, in the order in which they came."""
+
+    hearing: str = ""
+    room: RoomState = "idle"
+    closed: bool = False
+    """The hearing is not public: no observers, no look-in."""
+    people: dict[str, Person] = {}
+    consultations: int = 0
+    """How many there have been: the number of the newest."""
+    sharing: str = ""
+    """Whose screen is shown."""
+    look_ins: tuple[LookIn, ...] = ()
+
+
+def is_on_floor(order: Order, name: str) -> bool:
+    """Whether this person, or the room, takes part in the open talk."""
+    if order.room not in _TALKS:
+        return False
+    if name == ROOM:
+        return True
+    person = order.people.get(name)
+    return person is not None and person.connected and person.place == "hearing" and not person.consultation
+
+
+def may_speak(order: Order, name: str) -> bool:
+    """Whether anything that this person, or the room, says goes anywhere."""
+    if name == ROOM:
+        return order.room in _TALKS
+    person = order.people.get(name)
+    return (
+        person is not None
+        and order.room in _TALKS
+        and person.connected
+        and not person.muted
+        and person.role not in SILENT
+        and (person.consultation > 0 or person.place == "hearing")
+    )
+
+
+def hears(order: Order, listener: str, speaker: str) -> bool:
+    """Whether one hears another (``ROOM`` may stand for either). An interpreter's channel is heard by those alone who chose it."""
+    if not together(order, listener, speaker) or not may_speak(order, speaker):
+        return False
+    channel = "" if speaker == ROOM else order.people[speaker].interprets
+    if not channel or order.people[speaker].consultation:
+        return True
+    return listener != ROOM and order.people[listener].listens == channel
+
+
+def sees(order: Order, viewer: str, shown: str) -> bool:
+    """Whether one sees another. A muted person is still seen."""
+    if shown != ROOM and (shown not in order.people or order.people[shown].role in SILENT):
+        return False
+    return together(order, viewer, shown)
+
+
+def sees_screen(order: Order, viewer: str) -> bool:
+    """Whether the shared screen is shown to this person, or in the room."""
+    return bool(order.sharing) and is_on_floor(order, order.sharing) and viewer != order.sharing and is_on_floor(order, viewer)
+
+
+def recorded(order: Order, name: str) -> bool:
+    """Whether what this person sends goes to the recorder: what the court could hear or see, and nothing else."""
+    person = order.people.get(name)
+    return person is not None and person.role not in SILENT and is_on_floor(order, name)
+
+
+def sound_recorded(order: Order, name: str) -> bool:
+    """Whether this person's voice is recorded: not while the clerk has muted it."""
+    return recorded(order, name) and may_speak(order, name)
+
+
+def together(order: Order, one: str, other: str) -> bool:
+    """Whether two different ones (people or the room) are on the floor both, or in the same consultation."""
+    if one == other or order.room not in _TALKS:
+        return False
+    if is_on_floor(order, one) and is_on_floor(order, other):
+        return True
+    first, second = order.people.get(one), order.people.get(other)
+    if first is None or second is None or not first.connected or not second.connected:
+        return False
+    return first.consultation > 0 and first.consultation == second.consultation
+
+
+def may_look_in(order: Order) -> bool:
+    """Whether the Situation Centre may see and hear the floor now: only while an open hearing is recorded."""
+    return order.room == "open" and not order.closed

@@ -1,0 +1,212 @@
+"""What an act makes of the conference's order, or why it is refused. Pure; the clock is passed in.
+
+``apply`` settles the order after each act, so that what is no longer allowed ends by itself: a share whose owner has left the floor, a
+private talk of one, a look-in that is over or that the room's state forbids.
+"""
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from vks import acts
+from vks.order import ROOM, SILENT, WAITS_TO_BE_CALLED, LookIn, Order, Person, is_on_floor, may_look_in, may_speak
+
+MOST_PEOPLE = 500
+"""In one hearing, whoever has come and gone."""
+
+
+class RefusedError(Exception):
+    """That is not possible now. ``code`` is what pages translate; the message is for logs and the command line."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "") -> Order:
+    """The order after the act. ``who`` is the person on whose connection a participant's act came.
+
+    Raises:
+        RefusedError: it cannot be done; nothing has changed.
+    """
+    match act:
+        case acts.Came():
+            order = _came(order, act)
+        case acts.Gone():
+            order = _gone(order, act)
+        case acts.RoomIs():
+            order = _room_is(order, act)
+        case acts.BeginLookIn():
+            order = _begin_look_in(order, act, now_us)
+        case acts.LookInOver() | acts.StopLookIn():
+            order = replace(order, look_ins=tuple(one for one in order.look_ins if one.id != act.look_in))
+        case acts.TimeIs():
+            pass
+        case acts.RaiseHand() | acts.Share() | acts.Listen() | acts.LeaveConsultation():
+            order = _own(order, _person(order, who), act, now_us)
+        case acts.Consult():
+            order = _consult(order, act)
+        case acts.EndConsultation():
+            order = _each(order, lambda one: replace(one, consultation=0) if one.consultation == act.consultation else one)
+        case acts.StopShare():
+            order = replace(order, sharing="")
+        case _:
+            order = _with(order, _placed(_person(order, act.person), act))
+    return _settled(order, now_us)
+
+
+def _placed(person: Person, act: acts.OfStaff) -> Person:
+    """What the clerk does with one person."""
+    match act:
+        case acts.Admit():
+            if person.place != "lobby":
+                raise RefusedError("not_in_lobby", f"{person.name} does not wait in the lobby")
+            return replace(person, place="isolated" if person.role in WAITS_TO_BE_CALLED else "hearing")
+        case acts.Call():
+            if person.place not in {"isolated", "dismissed"}:
+                raise RefusedError("not_apart", f"{person.name} neither waits apart nor was dismissed")
+            return replace(person, place="hearing")
+        case acts.Isolate():
+            return replace(_admitted(person), place="isolated", hand_us=None, consultation=0)
+        case acts.Dismiss():
+            return replace(_admitted(person), place="dismissed", hand_us=None, consultation=0)
+        case acts.Remove():
+            return replace(person, place="removed", hand_us=None, consultation=0, connected=False, device="", rival="")
+        case acts.Readmit():
+            if person.place != "removed":
+                raise RefusedError("not_removed", f"{person.name} was not removed")
+            return replace(person, place="lobby")
+        case acts.Mute():
+            return replace(person, muted=act.on)
+        case acts.LowerHand():
+            return replace(person, hand_us=None)
+        case acts.Interpret():
+            if person.role != "interpreter":
+                raise RefusedError("not_interpreter", f"{person.name} is no interpreter")
+            return replace(person, interprets=act.channel)
+        case acts.ChooseDevice():
+            if not person.rival:
+                raise RefusedError("no_other_device", f"{person.name} has come with one device only")
+            return replace(person, device=person.rival, rival="") if act.accept else replace(person, rival="")
+        case _:
+            raise RefusedError("unknown", f"{type(act).__name__} is nothing that is done with one person")
+
+
+def _own(order: Order, person: Person, act: acts.OfParticipant, now_us: int) -> Order:
+    match act:
+        case acts.RaiseHand():
+            if act.on and not is_on_floor(order, person.id):
+                raise RefusedError("not_in_hearing", f"{person.name} does not take part now")
+            return _with(order, replace(person, hand_us=(person.hand_us or now_us) if act.on else None))
+        case acts.Share():
+            return _share(order, person, on=act.on)
+        case acts.Listen():
+            return _with(order, replace(person, listens=act.channel))
+        case acts.LeaveConsultation():
+            return _with(order, replace(person, consultation=0))
+
+
+def _share(order: Order, person: Person, *, on: bool) -> Order:
+    if not on:
+        return replace(order, sharing="") if order.sharing == person.id else order
+    if not is_on_floor(order, person.id) or not may_speak(order, person.id):
+        raise RefusedError("not_in_hearing", f"{person.name} may not show anything now")
+    if order.sharing not in {"", person.id}:
+        raise RefusedError("other_screen", f"{order.people[order.sharing].name} shows a screen already")
+    return replace(order, sharing=person.id)
+
+
+def _consult(order: Order, act: acts.Consult) -> Order:
+    chosen = {_person(order, name).id for name in act.people}
+    for name in chosen:
+        person = order.people[name]
+        if person.place not in {"lobby", "hearing", "isolated"} or person.role in SILENT or not person.connected:
+            raise RefusedError("not_there", f"{person.name} cannot be spoken with now")
+        if person.consultation:
+            raise RefusedError("consults", f"{person.name} is in a private talk already")
+    if len(chosen) < 2:
+        raise RefusedError("alone", "a private talk takes two people at least")
+    number = order.consultations + 1
+    order = replace(order, consultations=number)
+    return _each(order, lambda one: replace(one, consultation=number, hand_us=None) if one.id in chosen else one)
+
+
+def _came(order: Order, act: acts.Came) -> Order:
+    person = order.people.get(act.person)
+    if person is None:
+        if act.person == ROOM:
+            raise RefusedError("name", "that is the room's own name")
+        if len(order.people) >= MOST_PEOPLE:
+            raise RefusedError("full", f"{MOST_PEOPLE} people have come to this hearing; no more are taken")
+        return _with(order, Person(id=act.person, name=act.name, role=act.role, device=act.device, connected=True))
+    if person.place == "removed":
+        raise RefusedError("removed", f"{person.name} was put out of the hearing")
+    if person.connected and person.device != act.device:
+        return _with(order, replace(person, rival=act.device))
+    if person.device == act.device:
+        return _with(order, replace(person, connected=True))
+    # Another device while the first is not there. What a hearing that is not public would show, only the clerk shows to it.
+    place = "lobby" if order.closed else person.place
+    return _with(order, replace(person, device=act.device, connected=True, rival="", place=place))
+
+
+def _gone(order: Order, act: acts.Gone) -> Order:
+    person = order.people.get(act.person)
+    if person is None:
+        return order
+    if person.rival == act.device:
+        return _with(order, replace(person, rival=""))
+    if person.device != act.device:
+        return order
+    if act.left:
+        person = replace(person, hand_us=None, consultation=0)
+    return _with(order, replace(person, connected=False))
+
+
+def _room_is(order: Order, act: acts.RoomIs) -> Order:
+    if act.hearing != order.hearing:
+        return Order(hearing=act.hearing, room=act.state, closed=act.closed)
+    return replace(order, room=act.state, closed=act.closed)
+
+
+def _begin_look_in(order: Order, act: acts.BeginLookIn, now_us: int) -> Order:
+    if not may_look_in(order):
+        raise RefusedError("not_open", "no open hearing is recorded now: nobody may look in")
+    others = tuple(one for one in order.look_ins if one.id != act.look_in)
+    begun = LookIn(id=act.look_in, person=act.person, reason=act.reason, until_us=now_us + act.length_s * 1_000_000)
+    return replace(order, look_ins=(*others, begun))
+
+
+def _settled(order: Order, now_us: int) -> Order:
+    """End what may not go on."""
+    if order.closed:
+        order = _each(order, lambda one: replace(one, place="removed", connected=False) if one.role in SILENT else one)
+    sizes: dict[int, int] = {}
+    for person in order.people.values():
+        sizes[person.consultation] = sizes.get(person.consultation, 0) + 1
+    order = _each(order, lambda one: replace(one, consultation=0) if one.consultation and sizes[one.consultation] < 2 else one)
+    if order.sharing and not (is_on_floor(order, order.sharing) and may_speak(order, order.sharing)):
+        order = replace(order, sharing="")
+    kept = tuple(one for one in order.look_ins if one.until_us > now_us) if may_look_in(order) else ()
+    return replace(order, look_ins=kept) if kept != order.look_ins else order
+
+
+def _admitted(person: Person) -> Person:
+    if person.place in {"lobby", "removed"}:
+        raise RefusedError("not_admitted", f"{person.name} has not been admitted")
+    return person
+
+
+def _person(order: Order, name: str) -> Person:
+    person = order.people.get(name)
+    if person is None:
+        raise RefusedError("unknown_person", f"nobody in this hearing is '{name}'")
+    return person
+
+
+def _with(order: Order, person: Person) -> Order:
+    return replace(order, people={**order.people, person.id: person})
+
+
+def _each(order: Order, change: Callable[[Person], Person]) -> Order:
+    return replace(order, people={name: change(person) for name, person in order.people.items()})

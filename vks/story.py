@@ -1,0 +1,108 @@
+"""What a change of the conference's order is in the record: every change of who could hear or be heard is told. Pure.
+
+The facts are found by comparing the order before and after, not told by whoever made the change: no act can alter who hears whom in silence
+(a property test holds it). The room's own state is told by the recorder (``pause`` and ``resume`` entries).
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from vks.order import LookIn, Order, Person
+
+MOST_NAMES = 20
+"""A private talk has no more people (``acts.Consult``)."""
+_PLACES = {"lobby": "waits", "hearing": "admitted", "isolated": "isolated", "dismissed": "dismissed", "removed": "removed"}
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the record: an ``event`` entry of the source ``conference``."""
+
+    name: str
+    data: dict[str, str | int]
+
+
+def facts(before: Order, after: Order, by: str = "", reason: str = "") -> list[Fact]:
+    """What changed, in a fixed order; ``by`` and ``reason`` are put into each fact where they are known."""
+    if before.hearing != after.hearing:
+        before = Order(hearing=after.hearing)
+    found = [*_ended_talks(before, after), *_people(before, after), *_begun_talks(before, after), *_screen(before, after)]
+    found += [*_look_ins(before, after)]
+    told = {key: value for key, value in (("by", by), ("reason", reason)) if value}
+    return [Fact(name=name, data={**told, **data}) for name, data in found]
+
+
+_Found = tuple[str, dict[str, str | int]]
+
+
+def _people(before: Order, after: Order) -> Iterator[_Found]:
+    for name, now in after.people.items():
+        then = before.people.get(name)
+        if then != now:
+            yield from _person(then, now)
+
+
+def _person(then: Person | None, now: Person) -> Iterator[_Found]:
+    who: dict[str, str | int] = {"person": now.id}
+    if then is None:
+        yield "came", {**who, "name": now.name, "role": now.role}
+        then = Person(id=now.id, name=now.name, role=now.role)
+    if then.place != now.place:
+        yield ("called" if then.place in {"isolated", "dismissed"} and now.place == "hearing" else _PLACES[now.place]), who
+    if then.device != now.device and then.device:
+        yield "device_changed", who
+    if then.connected != now.connected:
+        yield ("connected" if now.connected else "disconnected"), who
+    if then.muted != now.muted:
+        yield ("muted" if now.muted else "unmuted"), who
+    if then.interprets != now.interprets:
+        yield "interprets", {**who, "channel": now.interprets}
+    if then.listens != now.listens:
+        yield "listens", {**who, "channel": now.listens}
+    if (then.hand_us is None) != (now.hand_us is None):
+        yield ("hand_lowered" if now.hand_us is None else "hand_raised"), who
+
+
+def _members(order: Order) -> dict[int, list[Person]]:
+    talks: dict[int, list[Person]] = {}
+    for person in order.people.values():
+        if person.consultation:
+            talks.setdefault(person.consultation, []).append(person)
+    return talks
+
+
+def _begun_talks(before: Order, after: Order) -> Iterator[_Found]:
+    earlier = _members(before)
+    for number, people in _members(after).items():
+        if {one.id for one in people} != {one.id for one in earlier.get(number, [])}:
+            name = "consultation_changed" if number in earlier else "consultation_began"
+            yield name, {"consultation": number, **{f"person_{n}": one.id for n, one in enumerate(people[:MOST_NAMES], 1)}}
+
+
+def _ended_talks(before: Order, after: Order) -> Iterator[_Found]:
+    left = _members(after)
+    for number in _members(before):
+        if number not in left:
+            yield "consultation_ended", {"consultation": number}
+
+
+def _screen(before: Order, after: Order) -> Iterator[_Found]:
+    if before.sharing == after.sharing:
+        return
+    if before.sharing:
+        yield "share_ended", {"person": before.sharing}
+    if after.sharing:
+        yield "share_began", {"person": after.sharing}
+
+
+def _look_ins(before: Order, after: Order) -> Iterator[_Found]:
+    for one in before.look_ins:
+        if one.id not in _ids(after.look_ins):
+            yield "look_in_ended", {"look_in": one.id}
+    for one in after.look_ins:
+        if one.id not in _ids(before.look_ins):
+            yield "look_in_began", {"look_in": one.id, "person": one.person, "reason": one.reason}
+
+
+def _ids(look_ins: tuple[LookIn, ...]) -> set[str]:
+    return {one.id for one in look_ins}
