@@ -1,0 +1,106 @@
+"""A viewer's rung follows what the link carries: down at once, up by trials that end soon where they were wrong."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vks.ladder import BACK_OFF_FIRST_US, DEAF_US, TRIAL_US, UP_AFTER_US, Ladder
+
+RATES = (1_500_000, 600_000, 250_000)
+SOUND = len(RATES)
+S = 1_000_000
+
+
+def settled(rung: int = 0) -> tuple[Ladder, int]:
+    """A ladder that believes estimates, and the time."""
+    return Ladder(RATES, 0, rung), DEAF_US
+
+
+def fed(ladder: Ladder, now_us: int, bps: int, length_us: int) -> int:
+    """The same estimate each second for so long; returns the time after it."""
+    end_us = now_us + length_us
+    while now_us < end_us:
+        now_us += S
+        ladder.estimate(bps, now_us)
+    return now_us
+
+
+def test_the_first_estimate_that_is_too_low_leads_straight_to_the_rung_that_fits() -> None:
+    for bps, rung in ((1_430_000, 0), (1_420_000, 1), (900_000, 1), (450_000, 2)):
+        ladder, now_us = settled()
+        ladder.estimate(bps, now_us)
+        assert ladder.rung == rung
+
+
+def test_a_link_that_carries_no_picture_is_left_to_the_sound_after_a_second_estimate() -> None:
+    ladder, now_us = settled()
+    ladder.estimate(150_000, now_us)
+    assert ladder.rung == SOUND - 1
+    ladder.estimate(150_000, now_us + S)
+    ladder.estimate(150_000, now_us + 2 * S)
+    assert ladder.sound_alone
+
+
+def test_one_low_estimate_on_the_smallest_rung_changes_nothing() -> None:
+    ladder, now_us = settled(2)
+    assert not ladder.estimate(200_000, now_us)
+    assert not ladder.estimate(240_000, now_us + S)
+    assert not ladder.estimate(200_000, now_us + 2 * S)
+    assert ladder.rung == 2
+
+
+def test_pictures_that_begin_are_not_ended_by_an_estimate_of_the_time_before() -> None:
+    ladder = Ladder(RATES, 0)
+    assert not ladder.estimate(100_000, DEAF_US - 1)
+    assert ladder.estimate(100_000, DEAF_US)
+
+
+def test_up_is_tried_after_a_while_and_stays_where_the_link_carries_it() -> None:
+    ladder, now_us = settled(1)
+    now_us = fed(ladder, now_us, 900_000, UP_AFTER_US)
+    assert ladder.rung == 1
+    now_us = fed(ladder, now_us, 900_000, S)
+    assert ladder.rung == 0
+    fed(ladder, now_us, 2_000_000, TRIAL_US + S)
+    assert ladder.rung == 0
+
+
+def test_a_trial_ends_where_the_estimate_falls_or_packets_are_lost_and_the_next_waits_longer() -> None:
+    waits_us = []
+    ladder, now_us = settled(1)
+    for call, value in (("estimate", 700_000), ("loss", 0.06), ("loss", 0.2)):
+        began_us = now_us
+        while ladder.rung == 1:
+            now_us += S
+            ladder.estimate(900_000, now_us)
+        waits_us.append(now_us - began_us)
+        now_us += S
+        assert getattr(ladder, call)(value, now_us)
+        assert ladder.rung == 1
+    assert waits_us[0] < BACK_OFF_FIRST_US <= waits_us[1] < waits_us[2]
+
+
+def test_from_sound_alone_a_picture_is_tried_again_though_no_estimate_says_so() -> None:
+    ladder, now_us = settled(SOUND)
+    now_us = fed(ladder, now_us, 60_000, UP_AFTER_US + S)
+    assert ladder.rung == SOUND - 1
+    fed(ladder, now_us, 400_000, DEAF_US + TRIAL_US + S)
+    assert ladder.rung < SOUND
+
+
+def test_where_almost_nothing_arrives_only_sound_is_sent() -> None:
+    ladder, now_us = settled(1)
+    assert not ladder.loss(0.6, now_us)
+    assert ladder.loss(0.6, now_us + S)
+    assert ladder.sound_alone
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3_000_000), st.integers(0, 5 * S)), max_size=200))
+def test_whatever_a_viewer_reports_the_rung_is_one_that_there_is_and_rises_one_at_a_time(reports: list[tuple[bool, int, int]]) -> None:
+    ladder, now_us = Ladder(RATES, 0), 0
+    for is_estimate, value, later_us in reports:
+        now_us += later_us
+        before = ladder.rung
+        changed = ladder.estimate(value, now_us) if is_estimate else ladder.loss(value / 3_000_000, now_us)
+        assert 0 <= ladder.rung <= SOUND
+        assert ladder.rung >= before - 1
+        assert changed == (ladder.rung != before)
