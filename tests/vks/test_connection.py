@@ -1,0 +1,212 @@
+"""A peer connection carries encoded media both ways, against aiortc's own peer: what it decodes and encodes is real."""
+
+import asyncio
+import fractions
+from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
+
+import av
+import numpy as np
+import pytest
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from av.frame import Frame
+
+from vks.connection import MOST_LINES, Connection, OfferError
+from vks.h264_payloads import annex_b, is_keyframe, join, nal_units, split
+from vks.jitter import Unit
+from vks.speaking import SPEAKS_DBOV
+
+RATE_HZ, BLOCK = 48_000, 960
+
+
+class Tone(MediaStreamTrack):
+    """1 kHz in blocks of 20 ms, as fast as a microphone gives them."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._at = 0
+
+    async def recv(self) -> Frame:
+        await asyncio.sleep(0.02)
+        samples = 12_000 * np.sin(2 * np.pi * 1_000 * (np.arange(BLOCK) + self._at) / RATE_HZ)
+        frame = av.AudioFrame.from_ndarray(samples.astype(np.int16).reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, self._at, fractions.Fraction(1, RATE_HZ)
+        self._at += BLOCK
+        return frame
+
+
+class Picture(MediaStreamTrack):
+    """Grey pictures, each of another brightness."""
+
+    kind = "video"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._at = 0
+
+    async def recv(self) -> Frame:
+        await asyncio.sleep(0.04)
+        frame = grey(self._at)
+        frame.pts, frame.time_base = self._at * 3_600, fractions.Fraction(1, 90_000)
+        self._at += 1
+        return frame
+
+
+def grey(number: int) -> av.VideoFrame:
+    shade = np.full((240, 320, 3), 20 + number * 2 % 200, np.uint8)
+    return av.VideoFrame.from_ndarray(shade, format="rgb24").reformat(format="yuv420p")
+
+
+class Encoder:
+    """One encode for all viewers."""
+
+    def __init__(self) -> None:
+        encoder = av.CodecContext.create("libx264", "w")
+        assert isinstance(encoder, av.VideoCodecContext)
+        encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 320, 240, "yuv420p", fractions.Fraction(1, 25)
+        encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "g": "50"}
+        self._encoder = encoder
+        self._number = 0
+
+    def payloads(self, *, key: bool) -> list[bytes]:
+        frame = grey(self._number)
+        frame.pts = self._number
+        if key:
+            frame.pict_type = av.video.frame.PictureType.I
+        self._number += 1
+        (packet,) = self._encoder.encode(frame)
+        return split(nal_units(bytes(packet)), [])
+
+
+@pytest.fixture
+async def peers() -> AsyncIterator[tuple[Connection, RTCPeerConnection]]:
+    ours, theirs = Connection([]), RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    yield ours, theirs
+    await asyncio.gather(ours.close(), theirs.close())
+
+
+async def joined(ours: Connection, theirs: RTCPeerConnection) -> None:
+    await theirs.setLocalDescription(await theirs.createOffer())
+    await theirs.setRemoteDescription(RTCSessionDescription(await ours.answer(theirs.localDescription.sdp), "answer"))
+
+
+async def until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+    end_s = asyncio.get_running_loop().time() + timeout_s
+    while not condition():
+        assert asyncio.get_running_loop().time() < end_s, what
+        await asyncio.sleep(0.02)
+
+
+async def test_pictures_that_were_encoded_once_are_decoded_by_a_viewer(peers: tuple[Connection, RTCPeerConnection]) -> None:
+    ours, theirs = peers
+    theirs.addTransceiver("video", "recvonly")
+    await joined(ours, theirs)
+    encoder, wanted = Encoder(), [True]
+    ours.outbound(0).on_keyframe_wanted = lambda: wanted.__setitem__(0, True)
+    track = theirs.getReceivers()[0].track
+    seen: list[av.VideoFrame] = []
+
+    async def watch() -> None:
+        while True:
+            frame = await track.recv()
+            assert isinstance(frame, av.VideoFrame)
+            seen.append(frame)
+
+    watching = asyncio.create_task(watch())
+    for number in range(1_000):
+        key, wanted[0] = wanted[0], False
+        ours.outbound(0).write(encoder.payloads(key=key), number * 40_000)
+        await asyncio.sleep(0.02)
+        if len(seen) >= 20:
+            break
+    watching.cancel()
+    assert len(seen) >= 20
+    shades = [int(frame.to_ndarray(format="gray").mean()) for frame in seen]
+    assert shades == sorted(shades)
+    assert [(later.pts or 0) - (earlier.pts or 0) for earlier, later in pairwise(seen)].count(3_600) >= len(seen) // 2
+
+
+async def test_what_a_peer_sends_arrives_as_it_was_encoded_and_decodes(peers: tuple[Connection, RTCPeerConnection]) -> None:
+    ours, theirs = peers
+    theirs.addTrack(Tone())
+    theirs.addTrack(Picture())
+    await joined(ours, theirs)
+    sound: list[Unit] = []
+    pictures: list[Unit] = []
+    levels: list[int] = []
+    ours.inbound(0).on_unit, ours.inbound(0).on_level = sound.append, levels.append
+    ours.inbound(1).on_unit = pictures.append
+    await until(lambda: len(sound) > 50 and len(pictures) > 20, "media arrives")
+
+    decoder = av.CodecContext.create("libopus", "r")
+    assert isinstance(decoder, av.AudioCodecContext)
+    heard = np.concatenate([
+        frame.to_ndarray().reshape(-1)[::2] for unit in sound[10:50] for frame in decoder.decode(av.Packet(unit.payloads[0]))
+    ]).astype(np.float64)  # fmt: skip
+    spectrum = np.abs(np.fft.rfft(heard))
+    assert abs(np.argmax(spectrum) * RATE_HZ / heard.size - 1_000) < 5
+    assert max(levels) > SPEAKS_DBOV
+
+    units = [join(unit.payloads) for unit in pictures]
+    first = next(n for n, one in enumerate(units) if one is not None and is_keyframe(one))
+    video = av.CodecContext.create("h264", "r")
+    assert isinstance(video, av.VideoCodecContext)
+    video.thread_count = 1
+    shown = [frame for one in units[first:] if one is not None for frame in video.decode(av.Packet(annex_b(one)))]
+    assert len(shown) >= len(units[first:]) - 1
+    times = [unit.timestamp for unit in pictures]
+    assert {later - earlier for earlier, later in pairwise(times)} == {3_600}
+    assert ours.inbound(1).counts.lost == 0
+
+
+async def test_a_keyframe_is_asked_for_and_comes(peers: tuple[Connection, RTCPeerConnection]) -> None:
+    ours, theirs = peers
+    theirs.addTrack(Picture())
+    await joined(ours, theirs)
+    keys: list[bool] = []
+
+    def take(unit: Unit) -> None:
+        parts = join(unit.payloads)
+        keys.append(parts is not None and is_keyframe(parts))
+
+    ours.inbound(0).on_unit = take
+    await until(lambda: len(keys) > 30, "pictures arrive")
+    seen = keys.count(True)
+    end_s = asyncio.get_running_loop().time() + 20
+    while keys.count(True) == seen and asyncio.get_running_loop().time() < end_s:
+        await ours.inbound(0).request_keyframe(int(asyncio.get_running_loop().time() * 1_000_000))
+        await asyncio.sleep(0.1)
+    assert keys.count(True) > seen
+
+
+async def test_only_the_codecs_that_everybody_has_are_agreed_on(peers: tuple[Connection, RTCPeerConnection]) -> None:
+    ours, theirs = peers
+    theirs.addTransceiver("audio")
+    theirs.addTransceiver("video")
+    await theirs.setLocalDescription(await theirs.createOffer())
+    answer = await ours.answer(theirs.localDescription.sdp)
+    assert "VP8" not in answer
+    assert "PCMU" not in answer
+    assert "profile-level-id=42e01f" in answer
+    assert "opus/48000" in answer
+
+
+@pytest.mark.parametrize("offer", ["", "v=0", "v=0\r\nm=audio x y", "\x00" * 100, "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" * 3])
+async def test_what_is_no_offer_is_refused(peers: tuple[Connection, RTCPeerConnection], offer: str) -> None:
+    with pytest.raises(OfferError):
+        await peers[0].answer(offer)
+
+
+async def test_an_offer_without_h264_and_one_that_is_too_long_are_told_apart(peers: tuple[Connection, RTCPeerConnection]) -> None:
+    ours, theirs = peers
+    theirs.addTransceiver("video")
+    await theirs.setLocalDescription(await theirs.createOffer())
+    without = theirs.localDescription.sdp.replace("H264/90000", "AV1/90000")
+    with pytest.raises(OfferError) as refused:
+        await ours.answer(without)
+    assert refused.value.code == "no_h264"
+    with pytest.raises(OfferError) as refused:
+        await ours.answer(without + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" * (MOST_LINES + 1))
+    assert refused.value.code == "bad_offer"

@@ -1,0 +1,105 @@
+"""A peer connection in which media stays encoded: aiortc's, with our own ``Outbound`` and ``Inbound`` in its transceivers.
+
+Only H.264 in the profile that every browser and phone has (constrained baseline 3.1, packetization mode 1) and Opus are agreed on.
+"""
+
+import re
+from typing import Literal
+
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc.codecs import CODECS, is_rtx
+from aiortc.exceptions import OperationError
+from aiortc.mediastreams import MediaStreamTrack
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpCodecParameters
+from aiortc.rtcrtptransceiver import RTCRtpTransceiver
+
+from vks import wire
+from vks.inbound import Inbound
+from vks.outbound import Outbound
+
+PROFILE = "42e01f"
+START_KBPS = 1_000
+"""A browser begins to send at this rate instead of a quarter of it (Chromium, measured: 1.0 Mbit/s after 1 s instead of 32 s)."""
+MOST_LINES = 20
+"""Media lines that an offer may have."""
+MOST_SDP_BYTES = 64 * 1024
+_FMTP = re.compile(rf"^(a=fmtp:\d+ .*profile-level-id={PROFILE}.*)$", re.MULTILINE)
+
+
+class OfferError(Exception):
+    """A browser's offer cannot be answered; ``code`` is what its page translates."""
+
+    def __init__(self, code: Literal["no_h264", "bad_offer"], message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Connection(RTCPeerConnection):
+    """One peer.
+
+    Args:
+        ice_servers: STUN and TURN; none in the court's own network.
+    """
+
+    def __init__(self, ice_servers: list[RTCIceServer]) -> None:
+        self._ends: list[tuple[Outbound, Inbound]] = []
+        super().__init__(RTCConfiguration(iceServers=ice_servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+
+    def _RTCPeerConnection__createTransceiver(  # noqa: N802 - aiortc's own name for it: called for each media line of an offer
+        self, direction: str, kind: str, sender_track: MediaStreamTrack | None = None
+    ) -> RTCRtpTransceiver:
+        made: RTCRtpTransceiver = super()._RTCPeerConnection__createTransceiver(direction, kind, sender_track)  # type: ignore[misc]
+        sender, receiver = Outbound(kind, made.receiver.transport), Inbound(kind, made.receiver.transport)
+        sender._stream_id = made.sender._stream_id  # noqa: SLF001 - aiortc's attribute; one stream, so that sound and pictures are shown together
+        receiver._set_rtcp_ssrc(sender._ssrc)  # noqa: SLF001 - as aiortc does with its own
+        wire.take_the_place(made, sender, receiver, codecs(kind))
+        self._ends.append((sender, receiver))
+        return made
+
+    async def answer(self, offer: str) -> str:
+        """Answer a browser's offer, when the addresses of this side are known.
+
+        Raises:
+            OfferError: it offers something else than one can agree on.
+        """
+        if len(offer) > MOST_SDP_BYTES or not 1 <= offer.count("\nm=") <= MOST_LINES:
+            raise OfferError("bad_offer", "the offer is longer than any browser's, or offers nothing")
+        try:
+            await self.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            for transceiver in self.getTransceivers():
+                transceiver.direction = "sendrecv"
+            await self.setLocalDescription(await self.createAnswer())
+        except OperationError as error:
+            raise OfferError("no_h264", str(error)) from error
+        except (ValueError, KeyError, IndexError, AssertionError, AttributeError) as error:  # aiortc's parser on what is no SDP
+            raise OfferError("bad_offer", f"not an offer: {error!r}") from error
+        return _FMTP.sub(rf"\1;x-google-start-bitrate={START_KBPS}", self.localDescription.sdp)
+
+    def outbound(self, line: int) -> Outbound:
+        """The sender of a media line, counted in the offer's order."""
+        return self._ends[line][0]
+
+    def inbound(self, line: int) -> Inbound:
+        """The receiver of a media line."""
+        return self._ends[line][1]
+
+    @property
+    def lines(self) -> int:
+        """How many media lines there are."""
+        return len(self._ends)
+
+
+def codecs(kind: str) -> list[RTCRtpCodecCapability]:
+    """What we agree on: Opus, or H.264 with its retransmissions."""
+    chosen = [codec for codec in CODECS[kind] if _is_ours(codec)]
+    return [
+        RTCRtpCodecCapability(mimeType=codec.mimeType, clockRate=codec.clockRate, channels=codec.channels, parameters=codec.parameters)
+        for codec in chosen
+    ]
+
+
+def _is_ours(codec: RTCRtpCodecParameters) -> bool:
+    name = codec.mimeType.lower()
+    if name == "video/h264":
+        return codec.parameters.get("profile-level-id") == PROFILE and codec.parameters.get("packetization-mode") == "1"
+    return name == "audio/opus" or is_rtx(codec)

@@ -1,0 +1,203 @@
+"""Sends encoded media to one peer: where aiortc has a sender that encodes for each peer, this one sends payloads that all share.
+
+It stands in ``RTCRtpSender``'s place in a transceiver (``connection.py``) and so has that class's names where aiortc calls them. A payload
+is given a header, encrypted and handed to the socket, without a task, a queue or a copy of its own; what the socket does not take is
+dropped here, and the stream goes on with its next keyframe.
+
+Times on the wire are those of CLOCK_MONOTONIC, whatever the source: a stream may change its source and its times go on.
+"""
+
+import random
+import struct
+import time
+from collections.abc import Callable
+
+from aiortc import clock, rtp
+from aiortc.codecs import is_rtx
+from aiortc.mediastreams import MediaStreamTrack
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcrtpparameters import RTCRtpSendParameters
+
+from vks import wire
+
+HISTORY = 512
+"""Packets that can be sent again: some seconds of a small picture, half a second of a large one."""
+AGAIN_PER_S = 150
+"""So many packets are sent again a second at most: a link that is too slow is not helped by more (measured: 66,545 in one test)."""
+MOST_WAITING_BYTES = 256 * 1024
+"""What may wait in the socket's queue."""
+REMB_LONGEST_BPS = 2**40
+_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
+_PLAIN = struct.Struct(">BBHII")
+_TIMED = struct.Struct(">BBHIIHHI")
+_ONE_BYTE_EXTENSIONS = 0xBEDE
+_FIRST, _FIRST_EXTENDED = 0x80, 0x90
+_MARKER = 0x80
+_SEQUENCES, _TIMESTAMPS = 1 << 16, 1 << 32
+
+
+class Outbound:
+    """One stream to one peer.
+
+    Args:
+        kind: "audio" or "video".
+        transport: aiortc's.
+    """
+
+    track = None
+    """aiortc asks for one; there is none."""
+
+    def __init__(self, kind: str, transport: RTCDtlsTransport) -> None:
+        self.kind = kind
+        self.transport = transport
+        self.on_keyframe_wanted: Callable[[], None] = _nothing
+        self.on_estimate: Callable[[int], None] = _nothing
+        """Is told what the receiver believes that the link carries (REMB, bits per second)."""
+        self.on_loss: Callable[[float], None] = _nothing
+        """Is told the share that was lost since the last report."""
+        self.sent = 0
+        self.sent_bytes = 0
+        self.dropped = 0
+        """Units that the socket did not take."""
+        self._ssrc = random.getrandbits(32)
+        self._rtx_ssrc = random.getrandbits(32)
+        self._stream_id = ""
+        self._track_id = f"{kind}-{self._ssrc:08x}"
+        self._enabled = True
+        self._clock_hz = 90_000 if kind == "video" else 48_000
+        self._payload_type: int | None = None
+        self._again_type: int | None = None
+        self._send_time_id = 0
+        self._cname = ""
+        self._sequence = random.getrandbits(15)
+        self._again_sequence = random.getrandbits(15)
+        self._origin = random.getrandbits(32)
+        self._history: list[tuple[int, int, bool, bytes] | None] = [None] * HISTORY
+        self._again_left = float(AGAIN_PER_S)
+        self._again_s = 0.0
+
+    # what aiortc calls
+
+    def replaceTrack(self, track: MediaStreamTrack | None) -> None:  # noqa: N802 - aiortc's name
+        """Nothing: media comes by ``write``."""
+
+    def setTransport(self, transport: RTCDtlsTransport) -> None:  # noqa: N802 - aiortc's name
+        """Send by another transport: that of the bundle."""
+        self.transport = transport
+
+    async def send(self, parameters: RTCRtpSendParameters) -> None:
+        """Begin: the peer and we have agreed."""
+        if self._payload_type is not None:
+            return
+        codec = parameters.codecs[0]
+        for other in parameters.codecs:
+            if is_rtx(other) and other.parameters.get("apt") == codec.payloadType:
+                self._again_type = other.payloadType
+        for extension in parameters.headerExtensions:
+            if extension.uri == _SEND_TIME:
+                self._send_time_id = extension.id
+        self._cname = parameters.rtcp.cname or ""
+        wire.add_sender(self.transport, self, parameters)
+        self._payload_type = codec.payloadType
+
+    async def stop(self) -> None:
+        """Send no more."""
+        if self._payload_type is not None:
+            self._payload_type = None
+            wire.remove_sender(self.transport, self)
+
+    async def _handle_rtcp_packet(self, packet: rtp.AnyRtcpPacket) -> None:
+        match packet:
+            case rtp.RtcpRrPacket() | rtp.RtcpSrPacket():
+                for report in packet.reports:
+                    if report.ssrc == self._ssrc:
+                        self.on_loss(report.fraction_lost / 256)
+            case rtp.RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK):
+                self._send_again(packet.lost, time.monotonic())
+            case rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI | rtp.RTCP_PSFB_FIR):
+                self.on_keyframe_wanted()
+            case rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP):
+                self._estimate(packet.fci)
+
+    # what we call
+
+    def write(self, payloads: list[bytes], mono_us: int) -> bool:
+        """Send one unit: an access unit's payloads, or one packet of sound; ``mono_us`` is its capture time.
+
+        Returns:
+            False where it was dropped: nobody is there, or the socket takes no more.
+        """
+        if self._payload_type is None:
+            return False
+        line = wire.line(self.transport)
+        if line is None:
+            return False
+        if line.waiting_bytes > MOST_WAITING_BYTES:
+            self.dropped += 1
+            return False
+        timestamp = self.timestamp(mono_us)
+        last = len(payloads) - 1
+        for number, payload in enumerate(payloads):
+            marker = number == last and self.kind == "video"
+            self._history[self._sequence % HISTORY] = (self._sequence, timestamp, marker, payload)
+            line.send(self._packet(self._payload_type, self._ssrc, self._sequence, timestamp, marker=marker) + payload)
+            self._sequence = (self._sequence + 1) % _SEQUENCES
+            self.sent_bytes += len(payload)
+        self.sent += len(payloads)
+        return True
+
+    def timestamp(self, mono_us: int) -> int:
+        """A time of CLOCK_MONOTONIC as this stream's RTP timestamp."""
+        return (self._origin + mono_us * self._clock_hz // 1_000_000) % _TIMESTAMPS
+
+    async def report(self, mono_us: int) -> None:
+        """Send a sender report (RFC 3550, section 6.4.1): with it the peer lays sound and pictures on one clock. About once a second."""
+        if self._payload_type is None or not self.sent:
+            return
+        info = rtp.RtcpSenderInfo(
+            ntp_timestamp=clock.current_ntp_time(), rtp_timestamp=self.timestamp(mono_us),
+            packet_count=self.sent % _TIMESTAMPS, octet_count=self.sent_bytes % _TIMESTAMPS,
+        )  # fmt: skip
+        name = rtp.RtcpSourceInfo(ssrc=self._ssrc, items=[(1, self._cname.encode())])
+        said = bytes(rtp.RtcpSrPacket(ssrc=self._ssrc, sender_info=info)) + bytes(rtp.RtcpSdesPacket(chunks=[name]))
+        await wire.say(self.transport, said)
+
+    def _packet(self, payload_type: int, ssrc: int, sequence: int, timestamp: int, *, marker: bool) -> bytes:
+        """The header, with the time of sending where the peer knows that extension (its estimate of the link is made from it)."""
+        second = payload_type | (_MARKER if marker else 0)
+        if not self._send_time_id:
+            return _PLAIN.pack(_FIRST, second, sequence, timestamp, ssrc)
+        now = int(time.time() * (1 << 18)) & 0xFFFFFF
+        return _TIMED.pack(
+            _FIRST_EXTENDED, second, sequence, timestamp, ssrc, _ONE_BYTE_EXTENSIONS, 1, (self._send_time_id << 4 | 2) << 24 | now
+        )
+
+    def _send_again(self, lost: list[int], now_s: float) -> None:
+        line = wire.line(self.transport)
+        if self._payload_type is None or self._again_type is None or line is None:
+            return
+        self._again_left = min(AGAIN_PER_S, self._again_left + (now_s - self._again_s) * AGAIN_PER_S)
+        self._again_s = now_s
+        for sequence in lost:
+            known = self._history[sequence % HISTORY]
+            if known is None or known[0] != sequence:
+                continue
+            if self._again_left < 1 or line.waiting_bytes > MOST_WAITING_BYTES:
+                return
+            self._again_left -= 1
+            _, timestamp, marker, payload = known
+            header = self._packet(self._again_type, self._rtx_ssrc, self._again_sequence, timestamp, marker=marker)
+            self._again_sequence = (self._again_sequence + 1) % _SEQUENCES
+            line.send(header + sequence.to_bytes(2) + payload)
+
+    def _estimate(self, fci: bytes) -> None:
+        try:
+            bps, ssrcs = rtp.unpack_remb_fci(fci)
+        except (ValueError, struct.error, IndexError):
+            return  # not a REMB message, or a broken one
+        if self._ssrc in ssrcs:
+            self.on_estimate(min(bps, REMB_LONGEST_BPS))
+
+
+def _nothing(*_: object) -> None:
+    """Nobody wants to know."""

@@ -1,0 +1,107 @@
+"""aiortc from within: the only place that touches what aiortc keeps for itself (1.16). All else uses it by these names.
+
+aiortc gives each packet that is sent a coroutine through three objects; here a packet is encrypted and handed to the socket at once. Its
+receivers and senders are reached through its router, by the methods that ``Receiver`` and ``Sender`` name.
+"""
+
+from typing import Protocol
+
+from aiortc import rtp
+from aiortc.rtcdtlstransport import RTCDtlsTransport, State
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpReceiveParameters, RTCRtpSendParameters
+from aiortc.rtcrtpreceiver import StreamStatistics
+from aiortc.rtcrtptransceiver import RTCRtpTransceiver
+
+Remote = tuple[str, int]
+
+
+class Sender(Protocol):
+    """What aiortc's router calls with a peer's reports on a stream of ours."""
+
+    _ssrc: int
+
+    async def _handle_rtcp_packet(self, packet: rtp.AnyRtcpPacket) -> None: ...
+
+
+class Receiver(Protocol):
+    """What aiortc's router calls with a peer's packets."""
+
+    def _handle_disconnect(self) -> None: ...
+    async def _handle_rtcp_packet(self, packet: rtp.AnyRtcpPacket) -> None: ...
+    async def _handle_rtp_packet(self, packet: rtp.RtpPacket, arrival_time_ms: int) -> None: ...
+
+
+class Datagrams(Protocol):
+    """Where packets go: asyncio's datagram transport, or aioice's that relays by TURN."""
+
+    def sendto(self, data: bytes, addr: Remote) -> None:
+        """Send one packet."""
+        ...
+
+
+class Line:
+    """The way to a peer that is up: encrypts packets and sends them."""
+
+    def __init__(self, transport: RTCDtlsTransport, out: Datagrams, remote: Remote) -> None:
+        self._protect = transport._tx_srtp.protect
+        self._out = out
+        self._remote = remote
+
+    def send(self, packet: bytes) -> None:
+        """Encrypt one packet of media and give it to the socket."""
+        self._out.sendto(self._protect(packet), self._remote)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What lies in the queue because the socket is full; a relay's own transport holds nothing itself."""
+        size = getattr(self._out, "get_write_buffer_size", None)
+        return int(size()) if size is not None else 0
+
+
+def line(transport: RTCDtlsTransport) -> Line | None:
+    """The way to the peer as it is now; None where there is none (yet, or any more)."""
+    if transport._state is not State.CONNECTED:
+        return None
+    pair = transport.transport._connection._nominated.get(1)
+    return None if pair is None else Line(transport, pair.protocol.transport, pair.remote_addr)
+
+
+async def say(transport: RTCDtlsTransport, packet: bytes) -> bool:
+    """Send RTCP; False where the peer has gone."""
+    try:
+        await transport._send_rtp(packet)
+    except ConnectionError:
+        return False
+    return True
+
+
+def add_sender(transport: RTCDtlsTransport, sender: Sender, parameters: RTCRtpSendParameters) -> None:
+    """Have a peer's reports on this stream handed to it."""
+    transport._register_rtp_sender(sender, parameters)
+
+
+def remove_sender(transport: RTCDtlsTransport, sender: Sender) -> None:
+    """No more."""
+    transport._unregister_rtp_sender(sender)
+
+
+def add_receiver(transport: RTCDtlsTransport, receiver: Receiver, parameters: RTCRtpReceiveParameters) -> None:
+    """Have a peer's packets handed to it."""
+    transport._register_rtp_receiver(receiver, parameters)
+
+
+def remove_receiver(transport: RTCDtlsTransport, receiver: Receiver) -> None:
+    """No more."""
+    transport._unregister_rtp_receiver(receiver)
+
+
+def take_the_place(transceiver: RTCRtpTransceiver, sender: object, receiver: object, codecs: list[RTCRtpCodecCapability]) -> None:
+    """Put our sender and receiver into a transceiver that was just made, and let it agree on these codecs only."""
+    vars(transceiver)["_RTCRtpTransceiver__sender"] = sender
+    vars(transceiver)["_RTCRtpTransceiver__receiver"] = receiver
+    transceiver._preferred_codecs = codecs
+
+
+def jitter_us(statistics: StreamStatistics) -> int:
+    """How unevenly packets arrive (RFC 3550, section 6.4.1)."""
+    return int(statistics.jitter) * 1_000_000 // int(statistics._clockrate)
