@@ -1,7 +1,8 @@
 """Everybody's own sound: the room and the others, without himself (mix minus one). Pure.
 
-A *blend* says which sources a listener hears and how loud. Listeners of the same blend share one mix, and one encoder: all who are silent
-hear the same. Blocks are 20 ms at 48 kHz, one channel.
+A *blend* says which sources a listener hears and how loud. A *mix* is what some listeners get alike, and its name says who: all who are
+silent share one (of their language channel, or of their private talk), and so one encoder; each who speaks has his own. Blocks are 20 ms at
+48 kHz, one channel.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from vks.order import ROOM, Order, hears
+from vks.order import ROOM, Order, hears, is_on_floor
 
 RATE_HZ = 48_000
 BLOCK = 960
@@ -31,6 +32,16 @@ def blend_of(order: Order, listener: str, speakers: set[str]) -> Blend:
     heard = sorted(name for name in {*speakers, ROOM} if hears(order, listener, name))
     interpreted = [name for name in heard if name != ROOM and order.people[name].interprets]
     return tuple((name, DUCKED if interpreted and name not in interpreted else 1.0) for name in heard)
+
+
+def mix_of(order: Order, listener: str, speakers: set[str]) -> str:
+    """The name of the mix that somebody gets; empty where he hears nobody."""
+    if not is_on_floor(order, listener) and not (order.people[listener].consultation and order.people[listener].connected):
+        return ""
+    if listener in speakers:
+        return f"own:{listener}"
+    person = order.people[listener]
+    return f"talk:{person.consultation}" if person.consultation else f"floor:{person.listens}"
 
 
 class Limiter:
@@ -57,12 +68,12 @@ class Mixer:
     """Makes the mixes that are listened to."""
 
     def __init__(self) -> None:
-        self._limiters: dict[Blend, Limiter] = {}
+        self._limiters: dict[str, Limiter] = {}
 
-    def mix(self, blocks: Mapping[str, Block], blends: set[Blend]) -> dict[Blend, Block]:
-        """One block of each blend. A source without a block now is silent."""
-        self._limiters = {blend: self._limiters.get(blend) or Limiter() for blend in blends}
-        return {blend: self._limiters[blend].limit(_sum(blocks, blend)) for blend in blends}
+    def mix(self, blocks: Mapping[str, Block], blends: Mapping[str, Blend]) -> dict[str, Block]:
+        """One block of each mix, by its name. A source without a block now is silent."""
+        self._limiters = {name: self._limiters.get(name) or Limiter() for name in blends}
+        return {name: self._limiters[name].limit(_sum(blocks, blend)) for name, blend in blends.items()}
 
 
 def _sum(blocks: Mapping[str, Block], blend: Blend) -> npt.NDArray[np.float32]:

@@ -37,6 +37,10 @@ class Speaking:
         if now_us - since_us >= BEGIN_US:
             self._began_us.setdefault(name, now_us)
 
+    def audible(self, now_us: int) -> set[str]:
+        """Whose sound is more than a quiet room's, or was a moment ago: nobody else need be mixed."""
+        return {name for name, loud_us in self._loud_us.items() if now_us - loud_us <= PAUSE_US}
+
     def turns(self, now_us: int) -> list[tuple[str, int]]:
         """Who speaks now and since when, the newest turn first."""
         for name in [name for name in self._began_us if now_us - self._loud_us[name] > PAUSE_US]:

@@ -1,14 +1,16 @@
 """Everybody hears all the others and never himself, at a level that does not clip."""
 
+import contextlib
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.vks.test_rules import CLERK, opened
+from tests.vks.test_rules import CLERK, PEOPLE, any_act, opened
 from vks import acts
-from vks.mixing import BLOCK, DUCKED, LIMIT, RATE_HZ, Block, Limiter, Mixer, blend_of
-from vks.order import ROOM
-from vks.rules import apply
+from vks.mixing import BLOCK, DUCKED, LIMIT, RATE_HZ, Blend, Block, Limiter, Mixer, blend_of, mix_of
+from vks.order import ROOM, may_speak
+from vks.rules import RefusedError, apply
 
 
 def tone(hz: float, amplitude: float, number: int = 0) -> Block:
@@ -25,17 +27,18 @@ def test_a_speaker_hears_the_others_and_the_room_and_not_himself() -> None:
     order = opened("party", "counsel", "prosecutor")
     blocks = {ROOM: tone(500, 4_000), "party": tone(1_000, 4_000), "counsel": tone(2_000, 4_000)}
     blends = {name: blend_of(order, name, {"party", "counsel"}) for name in (ROOM, *order.people)}
-    mixed = Mixer().mix(blocks, set(blends.values()))
+    mixed = Mixer().mix(blocks, blends)
     for name, own_hz in ((ROOM, 500), ("party", 1_000), ("counsel", 2_000), ("prosecutor", 0)):
         for hz in (500, 1_000, 2_000):
-            assert abs(heard(mixed[blends[name]], hz) - (0 if hz == own_hz else 4_000)) < 20
+            assert abs(heard(mixed[name], hz) - (0 if hz == own_hz else 4_000)) < 20
 
 
 def test_all_who_are_silent_share_one_mix() -> None:
     order = opened("party", "counsel", "prosecutor", "judge", "observer")
-    silent = [blend_of(order, name, {"party"}) for name in ("counsel", "prosecutor", "judge", "observer")]
-    assert len(set(silent)) == 1
-    assert blend_of(order, "party", {"party"}) != silent[0]
+    silent = ("counsel", "prosecutor", "judge", "observer")
+    assert {mix_of(order, name, {"party"}) for name in silent} == {"floor:"}
+    assert len({blend_of(order, name, {"party"}) for name in silent}) == 1
+    assert mix_of(order, "party", {"party"}) == "own:party"
 
 
 def test_beneath_an_interpreter_the_floor_is_faint_for_those_who_listen_to_him() -> None:
@@ -43,6 +46,22 @@ def test_beneath_an_interpreter_the_floor_is_faint_for_those_who_listen_to_him()
     order = apply(order, acts.Listen(channel="kk"), 0, "party")
     assert blend_of(order, "party", {"counsel", "interpreter"}) == (("counsel", DUCKED), ("interpreter", 1.0), (ROOM, DUCKED))
     assert blend_of(order, "counsel", {"interpreter"}) == ((ROOM, 1.0),)
+
+
+@given(st.lists(any_act(), max_size=30), st.sets(st.sampled_from(PEOPLE)))
+def test_whoever_shares_a_mix_hears_the_same_and_nobody_without_one_hears_anything(
+    asked: list[tuple[acts.AnyAct, str]], loud: set[str]
+) -> None:
+    order = opened(*PEOPLE)
+    for act, who in asked:
+        with contextlib.suppress(RefusedError):
+            order = apply(order, act, 0, who)
+        speakers = {name for name in loud if may_speak(order, name)}
+        blends: dict[str, set[Blend]] = {}
+        for name in order.people:
+            blends.setdefault(mix_of(order, name, speakers), set()).add(blend_of(order, name, speakers))
+        assert blends.pop("", {()}) == {()}
+        assert all(len(alike) == 1 for alike in blends.values())
 
 
 @given(st.lists(st.floats(0, 32_767), min_size=1, max_size=20))

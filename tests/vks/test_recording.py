@@ -1,0 +1,99 @@
+"""What participants send reaches the recorder's ingest child (the real one), whenever it is there."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from recorder.contract import child
+from tests.children.linked import Linked, linked
+from tests.children.test_ingest import DEVICE, encode, opus
+from vks.recording import Recording
+
+
+def now_us() -> int:
+    return time.monotonic_ns() // 1_000
+
+
+async def until(condition: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
+    end_s = asyncio.get_running_loop().time() + timeout_s
+    while not condition():
+        assert asyncio.get_running_loop().time() < end_s, what
+        await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def kept(recording: Recording) -> AsyncIterator[None]:
+    task = asyncio.create_task(recording.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def begin(ingest: Linked, *tracks: str) -> int:
+    start_us = now_us() - 3_000_000
+    ingest.tell(child.StartPart(from_mono_us=start_us, origin_mono_us=start_us, tracks=dict.fromkeys(tracks, 1)))
+    return start_us
+
+
+async def test_sound_and_pictures_are_taken_as_received_and_the_end_has_its_cause(tmp_path: Path) -> None:
+    asked: list[str] = []
+    recording = Recording(str(tmp_path), asked.append)
+    with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
+        ingest.first(child.Opened)
+        async with kept(recording):
+            await until(lambda: recording.connected, "the connection")
+            recording.start("p1-video", "video", "Witness")
+            recording.start("p1-audio", "audio", "Witness")
+            await until(lambda: len(ingest.all(child.TrackOpened)) == 2, "both tracks")
+            start_us = begin(ingest, "remote-p1-video", "remote-p1-audio")
+            await until(lambda: asked == ["p1-video"], "the wish for a keyframe")
+            pictures, sounds = encode((160, 90), 25), opus(50)
+            for number, unit in enumerate(pictures):
+                recording.media("p1-video", start_us + number * 40_000, 40_000, unit, key=number == 0)
+            for number, packet in enumerate(sounds):
+                recording.media("p1-audio", start_us + number * 20_000, 20_000, packet, key=True)
+            recording.tell("p1-audio", "loss", {"lost": 3})
+            recording.stop("p1-audio", "left")
+            recording.stop("p1-video", "muted")
+            await until(lambda: len(ingest.all(child.TrackClosed)) == 2, "both ends")
+        assert {(one.track, one.cause) for one in ingest.all(child.TrackClosed)} == {
+            ("remote-p1-audio", "left"),
+            ("remote-p1-video", "muted"),
+        }
+        assert [(one.track, one.name, one.data) for one in ingest.all(child.QualityEvent)] == [("remote-p1-audio", "loss", {"lost": 3})]
+        fragments = ingest.all(child.Fragment)
+        assert sum(one.dur for one in fragments if one.track == "remote-p1-audio") == 50 * 960
+        assert sum(one.dur for one in fragments if one.track == "remote-p1-video") == 25 * 3_600
+
+
+async def test_after_ingest_was_gone_the_tracks_begin_again_by_themselves(tmp_path: Path) -> None:
+    recording = Recording(str(tmp_path), lambda _: None)
+    async with kept(recording):
+        recording.start("p1-audio", "audio", "Witness")
+        for _ in range(2):
+            with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
+                await until(lambda: ingest.all(child.TrackOpened), "the track")
+                assert [one.label for one in ingest.all(child.TrackOpened)] == ["Witness"]
+            await until(lambda: not recording.connected, "the loss of ingest")
+            recording.media("p1-audio", now_us(), 20_000, b"x", key=True)
+
+
+async def test_a_refusal_ends_nothing_but_that_connection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recording = Recording(str(tmp_path), lambda _: None)
+    with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
+        ingest.first(child.Opened)
+        async with kept(recording):
+            recording.start("p1-audio", "audio", "Witness")
+            await until(lambda: ingest.all(child.TrackOpened), "the track")
+            begin(ingest, "remote-p1-audio")
+            recording.media("p1-audio", now_us() + 60_000_000, 20_000, b"x", key=True)
+            await until(lambda: len(ingest.all(child.TrackOpened)) == 2, "the track again")
+            assert [one.what for one in ingest.all(child.Refused)] == ["time"]
+    assert "ingest refused" in capsys.readouterr().out

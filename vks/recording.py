@@ -1,0 +1,127 @@
+"""Hands participants' media to the recorder, as it was received: the other end of ``<run>/ingest.sock``.
+
+Whatever this process says there, no recording of the room can be harmed by it. The connection is opened again for as long as it takes; what
+comes meanwhile is not kept, and the record shows the gap. Where ingest reads too slowly, media is dropped and the drop is told.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+import structlog
+
+from recorder.contract import ingest
+from recorder.contract.framing import FrameError, FrameReader, pack
+
+log = structlog.get_logger()
+
+RETRY_FIRST_S = 0.2
+RETRY_MOST_S = 2.0
+MOST_WAITING_BYTES = 8 * 1024 * 1024
+_READ_BYTES = 64 * 1024
+
+
+@dataclass(slots=True)
+class _Track:
+    start: ingest.TrackStart
+    dropped: int = 0
+
+
+class Recording:
+    """The tracks of this process in the record.
+
+    Args:
+        run_dir: where the recorder's sockets are.
+        on_keyframe_wanted: is told the track of which the record needs a keyframe.
+    """
+
+    def __init__(self, run_dir: str, on_keyframe_wanted: Callable[[str], None]) -> None:
+        self._path = f"{run_dir}/ingest.sock"
+        self._on_keyframe_wanted = on_keyframe_wanted
+        self._tracks: dict[str, _Track] = {}
+        self._writer: asyncio.StreamWriter | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether ingest is there."""
+        return self._writer is not None
+
+    async def run(self) -> None:
+        """Keep the connection until cancelled."""
+        delay_s = RETRY_FIRST_S
+        while True:
+            try:
+                reader, writer = await asyncio.open_unix_connection(self._path)
+            except OSError:
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, RETRY_MOST_S)
+                continue
+            delay_s = RETRY_FIRST_S
+            self._writer = writer
+            for track in self._tracks.values():
+                self._say(track.start)
+            try:
+                await self._listen(reader)
+            finally:
+                self._writer = None
+                writer.close()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
+            await asyncio.sleep(delay_s)
+
+    def start(self, track: str, kind: Literal["video", "audio"], label: str) -> None:
+        """A track begins. It begins again by itself where the connection was lost."""
+        codec: Literal["h264", "opus"] = "h264" if kind == "video" else "opus"
+        start = ingest.TrackStart(track=track, kind=kind, codec=codec, label=label)
+        self._tracks[track] = _Track(start)
+        self._say(start)
+
+    def media(self, track: str, mono_us: int, dur_us: int, body: bytes, *, key: bool) -> None:
+        """One access unit (Annex B) or packet of Opus of a track that was started."""
+        known = self._tracks.get(track)
+        if known is None or self._writer is None:
+            return
+        if self._writer.transport.get_write_buffer_size() > MOST_WAITING_BYTES:
+            known.dropped += 1
+            return
+        if known.dropped:
+            self.tell(track, "not_taken", {"packets": known.dropped})
+            known.dropped = 0
+        self._say(ingest.MediaPacket(track=track, mono_us=mono_us, dur_us=dur_us, key=key), body)
+
+    def tell(self, track: str, name: str, data: dict[str, str | int]) -> None:
+        """Something about a track for the record: loss, jitter, who spoke."""
+        if track in self._tracks:
+            self._say(ingest.Quality(track=track, name=name, data=data))
+
+    def stop(self, track: str, cause: str, detail: str = "") -> None:
+        """A track ends."""
+        if self._tracks.pop(track, None) is not None:
+            self._say(ingest.TrackStop(track=track, cause=cause, detail=detail))
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        frames = FrameReader()
+        while data := await self._read(reader):
+            try:
+                messages = [ingest.from_ingest.decode(head) for head, _ in frames.feed(data)]
+            except (FrameError, msgspec.DecodeError) as error:
+                log.error("ingest said what the contract does not know", error=str(error))
+                return
+            for message in messages:
+                if isinstance(message, ingest.Refusal):
+                    log.error("ingest refused", what=message.what, detail=message.detail)
+                    return
+                self._on_keyframe_wanted(message.track)
+
+    async def _read(self, reader: asyncio.StreamReader) -> bytes:
+        try:
+            return await reader.read(_READ_BYTES)
+        except ConnectionError:
+            return b""
+
+    def _say(self, message: ingest.Message, body: bytes = b"") -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(pack(ingest.encoder.encode(message), body))
