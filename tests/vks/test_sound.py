@@ -1,0 +1,106 @@
+"""Everybody hears whom he may, and nobody else: voices are encoded, mixed, encoded again and decoded at each listener."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tests.vks.test_mixing import heard, tone
+from tests.vks.test_rules import CLERK, opened
+from vks import acts
+from vks.jitter import Unit
+from vks.mixing import BLOCK, Block
+from vks.opus import Decoder, Encoder
+from vks.order import ROOM, Order
+from vks.rules import apply
+from vks.sound import BLOCK_US, Sound
+
+LOUD, QUIET = -20, -70
+TONES_HZ = {ROOM: 500.0, "party": 1_000.0, "counsel": 1_500.0, "witness": 2_000.0, "prosecutor": 2_500.0}
+
+
+class Conference:
+    """People with a tone each, who hear what the mixes give them."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.now_us = 0
+        self.number = 0
+        self.played: list[Block] = []
+        self.sound = Sound(lambda block, _now_us: self.played.append(block))
+        self.packets: dict[str, list[bytes]] = {name: [] for name in order.people}
+        self._encoders = {name: Encoder() for name in order.people}
+
+    def talk(self, blocks: int, *speakers: str, room: bool = False) -> None:
+        """So many blocks in which these people speak; the others are silent."""
+        listeners: dict[str, Callable[[bytes], object]] = {name: taken.append for name, taken in self.packets.items()}
+        for _ in range(blocks):
+            if room:
+                self.sound.room(tone(TONES_HZ[ROOM], 6_000, self.number))
+            for name, encoder in self._encoders.items():
+                speaks = name in speakers
+                block = tone(TONES_HZ[name], 6_000 if speaks else 0, self.number)
+                self.sound.level(name, LOUD if speaks else QUIET, self.now_us)
+                self.sound.voice(name, Unit(self.number * BLOCK, (encoder.encode(block),), self.now_us), self.now_us)
+            self.sound.tick(self.order, listeners, self.now_us)
+            self.number += 1
+            self.now_us += BLOCK_US
+
+    def hears(self, listener: str) -> set[str]:
+        """Whose tones the listener has heard in the last half second."""
+        if listener == ROOM:
+            blocks = self.played[-25:]
+        else:
+            decoder = Decoder()
+            decoded = [decoder.decode(packet) for packet in self.packets[listener]]
+            blocks = [block for block in decoded[-25:] if block is not None]
+        loudest = {name: max((heard(block, hz) for block in blocks), default=0.0) for name, hz in TONES_HZ.items()}
+        return {name for name, amplitude in loudest.items() if amplitude > 600}
+
+
+def test_all_hear_the_room_and_each_other_and_nobody_himself() -> None:
+    conference = Conference(opened("party", "counsel", "prosecutor"))
+    conference.talk(60, "party", "counsel", room=True)
+    assert conference.hears("prosecutor") == {ROOM, "party", "counsel"}
+    assert conference.hears("party") == {ROOM, "counsel"}
+    assert conference.hears("counsel") == {ROOM, "party"}
+    assert conference.hears(ROOM) == {"party", "counsel"}
+
+
+def test_a_private_talk_is_heard_in_no_other_mix() -> None:
+    conference = Conference(apply(opened("party", "counsel", "prosecutor"), acts.Consult(by=CLERK, people=["party", "counsel"]), 0))
+    conference.talk(60, "party", room=True)
+    assert conference.hears("counsel") == {"party"}
+    assert conference.hears("prosecutor") == {ROOM}
+    assert conference.played == []
+
+
+def test_what_was_said_in_private_is_not_played_to_the_floor_afterwards() -> None:
+    conference = Conference(apply(opened("party", "counsel", "prosecutor"), acts.Consult(by=CLERK, people=["party", "counsel"]), 0))
+    conference.talk(60, "party")
+    for taken in conference.packets.values():
+        taken.clear()
+    conference.order = apply(conference.order, acts.EndConsultation(by=CLERK, consultation=1), 0)
+    conference.sound.cut("party", conference.now_us)
+    conference.talk(20, "party")  # words that the network held back
+    conference.talk(50)
+    assert conference.hears("prosecutor") == set()
+    assert max((float(np.max(np.abs(block))) for block in conference.played), default=0.0) < 50
+    conference.talk(30, "party")
+    assert conference.hears("prosecutor") == {"party"}
+
+
+def test_all_who_are_silent_share_one_encoder() -> None:
+    people = ("party", "counsel", "prosecutor", "witness")
+    conference = Conference(apply(opened(*people), acts.Call(by=CLERK, person="witness"), 0))
+    conference.talk(50, room=True)
+    assert conference.sound.encoded == 50
+    before = conference.sound.encoded
+    conference.talk(50, "party", room=True)
+    assert conference.sound.encoded - before <= 2 * 50
+
+
+def test_while_the_room_deliberates_nobody_gets_anything() -> None:
+    conference = Conference(opened("party", "counsel", state="deliberation"))
+    conference.talk(20, "party", room=True)
+    assert all(not taken for taken in conference.packets.values())
+    assert conference.played == []

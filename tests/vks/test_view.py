@@ -1,0 +1,54 @@
+"""A page shows whom its person sees or hears, and the names of nobody else."""
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.vks.test_rules import CLERK, PEOPLE, any_act, came, opened
+from vks import acts, signalling
+from vks.order import ROOM, hears, sees
+from vks.rules import RefusedError, apply
+from vks.view import view_of
+
+
+def names(view: signalling.View) -> list[str]:
+    return [other.person for other in view.others]
+
+
+def test_who_waits_or_is_isolated_is_shown_no_names() -> None:
+    order = apply(opened("party", "witness"), came("counsel"), 0)
+    assert names(view_of(order, "party")) == []
+    assert names(view_of(order, "witness")) == []
+    assert names(view_of(order, "counsel")) == []
+    order = apply(order, acts.Call(by=CLERK, person="witness"), 0)
+    assert names(view_of(order, "party")) == ["witness"]
+
+
+def test_a_private_talk_shows_its_people_and_says_what_it_is() -> None:
+    order = apply(opened("party", "counsel", "prosecutor"), acts.Consult(by=CLERK, people=["party", "counsel"]), 0)
+    view = view_of(order, "party")
+    assert (names(view), view.consultation) == (["counsel"], True)
+    assert (names(view_of(order, "prosecutor")), view_of(order, "prosecutor").consultation) == ([], False)
+
+
+def test_who_looks_in_is_named_to_all_on_the_floor() -> None:
+    look = acts.BeginLookIn(look_in="l1", person="B. Inspector", reason="late start", length_s=60)
+    order = apply(opened("party"), look, 0)
+    assert view_of(order, "party").look_ins == ["B. Inspector"]
+
+
+@given(st.lists(any_act(), max_size=30))
+def test_nobody_is_shown_whom_the_person_neither_sees_nor_hears(asked: list[tuple[acts.AnyAct, str]]) -> None:
+    order = opened(*PEOPLE)
+    for act, who in asked:
+        try:
+            order = apply(order, act, 0, who)
+        except RefusedError:
+            continue
+        for name in order.people:
+            view = view_of(order, name)
+            reached = {other for other in (ROOM, *order.people) if sees(order, name, other) or hears(order, name, other)}
+            assert reached - {ROOM} <= set(names(view))
+            known_back = {other for other in order.people if hears(order, other, name) or sees(order, other, name)}
+            assert known_back <= set(names(view))
+            assert msgspec.json.decode(signalling.encoder.encode(view))["m"] == "view"

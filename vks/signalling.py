@@ -1,0 +1,152 @@
+"""What a participant's page and this process say to each other, as JSON over one WebSocket.
+
+``docs/videoconference.md`` tells the course of it. The page offers, this side answers; nothing is offered a second time: media lines are
+there from the beginning, and what they carry changes without negotiation. A lost connection is dialled again with the resume token.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from vks.acts import OfParticipant
+from vks.order import Place, Role, RoomState
+
+MESSAGE_BYTES = 128 * 1024
+"""A longer message ends the connection."""
+MOST_TILES = 9
+Token = Annotated[str, msgspec.Meta(min_length=1, max_length=1_024)]
+Device = Annotated[str, msgspec.Meta(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]*$(?![\s\S])")]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="m", forbid_unknown_fields=True):
+    """Base of all messages."""
+
+
+# from the page
+
+
+class Join(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of the POST that follows the device check: the link's token, and a name that the page has given this device."""
+
+    token: Token
+    device: Device
+
+
+class Resume(Message, frozen=True, kw_only=True, tag="resume"):
+    """First message of a connection: whose it is."""
+
+    token: Token
+
+
+class Offer(Message, frozen=True, kw_only=True, tag="offer"):
+    """Media: line 0 is sound, 1 the camera, 2 the shared screen, the others take pictures."""
+
+    sdp: Annotated[str, msgspec.Meta(max_length=64 * 1024)]
+
+
+class Do(Message, frozen=True, kw_only=True, tag="do"):
+    """Ask for something."""
+
+    act: OfParticipant
+
+
+class Leave(Message, frozen=True, kw_only=True, tag="leave"):
+    """Go, by one's own will."""
+
+
+FromPage = Resume | Offer | Do | Leave
+
+
+# to the page
+
+
+class Joined(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to ``Join``."""
+
+    resume: str
+
+
+class IceServer(msgspec.Struct, frozen=True, kw_only=True):
+    """A relay, as ``RTCPeerConnection`` takes it."""
+
+    urls: list[str]
+    username: str = ""
+    credential: str = ""
+
+
+class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
+    """The answer to ``Resume``."""
+
+    person: str
+    name: str
+    role: Role
+    title: str
+    resume: str
+    ice: list[IceServer]
+
+
+class Answer(Message, frozen=True, kw_only=True, tag="answer"):
+    """The answer to ``Offer``."""
+
+    sdp: str
+
+
+class Other(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody whom this person sees or hears."""
+
+    person: str
+    name: str
+    role: Role
+    muted: bool
+    hand: bool
+
+
+class View(Message, frozen=True, kw_only=True, tag="view"):
+    """All that the page shows; sent whole whenever anything of it changes."""
+
+    place: Place
+    room: RoomState
+    muted: bool
+    hand: bool
+    others: list[Other]
+    consultation: bool
+    """``others`` are those of a private talk: nobody else hears it, and it is not recorded."""
+    sharing: str
+    """Whose screen is shown; empty: nobody's."""
+    look_ins: list[str]
+    """The names of those who look in."""
+    channels: list[str]
+    """Languages that are interpreted into now."""
+    listens: str
+
+
+class Tiles(Message, frozen=True, kw_only=True, tag="tiles"):
+    """Whose picture is on each media line from line 3 on; "" is none, "room" the courtroom."""
+
+    shown: list[str]
+
+
+class Link(Message, frozen=True, kw_only=True, tag="link"):
+    """How good this person's link is: all pictures, small ones, or sound alone."""
+
+    quality: Literal["good", "small", "sound"]
+
+
+class Refused(Message, frozen=True, kw_only=True, tag="refused"):
+    """What was asked for cannot be done; the page says the code's words in its language."""
+
+    code: str
+
+
+class Bye(Message, frozen=True, kw_only=True, tag="bye"):
+    """The connection ends; ``again`` says whether dialling again is of use."""
+
+    code: str
+    again: bool
+
+
+ToPage = Welcome | Answer | View | Tiles | Link | Refused | Bye
+encoder = msgspec.json.Encoder()
+from_page = msgspec.json.Decoder(FromPage)
+to_page = msgspec.json.Decoder(ToPage)
+join_body = msgspec.json.Decoder(Join)

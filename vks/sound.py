@@ -1,0 +1,112 @@
+"""The conference's sound, a block of 20 ms at a time: voices in, mixes out.
+
+Called by a clock with ``tick``; everything else is told as it happens. A voice is decoded only while it is louder than a quiet room, and a
+mix is encoded once for all who get it (``mixing.py``). What the room says comes from the media bus as samples, what it hears goes back as
+samples.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from vks.jitter import Unit
+from vks.mixing import Block, Mixer, blend_of, mix_of
+from vks.opus import Decoder, Encoder
+from vks.order import ROOM, Order, may_speak
+from vks.playout import Playout
+from vks.speaking import Speaking
+
+BLOCK_US = 20_000
+PRIVATE_TAIL_US = 1_000_000
+"""What arrives so soon after a private talk may have been said in it: a network holds words back for so long."""
+KEPT_ENCODERS = 4
+"""Encoders that nobody uses now and that are kept: a speaker who falls silent speaks again soon."""
+
+
+@dataclass(slots=True)
+class _Voice:
+    decoder: Decoder = field(default_factory=Decoder)
+    playout: Playout = field(default_factory=Playout)
+    not_before_us: int = 0
+
+
+class Sound:
+    """All voices and mixes of a hearing.
+
+    Args:
+        play_in_room: takes what the courtroom hears of the others, block by block, with its time.
+    """
+
+    def __init__(self, play_in_room: Callable[[Block, int], None]) -> None:
+        self.speaking = Speaking()
+        self.encoded = 0
+        """Packets that were encoded."""
+        self._play_in_room = play_in_room
+        self._voices: dict[str, _Voice] = {}
+        self._room = Playout()
+        self._room_samples = 0
+        self._mixer = Mixer()
+        self._encoders: dict[str, Encoder] = {}
+
+    def level(self, name: str, level_dbov: int, now_us: int) -> None:
+        """The level that stands beside a packet of somebody's sound."""
+        self.speaking.hear(name, level_dbov, now_us)
+
+    def voice(self, name: str, unit: Unit, now_us: int) -> None:
+        """A packet of somebody's sound."""
+        voice = self._voices.setdefault(name, _Voice())
+        if name not in self.speaking.audible(now_us) or now_us < voice.not_before_us:
+            return
+        samples = voice.decoder.decode(unit.payloads[0])
+        if samples is not None:
+            voice.playout.push(samples, unit.timestamp)
+
+    def room(self, block: Block) -> None:
+        """What the courtroom's microphones give together, in a row."""
+        self._room.push(block, self._room_samples)
+        self._room_samples += block.size
+
+    def silence_room(self) -> None:
+        """The room says nothing more until it is heard again: its stream has ended, or is closed."""
+        self._room.clear()
+
+    def cut(self, name: str, now_us: int) -> None:
+        """What somebody has said until now is not played, whenever it arrives: others were to hear it than those who hear him now."""
+        voice = self._voices.get(name)
+        if voice is not None:
+            voice.playout.clear()
+            voice.decoder = Decoder()  # the next packet would bring the end of the last one's sound
+            voice.not_before_us = now_us + PRIVATE_TAIL_US
+
+    def forget(self, name: str) -> None:
+        """Somebody has gone."""
+        self._voices.pop(name, None)
+        self.speaking.forget(name)
+
+    def tick(self, order: Order, listeners: Mapping[str, Callable[[bytes], object]], now_us: int) -> None:
+        """Make one block of every mix, and hand each listener the packet of his."""
+        blocks = {name: block for name, voice in self._voices.items() if (block := voice.playout.pull()) is not None}
+        room = self._room.pull()
+        if room is not None:
+            blocks[ROOM] = room
+        speakers = {name for name in {*self.speaking.audible(now_us), *(blocks.keys() - {ROOM})} if may_speak(order, name)}
+        mix_by_listener = {name: mix for name in listeners if (mix := mix_of(order, name, speakers))}
+        blends = {mix: blend_of(order, name, speakers) for name, mix in mix_by_listener.items()}
+        room_hears = blend_of(order, ROOM, speakers)
+        mixed = self._mixer.mix(blocks, {**blends, ROOM: room_hears} if room_hears else blends)
+        if room_hears:
+            self._play_in_room(mixed.pop(ROOM), now_us)
+        packets = {mix: self._encode(mix, block) for mix, block in mixed.items()}
+        for name, mix in mix_by_listener.items():
+            listeners[name](packets[mix])
+        self._forget_encoders(set(packets))
+
+    def _encode(self, mix: str, block: Block) -> bytes:
+        encoder = self._encoders.pop(mix, None) or Encoder()
+        self._encoders[mix] = encoder  # the one used last stands last
+        self.encoded += 1
+        return encoder.encode(block)
+
+    def _forget_encoders(self, used: set[str]) -> None:
+        unused = [mix for mix in self._encoders if mix not in used]
+        for mix in unused[: max(0, len(unused) - KEPT_ENCODERS)]:
+            del self._encoders[mix]
