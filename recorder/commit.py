@@ -11,6 +11,7 @@ something takes the round it waits in memory, and is tried again each second, on
 
 import contextlib
 import errno
+import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -274,7 +275,7 @@ class Committer:
             self._put_media(done)
         except OSError as error:
             self._ledger.restore()
-            for write in (*done.keys, *done.media):
+            for write in itertools.chain(done.keys, done.media):
                 self._forget(write.path)
             self._doubtful = (done, error)
             return self._store_media_anew(done, error)

@@ -245,7 +245,7 @@ class Mirror:
     def _apply(self, done: Round) -> None:
         first: dict[str, int] = {}
         media = [*done.keys, *done.already, *done.media]
-        for write in (*media, done.journal):
+        for write in done.writes():
             first[write.path] = min(write.off, first.get(write.path, write.off))
         for path, off in first.items():
             if self.disk.size(path) < off:
