@@ -10,7 +10,11 @@ import msgspec
 
 from vks.order import Role, RoomState
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?![\s\S])")]
+PersonId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,28}[a-z0-9])?$(?![\s\S])")]
+"""A person's name in the record's tracks (``remote-<person>-audio``), so it is what may name one."""
+DeviceId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{8,64}$(?![\s\S])")]
+"""Made by the page, once for each device."""
+LookInId = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$(?![\s\S])")]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?![\s\S])")]
 Words = Annotated[str, msgspec.Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?![\s\S])")]
 Channel = Annotated[str, msgspec.Meta(max_length=8, pattern=r"^([a-z]{2,3})?$(?![\s\S])")]
@@ -34,50 +38,50 @@ class StaffAct(Act, frozen=True, kw_only=True):
 class Admit(StaffAct, frozen=True, kw_only=True, tag="admit"):
     """Out of the lobby into the hearing; a witness waits apart until called."""
 
-    person: Id
+    person: PersonId
 
 
 class Call(StaffAct, frozen=True, kw_only=True, tag="call"):
     """Who was isolated or dismissed takes part."""
 
-    person: Id
+    person: PersonId
 
 
 class Isolate(StaffAct, frozen=True, kw_only=True, tag="isolate"):
     """The person neither sees nor hears until called."""
 
-    person: Id
+    person: PersonId
 
 
 class Dismiss(StaffAct, frozen=True, kw_only=True, tag="dismiss"):
     """The person was heard, and is not needed now."""
 
-    person: Id
+    person: PersonId
 
 
 class Remove(StaffAct, frozen=True, kw_only=True, tag="remove"):
     """The person is put out; the link opens nothing until ``Readmit``."""
 
-    person: Id
+    person: PersonId
 
 
 class Readmit(StaffAct, frozen=True, kw_only=True, tag="readmit"):
     """Who was removed may come to the lobby again."""
 
-    person: Id
+    person: PersonId
 
 
 class Mute(StaffAct, frozen=True, kw_only=True, tag="mute"):
     """The person is not heard, and not recorded; or is again."""
 
-    person: Id
+    person: PersonId
     on: bool
 
 
 class Consult(StaffAct, frozen=True, kw_only=True, tag="consult"):
     """These people talk among themselves: heard by nobody else, never recorded."""
 
-    people: Annotated[list[Id], msgspec.Meta(min_length=2, max_length=20)]
+    people: Annotated[list[PersonId], msgspec.Meta(min_length=2, max_length=20)]
 
 
 class EndConsultation(StaffAct, frozen=True, kw_only=True, tag="end_consultation"):
@@ -89,7 +93,7 @@ class EndConsultation(StaffAct, frozen=True, kw_only=True, tag="end_consultation
 class Interpret(StaffAct, frozen=True, kw_only=True, tag="interpret"):
     """An interpreter speaks into this language's channel; empty: to everybody."""
 
-    person: Id
+    person: PersonId
     channel: Channel
 
 
@@ -100,20 +104,20 @@ class StopShare(StaffAct, frozen=True, kw_only=True, tag="stop_share"):
 class LowerHand(StaffAct, frozen=True, kw_only=True, tag="lower_hand"):
     """Whoever raised a hand was seen."""
 
-    person: Id
+    person: PersonId
 
 
 class ChooseDevice(StaffAct, frozen=True, kw_only=True, tag="choose_device"):
     """Whether the person's other device takes the seat."""
 
-    person: Id
+    person: PersonId
     accept: bool
 
 
 class StopLookIn(StaffAct, frozen=True, kw_only=True, tag="stop_look_in"):
     """The judge ends a look-in."""
 
-    look_in: Id
+    look_in: LookInId
 
 
 # of the participants, on their own connection
@@ -155,17 +159,17 @@ class OwnFact(Act, frozen=True, kw_only=True):
 class Came(OwnFact, frozen=True, kw_only=True, tag="came"):
     """Somebody came by a link that was found good, with this device."""
 
-    person: Id
+    person: PersonId
     name: Name
     role: Role
-    device: Id
+    device: DeviceId
 
 
 class Gone(OwnFact, frozen=True, kw_only=True, tag="gone"):
     """The connection of the device that holds the seat is lost; ``left``: by the person's own will."""
 
-    person: Id
-    device: Id
+    person: PersonId
+    device: DeviceId
     left: bool = False
 
 
@@ -180,7 +184,7 @@ class RoomIs(OwnFact, frozen=True, kw_only=True, tag="room"):
 class BeginLookIn(OwnFact, frozen=True, kw_only=True, tag="look_in"):
     """The agent lets a named person of the Situation Centre look in for so long."""
 
-    look_in: Id
+    look_in: LookInId
     person: Name
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
     length_s: Annotated[int, msgspec.Meta(ge=10, le=3600)]
@@ -189,7 +193,7 @@ class BeginLookIn(OwnFact, frozen=True, kw_only=True, tag="look_in"):
 class LookInOver(OwnFact, frozen=True, kw_only=True, tag="look_in_over"):
     """It ended at the centre."""
 
-    look_in: Id
+    look_in: LookInId
 
 
 class TimeIs(OwnFact, frozen=True, kw_only=True, tag="time"):

@@ -177,6 +177,10 @@ class Inbound:
         if self._keyframe_wanted:
             await self.request_keyframe(now_us)
 
+    def want_keyframe(self) -> None:
+        """Have one asked for at the next tick."""
+        self._keyframe_wanted = True
+
     async def request_keyframe(self, now_us: int) -> None:
         """Ask for a picture that begins anew (RFC 4585, section 6.3.1); not more often than the sender can follow."""
         self._keyframe_wanted = True

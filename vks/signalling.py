@@ -8,14 +8,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from vks.acts import OfParticipant
+from vks.acts import DeviceId, OfParticipant
 from vks.order import Place, Role, RoomState
 
 MESSAGE_BYTES = 128 * 1024
 """A longer message ends the connection."""
 MOST_TILES = 9
 Token = Annotated[str, msgspec.Meta(min_length=1, max_length=1_024)]
-Device = Annotated[str, msgspec.Meta(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]*$(?![\s\S])")]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="m", forbid_unknown_fields=True):
@@ -29,7 +28,7 @@ class Join(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Body of the POST that follows the device check: the link's token, and a name that the page has given this device."""
 
     token: Token
-    device: Device
+    device: DeviceId
 
 
 class Resume(Message, frozen=True, kw_only=True, tag="resume"):

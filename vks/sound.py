@@ -8,6 +8,8 @@ samples.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from vks.jitter import Unit
 from vks.mixing import Block, Mixer, blend_of, mix_of
 from vks.opus import Decoder, Encoder
@@ -60,8 +62,9 @@ class Sound:
         if samples is not None:
             voice.playout.push(samples, unit.timestamp)
 
-    def room(self, block: Block) -> None:
+    def room(self, block: Block, now_us: int) -> None:
         """What the courtroom's microphones give together, in a row."""
+        self.speaking.hear(ROOM, level_dbov(block), now_us)
         self._room.push(block, self._room_samples)
         self._room_samples += block.size
 
@@ -88,7 +91,7 @@ class Sound:
         room = self._room.pull()
         if room is not None:
             blocks[ROOM] = room
-        speakers = {name for name in {*self.speaking.audible(now_us), *(blocks.keys() - {ROOM})} if may_speak(order, name)}
+        speakers = {name for name in {*self.speaking.audible(now_us), *blocks} - {ROOM} if may_speak(order, name)}
         mix_by_listener = {name: mix for name in listeners if (mix := mix_of(order, name, speakers))}
         blends = {mix: blend_of(order, name, speakers) for name, mix in mix_by_listener.items()}
         room_hears = blend_of(order, ROOM, speakers)
@@ -110,3 +113,9 @@ class Sound:
         unused = [mix for mix in self._encoders if mix not in used]
         for mix in unused[: max(0, len(unused) - KEPT_ENCODERS)]:
             del self._encoders[mix]
+
+
+def level_dbov(block: Block) -> int:
+    """How loud a block is: dB below the loudest (RFC 6464, section 3)."""
+    power = float(np.mean(np.square(block.astype(np.float32)))) / 32_768**2
+    return max(-127, round(10 * np.log10(power))) if power else -127

@@ -64,14 +64,15 @@ class Stage:
         for name, _ in turns:
             self._spoke_us[name] = now_us
 
-    def fill(self, tiles: list[str], wanted: list[str]) -> list[str]:
+    def fill(self, tiles: list[str], wanted: list[str], pinned: str = "") -> list[str]:
         """The tiles after this moment: as long as ``tiles``; "" is an empty one.
 
         Args:
             tiles: who is in them now.
             wanted: whom the viewer may see, those first who come first where nobody has spoken.
+            pinned: what is shown whoever speaks, if it is wanted.
         """
-        rank = {name: (-self._spoke_us.get(name, 0), place) for place, name in enumerate(wanted)}
+        rank = {name: (name != pinned, -self._spoke_us.get(name, 0), place) for place, name in enumerate(wanted)}
         chosen = set(sorted(wanted, key=lambda name: rank[name])[: len(tiles)])
         kept = [name if name in chosen else "" for name in tiles]
         new = iter(sorted(chosen - set(kept), key=lambda name: rank[name]))

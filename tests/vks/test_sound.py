@@ -35,7 +35,7 @@ class Conference:
         listeners: dict[str, Callable[[bytes], object]] = {name: taken.append for name, taken in self.packets.items()}
         for _ in range(blocks):
             if room:
-                self.sound.room(tone(TONES_HZ[ROOM], 6_000, self.number))
+                self.sound.room(tone(TONES_HZ[ROOM], 6_000, self.number), self.now_us)
             for name, encoder in self._encoders.items():
                 speaks = name in speakers
                 block = tone(TONES_HZ[name], 6_000 if speaks else 0, self.number)

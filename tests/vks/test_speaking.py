@@ -51,6 +51,7 @@ def test_a_new_speaker_takes_the_tile_of_whoever_was_silent_longest_and_nobody_e
     assert stage.fill(["c", "b"], ["a", "b", "c", "d"]) == ["c", "b"]
     assert stage.fill(["c", "b"], ["c"]) == ["c", ""]
     assert stage.fill(["", ""], ["d", "a"]) == ["a", "d"]
+    assert stage.fill(["c", "b"], ["a", "b", "c", "screen"], pinned="screen") == ["c", "screen"]
 
 
 @given(st.data())

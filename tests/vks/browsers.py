@@ -1,0 +1,164 @@
+"""aiortc's own peers as participants' browsers: what they send and decode is real."""
+
+import asyncio
+import fractions
+from collections.abc import Callable
+
+import av
+import numpy as np
+import numpy.typing as npt
+from aiortc import MediaStreamTrack, RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
+from av.frame import Frame
+
+from vks.connection import Connection
+from vks.h264_payloads import nal_units
+
+RATE_HZ, BLOCK = 48_000, 960
+SIZE = (320, 240)
+
+
+async def until(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+    """Wait until the condition holds."""
+    end_s = asyncio.get_running_loop().time() + timeout_s
+    while not condition():
+        assert asyncio.get_running_loop().time() < end_s, what
+        await asyncio.sleep(0.02)
+
+
+class Tone(MediaStreamTrack):
+    """A tone in blocks of 20 ms, as fast as a microphone gives them."""
+
+    kind = "audio"
+
+    def __init__(self, hz: float = 1_000.0, amplitude: float = 12_000.0) -> None:
+        super().__init__()
+        self.hz, self.amplitude = hz, amplitude
+        self._at = 0
+        self._due_s: float | None = None
+
+    async def recv(self) -> Frame:
+        loop = asyncio.get_running_loop()
+        self._due_s = (self._due_s or loop.time()) + 0.02
+        await asyncio.sleep(max(0.0, self._due_s - loop.time()))
+        samples = self.amplitude * np.sin(2 * np.pi * self.hz * (np.arange(BLOCK) + self._at) / RATE_HZ)
+        frame = av.AudioFrame.from_ndarray(samples.astype(np.int16).reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, self._at, fractions.Fraction(1, RATE_HZ)
+        self._at += BLOCK
+        return frame
+
+
+class Shades(MediaStreamTrack):
+    """Pictures of one brightness, 12.5 a second."""
+
+    kind = "video"
+
+    def __init__(self, shade: int | None = None) -> None:
+        super().__init__()
+        self.shade = shade
+        self._at = 0
+
+    async def recv(self) -> Frame:
+        await asyncio.sleep(0.08)
+        frame = grey(20 + self._at * 2 % 200 if self.shade is None else self.shade)
+        frame.pts, frame.time_base = self._at * 7_200, fractions.Fraction(1, 90_000)
+        self._at += 1
+        return frame
+
+
+def grey(shade: int) -> av.VideoFrame:
+    """A picture of one brightness."""
+    picture = np.full((SIZE[1], SIZE[0], 3), shade, np.uint8)
+    return av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+
+
+class PictureEncoder:
+    """H.264 as a camera's rung has it."""
+
+    def __init__(self) -> None:
+        encoder = av.CodecContext.create("libx264", "w")
+        assert isinstance(encoder, av.VideoCodecContext)
+        encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = *SIZE, "yuv420p", fractions.Fraction(1, 25)
+        encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "g": "50"}
+        self._encoder = encoder
+        self._number = 0
+
+    def units(self, shade: int, *, key: bool) -> list[bytes]:
+        """The next picture's NAL units."""
+        frame = grey(shade)
+        frame.pts = self._number
+        if key:
+            frame.pict_type = av.video.frame.PictureType.I
+        self._number += 1
+        (packet,) = self._encoder.encode(frame)
+        return nal_units(bytes(packet))
+
+
+class Browser:
+    """A participant's page: sends a tone and a shade, and notes what it hears and sees.
+
+    Args:
+        hz: the tone of its microphone.
+        shade: the brightness of its camera's pictures.
+        tiles: how many pictures it takes.
+    """
+
+    def __init__(self, hz: float, shade: int, tiles: int = 2) -> None:
+        self.microphone, self.camera = Tone(hz), Shades(shade)
+        self.heard: list[npt.NDArray[np.int16]] = []
+        self.shades: list[list[int]] = [[] for _ in range(tiles)]
+        self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        self._tasks: list[asyncio.Task[None]] = []
+        self._tiles = tiles
+
+    async def call(self, connection: Connection) -> None:
+        """Offer, and begin when the answer is there."""
+        self._peer.addTransceiver(self.microphone, "sendrecv")
+        self._peer.addTransceiver(self.camera, "sendonly")
+        self._peer.addTransceiver(Shades(30), "sendonly")
+        for _ in range(self._tiles):
+            self._peer.addTransceiver("video", "recvonly")
+        await self._peer.setLocalDescription(await self._peer.createOffer())
+        await self._peer.setRemoteDescription(RTCSessionDescription(await connection.answer(self._peer.localDescription.sdp), "answer"))
+        sound, _, _, *pictures = [transceiver.receiver.track for transceiver in self._peer.getTransceivers()]
+        self._tasks.append(asyncio.create_task(self._listen(sound)))
+        self._tasks += [asyncio.create_task(self._watch(track, shades)) for track, shades in zip(pictures, self.shades, strict=True)]
+
+    async def close(self) -> None:
+        """Hang up."""
+        for task in self._tasks:
+            task.cancel()
+        await self._peer.close()
+
+    def hears(self, hz: float, blocks: int = 15) -> bool:
+        """Whether a tone is in what was heard last."""
+        samples = np.concatenate(self.heard[-blocks:]) if self.heard else np.zeros(1)
+        return bool(abs(np.exp(-2j * np.pi * hz * np.arange(samples.size) / RATE_HZ) @ samples) * 2 / samples.size > 1_000)
+
+    def sees(self, shade: int) -> bool:
+        """Whether pictures of this brightness came last in any tile."""
+        return any(shades and abs(shades[-1] - shade) < 20 for shades in self.shades)
+
+    def forget(self) -> None:
+        """Note anew."""
+        self.heard.clear()
+        for shades in self.shades:
+            shades.clear()
+
+    async def _listen(self, track: MediaStreamTrack) -> None:
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            assert isinstance(frame, av.AudioFrame)
+            self.heard.append(frame.to_ndarray().reshape(-1)[::2].astype(np.int16))
+
+    async def _watch(self, track: MediaStreamTrack, shades: list[int]) -> None:
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            assert isinstance(frame, av.VideoFrame)
+            shades.append(int(frame.to_ndarray(format="gray").mean()))

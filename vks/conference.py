@@ -1,0 +1,258 @@
+"""The conference of one hearing: who is there, what goes to whom, what goes to the recorder. A thin shell around ``order.py``'s decisions.
+
+Every change goes through ``act``: it changes the order, tells the record what changed (``story.py``), and then brings everything else in
+line with the new order (``_settle``): recorded tracks, tiles, views. Nothing else decides who hears or sees whom.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import structlog
+
+from vks import acts, h264_payloads
+from vks.connection import Connection
+from vks.forwarding import Feed
+from vks.jitter import Unit
+from vks.media_time import MediaTime
+from vks.mixing import BLOCK, RATE_HZ, Block
+from vks.order import ROOM, Order, recorded, sees, sees_screen, sound_recorded
+from vks.peer import CAMERA, FIRST_TILE, SCREEN, SOUND, Peer
+from vks.recording import Recording
+from vks.rules import apply
+from vks.sound import BLOCK_US, PRIVATE_TAIL_US, Sound
+from vks.speaking import Stage
+from vks.story import Fact, facts
+from vks.times import mono_us
+from vks.view import view_of
+
+log = structlog.get_logger()
+
+SHARED = "screen"
+"""Name of the shared screen among feeds."""
+PICTURE_HZ = 90_000
+REPORT_US = 1_000_000
+Kind = Literal["audio", "video", "screen"]
+
+
+class Source:
+    """One stream that somebody sends: where it goes, and since when."""
+
+    def __init__(self, person: str, kind: Kind, request_keyframe: Callable[[], None]) -> None:
+        self.track = f"{person}-{kind}"
+        self.clock = MediaTime(RATE_HZ if kind == "audio" else PICTURE_HZ)
+        self.feed = Feed(request_keyframe)
+        self.recorded = False
+        self.not_before_us = 0
+        """What arrived before was for others."""
+        self.last_us = 0
+
+
+class Conference:
+    """One hearing's.
+
+    Args:
+        recording: where participants' media is recorded.
+        room_pictures: the courtroom's rungs, the largest first.
+        play_in_room: takes what the courtroom hears, block by block.
+        tell: takes what is to stand in the record.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        room_pictures: list[Feed],
+        play_in_room: Callable[[Block, int], None],
+        tell: Callable[[list[Fact]], None],
+    ) -> None:
+        self.order = Order()
+        self.sound = Sound(play_in_room)
+        self.peers: dict[str, Peer] = {}
+        self._recording = recording
+        self._room_pictures = room_pictures
+        self._tell = tell
+        self._sources: dict[tuple[str, Kind], Source] = {}
+        self._stage = Stage()
+        self._sent_us = 0
+
+    def act(self, act: acts.AnyAct, who: str = "") -> None:
+        """Do what is asked, and all that follows from it.
+
+        Raises:
+            RefusedError: it cannot be done; nothing has changed.
+        """
+        before = self.order
+        after = apply(before, act, mono_us(), who)
+        if after == before:
+            return
+        self.order = after
+        told = facts(before, after, by=getattr(act, "by", ""), reason=getattr(act, "reason", ""))
+        if told:
+            self._tell(told)
+        self._settle(before)
+
+    def media(self, peer: Peer, connection: Connection) -> None:
+        """A person's media goes by this connection from now on."""
+        self.peers[peer.person] = peer
+        peer.take(connection, mono_us(), lambda: self._show(peer))
+        sound = connection.inbound(SOUND)
+        sound.on_level = lambda level: self.sound.level(peer.person, level, mono_us())
+        sound.on_unit = lambda unit: self._heard(peer.person, unit)
+        kinds: tuple[tuple[int, Kind], ...] = ((CAMERA, "video"), (SCREEN, "screen"))
+        for line, kind in kinds:
+            if line < connection.lines:
+                inbound = connection.inbound(line)
+                source = self._begin(peer.person, kind, inbound.want_keyframe)
+                inbound.on_unit = lambda unit, source=source: self._seen(source, unit)  # type: ignore[misc]
+                inbound.on_lost = lambda _packets, source=source: source.feed.forget()  # type: ignore[misc]
+        self._begin(peer.person, "audio", _nothing)
+        self._settle(self.order)
+
+    def gone(self, peer: Peer, *, left: bool) -> None:
+        """A page's connection is lost."""
+        now_us = mono_us()
+        peer.leave(now_us)
+        if self.peers.get(peer.person) is peer:
+            del self.peers[peer.person]
+            self.sound.forget(peer.person)
+            for key in [key for key in self._sources if key[0] == peer.person]:
+                self._end(key, "left" if left else "disconnected")
+        self.act(acts.Gone(person=peer.person, device=peer.device, left=left))
+
+    def keyframe_wanted(self, track: str) -> None:
+        """The record needs a keyframe of this track."""
+        for source in self._sources.values():
+            if source.track == track:
+                source.feed.want_keyframe(mono_us())
+
+    def tick(self, now_us: int) -> None:
+        """Make and send a block of sound; called each ``BLOCK_US``."""
+        self._sent_us = max(self._sent_us + BLOCK_US, now_us - 5 * BLOCK_US)
+        listeners = {name: self._ear(peer, self._sent_us) for name, peer in self.peers.items()}
+        self.sound.tick(self.order, listeners, now_us)
+
+    async def ask(self, now_us: int) -> None:
+        """Ask for what was lost, and for keyframes; called some times each 40 ms."""
+        for peer in list(self.peers.values()):
+            if peer.connection is not None:
+                for line in range(min(FIRST_TILE, peer.connection.lines)):
+                    await peer.connection.inbound(line).tick(now_us)
+            for slot in peer.slots:
+                slot.starved(now_us)
+
+    async def report(self, now_us: int) -> None:
+        """What is due each second: reports to the peers, tiles by who speaks, what lasts until a time."""
+        self.act(acts.TimeIs())
+        turns = self.sound.speaking.turns(now_us)
+        self._stage.spoke(turns, now_us)
+        for peer in list(self.peers.values()):
+            self._show(peer)
+            connection = peer.connection
+            if connection is not None:
+                for line in range(connection.lines):
+                    await connection.outbound(line).report(now_us)
+                    if line < FIRST_TILE:
+                        await connection.inbound(line).report()
+
+    def _settle(self, before: Order) -> None:
+        now_us = mono_us()
+        for name, person in self.order.people.items():
+            was = before.people.get(name)
+            if was is not None and (was.consultation, was.place) != (person.consultation, person.place):
+                self._cut(name, now_us)
+        for (name, kind), source in self._sources.items():
+            self._record(name, kind, source)
+        for peer in self.peers.values():
+            self._show(peer)
+            peer.tell(view_of(self.order, peer.person))
+
+    def _cut(self, name: str, now_us: int) -> None:
+        """Others hear and see this person than did until now: what is still on its way was for those."""
+        self.sound.cut(name, now_us)
+        for (person, _), source in self._sources.items():
+            if person == name:
+                source.not_before_us = now_us + PRIVATE_TAIL_US
+                source.feed.forget()
+
+    def _record(self, name: str, kind: Kind, source: Source) -> None:
+        """Begin or end a track of the record, where the order says so now."""
+        if kind == "screen":
+            wanted = self.order.sharing == name and recorded(self.order, name)
+        else:
+            wanted = sound_recorded(self.order, name) if kind == "audio" else recorded(self.order, name)
+        if wanted == source.recorded:
+            return
+        source.recorded = wanted
+        if wanted:
+            person = self.order.people[name]
+            self._recording.start(source.track, "audio" if kind == "audio" else "video", f"{person.name} ({person.role})")
+            source.feed.want_keyframe(mono_us())
+        else:
+            self._recording.stop(source.track, "not-heard" if kind == "audio" else "not-seen")
+
+    def _heard(self, name: str, unit: Unit) -> None:
+        source = self._sources.get((name, "audio"))
+        if source is None:
+            return
+        now_us = mono_us()
+        self.sound.voice(name, unit, now_us)
+        at_us = source.clock.place(unit.timestamp, unit.mono_us)
+        if source.recorded and now_us >= source.not_before_us:
+            self._recording.media(source.track, at_us, BLOCK * 1_000_000 // RATE_HZ, unit.payloads[0], key=True)
+
+    def _seen(self, source: Source, unit: Unit) -> None:
+        units = h264_payloads.join(unit.payloads)
+        now_us = mono_us()
+        if units is None or now_us < source.not_before_us:
+            source.feed.want_keyframe(now_us)
+            return
+        at_us = source.clock.place(unit.timestamp, unit.mono_us)
+        source.feed.take(units, at_us, now_us)
+        if source.recorded:
+            dur_us = min(max(at_us - source.last_us, 1), 1_000_000) if source.last_us else 40_000
+            self._recording.media(source.track, at_us, dur_us, h264_payloads.annex_b(units), key=h264_payloads.is_keyframe(units))
+        source.last_us = at_us
+
+    def _show(self, peer: Peer) -> None:
+        """Put the pictures that this person may see into the tiles that the link carries."""
+        feeds = self._feeds(peer)
+        wanted = peer.tiles_wanted
+        kept = [name if number < wanted else "" for number, name in enumerate(peer.tiles)]
+        chosen = self._stage.fill(kept[:wanted], list(feeds), pinned=SHARED)
+        peer.tiles = [*chosen, *[""] * (len(peer.tiles) - wanted)]
+        for slot, name in zip(peer.slots, peer.tiles, strict=True):
+            slot.show(feeds.get(name), mono_us())
+        peer.tell_tiles()
+
+    def _feeds(self, peer: Peer) -> dict[str, Feed]:
+        """What this person may see, by name, the room first."""
+        order, viewer, found = self.order, peer.person, dict[str, Feed]()
+        if viewer not in order.people:
+            return found
+        if sees(order, viewer, ROOM) and self._room_pictures:
+            rung = 0 if peer.ladder is None else peer.ladder.rung
+            found[ROOM] = self._room_pictures[min(rung, len(self._room_pictures) - 1)]
+        if sees_screen(order, viewer) and (screen := self._sources.get((order.sharing, "screen"))) is not None:
+            found[SHARED] = screen.feed
+        for (name, kind), source in self._sources.items():
+            if kind == "video" and sees(order, viewer, name):
+                found[name] = source.feed
+        return found
+
+    def _begin(self, person: str, kind: Kind, request_keyframe: Callable[[], None]) -> Source:
+        if (person, kind) in self._sources:
+            self._end((person, kind), "reconnected")
+        source = self._sources[person, kind] = Source(person, kind, request_keyframe)
+        return source
+
+    def _end(self, key: tuple[str, Kind], cause: str) -> None:
+        source = self._sources.pop(key)
+        source.feed.forget()
+        if source.recorded:
+            self._recording.stop(source.track, cause)
+
+    def _ear(self, peer: Peer, at_us: int) -> Callable[[bytes], None]:
+        return lambda packet: peer.hear(packet, at_us)
+
+
+def _nothing() -> None:
+    """Sound has no keyframes."""

@@ -1,0 +1,112 @@
+"""One person's page while it is connected: its media lines, its tiles, how good its link is.
+
+Line 0 is sound both ways, 1 the camera, 2 the shared screen; from line 3 on each takes one picture (``signalling.Offer``).
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+from vks import signalling
+from vks.connection import Connection
+from vks.forwarding import Slot
+from vks.ladder import Ladder
+from vks.outbound import Outbound
+from vks.times import mono_us
+
+SOUND, CAMERA, SCREEN, FIRST_TILE = range(4)
+RATES_BPS = (1_500_000, 500_000)
+"""What the two rungs of pictures take: the room's with the others' beside it, and the least that shows anybody."""
+FEW_TILES = 1
+"""On the lower rung one picture is shown."""
+Quality = Literal["good", "small", "sound"]
+_QUALITIES: tuple[Quality, ...] = ("good", "small", "sound")
+
+
+class Peer:
+    """A page.
+
+    Args:
+        person: whose it is.
+        device: which of the person's devices.
+        say: sends a message to the page.
+    """
+
+    def __init__(self, person: str, device: str, say: Callable[[signalling.ToPage], None]) -> None:
+        self.person = person
+        self.device = device
+        self.say = say
+        self.connection: Connection | None = None
+        self.slots: list[Slot] = []
+        self.tiles: list[str] = []
+        """Whose picture is in each slot: a feed's name, or empty."""
+        self.ladder: Ladder | None = None
+        self._view: signalling.View | None = None
+        self._told_tiles: list[str] | None = None
+        self._told_quality: Quality = "good"
+
+    def take(self, connection: Connection, now_us: int, on_change: Callable[[], None]) -> None:
+        """Media goes by this connection from now on. ``on_change`` is called where the rung changes."""
+        self.leave(now_us)
+        self.connection, self.ladder = connection, Ladder(RATES_BPS, now_us)
+        ladder = self.ladder
+        for line in range(FIRST_TILE, connection.lines):
+            out = connection.outbound(line)
+            slot = Slot(out)
+            self.slots.append(slot)
+            _listen(out, slot, ladder, on_change)
+        self.tiles = [""] * len(self.slots)
+        self._told_tiles = None
+
+    def leave(self, now_us: int) -> None:
+        """Show nothing more; the connection is the caller's to close."""
+        for slot in self.slots:
+            slot.show(None, now_us)
+        self.connection, self.slots, self.tiles, self.ladder = None, [], [], None
+
+    @property
+    def tiles_wanted(self) -> int:
+        """How many pictures the link carries now."""
+        if self.ladder is None or self.ladder.sound_alone:
+            return 0
+        return len(self.slots) if self.ladder.rung == 0 else min(FEW_TILES, len(self.slots))
+
+    def hear(self, packet: bytes, mono_us: int) -> None:
+        """A packet of the mix that this person hears."""
+        if self.connection is not None:
+            self.connection.outbound(SOUND).write([packet], mono_us)
+
+    def tell(self, view: signalling.View) -> None:
+        """The page shows this, where it does not already."""
+        if view != self._view:
+            self._view = view
+            self.say(view)
+
+    def tell_tiles(self) -> None:
+        """Whose picture is on which line, and how good the link is, where the page does not know."""
+        if self.tiles != self._told_tiles:
+            self._told_tiles = list(self.tiles)
+            self.say(signalling.Tiles(shown=self._told_tiles))
+        quality = self.quality
+        if quality != self._told_quality:
+            self._told_quality = quality
+            self.say(signalling.Link(quality=quality))
+
+    @property
+    def quality(self) -> Quality:
+        """How good the link is."""
+        return "good" if self.ladder is None else _QUALITIES[self.ladder.rung]
+
+
+def _listen(out: Outbound, slot: Slot, ladder: Ladder, on_change: Callable[[], None]) -> None:
+    """Have a viewer's reports decide about his pictures."""
+
+    def estimated(bps: int) -> None:
+        if ladder.estimate(bps, mono_us()):
+            on_change()
+
+    def lost(share: float) -> None:
+        if ladder.loss(share, mono_us()):
+            on_change()
+
+    out.on_estimate, out.on_loss = estimated, lost
+    out.on_keyframe_wanted = lambda: slot.want_keyframe(mono_us())
