@@ -45,7 +45,10 @@ def run(
     A session that a crash or power cut broke off is recovered, and taken up again if it was open. Ending the recorder does not end a
     session: it is taken up at the next start. Only `courtroom recorder stop` ends and seals it.
     """
-    from provisioning.room_file import ConfigError, load  # noqa: PLC0415 - a client command needs neither configuration nor core
+    from recorder.heap import leave_pymalloc  # noqa: PLC0415 - a client command needs neither configuration nor core
+
+    leave_pymalloc()
+    from provisioning.room_file import ConfigError, load  # noqa: PLC0415
     from recorder.logs import configure  # noqa: PLC0415
     from recorder.service import serve  # noqa: PLC0415
 

@@ -14,6 +14,7 @@ from agent.cli import application
 from recorder.contract import control
 from recorder.control_server import ControlServer
 from tests.lab.room import Room
+from tests.lab.room import room as running_room
 
 STATUS = control.Status(
     state="idle",
@@ -128,3 +129,10 @@ def test_no_command_shows_what_its_variables_hold_when_it_fails() -> None:
     for one in applications:
         assert not one.pretty_exceptions_enable
         assert not one.pretty_exceptions_show_locals
+
+
+def test_the_recorder_runs_on_libcs_heap_alone_in_the_process_that_was_started(tmp_path: Path) -> None:
+    with running_room(tmp_path) as room:
+        room.wait_live()
+        assert room.process is not None
+        assert b"PYTHONMALLOC=malloc" in Path(f"/proc/{room.process.pid}/environ").read_bytes().split(b"\0")
