@@ -13,11 +13,12 @@ import binascii
 import hashlib
 import hmac
 from collections import OrderedDict
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
-from vks.order import Role, Struct
+from recorder.contract.conference import Invitation, Role
+from vks.order import Struct
 
 TOKEN_BYTES = 32
 RESUME_US = 24 * 3600 * 1_000_000
@@ -31,17 +32,6 @@ _LONGEST = 1_024
 _MAC_BYTES = 32
 
 Why = Literal["unknown", "early", "expired", "too_many"]
-
-
-class Invitation(Struct, frozen=True, kw_only=True):
-    """Somebody may come to the hearing. Times are microseconds since 1970."""
-
-    token_sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?![\s\S])")]
-    person: str
-    name: str
-    role: Role
-    from_utc_us: int
-    until_utc_us: int
 
 
 class Seat(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import Literal
 
 import structlog
 
+from recorder.contract.conference import Fact
 from vks import acts, h264_payloads
 from vks.connection import Connection
 from vks.forwarding import Feed
@@ -21,7 +22,7 @@ from vks.recording import Recording
 from vks.rules import apply
 from vks.sound import BLOCK_US, PRIVATE_TAIL_US, Sound
 from vks.speaking import Stage
-from vks.story import Fact, facts
+from vks.story import facts
 from vks.times import mono_us
 from vks.view import view_of
 

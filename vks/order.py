@@ -11,11 +11,12 @@ from typing import Literal, get_args
 
 import msgspec
 
-Role = Literal["judge", "clerk", "party", "counsel", "witness", "interpreter", "prosecutor", "specialist", "observer"]
+from recorder.contract.conference import Role
+from recorder.contract.control import State as RoomState
+
 ROLES: tuple[Role, ...] = get_args(Role)
 Place = Literal["lobby", "hearing", "isolated", "dismissed", "removed"]
 """``isolated``: admitted, and neither sees nor hears until called. ``dismissed``: was heard and is not needed now."""
-RoomState = Literal["idle", "open", "off_record", "privileged", "deliberation", "closing"]
 
 ROOM = "room"
 """The courtroom among those who hear and are heard. No person bears this name (``rules.py``)."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from recorder.contract import conference as staff
 from vks import acts
 from vks.order import ROOM, SILENT, WAITS_TO_BE_CALLED, LookIn, Order, Person, is_on_floor, may_look_in, may_speak
 
@@ -38,53 +39,53 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "") -> Order:
             order = _room_is(order, act)
         case acts.BeginLookIn():
             order = _begin_look_in(order, act, now_us)
-        case acts.LookInOver() | acts.StopLookIn():
+        case acts.LookInOver() | staff.StopLookIn():
             order = replace(order, look_ins=tuple(one for one in order.look_ins if one.id != act.look_in))
         case acts.TimeIs():
             pass
         case acts.RaiseHand() | acts.Share() | acts.Listen() | acts.LeaveConsultation():
             order = _own(order, _person(order, who), act, now_us)
-        case acts.Consult():
+        case staff.Consult():
             order = _consult(order, act)
-        case acts.EndConsultation():
+        case staff.EndConsultation():
             order = _each(order, lambda one: replace(one, consultation=0) if one.consultation == act.consultation else one)
-        case acts.StopShare():
+        case staff.StopShare():
             order = replace(order, sharing="")
         case _:
             order = _with(order, _placed(_person(order, act.person), act))
     return _settled(order, now_us)
 
 
-def _placed(person: Person, act: acts.OfStaff) -> Person:
+def _placed(person: Person, act: staff.OfStaff) -> Person:
     """What the clerk does with one person."""
     match act:
-        case acts.Admit():
+        case staff.Admit():
             if person.place != "lobby":
                 raise RefusedError("not_in_lobby", f"{person.name} does not wait in the lobby")
             return replace(person, place="isolated" if person.role in WAITS_TO_BE_CALLED else "hearing")
-        case acts.Call():
+        case staff.Call():
             if person.place not in {"isolated", "dismissed"}:
                 raise RefusedError("not_apart", f"{person.name} neither waits apart nor was dismissed")
             return replace(person, place="hearing")
-        case acts.Isolate():
+        case staff.Isolate():
             return replace(_admitted(person), place="isolated", hand_us=None, consultation=0)
-        case acts.Dismiss():
+        case staff.Dismiss():
             return replace(_admitted(person), place="dismissed", hand_us=None, consultation=0)
-        case acts.Remove():
+        case staff.Remove():
             return replace(person, place="removed", hand_us=None, consultation=0, connected=False, device="", rival="")
-        case acts.Readmit():
+        case staff.Readmit():
             if person.place != "removed":
                 raise RefusedError("not_removed", f"{person.name} was not removed")
             return replace(person, place="lobby")
-        case acts.Mute():
+        case staff.Mute():
             return replace(person, muted=act.on)
-        case acts.LowerHand():
+        case staff.LowerHand():
             return replace(person, hand_us=None)
-        case acts.Interpret():
+        case staff.Interpret():
             if person.role != "interpreter":
                 raise RefusedError("not_interpreter", f"{person.name} is no interpreter")
             return replace(person, interprets=act.channel)
-        case acts.ChooseDevice():
+        case staff.ChooseDevice():
             if not person.rival:
                 raise RefusedError("no_other_device", f"{person.name} has come with one device only")
             return replace(person, device=person.rival, rival="") if act.accept else replace(person, rival="")
@@ -116,7 +117,7 @@ def _share(order: Order, person: Person, *, on: bool) -> Order:
     return replace(order, sharing=person.id)
 
 
-def _consult(order: Order, act: acts.Consult) -> Order:
+def _consult(order: Order, act: staff.Consult) -> Order:
     chosen = {_person(order, name).id for name in act.people}
     for name in chosen:
         person = order.people[name]

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from vks.acts import DeviceId, OfParticipant
-from vks.order import Place, Role, RoomState
+from recorder.contract.conference import DeviceId, Role
+from recorder.contract.control import State as RoomState
+from vks.acts import OfParticipant
+from vks.order import Place
 
 MESSAGE_BYTES = 128 * 1024
 """A longer message ends the connection."""

@@ -6,20 +6,12 @@ The facts are found by comparing the order before and after, not told by whoever
 
 from collections.abc import Iterator
 
-import msgspec
-
+from recorder.contract.conference import Fact
 from vks.order import LookIn, Order, Person
 
 MOST_NAMES = 20
-"""A private talk has no more people (``acts.Consult``)."""
+"""A private talk has no more people (``staff.Consult``)."""
 _PLACES = {"lobby": "waits", "hearing": "admitted", "isolated": "isolated", "dismissed": "dismissed", "removed": "removed"}
-
-
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the record: an ``event`` entry of the source ``conference``."""
-
-    name: str
-    data: dict[str, str | int]
 
 
 def facts(before: Order, after: Order, by: str = "", reason: str = "") -> list[Fact]:

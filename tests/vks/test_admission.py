@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vks.admission import FAILURES, FORGET_US, MOST_SOURCES, RESUME_US, Admission, Invitation, NotAdmittedError, Seat
+from recorder.contract.conference import Invitation
+from vks.admission import FAILURES, FORGET_US, MOST_SOURCES, RESUME_US, Admission, NotAdmittedError, Seat
 
 HOUR_US = 3_600_000_000
 TOKEN = secrets.token_urlsafe(32)

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from recorder.contract import child
+from recorder.contract import conference as staff
+from recorder.contract.conference import Fact
 from tests.children.linked import Linked, linked
 from tests.children.test_ingest import DEVICE
 from tests.vks.browsers import Browser, PictureEncoder, until
@@ -25,7 +27,6 @@ from vks.mixing import Block
 from vks.peer import Peer
 from vks.recording import Recording
 from vks.sound import BLOCK_US
-from vks.story import Fact
 from vks.times import mono_us
 
 ROOM_HZ, ROOM_SHADE = 500.0, 60
@@ -81,7 +82,7 @@ class Hall:
 
     def admit(self, *names: str) -> None:
         for name in names:
-            self.conference.act(acts.Admit(by=CLERK, person=name))
+            self.conference.act(staff.Admit(by=CLERK, person=name))
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ async def test_what_is_said_in_private_is_heard_by_those_in_it_alone_and_is_nowh
         tracks = record(ingest)
         await until(lambda: recorded_us(ingest, "remote-party-audio") > 1_000_000, "a second of the party")
 
-        hall.conference.act(acts.Consult(by=CLERK, people=["party", "counsel"]))
+        hall.conference.act(staff.Consult(by=CLERK, people=["party", "counsel"]))
         people["party"].microphone.hz = PRIVATE_HZ
         await until(lambda: people["counsel"].hears(PRIVATE_HZ), "counsel hears the party")
         assert not people["counsel"].hears(3_000)
@@ -159,7 +160,7 @@ async def test_what_is_said_in_private_is_heard_by_those_in_it_alone_and_is_nowh
         assert not people["judge"].hears(PRIVATE_HZ)
 
         people["party"].microphone.hz = 1_500.0
-        hall.conference.act(acts.EndConsultation(by=CLERK, consultation=1))
+        hall.conference.act(staff.EndConsultation(by=CLERK, consultation=1))
         await until(lambda: people["judge"].hears(1_500), "the judge hears the party again")
         before_us = recorded_us(ingest, "remote-party-audio")
         record(ingest)
@@ -180,10 +181,10 @@ async def test_who_is_isolated_hears_and_sees_nothing_and_is_in_no_tile(hall: Ha
     assert witness.shades == [[], []]
     assert not party.hears(1_000)
     assert not party.sees(200)
-    hall.conference.act(acts.Call(by=CLERK, person="witness"))
+    hall.conference.act(staff.Call(by=CLERK, person="witness"))
     await until(lambda: party.hears(1_000) and party.sees(200), "the party hears and sees the witness")
     await until(lambda: witness.hears(2_000) and witness.sees(ROOM_SHADE), "the witness takes part")
-    hall.conference.act(acts.Dismiss(by=CLERK, person="witness"))
+    hall.conference.act(staff.Dismiss(by=CLERK, person="witness"))
     party.forget()
     await until(lambda: len(party.heard) > 50, "a second of what the party hears")
     assert not party.hears(1_000)
@@ -196,7 +197,7 @@ async def test_who_is_muted_is_not_heard_and_his_track_ends(hall: Hall, tmp_path
         party, counsel = await hall.join("party", 1_000, 120), await hall.join("counsel", 2_000, 200)
         hall.admit("party", "counsel")
         await until(lambda: counsel.hears(1_000), "counsel hears the party")
-        hall.conference.act(acts.Mute(by=CLERK, person="party", on=True))
+        hall.conference.act(staff.Mute(by=CLERK, person="party", on=True))
         await until(lambda: ingest.all(child.TrackClosed), "the end of the track")
         assert [(one.track, one.cause) for one in ingest.all(child.TrackClosed)] == [("remote-party-audio", "not-heard")]
         counsel.forget()

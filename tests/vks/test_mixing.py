@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recorder.contract import conference as staff
 from tests.vks.test_rules import CLERK, PEOPLE, any_act, opened
 from vks import acts
 from vks.mixing import BLOCK, DUCKED, LIMIT, RATE_HZ, Blend, Block, Limiter, Mixer, blend_of, mix_of
@@ -42,7 +43,7 @@ def test_all_who_are_silent_share_one_mix() -> None:
 
 
 def test_beneath_an_interpreter_the_floor_is_faint_for_those_who_listen_to_him() -> None:
-    order = apply(opened("party", "counsel", "interpreter"), acts.Interpret(by=CLERK, person="interpreter", channel="kk"), 0)
+    order = apply(opened("party", "counsel", "interpreter"), staff.Interpret(by=CLERK, person="interpreter", channel="kk"), 0)
     order = apply(order, acts.Listen(channel="kk"), 0, "party")
     assert blend_of(order, "party", {"counsel", "interpreter"}) == (("counsel", DUCKED), ("interpreter", 1.0), (ROOM, DUCKED))
     assert blend_of(order, "counsel", {"interpreter"}) == ((ROOM, 1.0),)

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recorder.contract import conference as staff
+from recorder.contract.conference import Role
 from vks import acts
-from vks.order import ROLES, ROOM, Order, Place, Role, hears, is_on_floor, may_speak, recorded, sees, sees_screen, sound_recorded
+from vks.order import ROLES, ROOM, Order, Place, hears, is_on_floor, may_speak, recorded, sees, sees_screen, sound_recorded
 from vks.rules import RefusedError, apply
 from vks.story import facts
 
@@ -20,7 +22,7 @@ def opened(*names: str, state: str = "open") -> Order:
     order = apply(Order(), acts.RoomIs(hearing="h1", state="open"), 0)
     for name in names:
         order = apply(order, came(name), 0)
-        order = apply(order, acts.Admit(by=CLERK, person=name), 0)
+        order = apply(order, staff.Admit(by=CLERK, person=name), 0)
     return apply(order, acts.RoomIs(hearing="h1", state=state), 0)  # type: ignore[arg-type]
 
 
@@ -48,7 +50,7 @@ def everything(order: Order) -> set[tuple[str, str, str]]:
 def test_who_waits_in_the_lobby_neither_hears_nor_is_heard() -> None:
     order = apply(opened("counsel"), came("party"), 0)
     assert not any("party" in pair for pair in everything(order))
-    order = apply(order, acts.Admit(by=CLERK, person="party"), 0)
+    order = apply(order, staff.Admit(by=CLERK, person="party"), 0)
     assert hearers(order, "party") == {ROOM, "counsel"}
     assert hearers(order, ROOM) == {"party", "counsel"}
 
@@ -56,18 +58,18 @@ def test_who_waits_in_the_lobby_neither_hears_nor_is_heard() -> None:
 def test_a_witness_waits_apart_until_called_and_again_when_isolated() -> None:
     order = opened("party", "witness")
     assert not any("witness" in pair for pair in everything(order))
-    order = apply(order, acts.Call(by=CLERK, person="witness"), 0)
+    order = apply(order, staff.Call(by=CLERK, person="witness"), 0)
     assert hearers(order, "witness") == {ROOM, "party"}
     for act in (
-        acts.Isolate(by=CLERK, person="witness"),
-        acts.Dismiss(by=CLERK, person="witness"),
-        acts.Remove(by=CLERK, person="witness"),
+        staff.Isolate(by=CLERK, person="witness"),
+        staff.Dismiss(by=CLERK, person="witness"),
+        staff.Remove(by=CLERK, person="witness"),
     ):
         assert not any("witness" in pair for pair in everything(apply(order, act, 0)))
 
 
 def test_a_private_talk_is_heard_by_those_in_it_alone_and_is_not_recorded() -> None:
-    order = apply(opened("party", "counsel", "prosecutor"), acts.Consult(by=CLERK, people=["party", "counsel"]), 0)
+    order = apply(opened("party", "counsel", "prosecutor"), staff.Consult(by=CLERK, people=["party", "counsel"]), 0)
     assert hearers(order, "party") == {"counsel"}
     assert hearers(order, "counsel") == {"party"}
     assert hearers(order, ROOM) == hearers(order, "prosecutor") - {ROOM} | {"prosecutor"} == {"prosecutor"}
@@ -79,7 +81,7 @@ def test_a_private_talk_is_heard_by_those_in_it_alone_and_is_not_recorded() -> N
 
 @pytest.mark.parametrize("state", ["privileged", "deliberation", "closing", "idle"])
 def test_nobody_hears_anybody_while_the_room_is_closed_to_the_outside(state: str) -> None:
-    order = apply(opened("party", "counsel", "prosecutor"), acts.Consult(by=CLERK, people=["party", "counsel"]), 0)
+    order = apply(opened("party", "counsel", "prosecutor"), staff.Consult(by=CLERK, people=["party", "counsel"]), 0)
     assert everything(order)
     assert not everything(apply(order, acts.RoomIs(hearing="h1", state=state), 0))  # type: ignore[arg-type]
 
@@ -89,7 +91,7 @@ def test_off_the_record_the_conference_goes_on() -> None:
 
 
 def test_who_is_muted_is_seen_and_neither_heard_nor_recorded_as_sound() -> None:
-    order = apply(opened("party", "counsel"), acts.Mute(by=CLERK, person="party", on=True), 0)
+    order = apply(opened("party", "counsel"), staff.Mute(by=CLERK, person="party", on=True), 0)
     assert hearers(order, "party") == set()
     assert sees(order, "counsel", "party")
     assert recorded(order, "party")
@@ -98,7 +100,7 @@ def test_who_is_muted_is_seen_and_neither_heard_nor_recorded_as_sound() -> None:
 
 def test_an_interpreters_channel_is_heard_by_those_who_chose_it_and_the_floor_goes_on() -> None:
     order = opened("party", "counsel", "interpreter")
-    order = apply(order, acts.Interpret(by=CLERK, person="interpreter", channel="kk"), 0)
+    order = apply(order, staff.Interpret(by=CLERK, person="interpreter", channel="kk"), 0)
     order = apply(order, acts.Listen(channel="kk"), 0, "party")
     assert hearers(order, "interpreter") == {"party"}
     assert hearers(order, "counsel") == {ROOM, "party", "interpreter"}
@@ -121,9 +123,9 @@ def test_one_screen_is_shown_at_a_time_and_ends_with_its_owner() -> None:
     with pytest.raises(RefusedError, match="shows a screen already"):
         apply(order, acts.Share(on=True), 0, "counsel")
     for act in (
-        acts.Dismiss(by=CLERK, person="party"),
+        staff.Dismiss(by=CLERK, person="party"),
         acts.Gone(person="party", device="phone"),
-        acts.Mute(by=CLERK, person="party", on=True),
+        staff.Mute(by=CLERK, person="party", on=True),
     ):
         assert apply(order, act, 0).sharing == ""
 
@@ -136,8 +138,8 @@ def test_the_same_device_comes_back_to_its_place_and_another_asks_while_the_firs
     assert is_on_floor(order, "party")
     order = apply(order, came("party", "laptop"), 0)
     assert (order.people["party"].device, order.people["party"].rival) == ("phone", "laptop")
-    assert apply(order, acts.ChooseDevice(by=CLERK, person="party", accept=False), 0).people["party"].rival == ""
-    order = apply(order, acts.ChooseDevice(by=CLERK, person="party", accept=True), 0)
+    assert apply(order, staff.ChooseDevice(by=CLERK, person="party", accept=False), 0).people["party"].rival == ""
+    order = apply(order, staff.ChooseDevice(by=CLERK, person="party", accept=True), 0)
     assert (order.people["party"].device, is_on_floor(order, "party")) == ("laptop", True)
 
 
@@ -150,10 +152,10 @@ def test_another_device_takes_the_place_of_one_that_is_gone_unless_the_hearing_i
 
 
 def test_who_was_removed_comes_back_only_when_the_clerk_says_so() -> None:
-    order = apply(opened("party"), acts.Remove(by=CLERK, person="party"), 0)
+    order = apply(opened("party"), staff.Remove(by=CLERK, person="party"), 0)
     with pytest.raises(RefusedError, match="put out"):
         apply(order, came("party"), 0)
-    order = apply(order, acts.Readmit(by=CLERK, person="party"), 0)
+    order = apply(order, staff.Readmit(by=CLERK, person="party"), 0)
     assert apply(order, came("party"), 0).people["party"].place == "lobby"
 
 
@@ -163,7 +165,7 @@ def test_a_look_in_ends_by_its_time_by_the_judge_and_by_the_rooms_state() -> Non
     assert [one.person for one in order.look_ins] == ["B. Inspector"]
     assert not apply(order, acts.TimeIs(), 1_000 + 60_000_000).look_ins
     assert apply(order, acts.TimeIs(), 999 + 60_000_000).look_ins
-    assert not apply(order, acts.StopLookIn(by="A. Judge", look_in="l1"), 2_000).look_ins
+    assert not apply(order, staff.StopLookIn(by="A. Judge", look_in="l1"), 2_000).look_ins
     assert not apply(order, acts.RoomIs(hearing="h1", state="off_record"), 2_000).look_ins
     with pytest.raises(RefusedError, match="nobody may look in"):
         apply(opened("party", state="off_record"), look, 0)
@@ -180,12 +182,12 @@ def any_act(draw: st.DrawFn) -> tuple[acts.AnyAct, str]:
     on = draw(st.booleans())
     possible: list[acts.AnyAct] = [
         came(person, draw(st.sampled_from(["phone", "tablet"]))), acts.Gone(person=person, device="phone", left=on),
-        acts.Admit(by=CLERK, person=person), acts.Call(by=CLERK, person=person), acts.Isolate(by=CLERK, person=person),
-        acts.Dismiss(by=CLERK, person=person), acts.Remove(by=CLERK, person=person), acts.Readmit(by=CLERK, person=person),
-        acts.Mute(by=CLERK, person=person, on=on), acts.Consult(by=CLERK, people=[person, other]),
-        acts.EndConsultation(by=CLERK, consultation=1), acts.Interpret(by=CLERK, person=person, channel="kk" if on else ""),
-        acts.ChooseDevice(by=CLERK, person=person, accept=on), acts.Share(on=on), acts.Listen(channel="kk" if on else ""),
-        acts.LeaveConsultation(), acts.RaiseHand(on=on), acts.StopShare(by=CLERK),
+        staff.Admit(by=CLERK, person=person), staff.Call(by=CLERK, person=person), staff.Isolate(by=CLERK, person=person),
+        staff.Dismiss(by=CLERK, person=person), staff.Remove(by=CLERK, person=person), staff.Readmit(by=CLERK, person=person),
+        staff.Mute(by=CLERK, person=person, on=on), staff.Consult(by=CLERK, people=[person, other]),
+        staff.EndConsultation(by=CLERK, consultation=1), staff.Interpret(by=CLERK, person=person, channel="kk" if on else ""),
+        staff.ChooseDevice(by=CLERK, person=person, accept=on), acts.Share(on=on), acts.Listen(channel="kk" if on else ""),
+        acts.LeaveConsultation(), acts.RaiseHand(on=on), staff.StopShare(by=CLERK),
     ]  # fmt: skip
     return draw(st.sampled_from(possible)), person
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from recorder.contract import conference as staff
 from tests.vks.test_mixing import heard, tone
 from tests.vks.test_rules import CLERK, opened
-from vks import acts
 from vks.jitter import Unit
 from vks.mixing import BLOCK, Block
 from vks.opus import Decoder, Encoder
@@ -67,7 +67,7 @@ def test_all_hear_the_room_and_each_other_and_nobody_himself() -> None:
 
 
 def test_a_private_talk_is_heard_in_no_other_mix() -> None:
-    conference = Conference(apply(opened("party", "counsel", "prosecutor"), acts.Consult(by=CLERK, people=["party", "counsel"]), 0))
+    conference = Conference(apply(opened("party", "counsel", "prosecutor"), staff.Consult(by=CLERK, people=["party", "counsel"]), 0))
     conference.talk(60, "party", room=True)
     assert conference.hears("counsel") == {"party"}
     assert conference.hears("prosecutor") == {ROOM}
@@ -75,11 +75,11 @@ def test_a_private_talk_is_heard_in_no_other_mix() -> None:
 
 
 def test_what_was_said_in_private_is_not_played_to_the_floor_afterwards() -> None:
-    conference = Conference(apply(opened("party", "counsel", "prosecutor"), acts.Consult(by=CLERK, people=["party", "counsel"]), 0))
+    conference = Conference(apply(opened("party", "counsel", "prosecutor"), staff.Consult(by=CLERK, people=["party", "counsel"]), 0))
     conference.talk(60, "party")
     for taken in conference.packets.values():
         taken.clear()
-    conference.order = apply(conference.order, acts.EndConsultation(by=CLERK, consultation=1), 0)
+    conference.order = apply(conference.order, staff.EndConsultation(by=CLERK, consultation=1), 0)
     conference.sound.cut("party", conference.now_us)
     conference.talk(20, "party")  # words that the network held back
     conference.talk(50)
@@ -91,7 +91,7 @@ def test_what_was_said_in_private_is_not_played_to_the_floor_afterwards() -> Non
 
 def test_all_who_are_silent_share_one_encoder() -> None:
     people = ("party", "counsel", "prosecutor", "witness")
-    conference = Conference(apply(opened(*people), acts.Call(by=CLERK, person="witness"), 0))
+    conference = Conference(apply(opened(*people), staff.Call(by=CLERK, person="witness"), 0))
     conference.talk(50, room=True)
     assert conference.sound.encoded == 50
     before = conference.sound.encoded

@@ -1,5 +1,6 @@
 """What the record says of the conference: each change once, by whom and why."""
 
+from recorder.contract import conference as staff
 from tests.vks.test_rules import CLERK, came, opened
 from vks import acts
 from vks.order import Order
@@ -14,12 +15,12 @@ def told(before: Order, act: acts.AnyAct, who: str = "") -> list[tuple[str, dict
 
 def test_a_private_talk_is_an_interval_with_its_people() -> None:
     order = opened("party", "counsel", "prosecutor")
-    consult = acts.Consult(by=CLERK, people=["counsel", "party"], reason="asked by counsel")
+    consult = staff.Consult(by=CLERK, people=["counsel", "party"], reason="asked by counsel")
     assert told(order, consult) == [
         ("consultation_began", {"consultation": 1, "person_1": "party", "person_2": "counsel", "by": CLERK, "reason": "asked by counsel"})
     ]
     talking = apply(order, consult, 0)
-    assert told(talking, acts.EndConsultation(by=CLERK, consultation=1)) == [("consultation_ended", {"consultation": 1, "by": CLERK})]
+    assert told(talking, staff.EndConsultation(by=CLERK, consultation=1)) == [("consultation_ended", {"consultation": 1, "by": CLERK})]
     assert told(talking, acts.Gone(person="party", device="phone", left=True)) == [
         ("consultation_ended", {"consultation": 1}), ("disconnected", {"person": "party"}),
     ]  # fmt: skip
@@ -31,15 +32,15 @@ def test_who_came_with_which_role_and_what_became_of_him() -> None:
         ("came", {"person": "witness", "name": "Witness", "role": "witness"}), ("connected", {"person": "witness"}),
     ]  # fmt: skip
     order = apply(order, came("witness"), 0)
-    assert told(order, acts.Admit(by=CLERK, person="witness")) == [("isolated", {"person": "witness", "by": CLERK})]
-    order = apply(order, acts.Admit(by=CLERK, person="witness"), 0)
-    assert told(order, acts.Call(by=CLERK, person="witness")) == [("called", {"person": "witness", "by": CLERK})]
+    assert told(order, staff.Admit(by=CLERK, person="witness")) == [("isolated", {"person": "witness", "by": CLERK})]
+    order = apply(order, staff.Admit(by=CLERK, person="witness"), 0)
+    assert told(order, staff.Call(by=CLERK, person="witness")) == [("called", {"person": "witness", "by": CLERK})]
 
 
 def test_a_look_in_is_told_with_the_person_and_the_reason() -> None:
     look = acts.BeginLookIn(look_in="l1", person="B. Inspector", reason="late start", length_s=60)
     order = opened("party")
     assert told(order, look) == [("look_in_began", {"look_in": "l1", "person": "B. Inspector", "reason": "late start"})]
-    assert told(apply(order, look, 0), acts.StopLookIn(by="A. Judge", look_in="l1", reason="private matters")) == [
+    assert told(apply(order, look, 0), staff.StopLookIn(by="A. Judge", look_in="l1", reason="private matters")) == [
         ("look_in_ended", {"look_in": "l1", "by": "A. Judge", "reason": "private matters"})
     ]

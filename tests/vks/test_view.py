@@ -4,6 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recorder.contract import conference as staff
 from tests.vks.test_rules import CLERK, PEOPLE, any_act, came, opened
 from vks import acts, signalling
 from vks.order import ROOM, hears, sees
@@ -20,12 +21,12 @@ def test_who_waits_or_is_isolated_is_shown_no_names() -> None:
     assert names(view_of(order, "party")) == []
     assert names(view_of(order, "witness")) == []
     assert names(view_of(order, "counsel")) == []
-    order = apply(order, acts.Call(by=CLERK, person="witness"), 0)
+    order = apply(order, staff.Call(by=CLERK, person="witness"), 0)
     assert names(view_of(order, "party")) == ["witness"]
 
 
 def test_a_private_talk_shows_its_people_and_says_what_it_is() -> None:
-    order = apply(opened("party", "counsel", "prosecutor"), acts.Consult(by=CLERK, people=["party", "counsel"]), 0)
+    order = apply(opened("party", "counsel", "prosecutor"), staff.Consult(by=CLERK, people=["party", "counsel"]), 0)
     view = view_of(order, "party")
     assert (names(view), view.consultation) == (["counsel"], True)
     assert (names(view_of(order, "prosecutor")), view_of(order, "prosecutor").consultation) == ([], False)

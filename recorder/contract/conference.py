@@ -1,0 +1,226 @@
+"""What the agent and vks say to each other, as JSON over the WebSocket ``/agent`` of ``<run>/vks.sock``.
+
+The agent alone connects (SO_PEERCRED). It says which hearing is held, who may come to it and what staff ask for; vks answers each act, and
+tells what changed and how the conference stands, so that one that was killed goes on from there. Nothing of a participant comes this way
+but what the clerk must see.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from recorder.contract.control import State
+
+Role = Literal["judge", "clerk", "party", "counsel", "witness", "interpreter", "prosecutor", "specialist", "observer"]
+PersonId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,28}[a-z0-9])?$(?![\s\S])")]
+"""A person's name in the record's tracks (``remote-<person>-audio``), so it is what may name one."""
+DeviceId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{8,64}$(?![\s\S])")]
+"""Made by the page, once for each device."""
+LookInId = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$(?![\s\S])")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?![\s\S])")]
+Words = Annotated[str, msgspec.Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?![\s\S])")]
+Channel = Annotated[str, msgspec.Meta(max_length=8, pattern=r"^([a-z]{2,3})?$(?![\s\S])")]
+"""A language's code (ISO 639), or empty for the floor."""
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True, tag_field="act", forbid_unknown_fields=True):
+    """Base of all that may be asked of a conference."""
+
+
+class StaffAct(Act, frozen=True, kw_only=True):
+    """Base of what staff ask."""
+
+    by: Name
+    reason: Words = ""
+
+
+class Admit(StaffAct, frozen=True, kw_only=True, tag="admit"):
+    """Out of the lobby into the hearing; a witness waits apart until called."""
+
+    person: PersonId
+
+
+class Call(StaffAct, frozen=True, kw_only=True, tag="call"):
+    """Who was isolated or dismissed takes part."""
+
+    person: PersonId
+
+
+class Isolate(StaffAct, frozen=True, kw_only=True, tag="isolate"):
+    """The person neither sees nor hears until called."""
+
+    person: PersonId
+
+
+class Dismiss(StaffAct, frozen=True, kw_only=True, tag="dismiss"):
+    """The person was heard, and is not needed now."""
+
+    person: PersonId
+
+
+class Remove(StaffAct, frozen=True, kw_only=True, tag="remove"):
+    """The person is put out; the link opens nothing until ``Readmit``."""
+
+    person: PersonId
+
+
+class Readmit(StaffAct, frozen=True, kw_only=True, tag="readmit"):
+    """Who was removed may come to the lobby again."""
+
+    person: PersonId
+
+
+class Mute(StaffAct, frozen=True, kw_only=True, tag="mute"):
+    """The person is not heard, and not recorded; or is again."""
+
+    person: PersonId
+    on: bool
+
+
+class Consult(StaffAct, frozen=True, kw_only=True, tag="consult"):
+    """These people talk among themselves: heard by nobody else, never recorded."""
+
+    people: Annotated[list[PersonId], msgspec.Meta(min_length=2, max_length=20)]
+
+
+class EndConsultation(StaffAct, frozen=True, kw_only=True, tag="end_consultation"):
+    """Everybody in it is where he was before."""
+
+    consultation: int
+
+
+class Interpret(StaffAct, frozen=True, kw_only=True, tag="interpret"):
+    """An interpreter speaks into this language's channel; empty: to everybody."""
+
+    person: PersonId
+    channel: Channel
+
+
+class StopShare(StaffAct, frozen=True, kw_only=True, tag="stop_share"):
+    """The shared screen is shown no more."""
+
+
+class LowerHand(StaffAct, frozen=True, kw_only=True, tag="lower_hand"):
+    """Whoever raised a hand was seen."""
+
+    person: PersonId
+
+
+class ChooseDevice(StaffAct, frozen=True, kw_only=True, tag="choose_device"):
+    """Whether the person's other device takes the seat."""
+
+    person: PersonId
+    accept: bool
+
+
+class StopLookIn(StaffAct, frozen=True, kw_only=True, tag="stop_look_in"):
+    """The judge ends a look-in."""
+
+    look_in: LookInId
+
+
+OfStaff = (
+    Admit | Call | Isolate | Dismiss | Remove | Readmit | Mute | Consult | EndConsultation | Interpret | StopShare | LowerHand
+    | ChooseDevice | StopLookIn
+)  # fmt: skip
+
+
+class Invitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody may come to the hearing by a link. The room knows the SHA-256 of the link's token alone. Times: microseconds since 1970."""
+
+    token_sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?![\s\S])")]
+    person: PersonId
+    name: Name
+    role: Role
+    from_utc_us: int
+    until_utc_us: int
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="m", forbid_unknown_fields=True):
+    """Base of the messages."""
+
+
+# from the agent
+
+
+class HearingIs(Message, frozen=True, kw_only=True, tag="hearing"):
+    """The hearing that people may come to, and the recorder's state; said at once when connected, and whenever it changes."""
+
+    hearing: str
+    """Empty: none is near."""
+    title: str
+    state: State
+    closed: bool
+    """It is not public."""
+    invitations: list[Invitation]
+    secret: bytes
+    """The key for resume tokens of this hearing, 32 bytes."""
+    kept: bytes = b""
+    """The newest ``Stands.order`` of this hearing."""
+
+
+class Ask(Message, frozen=True, kw_only=True, tag="ask"):
+    """Staff ask for this; answered by one ``Answer`` of the same number."""
+
+    number: int
+    act: OfStaff
+
+
+# from vks
+
+
+class Answer(Message, frozen=True, kw_only=True, tag="answer"):
+    """What became of an act: empty words where it was done."""
+
+    number: int
+    code: str = ""
+    words: str = ""
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the record: an ``event`` entry of the source ``conference``."""
+
+    name: str
+    data: dict[str, str | int]
+
+
+class Told(Message, frozen=True, kw_only=True, tag="told"):
+    """What changed, for the record; ``mono_us`` is when (CLOCK_MONOTONIC)."""
+
+    mono_us: int
+    facts: list[Fact]
+
+
+class Present(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody as the clerk sees him."""
+
+    person: str
+    name: str
+    role: Role
+    place: str
+    connected: bool
+    rival: bool
+    muted: bool
+    hand: bool
+    consultation: int
+    quality: str
+
+
+class Stands(Message, frozen=True, kw_only=True, tag="stands"):
+    """How the conference stands now: for the clerk's eyes, and (``order``) for a vks that comes after this one."""
+
+    hearing: str
+    people: list[Present]
+    sharing: str
+    look_ins: list[str]
+    order: bytes
+
+
+encoder = msgspec.json.Encoder()
+from_agent = msgspec.json.Decoder(HearingIs | Ask)
+from_vks = msgspec.json.Decoder(Answer | Told | Stands)
+
+
+def socket_path(run_dir: str) -> str:
+    """Where vks listens."""
+    return f"{run_dir}/vks.sock"
