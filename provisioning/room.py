@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from provisioning.videoconference import Vks
 from recorder.record.layout import ID_PATTERN
 
 Id = Annotated[str, Field(pattern=f"^{ID_PATTERN}$")]
@@ -334,6 +335,7 @@ class RoomConfig(Stanza):
     mix: Mix = Mix()
     speaker: Speaker | None = None
     ingest: Ingest = Ingest()
+    vks: Vks | None = None
     watch: Watch = Watch()
     centre: Centre | None = None
     hearings: Hearings = Hearings()

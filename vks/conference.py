@@ -56,6 +56,8 @@ class Conference:
         room_pictures: the courtroom's rungs, the largest first.
         play_in_room: takes what the courtroom hears, block by block.
         tell: takes what is to stand in the record.
+        changed: is called after each change.
+        order: where the conference of this hearing stood, when another process held it.
     """
 
     def __init__(
@@ -64,13 +66,16 @@ class Conference:
         room_pictures: list[Feed],
         play_in_room: Callable[[Block, int], None],
         tell: Callable[[list[Fact]], None],
+        changed: Callable[[], None],
+        order: Order | None = None,
     ) -> None:
-        self.order = Order()
+        self.order = order or Order()
         self.sound = Sound(play_in_room)
         self.peers: dict[str, Peer] = {}
         self._recording = recording
         self._room_pictures = room_pictures
         self._tell = tell
+        self._changed = changed
         self._sources: dict[tuple[str, Kind], Source] = {}
         self._stage = Stage()
         self._sent_us = 0
@@ -90,10 +95,15 @@ class Conference:
         if told:
             self._tell(told)
         self._settle(before)
+        self._changed()
+
+    def enter(self, peer: Peer) -> None:
+        """A page is there, of the device that holds the person's seat."""
+        self.peers[peer.person] = peer
+        peer.tell(view_of(self.order, peer.person))
 
     def media(self, peer: Peer, connection: Connection) -> None:
         """A person's media goes by this connection from now on."""
-        self.peers[peer.person] = peer
         peer.take(connection, mono_us(), lambda: self._show(peer))
         sound = connection.inbound(SOUND)
         sound.on_level = lambda level: self.sound.level(peer.person, level, mono_us())
@@ -118,6 +128,16 @@ class Conference:
             for key in [key for key in self._sources if key[0] == peer.person]:
                 self._end(key, "left" if left else "disconnected")
         self.act(acts.Gone(person=peer.person, device=peer.device, left=left))
+
+    def end(self) -> None:
+        """Another hearing follows: nothing of this one goes on."""
+        now_us = mono_us()
+        for peer in self.peers.values():
+            peer.leave(now_us)
+            self.sound.forget(peer.person)
+        self.peers.clear()
+        for key in list(self._sources):
+            self._end(key, "hearing-over")
 
     def keyframe_wanted(self, track: str) -> None:
         """The record needs a keyframe of this track."""

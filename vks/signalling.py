@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from recorder.contract.conference import DeviceId, Role
+from recorder.contract.conference import DeviceId, IceServer, Role
 from recorder.contract.control import State as RoomState
 from vks.acts import OfParticipant
 from vks.order import Place
@@ -65,14 +65,6 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to ``Join``."""
 
     resume: str
-
-
-class IceServer(msgspec.Struct, frozen=True, kw_only=True):
-    """A relay, as ``RTCPeerConnection`` takes it."""
-
-    urls: list[str]
-    username: str = ""
-    credential: str = ""
 
 
 class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
@@ -133,6 +125,10 @@ class Link(Message, frozen=True, kw_only=True, tag="link"):
     quality: Literal["good", "small", "sound"]
 
 
+class Wait(Message, frozen=True, kw_only=True, tag="wait"):
+    """This device waits: another one of the same person is in the hearing, and the clerk says which it is to be."""
+
+
 class Refused(Message, frozen=True, kw_only=True, tag="refused"):
     """What was asked for cannot be done; the page says the code's words in its language."""
 
@@ -146,7 +142,7 @@ class Bye(Message, frozen=True, kw_only=True, tag="bye"):
     again: bool
 
 
-ToPage = Welcome | Answer | View | Tiles | Link | Refused | Bye
+ToPage = Welcome | Answer | View | Tiles | Link | Wait | Refused | Bye
 encoder = msgspec.json.Encoder()
 from_page = msgspec.json.Decoder(FromPage)
 to_page = msgspec.json.Decoder(ToPage)

@@ -143,6 +143,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="m", forbid_u
 # from the agent
 
 
+class IceServer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A STUN or TURN server, as a browser's ``RTCPeerConnection`` takes it."""
+
+    urls: list[str]
+    username: str = ""
+    credential: str = ""
+
+
 class HearingIs(Message, frozen=True, kw_only=True, tag="hearing"):
     """The hearing that people may come to, and the recorder's state; said at once when connected, and whenever it changes."""
 
@@ -155,6 +163,8 @@ class HearingIs(Message, frozen=True, kw_only=True, tag="hearing"):
     invitations: list[Invitation]
     secret: bytes
     """The key for resume tokens of this hearing, 32 bytes."""
+    ice: list[IceServer] = []
+    """Relays, where participants are not in the court's own network."""
     kept: bytes = b""
     """The newest ``Stands.order`` of this hearing."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import fractions
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import av
 import numpy as np
@@ -112,6 +112,10 @@ class Browser:
         self._tiles = tiles
 
     async def call(self, connection: Connection) -> None:
+        """Connect to it."""
+        await self.dial(connection.answer)
+
+    async def dial(self, answer: Callable[[str], Awaitable[str]]) -> None:
         """Offer, and begin when the answer is there."""
         self._peer.addTransceiver(self.microphone, "sendrecv")
         self._peer.addTransceiver(self.camera, "sendonly")
@@ -119,7 +123,7 @@ class Browser:
         for _ in range(self._tiles):
             self._peer.addTransceiver("video", "recvonly")
         await self._peer.setLocalDescription(await self._peer.createOffer())
-        await self._peer.setRemoteDescription(RTCSessionDescription(await connection.answer(self._peer.localDescription.sdp), "answer"))
+        await self._peer.setRemoteDescription(RTCSessionDescription(await answer(self._peer.localDescription.sdp), "answer"))
         sound, _, _, *pictures = [transceiver.receiver.track for transceiver in self._peer.getTransceivers()]
         self._tasks.append(asyncio.create_task(self._listen(sound)))
         self._tasks += [asyncio.create_task(self._watch(track, shades)) for track, shades in zip(pictures, self.shades, strict=True)]

@@ -45,11 +45,17 @@ class Hall:
         self.recording = Recording(str(run_dir), self._record_wants_key)
         self._key_wanted = True
         self.picture = Feed(self._want_key)
-        self.conference = Conference(self.recording, [self.picture], lambda block, _at_us: self.played.append(block), self.told.extend)
+        self.changes = 0
+        self.conference = Conference(
+            self.recording, [self.picture], lambda block, _at_us: self.played.append(block), self.told.extend, self._count
+        )
         self.conference.act(acts.RoomIs(hearing="h1", state="open"))
 
     def _record_wants_key(self, track: str) -> None:
         self.conference.keyframe_wanted(track)
+
+    def _count(self) -> None:
+        self.changes += 1
 
     def _want_key(self) -> None:
         self._key_wanted = True
@@ -77,7 +83,9 @@ class Hall:
         browser, connection = Browser(hz, shade), Connection([])
         self.browsers[name], self.connections = browser, [*self.connections, connection]
         await browser.call(connection)
-        self.conference.media(Peer(name, "phone", said.append), connection)
+        peer = Peer(name, "phone", said.append)
+        self.conference.enter(peer)
+        self.conference.media(peer, connection)
         return browser
 
     def admit(self, *names: str) -> None:

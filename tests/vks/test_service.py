@@ -1,0 +1,334 @@
+"""The process at its doors: the agent says who may come, pages come by their links, and whoever knocks otherwise stays outside."""
+
+import asyncio
+import contextlib
+import hashlib
+import secrets
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from recorder.contract import conference as contract
+from tests.vks.browsers import Browser, until
+from vks import acts, signalling
+from vks.door import MOST_PER_SOURCE
+from vks.page import BURST
+from vks.service import Service, Settings
+
+HOUR_US = 3_600_000_000
+SECRET = secrets.token_bytes(32)
+CLERK = "A. Clerk"
+
+
+def now_utc_us() -> int:
+    return time.time_ns() // 1_000
+
+
+def invited(person: str, from_us: int = -HOUR_US, until_us: int = HOUR_US) -> tuple[str, contract.Invitation]:
+    """A link's token and what the room knows of it."""
+    token = secrets.token_urlsafe(32)
+    invitation = contract.Invitation(
+        token_sha256=hashlib.sha256(token.encode()).hexdigest(), person=person, name=person.title(), role="party",
+        from_utc_us=now_utc_us() + from_us, until_utc_us=now_utc_us() + until_us,
+    )  # fmt: skip
+    return token, invitation
+
+
+class Agent:
+    """The agent's end of its link."""
+
+    def __init__(self, link: aiohttp.ClientWebSocketResponse) -> None:
+        self._link = link
+        self._number = 0
+        self.told: list[contract.Fact] = []
+        self.stands: contract.Stands | None = None
+        self.answers: dict[int, contract.Answer] = {}
+
+    def place(self, person: str) -> str:
+        """Where somebody is, as the clerk sees it."""
+        people = [] if self.stands is None else self.stands.people
+        return next((one.place for one in people if one.person == person and one.connected), "")
+
+    @property
+    def order(self) -> bytes:
+        """What it keeps."""
+        return b"" if self.stands is None else self.stands.order
+
+    async def listen(self) -> None:
+        async for message in self._link:
+            said = contract.from_vks.decode(message.data)
+            match said:
+                case contract.Told():
+                    self.told += said.facts
+                case contract.Stands():
+                    self.stands = said
+                case contract.Answer():
+                    self.answers[said.number] = said
+
+    async def hold(self, *invitations: contract.Invitation, hearing: str = "h1", kept: bytes = b"", **more: Any) -> None:
+        state = more.pop("state", "open")
+        await self._say(
+            contract.HearingIs(
+                hearing=hearing, title="Case 1", state=state, closed=False, invitations=list(invitations), secret=SECRET, kept=kept, **more
+            )
+        )
+
+    async def ask(self, act: contract.OfStaff) -> contract.Answer:
+        self._number += 1
+        number = self._number
+        await self._say(contract.Ask(number=number, act=act))
+        await until(lambda: number in self.answers, "the answer")
+        return self.answers[number]
+
+    async def _say(self, message: contract.Message) -> None:
+        await self._link.send_str(contract.encoder.encode(message).decode())
+
+
+class House:
+    """A running process, and the ways to it."""
+
+    def __init__(self, run_dir: Path, http: aiohttp.ClientSession, inside: aiohttp.ClientSession) -> None:
+        self.service = Service(Settings(run_dir=run_dir, cameras=["cam.low"], address="127.0.0.1", port=0))
+        self.http, self.inside = http, inside
+        self.agents: list[asyncio.Task[None]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.service.port}"
+
+    async def agent(self) -> Agent:
+        agent = Agent(await self.inside.ws_connect("http://vks/agent"))
+        self.agents.append(asyncio.create_task(agent.listen()))
+        return agent
+
+    async def join(self, token: str, device: str = "device-1") -> tuple[int, dict[str, Any]]:
+        async with self.http.post(f"{self.url}/api/join", json={"token": token, "device": device}) as answer:
+            return answer.status, await answer.json()
+
+    async def page(self, resume: str) -> "PageInTest":
+        page = PageInTest(await self.http.ws_connect(f"{self.url}/api/connect"))
+        await page.say(signalling.Resume(token=resume))
+        return page
+
+    async def come(self, token: str, device: str = "device-1") -> "PageInTest":
+        status, body = await self.join(token, device)
+        assert status == 200, body
+        return await self.page(body["resume"])
+
+
+class PageInTest:
+    """A page's WebSocket."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self.heard: list[signalling.ToPage] = []
+        self._listening = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        async for message in self._socket:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                self.heard.append(signalling.to_page.decode(message.data))
+
+    async def say(self, message: signalling.Message) -> None:
+        await self._socket.send_str(msgspec.json.encode(message).decode())
+
+    async def raw(self, text: str) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self._socket.send_str(text)
+
+    async def first(self, kind: type[signalling.Message], what: str = "") -> Any:
+        await until(lambda: self.all(kind), what or kind.__name__)
+        return self.all(kind)[0]
+
+    def all(self, kind: type[signalling.Message]) -> list[Any]:
+        return [message for message in self.heard if isinstance(message, kind)]
+
+    @property
+    def place(self) -> str:
+        views = self.all(signalling.View)
+        return views[-1].place if views else ""
+
+    async def close(self) -> None:
+        await self._socket.close()
+        self._listening.cancel()
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    inside = aiohttp.ClientSession(connector=aiohttp.UnixConnector(contract.socket_path(str(tmp_path))))
+    async with aiohttp.ClientSession() as http, inside:
+        house = House(tmp_path, http, inside)
+        ready = asyncio.Event()
+        running = asyncio.create_task(house.service.run(ready.set))
+        await ready.wait()
+        yield house
+        running.cancel()
+        for task in (running, *house.agents):
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def test_a_person_comes_by_the_link_waits_in_the_lobby_and_is_admitted(house: House) -> None:
+    token, invitation = invited("p1")
+    agent = await house.agent()
+    await agent.hold(invitation)
+    await until(lambda: agent.stands, "the hearing is held")
+    page = await house.come(token)
+    welcome = await page.first(signalling.Welcome)
+    assert (welcome.person, welcome.name, welcome.role, welcome.title) == ("p1", "P1", "party", "Case 1")
+    await until(lambda: page.place == "lobby", "the lobby")
+    assert (await agent.ask(contract.Admit(by=CLERK, person="p1"))).code == ""
+    await until(lambda: page.place == "hearing", "the hearing")
+    assert (await agent.ask(contract.Admit(by=CLERK, person="p1"))).code == "not_in_lobby"
+    await until(lambda: "admitted" in [fact.name for fact in agent.told], "the line for the record")
+    assert [fact.data for fact in agent.told if fact.name == "admitted"] == [{"by": CLERK, "person": "p1"}]
+    await page.say(signalling.Leave())
+    await until(lambda: agent.place("p1") == "", "the person is gone")
+
+
+async def test_forged_early_expired_and_foreign_links_open_nothing(house: House) -> None:
+    early, late = invited("p1", from_us=HOUR_US // 2), invited("p2", until_us=-1)
+    agent = await house.agent()
+    await agent.hold(early[1], late[1])
+    await until(lambda: agent.stands, "the hearing is held")
+    assert [(await house.join(token))[1]["code"] for token in ("forged", early[0], late[0])] == ["unknown", "early", "expired"]
+    token, invitation = invited("p3")
+    await agent.hold(invitation)
+    await until(lambda: house.service.hall.hearing and house.service.hall.hearing.invitations == [invitation], "the invitation")
+    page = await house.come(token)
+    resume = (await page.first(signalling.Welcome)).resume
+    await agent.hold(hearing="h2")
+    assert (await page.first(signalling.Bye)).code == "hearing_over"
+    again = await house.page(resume)
+    assert (await again.first(signalling.Bye)).code == "unknown"
+
+
+async def test_a_reload_keeps_the_place_and_a_second_device_waits_for_the_clerk(house: House) -> None:
+    token, invitation = invited("p1")
+    agent = await house.agent()
+    await agent.hold(invitation)
+    await until(lambda: agent.stands, "the hearing is held")
+    phone = await house.come(token, "phone-01")
+    resume = (await phone.first(signalling.Welcome)).resume
+    await agent.ask(contract.Admit(by=CLERK, person="p1"))
+    await phone.close()
+    phone = await house.page(resume)
+    await until(lambda: phone.place == "hearing", "the place again")
+    laptop = await house.come(token, "laptop-1")
+    await laptop.first(signalling.Wait)
+    assert laptop.all(signalling.View) == []
+    await laptop.say(signalling.Do(act=acts.RaiseHand(on=True)))
+    assert (await laptop.first(signalling.Refused)).code == "not_there"
+    await agent.ask(contract.ChooseDevice(by=CLERK, person="p1", accept=True))
+    assert (await phone.first(signalling.Bye)).code == "elsewhere"
+    await until(lambda: laptop.place == "hearing", "the laptop has the seat")
+
+
+async def test_after_this_process_was_killed_everybody_comes_back_to_his_place(tmp_path: Path) -> None:
+    token, invitation = invited("p1")
+    kept, resume = b"", ""
+    for life in range(2):
+        inside = aiohttp.ClientSession(connector=aiohttp.UnixConnector(contract.socket_path(str(tmp_path))))
+        async with aiohttp.ClientSession() as http, inside:
+            house, ready = House(tmp_path, http, inside), asyncio.Event()
+            running = asyncio.create_task(house.service.run(ready.set))
+            await ready.wait()
+            agent = await house.agent()
+            await agent.hold(invitation, kept=kept)
+            await until(lambda agent=agent: agent.stands, "the hearing is held")  # type: ignore[misc]
+            if life == 0:
+                page = await house.come(token)
+                resume = (await page.first(signalling.Welcome)).resume
+                await agent.ask(contract.Admit(by=CLERK, person="p1"))
+                await until(lambda agent=agent: agent.place("p1") == "hearing", "what is kept")  # type: ignore[misc]
+                kept = agent.order
+            else:
+                page = await house.page(resume)
+                await until(lambda page=page: page.place == "hearing", "the place again")  # type: ignore[misc]
+            running.cancel()
+            for task in (running, *house.agents):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+async def test_media_flows_through_the_page_s_connection(house: House) -> None:
+    tokens = {person: invited(person) for person in ("p1", "p2")}
+    agent = await house.agent()
+    await agent.hold(*(invitation for _, invitation in tokens.values()))
+    await until(lambda: agent.stands, "the hearing is held")
+    browsers = {"p1": Browser(1_000, 120), "p2": Browser(2_000, 200)}
+    for number, (person, (token, _)) in enumerate(tokens.items()):
+        page = await house.come(token, f"device-{number}")
+        await page.first(signalling.Welcome)
+        await agent.ask(contract.Admit(by=CLERK, person=person))
+
+        async def answer(offer: str, page: PageInTest = page) -> str:
+            await page.say(signalling.Offer(sdp=offer))
+            return str((await page.first(signalling.Answer)).sdp)
+
+        await browsers[person].dial(answer)
+    await until(lambda: browsers["p1"].hears(2_000) and browsers["p2"].hears(1_000), "they hear each other")
+    await until(lambda: browsers["p1"].sees(200) and browsers["p2"].sees(120), "they see each other")
+    await asyncio.gather(*(browser.close() for browser in browsers.values()))
+
+
+NO_MESSAGES = [
+    "", "{", "[]", '{"m":"admit","person":"p1","by":"me"}', '{"m":"do","act":{"act":"admit","by":"me","person":"p1"}}', '{"m":"resume"}',
+    "{" * 50_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_MESSAGES)
+async def test_what_is_no_message_of_a_participant_ends_that_connection_alone(house: House, text: str) -> None:
+    first, second = invited("p1"), invited("p2")
+    agent = await house.agent()
+    await agent.hold(first[1], second[1])
+    await until(lambda: agent.stands, "the hearing is held")
+    page, other = await house.come(first[0], "device-1"), await house.come(second[0], "device-2")
+    await page.first(signalling.Welcome)
+    await other.first(signalling.View)
+    await page.raw(text)
+    assert (await page.first(signalling.Bye)).code == "bad_message"
+    await agent.ask(contract.Admit(by=CLERK, person="p2"))
+    await until(lambda: other.place == "hearing", "the other goes on")
+
+
+async def test_whoever_floods_is_sent_away_and_one_address_has_so_many_connections(house: House) -> None:
+    token, invitation = invited("p1")
+    agent = await house.agent()
+    await agent.hold(invitation)
+    await until(lambda: agent.stands, "the hearing is held")
+    page = await house.come(token)
+    await page.first(signalling.Welcome)
+    for _ in range(BURST + 40):
+        await page.raw('{"m":"do","act":{"act":"raise_hand","on":true}}')
+    assert (await page.first(signalling.Bye)).code == "too_many"
+    sockets = [await house.http.ws_connect(f"{house.url}/api/connect") for _ in range(MOST_PER_SOURCE - 1)]
+    with contextlib.suppress(aiohttp.WSServerHandshakeError):
+        sockets.append(await house.http.ws_connect(f"{house.url}/api/connect"))
+    with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):
+        await house.http.ws_connect(f"{house.url}/api/connect")
+    await asyncio.gather(*(socket.close() for socket in sockets))
+
+
+async def test_a_page_of_another_origin_cannot_connect(house: House) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+        await house.http.ws_connect(f"{house.url}/api/connect", headers={"Origin": "https://evil.example"})
+    socket = await house.http.ws_connect(f"{house.url}/api/connect", headers={"Origin": house.url})
+    await socket.close()
+
+
+async def test_the_agents_door_is_not_at_the_network(house: House) -> None:
+    async with house.http.get(f"{house.url}/agent") as answer:
+        assert answer.status == 404
+
+
+async def test_every_answer_forbids_foreign_scripts_and_frames(house: House) -> None:
+    for path in ("/join/", "/nothing", "/api/connect"):
+        async with house.http.get(f"{house.url}{path}") as answer:
+            assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"], path

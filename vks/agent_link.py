@@ -1,0 +1,155 @@
+"""The agent's connection: what it says of the hearing, what staff ask, and what it is told (``recorder/contract/conference.py``)."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterable
+
+import msgspec
+import structlog
+from aiohttp import WSMsgType, web
+
+from recorder.contract import conference as contract
+from vks.conference import Conference
+from vks.hall import Hall
+from vks.rules import RefusedError
+from vks.times import mono_us
+
+log = structlog.get_logger()
+
+MESSAGE_BYTES = 4 * 1024 * 1024
+GATHER_S = 0.05
+"""How the conference stands is told so long after a change, once for all changes until then."""
+MOST_FACTS = 10_000
+"""What is kept for an agent that is away for a moment; the oldest is lost first, and that is told."""
+_UCRED = struct.Struct("3i")
+
+
+class AgentLink:
+    """The agent's side door.
+
+    Args:
+        hall: what it speaks of.
+        allowed_uids: users who may connect besides root and this process's own.
+    """
+
+    def __init__(self, hall: Callable[[], Hall], allowed_uids: Iterable[int]) -> None:
+        self._hall = hall
+        self._allowed = frozenset(allowed_uids) | {0, os.geteuid()}
+        self._facts: list[contract.Told] = []
+        self._lost = 0
+        self._open: set[web.WebSocketResponse] = set()
+        self._changed = asyncio.Event()
+        self._told = asyncio.Event()
+
+    def add_to(self, application: web.Application) -> None:
+        """Its route."""
+        application.router.add_get("/agent", self._serve)
+
+    def tell(self, facts: list[contract.Fact]) -> None:
+        """Facts for the record."""
+        self._facts.append(contract.Told(mono_us=mono_us(), facts=facts))
+        if len(self._facts) > MOST_FACTS:
+            del self._facts[0]
+            self._lost += 1
+        self._told.set()
+
+    def changed(self) -> None:
+        """The conference stands otherwise now."""
+        self._changed.set()
+        self._told.set()
+
+    async def close(self) -> None:
+        """This process ends."""
+        for link in list(self._open):
+            await link.close()
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        uid = _peer_uid(request)
+        if uid not in self._allowed:
+            log.error("a user who is not the agent's was at its door", uid=uid)
+            raise web.HTTPForbidden
+        link = web.WebSocketResponse(heartbeat=10.0, max_msg_size=MESSAGE_BYTES)
+        await link.prepare(request)
+        self._open.add(link)
+        telling = asyncio.create_task(self._tell(link))
+        try:
+            async for message in link:
+                if message.type is not WSMsgType.TEXT:
+                    break
+                await self._take(link, message.data)
+        except msgspec.DecodeError as error:
+            log.error("the agent said what the contract does not know", error=str(error))
+        finally:
+            self._open.discard(link)
+            telling.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                await telling
+            await link.close()
+        return link
+
+    async def _take(self, link: web.WebSocketResponse, data: str) -> None:
+        message = contract.from_agent.decode(data)
+        hall = self._hall()
+        if isinstance(message, contract.HearingIs):
+            hall.hold(message)
+            self.changed()
+            return
+        answer = contract.Answer(number=message.number)
+        if hall.conference is None:
+            answer = contract.Answer(number=message.number, code="no_hearing", words="no hearing is near")
+        else:
+            try:
+                hall.conference.act(message.act)
+            except RefusedError as refused:
+                answer = contract.Answer(number=message.number, code=refused.code, words=str(refused))
+        await _send(link, answer)
+
+    async def _tell(self, link: web.WebSocketResponse) -> None:
+        self.changed()
+        while True:
+            await self._told.wait()
+            await asyncio.sleep(GATHER_S)
+            self._told.clear()
+            if self._lost:
+                log.error("facts of the conference are lost to the record: the agent was away for long", lost=self._lost)
+                self._lost = 0
+            while self._facts:
+                await _send(link, self._facts[0])
+                del self._facts[0]
+            conference = self._hall().conference
+            if self._changed.is_set() and conference is not None:
+                self._changed.clear()
+                await _send(link, stands(conference))
+
+
+def stands(conference: Conference) -> contract.Stands:
+    """How a conference stands."""
+    order = conference.order
+    people = [
+        contract.Present(
+            person=one.id, name=one.name, role=one.role, place=one.place, connected=one.connected, rival=bool(one.rival), muted=one.muted,
+            hand=one.hand_us is not None, consultation=one.consultation,
+            quality=conference.peers[one.id].quality if one.id in conference.peers else "",
+        )
+        for one in order.people.values()
+    ]  # fmt: skip
+    return contract.Stands(
+        hearing=order.hearing, people=people, sharing=order.sharing, look_ins=[one.id for one in order.look_ins],
+        order=msgspec.json.encode(order),
+    )  # fmt: skip
+
+
+async def _send(link: web.WebSocketResponse, message: contract.Message) -> None:
+    await link.send_str(contract.encoder.encode(message).decode())
+
+
+def _peer_uid(request: web.Request) -> int:
+    """Who is at the other end of a unix socket (SO_PEERCRED, unix(7))."""
+    transport = request.transport
+    sock = None if transport is None else transport.get_extra_info("socket")
+    if sock is None or sock.family != socket.AF_UNIX:
+        return -1
+    return int(_UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[1])

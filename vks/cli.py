@@ -1,0 +1,50 @@
+"""``courtroom vks``: run the videoconference."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Run the videoconference of a room: participants join its hearings by browser and phone.",
+    pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,
+)
+
+
+@app.callback()
+def main() -> None:
+    """Run the videoconference of a room: participants join its hearings by browser and phone."""
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The room's configuration (room.toml).")] = Path(
+        "/etc/courtroom/room.toml"
+    ),
+    run_dir: Annotated[Path, typer.Option("--run", help="Directory of the sockets.", envvar="COURTROOM_RUN")] = Path("/run/courtroom"),
+) -> None:
+    """Serve participants until told to end (SIGTERM, Ctrl-C).
+
+    Which hearing is held, who may come to it and what the clerk says comes from the agent. `[vks]` of room.toml says where browsers in the
+    court's own network reach it.
+    """
+    from provisioning.room_file import ConfigError, load  # noqa: PLC0415 - the command's help needs neither aiortc nor the configuration
+    from vks.service import Settings, serve  # noqa: PLC0415
+
+    try:
+        room = load(config)
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    if room.vks is None:
+        typer.echo(f"{config}: there is no [vks] table: this room has no videoconference; see docs/technician.md", err=True)
+        raise typer.Exit(2)
+    own = room.vks
+    settings = Settings(
+        run_dir=run_dir, cameras=[f"{camera.id}.low" for camera in room.camera[:1]], address=own.address, port=own.port,
+        certificate=Path(own.certificate) if own.certificate else None, key=Path(own.key) if own.key else None,
+    )  # fmt: skip
+    raise typer.Exit(asyncio.run(serve(settings)))

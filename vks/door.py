@@ -1,0 +1,130 @@
+"""What browsers reach: the pages, the request that uses a link, and each page's WebSocket.
+
+The same application stands at two doors: the court's own network reaches it by TLS, everybody else through the centre, whose relayed
+connections the agent brings to a unix socket. Only there is the header believed that says where somebody comes from.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from vks import signalling
+from vks.admission import NotAdmittedError
+from vks.hall import Hall
+from vks.page import Page
+
+STATIC = Path(__file__).parent / "static"
+SOURCE_HEADER = "X-Courtroom-Source"
+MOST_PER_SOURCE = 40
+"""Connections from one address; a court's lobby, or a telephone company, may have one address for all."""
+MAX_BODY_BYTES = 8 * 1024
+HEARTBEAT_S = 4.0
+"""A page that does not answer so often is gone: it dials again sooner than anybody notices."""
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; connect-src 'self' wss: ws:; media-src 'self' blob:; img-src 'self' data:; object-src 'none'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Door:
+    """Makes the application.
+
+    Args:
+        hall: where people want to.
+        relayed: it stands at the agent's socket.
+    """
+
+    def __init__(self, hall: Hall, *, relayed: bool) -> None:
+        self._hall = hall
+        self._relayed = relayed
+        self._sources: Counter[str] = Counter()
+
+    def application(self) -> web.Application:
+        """The routes."""
+        application = web.Application(middlewares=[_secured], client_max_size=MAX_BODY_BYTES)
+        application.router.add_get("/", _to_join)
+        application.router.add_get("/join", _to_join)
+        application.router.add_get("/join/", _page("join/index.html"))
+        application.router.add_post("/api/join", self._join)
+        application.router.add_get("/api/connect", self._connect)
+        if STATIC.is_dir():
+            application.router.add_static("/assets/", STATIC / "assets", append_version=False)
+        return application
+
+    async def _join(self, request: web.Request) -> web.Response:
+        try:
+            body = signalling.join_body.decode(await request.read())
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return _refused(400, "bad_message")
+        try:
+            resume = self._hall.join(body.token, body.device, self._source(request))
+        except NotAdmittedError as refused:
+            return _refused(429 if refused.why == "too_many" else 403, refused.why, refused.at_utc_us)
+        return web.Response(body=msgspec.json.encode(signalling.Joined(resume=resume)), content_type="application/json")
+
+    async def _connect(self, request: web.Request) -> web.StreamResponse:
+        if not self._own_origin(request):
+            return _refused(403, "origin")
+        source = self._source(request)
+        if self._sources[source] >= MOST_PER_SOURCE:
+            return _refused(429, "too_many")
+        self._sources[source] += 1
+        try:
+            socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=signalling.MESSAGE_BYTES, compress=False)
+            await socket.prepare(request)
+            await Page(self._hall, socket, source).serve()
+            return socket
+        finally:
+            self._sources[source] -= 1
+            if not self._sources[source]:
+                del self._sources[source]
+
+    def _own_origin(self, request: web.Request) -> bool:
+        """Whether a page of ours asks: a WebSocket is not held back by the same-origin policy (RFC 6455, section 10.2)."""
+        origin = request.headers.get("Origin")
+        return self._relayed or origin is None or origin.split("://", 1)[-1] == request.host
+
+    def _source(self, request: web.Request) -> str:
+        told = request.headers.get(SOURCE_HEADER, "") if self._relayed else ""
+        return told[:64] or request.remote or "relay"
+
+
+@web.middleware
+async def _secured(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        error.headers.update(SECURITY_HEADERS)
+        raise
+    if not response.prepared:
+        response.headers.update(SECURITY_HEADERS)
+    return response
+
+
+async def _to_join(_: web.Request) -> web.Response:
+    raise web.HTTPFound("/join/")
+
+
+def _page(name: str) -> Handler:
+    async def page(_: web.Request) -> web.StreamResponse:
+        path = STATIC / name
+        if not await asyncio.to_thread(path.is_file):
+            return web.Response(status=503, text="The pages are not built: run scripts/build-pages.\n")
+        return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
+
+    return page
+
+
+def _refused(status: int, code: str, at_utc_us: int = 0) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode({"code": code, "at_utc_us": at_utc_us}), content_type="application/json")

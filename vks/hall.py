@@ -1,0 +1,185 @@
+"""The hearing that people come to: the pages at the door, and the conference behind it.
+
+The agent says which hearing it is (``agent_link.py``). Where that changes, all pages are sent away and a new conference begins; where this
+process was killed, the agent gives back how the conference stood, and each device comes back to its place by its resume token.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from recorder.contract import conference as contract
+from vks import acts, signalling
+from vks.acts import OfParticipant
+from vks.admission import Admission, NotAdmittedError, Seat
+from vks.conference import Conference
+from vks.connection import Connection
+from vks.order import Order
+from vks.page import Page
+from vks.rules import RefusedError
+
+log = structlog.get_logger()
+
+MOST_PAGES = 300
+MakeConference = Callable[[Callable[[], None], Order | None], Conference]
+
+
+class Hall:
+    """All pages.
+
+    Args:
+        make: makes the conference of a hearing; is given what to call after each change, and where it stood.
+        now_utc_us: the wall clock, by which links open and expire.
+        changed: is called after each change of the conference.
+    """
+
+    def __init__(self, make: MakeConference, now_utc_us: Callable[[], int], changed: Callable[[], None]) -> None:
+        self.conference: Conference | None = None
+        self.hearing: contract.HearingIs | None = None
+        self._make = make
+        self._now_utc_us = now_utc_us
+        self._changed = changed
+        self._admission: Admission | None = None
+        self._pages: list[Page] = []
+
+    def hold(self, hearing: contract.HearingIs) -> None:
+        """Take what the agent says of the hearing."""
+        if self.hearing is None or hearing.hearing != self.hearing.hearing or self.conference is None:
+            self.close("hearing_over")
+            if self.conference is not None:
+                self.conference.end()
+            self.conference = self._make(self._follow, _kept(hearing)) if hearing.hearing else None
+            self._admission = None
+        if self._admission is None or self.hearing is None or hearing.invitations != self.hearing.invitations:
+            self._admission = Admission(hearing.hearing, hearing.invitations, hearing.secret)
+        self.hearing = hearing
+        if self.conference is not None:
+            self.conference.act(acts.RoomIs(hearing=hearing.hearing, state=hearing.state, closed=hearing.closed))
+
+    def close(self, code: str, *, again: bool = False) -> None:
+        """Send all pages away."""
+        for page in self._pages:
+            page.end(signalling.Bye(code=code, again=again))
+
+    def join(self, token: str, device: str, source: str) -> str:
+        """The resume token for a join token.
+
+        Raises:
+            NotAdmittedError: it opens nothing.
+        """
+        if self._admission is None:
+            raise NotAdmittedError("unknown")
+        return self._admission.resume_token(self._admission.join(token, device, source, self._now_utc_us()))
+
+    # what pages ask
+
+    def seat(self, token: str, source: str) -> Seat:
+        """Whose resume token it is.
+
+        Raises:
+            NotAdmittedError: nobody's.
+        """
+        if self._admission is None or self.conference is None or len(self._pages) >= MOST_PAGES:
+            raise NotAdmittedError("unknown" if len(self._pages) < MOST_PAGES else "too_many")
+        return self._admission.resume(token, source, self._now_utc_us())
+
+    def welcome(self, seat: Seat) -> signalling.Welcome:
+        """What the page is told first; its resume token is renewed."""
+        if self._admission is None or self.hearing is None:
+            raise RefusedError("hearing_over", "no hearing is near")
+        return signalling.Welcome(
+            person=seat.person, name=seat.name, role=seat.role, title=self.hearing.title, resume=self._admission.resume_token(seat),
+            ice=self.hearing.ice,
+        )  # fmt: skip
+
+    def enter(self, page: Page) -> None:
+        """A page has said whose it is.
+
+        Raises:
+            RefusedError: that person may not come.
+        """
+        seat, conference = page.seat, self.conference
+        if seat is None or conference is None:
+            raise RefusedError("hearing_over", "no hearing is near")
+        for other in self._pages:
+            if other.seat is not None and (other.seat.person, other.seat.device) == (seat.person, seat.device):
+                other.end(signalling.Bye(code="elsewhere", again=False))
+        self._pages.append(page)
+        conference.act(acts.Came(person=seat.person, name=seat.name, role=seat.role, device=seat.device))
+        self._follow()
+
+    def leave(self, page: Page, *, left: bool) -> None:
+        """It is gone."""
+        if page not in self._pages:
+            return
+        self._pages.remove(page)
+        seat, conference = page.seat, self.conference
+        if seat is None or conference is None or seat.hearing != conference.order.hearing:
+            return
+        if page.peer is not None and conference.peers.get(seat.person) is page.peer:
+            conference.gone(page.peer, left=left)
+        elif all(other.seat is None or other.seat.device != seat.device for other in self._pages):
+            conference.act(acts.Gone(person=seat.person, device=seat.device, left=left))
+
+    def media(self, page: Page, connection: Connection) -> None:
+        """Its media goes by this connection."""
+        conference = self.conference
+        if conference is not None and page.peer is not None and conference.peers.get(page.peer.person) is page.peer:
+            conference.media(page.peer, connection)
+
+    def do(self, page: Page, act: OfParticipant) -> None:
+        """It asks for something.
+
+        Raises:
+            RefusedError: that cannot be done.
+        """
+        conference = self.conference
+        if conference is None or page.peer is None or conference.peers.get(page.peer.person) is not page.peer:
+            raise RefusedError("not_there", "another device of this person is in the hearing")
+        conference.act(act, page.peer.person)
+
+    def _follow(self) -> None:
+        """Give each person's seat to the page of the device that holds it now, and send those away who may not be there."""
+        conference = self.conference
+        if conference is None:
+            return
+        for page in list(self._pages):
+            if page.seat is None or page.peer is None:
+                continue
+            person = conference.order.people.get(page.seat.person)
+            if person is None or person.place == "removed":
+                page.end(signalling.Bye(code="removed", again=False))
+            elif person.device == page.seat.device:
+                self._seat(conference, page)
+            elif person.rival == page.seat.device:
+                page.say(signalling.Wait())
+            else:
+                page.end(signalling.Bye(code="elsewhere", again=False))
+        self._changed()
+
+    def _seat(self, conference: Conference, page: Page) -> None:
+        if page.peer is None or conference.peers.get(page.peer.person) is page.peer or self._newer(page):
+            return
+        conference.enter(page.peer)
+
+    def _newer(self, page: Page) -> bool:
+        """Whether the same device has another connection that came later."""
+        after = self._pages[self._pages.index(page) + 1 :]
+        return any(other.seat is not None and page.seat is not None and other.seat.device == page.seat.device for other in after)
+
+
+def _kept(hearing: contract.HearingIs) -> Order | None:
+    """Where the conference stood, when a process before this one held it: everybody has yet to come back."""
+    if not hearing.kept:
+        return None
+    try:
+        order = msgspec.json.decode(hearing.kept, type=Order)
+    except msgspec.DecodeError as error:
+        log.error("what was kept of the conference cannot be read; it begins anew", error=str(error))
+        return None
+    if order.hearing != hearing.hearing:
+        return None
+    people = {name: replace(person, connected=False, rival="") for name, person in order.people.items()}
+    return replace(order, people=people, sharing="")

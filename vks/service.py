@@ -1,0 +1,181 @@
+"""The process: its doors, its clocks, and its ways to the recorder. ``courtroom vks run`` is its command."""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import signal
+import ssl
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from recorder.contract import conference as contract
+from vks.agent_link import AgentLink
+from vks.conference import Conference
+from vks.door import Door
+from vks.hall import Hall
+from vks.mixing import Block
+from vks.order import Order
+from vks.recording import Recording
+from vks.room_feed import RoomPicture, RoomSound
+from vks.room_out import RoomOut
+from vks.sound import BLOCK_US
+from vks.times import mono_us
+
+log = structlog.get_logger()
+
+AGENT_USER = "courtroom-agent"
+ASK_EVERY = 2
+REPORT_EVERY = 50
+"""In blocks of sound."""
+LATE_US = 200_000
+"""A clock that is so late does not catch up: what was due is dropped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How the process is set up."""
+
+    run_dir: Path
+    cameras: list[str]
+    """Streams of the media bus that are shown, the rungs of one camera: the largest first."""
+    address: str = ""
+    """Where the court's own network reaches it; empty: nowhere, only through the centre."""
+    port: int = 0
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class Service:
+    """All of it.
+
+    Args:
+        settings: how it is set up.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        run_dir = str(settings.run_dir)
+        self._pictures = [RoomPicture(run_dir, stream) for stream in settings.cameras]
+        self._room_out = RoomOut(run_dir)
+        self._recording = Recording(run_dir, self._keyframe_wanted)
+        self._link = AgentLink(lambda: self.hall, _uids(AGENT_USER))
+        self.hall = Hall(self._make, lambda: time.time_ns() // 1_000, self._link.changed)
+        self._sound = RoomSound(run_dir, self._take_sound, self._silence)
+        self.port = 0
+        """The TCP port, when it is open."""
+
+    async def run(self, ready: Callable[[], None] | None = None) -> None:
+        """Serve until cancelled.
+
+        Raises:
+            OSError: a door cannot be opened.
+        """
+        runners: list[web.AppRunner] = []
+        works: list[Coroutine[Any, Any, None]] = [self._clock(), self._recording.run(), self._room_out.run(), self._sound.run()]
+        works += [picture.run() for picture in self._pictures]
+        try:
+            await self._open_doors(runners)
+            if ready is not None:
+                ready()
+            async with asyncio.TaskGroup() as group:
+                for work in works:
+                    group.create_task(work)
+        finally:
+            self.hall.close("closing", again=True)
+            await self._link.close()
+            for runner in runners:
+                await runner.cleanup()
+
+    async def _open_doors(self, runners: list[web.AppRunner]) -> None:
+        application = Door(self.hall, relayed=True).application()
+        self._link.add_to(application)
+        runner = await _runner(application, runners)
+        path = contract.socket_path(str(self._settings.run_dir))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108 - before anything runs
+        await web.UnixSite(runner, path).start()
+        # Who may connect is decided by SO_PEERCRED; the mode only keeps strangers from trying.
+        os.chmod(path, 0o660)  # noqa: PTH101 - before anything runs
+        if self._settings.address:
+            runner = await _runner(Door(self.hall, relayed=False).application(), runners)
+            await web.TCPSite(runner, self._settings.address, self._settings.port, ssl_context=_tls(self._settings)).start()
+            self.port = runner.addresses[0][1]
+            log.info("participants may come", address=self._settings.address, port=self.port)
+
+    async def _clock(self) -> None:
+        due_us, blocks = mono_us(), 0
+        while True:
+            due_us = max(due_us + BLOCK_US, mono_us() - LATE_US)
+            await asyncio.sleep(max(0, due_us - mono_us()) / 1_000_000)
+            blocks += 1
+            conference = self.hall.conference
+            if conference is None or not conference.peers:
+                continue
+            conference.tick(mono_us())
+            if blocks % ASK_EVERY == 0:
+                await conference.ask(mono_us())
+            if blocks % REPORT_EVERY == 0:
+                await conference.report(mono_us())
+
+    def _make(self, changed: Callable[[], None], order: Order | None) -> Conference:
+        feeds = [picture.feed for picture in self._pictures]
+        return Conference(self._recording, feeds, self._room_out.play, self._link.tell, changed, order)
+
+    def _take_sound(self, block: Block) -> None:
+        conference = self.hall.conference
+        if conference is not None and conference.peers:
+            conference.sound.room(block, mono_us())
+
+    def _silence(self) -> None:
+        if self.hall.conference is not None:
+            self.hall.conference.sound.silence_room()
+
+    def _keyframe_wanted(self, track: str) -> None:
+        if self.hall.conference is not None:
+            self.hall.conference.keyframe_wanted(track)
+
+
+async def serve(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit status."""
+    service = asyncio.create_task(Service(settings).run())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.cancel)
+    try:
+        await service
+    except asyncio.CancelledError:
+        return 0
+    except OSError as error:
+        log.error("a door cannot be opened", error=str(error))
+        return 1
+    return 0
+
+
+async def _runner(application: web.Application, runners: list[web.AppRunner]) -> web.AppRunner:
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, keepalive_timeout=10.0, shutdown_timeout=2.0)
+    await runner.setup()
+    runners.append(runner)
+    return runner
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.certificate, settings.key)
+    return context
+
+
+def _uids(user: str) -> list[int]:
+    try:
+        return [pwd.getpwnam(user).pw_uid]
+    except KeyError:
+        return []
