@@ -1,11 +1,9 @@
 """``courtroom hearing``: the clerk's orders to the agent of this room, by its unix socket."""
 
-import asyncio
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-import aiohttp
 import msgspec
 import typer
 from rich.console import Console
@@ -13,14 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from agent import desk
+from agent.desk_client import ask
 from recorder.record.entries import PausedState
 
-REFUSED_STATUS, AWAY_STATUS = 1, 2
-ORDER_S = 150.0
-"""A stop is answered when the record is sealed."""
 DEFAULT_RUN = Path("/run/courtroom")
 _COLOURS = {"open": "bold green", "planned": "cyan", "ready": "cyan", "failed": "bold red", "not_held": "yellow", "cancelled": "dim"}
-Answer = TypeVar("Answer")
 
 By = Annotated[str, typer.Option("--by", help="Your name: it stands in the signed record.", envvar="COURTROOM_ACTOR", show_default=False)]
 Run = Annotated[Path, typer.Option("--run", help="Directory of the agent's socket.", envvar="COURTROOM_RUN")]
@@ -45,7 +40,7 @@ def hearing() -> None:
 @app.command("list")
 def list_(run: Run = DEFAULT_RUN) -> None:
     """Today's hearings and what became of them."""
-    state = _ask(run, "/state", None, desk.DeskState)
+    state = ask(run, "/state", None, desk.DeskState)
     if not state.hearings:
         Console().print("No hearing is planned here. An unplanned one begins with `courtroom hearing start --by NAME`.")
         return
@@ -63,7 +58,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """What the room does now, and what it asks of you."""
-    state = _ask(run, "/state", None, desk.DeskState)
+    state = ask(run, "/state", None, desk.DeskState)
     if as_json:
         typer.echo(msgspec.json.encode(state).decode())
         return
@@ -173,49 +168,10 @@ def answer(
 
 
 def _order(run: Path, path: str, order: desk.Order) -> None:
-    said = _ask(run, path, order, desk.Said)
+    said = ask(run, path, order, desk.Said)
     Console(highlight=False).print(Text(said.text, "green"))
     if said.warning:
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(said.warning, "bold yellow"))
-
-
-def _ask(run: Path, path: str, order: desk.Order | None, kind: type[Answer]) -> Answer:
-    """One request; a refusal, or an agent that is away, ends the command with words."""
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    try:
-        if order is not None:
-            msgspec.json.decode(msgspec.json.encode(order), type=type(order))  # the same limits as at the socket, told without it
-        code, raw = asyncio.run(_request(run / desk.SOCKET, path, order))
-    except msgspec.ValidationError as error:
-        errors.print(Text(f"not an order: {error}", "red"))
-        raise typer.Exit(REFUSED_STATUS) from None
-    except (OSError, aiohttp.ClientError, TimeoutError) as error:
-        what = "may not be opened by this user" if isinstance(error.__cause__ or error, PermissionError) else "is not answered"
-        errors.print(Text(f"the agent's socket {run / desk.SOCKET} {what}; is it running? see `systemctl status courtroom-agent`", "red"))
-        raise typer.Exit(AWAY_STATUS) from None
-    if code != 200:
-        errors.print(Text(_problem(raw, code), "red"))
-        raise typer.Exit(AWAY_STATUS if code >= 500 else REFUSED_STATUS)
-    return msgspec.json.decode(raw, type=kind)
-
-
-async def _request(socket_path: Path, path: str, order: desk.Order | None) -> tuple[int, bytes]:
-    connector = aiohttp.UnixConnector(path=str(socket_path))
-    timeout = aiohttp.ClientTimeout(total=ORDER_S, sock_connect=5.0)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        if order is None:
-            asked = session.get(f"http://agent{path}")
-        else:
-            asked = session.post(f"http://agent{path}", data=msgspec.json.encode(order), headers={"Content-Type": "application/json"})
-        async with asked as response:
-            return response.status, await response.read()
-
-
-def _problem(raw: bytes, code: int) -> str:
-    try:
-        return str(msgspec.json.decode(raw, type=dict[str, str])["error"])
-    except (msgspec.DecodeError, KeyError):
-        return f"the agent answered with {code}; see `journalctl -u courtroom-agent`"
 
 
 def _local(utc_us: int) -> dt.datetime:

@@ -35,14 +35,16 @@ from agent.desk import (
     StopOrder,
     WithdrawOrder,
 )
+from agent.guest_desk import GuestDesk, InviteOrder, WithdrawInvitation
 from agent.metrics import CONTENT_TYPE
 from agent.probes import Ready, RecordingNow
 from agent.recorder_link import RecorderAwayError, RecorderRefusedError
+from recorder.contract.conference import OfStaff
 
 log = structlog.get_logger()
 
 LOOPBACK = "127.0.0.1"
-DELIVERY = "/delivery"
+DELIVERY, CONFERENCE = "/delivery", "/conference"
 MAX_BODY_BYTES = 64 * 1024
 END_S = 2.0
 """How long requests that run may take when the agent ends."""
@@ -69,6 +71,7 @@ class LocalServer:
         allowed_uids: users who may use the socket besides root and this process's own.
         delivery_uids: likewise who may tell what the delivery tells; no clerk does.
         take_delivery: takes what the delivery's process tells; None where there is none.
+        guests: who carries out what is ordered about participants; None where the room has no videoconference.
 
     Raises:
         OSError: the socket cannot be made, or the port is taken.
@@ -84,7 +87,9 @@ class LocalServer:
         allowed_uids: Iterable[int] = (),
         delivery_uids: Iterable[int] = (),
         take_delivery: Callable[[DeliveryReport], Awaitable[DeliveryAnswer]] | None = None,
+        guests: GuestDesk | None = None,
     ) -> None:
+        self._guests = guests
         self._take_delivery = take_delivery
         self._probes = probes
         self._desk = desk
@@ -120,6 +125,10 @@ class LocalServer:
         application.router.add_get("/state", self._state)
         for path, kind, order in self._orders():
             application.router.add_post(path, _taking(kind, order))
+        if self._guests is not None:
+            application.router.add_get(CONFERENCE, self._conference)
+            for path, asked, done in self._guest_orders(self._guests):
+                application.router.add_post(f"{CONFERENCE}{path}", _taking(asked, done))
         if self._take_delivery is not None:
             application.router.add_post(DELIVERY, _taking(DeliveryReport, self._take_delivery))
         runner = await self._runner(application)
@@ -165,6 +174,13 @@ class LocalServer:
             ("/diagnostics", DiagnosticsOrder, self._desk.diagnostics),
         ]
 
+    def _guest_orders(self, guests: GuestDesk) -> list[tuple[str, object, Callable[[Any], Awaitable[msgspec.Struct]]]]:
+        return [
+            ("/invite", InviteOrder, guests.invite),
+            ("/withdraw", WithdrawInvitation, guests.withdraw),
+            ("/act", OfStaff, guests.act),
+        ]
+
     @web.middleware
     async def _own_host(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.host not in {f"{LOOPBACK}:{self.port}", f"localhost:{self.port}"}:
@@ -187,6 +203,9 @@ class LocalServer:
 
     async def _state(self, _: web.Request) -> web.Response:
         return _json(self._desk.state(), 200)
+
+    async def _conference(self, _: web.Request) -> web.Response:
+        return _json(None if self._guests is None else self._guests.state(), 200)
 
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -230,9 +249,9 @@ def _peer_uid(request: web.Request) -> int | None:
     return int(struct.unpack("3i", credentials)[1])
 
 
-def _taking(kind: type[msgspec.Struct], order: Callable[[Any], Awaitable[msgspec.Struct]]) -> Handler:
+def _taking(kind: object, order: Callable[[Any], Awaitable[msgspec.Struct]]) -> Handler:
     """A handler that reads an order of this kind and has it carried out."""
-    decoder = msgspec.json.Decoder(kind)
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
 
     async def take(request: web.Request) -> web.Response:
         if request.content_type != "application/json":

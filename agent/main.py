@@ -17,7 +17,10 @@ from agent import told
 from agent.centre_link import CentreLink
 from agent.clock_quality import ClockWatch
 from agent.conduct import Conductor
+from agent.conference_link import ConferenceLink, held
 from agent.desk import DeliveryAnswer, DeliveryReport
+from agent.guest_desk import GuestDesk
+from agent.guests import Guests, GuestsError
 from agent.indicators import of_delivery
 from agent.local_server import LocalServer, Probes
 from agent.measures import Measures
@@ -28,11 +31,12 @@ from agent.staff import Linked, Staff
 from agent.store_file import StoreError
 from agent.upstream import contract
 from provisioning.room import RoomConfig
-from recorder.contract.control import Status
+from recorder.contract import conference
+from recorder.contract.control import State, Status
 
 log = structlog.get_logger()
 
-FILE = "agent.sqlite"
+FILE, GUESTS = "agent.sqlite", "guests.json"
 RECORDER = "courtroom-recorder"
 """The user as whom the recorder and the delivery run."""
 MEASURE_S, SPAN_S, TIDY_S = 5.0, 60.0, 3_600.0
@@ -59,7 +63,11 @@ async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, state_dir:
         await process.open(state_dir / FILE)
     except (OSError, StoreError) as error:
         raise AgentError(f"the agent's file {state_dir / FILE} cannot be used: {error}") from error
-    agent = Agent(process, state_dir)
+    try:
+        agent = Agent(process, state_dir)
+    except GuestsError as error:
+        await process.store.close()
+        raise AgentError(str(error)) from error
     try:
         async with agent.doors(own_run_dir):
             log.info("the agent runs", room=config.room.id, version=VERSION)
@@ -80,12 +88,19 @@ class Agent:
         self._linked = Linked()
         self._staff = Staff(process, self._conductor, self._linked)
         self._measures = Measures(process, self._staff, None if centre is None else Path(centre.certificate))
+        self._guests: GuestDesk | None = None
+        self._conference: ConferenceLink | None = None
+        if process.config.vks is not None:
+            self._conference = ConferenceLink(process.run_dir, process.link, self._hearing_is)
+            self._guests = GuestDesk(self._conference, Guests(state_dir / GUESTS), process.config.vks)
         self._centre: CentreLink | None = None
         self._delivery_alarms: tuple[str, ...] = ()
         if centre is not None:
             self._centre = CentreLink(process, self._conductor, self._measures, centre, state_dir)
             self._linked.reached = lambda: self._centre is not None and self._centre.reached
         self._linked.alarms = lambda: [*(self._centre.alarms if self._centre else []), *self._delivery_alarms]
+        self._guest_state: State = "idle"
+        """The recorder's state as it was known last: a recorder that is away for a moment closes no conference."""
         self._alarms_on: dict[tuple[str, str], str] | None = None
         process.on_alarms.append(self._compare_alarms)
         self._faults: asyncio.Queue[contract.DeviceFault] = asyncio.Queue()
@@ -110,7 +125,7 @@ class Agent:
         clerks, delivery = _uids([*process.config.hearings.clerks, RECORDER]), _uids([RECORDER])
         return LocalServer(
             probes, self._staff, own_run_dir, port=process.config.metrics.port, allowed_uids=clerks, delivery_uids=delivery,
-            take_delivery=self._take_delivery,
+            take_delivery=self._take_delivery, guests=self._guests,
         )  # fmt: skip
 
     async def run(self, ended: asyncio.Event) -> None:
@@ -124,6 +139,8 @@ class Agent:
         ]  # fmt: skip
         if self._centre is not None:
             loops.append(self._centre.run())
+        if self._conference is not None:
+            loops.append(self._conference.run())
         tasks = [asyncio.ensure_future(loop) for loop in loops]
         waiting = asyncio.create_task(ended.wait())
         try:
@@ -135,6 +152,15 @@ class Agent:
         for task in done:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+
+    def _hearing_is(self) -> conference.HearingIs:
+        """The hearing as vks is to know it now."""
+        assert self._guests is not None
+        process, status = self._process, self._process.status()
+        state = self._guest_state if status is None else status.state
+        self._guest_state = state
+        now_us = process.stamp().utc_us
+        return self._guests.hearing_is(state, held(self._staff.facts, self._staff.schedule, process.room, status, now_us))
 
     async def _look(self) -> None:
         await self._staff.look()

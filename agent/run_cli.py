@@ -14,7 +14,7 @@ from rich.text import Text
 from agent.supervisor import Program, Supervisor
 from provisioning.room_file import ConfigError, load
 
-_COLOURS = {"recorder": "green", "agent": "cyan", "delivery": "magenta"}
+_COLOURS = {"recorder": "green", "agent": "cyan", "delivery": "magenta", "vks": "yellow"}
 COURTROOM = [sys.executable, "-m", "agent.cli"]
 
 
@@ -25,7 +25,7 @@ def run(
     run_dir: Annotated[Path, typer.Option("--run", help="Directory of the sockets.", envvar="COURTROOM_RUN")] = Path("/run/courtroom"),
     state: Annotated[Path, typer.Option("--state", help="Directory of what the agent must remember.")] = Path("/var/lib/courtroom-agent"),
 ) -> None:
-    """Run the room: recorder, agent and delivery under one parent, each started again where it ends. Ctrl-C ends all.
+    """Run the room: recorder, agent, videoconference and delivery under one parent, each started again where it ends. Ctrl-C ends all.
 
     For a demonstration, a laptop or a test. An installed room has a systemd unit for each process (scripts/install-room).
     """
@@ -40,6 +40,8 @@ def run(
         Program("recorder", [*COURTROOM, "recorder", "run", *places]),
         Program("agent", [*COURTROOM, "agent", "run", *places, "--state", str(state)]),
     ]
+    if room.vks is not None:
+        programs.append(Program("vks", [*COURTROOM, "vks", "run", *places]))
     if room.centre is not None:
         programs.append(Program("delivery", [*COURTROOM, "deliver", "--config", str(config), "--own-run", str(run_dir)]))
 

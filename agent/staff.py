@@ -209,6 +209,11 @@ class Staff:
         return self._facts
 
     @property
+    def schedule(self) -> Schedule:
+        """The schedule as last looked at."""
+        return self._schedule
+
+    @property
     def is_recording(self) -> bool:
         """Whether a session exists that is not sealed."""
         return any(session.state in RUNNING for session in self._facts.sessions.values())

@@ -123,6 +123,8 @@ class Requests:
             if at_us > session.clock.t_us(now_us):
                 return control.Reply(ok=False, error="cannot take a note: its at_us lies behind the session's present time")
             session.journal(entries.Note(author=request.author, text=request.text, at_us=at_us))
+        elif isinstance(request, control.AddEvent):
+            session.journal(entries.Event(source="conference", name=request.name, track="", data=dict(request.data)))
         elif isinstance(request, control.BindRequest):
             if (session.record, request) != self._bound:  # who asks twice, because no answer reached him, changes nothing
                 self._bound = (session.record, request)

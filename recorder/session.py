@@ -28,6 +28,7 @@ _ALWAYS: set[type[control.Request]] = {
 }
 _IN_SESSION: set[type[control.Request]] = {
     control.AddNote,
+    control.AddEvent,
     control.SetLevel,
     control.BindRequest,
     control.StopRequest,
@@ -51,6 +52,7 @@ _WORDS: dict[type[control.Request], str] = {
     control.PauseRequest: "pause",
     control.ResumeRequest: "resume",
     control.AddNote: "take a note",
+    control.AddEvent: "take an event",
     control.SetLevel: "change the level",
     control.BindRequest: "bind the session",
     control.BindSealed: "bind the record",

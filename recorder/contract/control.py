@@ -69,6 +69,13 @@ class AddNote(Request, frozen=True, kw_only=True, tag="note"):
     at_us: SessionTime | None = None
 
 
+class AddEvent(Request, frozen=True, kw_only=True, tag="event"):
+    """Something that the conference tells for the record: who could be heard from now on, who looked in (``entries.Event``)."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,47}$(?![\s\S])")]
+    data: Annotated[dict[Words, Words | SessionTime], msgspec.Meta(max_length=40)]
+
+
 class SetLevel(Request, frozen=True, kw_only=True, tag="level"):
     """What follows is of this level."""
 
@@ -163,8 +170,8 @@ class Subscribe(Request, frozen=True, kw_only=True, tag="subscribe"):
 
 
 AnyRequest = (
-    Start | PauseRequest | ResumeRequest | AddNote | SetLevel | BindRequest | BindSealed | CertifyFault | CertifyHandover | FindRecord
-    | StopRequest | ArmRequest | KeyframeRequest | AddReceipt | GetStatus | Subscribe
+    Start | PauseRequest | ResumeRequest | AddNote | AddEvent | SetLevel | BindRequest | BindSealed | CertifyFault | CertifyHandover
+    | FindRecord | StopRequest | ArmRequest | KeyframeRequest | AddReceipt | GetStatus | Subscribe
 )  # fmt: skip
 
 

@@ -39,12 +39,12 @@ class Site:
         self.run_dir = base / "run"
         self.records = base / "records"
         self.files = it.enrol(ROOM)
-        court = make(base / "court", ROOM)
+        self.court = make(base / "court", ROOM)
         self.config = base / "room.toml"
         self.config.write_text(
             f'{self.files.stanzas(it.url)}\n[room]\nid = "{ROOM}"\ncourt = "Lab court"\n[storage]\nprimary = "{self.records}"\n'
             "ballast_mib = 1\n[watch]\nenabled = false\n"
-            f'[[recipient]]\nname = "court"\ncertificate = "{court.court}"\n{extra}\n{TEST_DEVICES}',
+            f'[[recipient]]\nname = "court"\ncertificate = "{self.court.court}"\n{extra}\n{TEST_DEVICES}',
             encoding="utf-8",
         )
         self._parent: subprocess.Popen[bytes] | None = None

@@ -1,0 +1,200 @@
+"""``courtroom conference``: the clerk's orders about participants, to the agent of this room."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agent.desk_client import ask
+from agent.guest_desk import Done, GuestState, Invited, InviteOrder, WithdrawInvitation
+from agent.hearing_cli import DEFAULT_RUN, By, Run
+from recorder.contract import conference
+
+Person = Annotated[str, typer.Argument(help="The person, as `courtroom conference list` names it.", show_default=False)]
+Reason = Annotated[str, typer.Option(help="Why; it stands in the record.")]
+_COLOURS = {"lobby": "yellow", "hearing": "green", "isolated": "magenta", "dismissed": "dim", "removed": "red"}
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def main() -> None:
+    """Let participants into the hearing, and say who is heard: by the agent of this room.
+
+    A hearing:  courtroom conference invite "A. Party" party --by "A. Clerk"  ·  courtroom conference list  ·  courtroom conference admit g1
+    --by "A. Clerk"
+
+    Only root and the users whom room.toml names as clerks may. Exit status 1: the order is refused. 2: the agent does not answer.
+    """
+
+
+@app.command("list")
+def list_(run: Run = DEFAULT_RUN) -> None:
+    """Who is there, who waits, and how good each one's link is."""
+    state = ask(run, "/conference", None, GuestState)
+    console = Console(highlight=False)
+    if not state.running:
+        console.print(Text("the videoconference is not running; see `systemctl status courtroom-vks`", "red"))
+    if not state.hearing:
+        console.print("No hearing is held or near; the lobby opens an hour before one.")
+        return
+    console.print(Text(f"hearing {state.hearing} {state.title}"))
+    if not state.people:
+        console.print("Nobody has come yet. `courtroom conference invite` makes a link.")
+        return
+    table = Table("person", "name", "role", "place", "link", "")
+    for one in state.people:
+        words = ", ".join(_words(one, sharing=state.sharing == one.person))
+        link = one.quality if one.connected else "gone"
+        table.add_row(one.person, Text(one.name), one.role, Text(one.place, _COLOURS.get(one.place, "")), link, words)
+    console.print(table)
+    for look_in in state.look_ins:
+        console.print(Text(f"looks in: {look_in}", "magenta"))
+
+
+@app.command()
+def invite(
+    name: Annotated[str, typer.Argument(help="The person's name, as the others see it.", show_default=False)],
+    role: Annotated[str, typer.Argument(help="judge, clerk, party, counsel, witness, interpreter, prosecutor, specialist or observer.")],
+    by: By,
+    hearing: Annotated[str, typer.Option(help="The hearing; left out: the one that is held or near.")] = "",
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """Make a link for somebody. It is shown this once; whoever has it comes as this person, so give it to nobody else."""
+    order = InviteOrder(actor=by, name=name, role=role, hearing=hearing)  # type: ignore[arg-type] # checked where it is sent
+    invited = ask(run, "/conference/invite", order, Invited)
+    Console(soft_wrap=True, highlight=False).print(invited.link)
+
+
+@app.command()
+def withdraw(person: Person, by: By, hearing: Annotated[str, typer.Option(help="The hearing.")] = "", run: Run = DEFAULT_RUN) -> None:
+    """Make a link that was made here open nothing any more."""
+    done = ask(run, "/conference/withdraw", WithdrawInvitation(actor=by, person=person, hearing=hearing), Done)
+    Console(highlight=False).print(Text(done.text, "green"))
+
+
+@app.command()
+def admit(person: Person, by: By, reason: Reason = "", run: Run = DEFAULT_RUN) -> None:
+    """Out of the lobby into the hearing; a witness waits apart until called."""
+    _act(run, conference.Admit(by=by, person=person, reason=reason))
+
+
+@app.command()
+def call(person: Person, by: By, reason: Reason = "", run: Run = DEFAULT_RUN) -> None:
+    """Who waits apart, or was dismissed, takes part."""
+    _act(run, conference.Call(by=by, person=person, reason=reason))
+
+
+@app.command()
+def isolate(person: Person, by: By, reason: Reason = "", run: Run = DEFAULT_RUN) -> None:
+    """The person neither sees nor hears until called."""
+    _act(run, conference.Isolate(by=by, person=person, reason=reason))
+
+
+@app.command()
+def dismiss(person: Person, by: By, reason: Reason = "", run: Run = DEFAULT_RUN) -> None:
+    """The person was heard, and is not needed now."""
+    _act(run, conference.Dismiss(by=by, person=person, reason=reason))
+
+
+@app.command()
+def remove(person: Person, by: By, reason: Reason = "", run: Run = DEFAULT_RUN) -> None:
+    """Put the person out of the hearing; the link opens nothing until `readmit`."""
+    _act(run, conference.Remove(by=by, person=person, reason=reason))
+
+
+@app.command()
+def readmit(person: Person, by: By, reason: Reason = "", run: Run = DEFAULT_RUN) -> None:
+    """Who was put out may come to the lobby again."""
+    _act(run, conference.Readmit(by=by, person=person, reason=reason))
+
+
+@app.command()
+def mute(person: Person, by: By, reason: Reason = "", run: Run = DEFAULT_RUN) -> None:
+    """The person is neither heard nor recorded, and still seen."""
+    _act(run, conference.Mute(by=by, person=person, on=True, reason=reason))
+
+
+@app.command()
+def unmute(person: Person, by: By, reason: Reason = "", run: Run = DEFAULT_RUN) -> None:
+    """The person is heard again."""
+    _act(run, conference.Mute(by=by, person=person, on=False, reason=reason))
+
+
+@app.command()
+def consult(
+    people: Annotated[list[str], typer.Argument(help="Two or more people.", show_default=False)],
+    by: By,
+    reason: Reason = "",
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """Let these people talk among themselves: nobody else hears it, and it is never recorded; that they did is."""
+    _act(run, conference.Consult(by=by, people=people, reason=reason))
+
+
+@app.command("end-consult")
+def end_consult(
+    number: Annotated[int, typer.Argument(help="Which private talk, counted from 1.")], by: By, reason: Reason = "", run: Run = DEFAULT_RUN
+) -> None:
+    """Bring those who talk in private back."""
+    _act(run, conference.EndConsultation(by=by, consultation=number, reason=reason))
+
+
+@app.command()
+def interpret(
+    person: Person,
+    channel: Annotated[str, typer.Argument(help="The language's code (kk, ru, en, …); '-': to everybody.")],
+    by: By,
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """An interpreter speaks into a language's channel, which those hear who chose it."""
+    _act(run, conference.Interpret(by=by, person=person, channel="" if channel == "-" else channel))
+
+
+@app.command("stop-share")
+def stop_share(by: By, reason: Reason = "", run: Run = DEFAULT_RUN) -> None:
+    """The shared screen is shown no more."""
+    _act(run, conference.StopShare(by=by, reason=reason))
+
+
+@app.command()
+def device(
+    person: Person,
+    says: Annotated[str, typer.Argument(help="new or old.", metavar="new|old")],
+    by: By,
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """Say which device of somebody who has come with two is the one: the new or the old."""
+    if says not in {"new", "old"}:
+        raise typer.BadParameter(f"'{says}' is neither new nor old", param_hint="new|old")
+    _act(run, conference.ChooseDevice(by=by, person=person, accept=says == "new"))
+
+
+@app.command("stop-look-in")
+def stop_look_in(
+    look_in: Annotated[str, typer.Argument(help="Which, as `courtroom conference list` names it.")],
+    by: By,
+    reason: Reason = "",
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """End a look-in of the Situation Centre."""
+    _act(run, conference.StopLookIn(by=by, look_in=look_in, reason=reason))
+
+
+def _words(one: conference.Present, *, sharing: bool) -> list[str]:
+    said = {
+        "talks in private": one.consultation > 0,
+        "muted": one.muted,
+        "raises a hand": one.hand,
+        "shows a screen": sharing,
+        "has come with another device too": one.rival,
+    }
+    return [words for words, holds in said.items() if holds]
+
+
+def _act(run: Path, act: conference.OfStaff) -> None:
+    done = ask(run, "/conference/act", act, Done)
+    Console(highlight=False).print(Text(done.text, "green"))

@@ -1,0 +1,206 @@
+"""The agent's link to vks: which hearing people may come to, what staff ask, what stands in the record.
+
+vks may be killed at any time, and is: the link is made again for as long as it takes, and the conference goes on from what was kept here.
+What it tells for the record is handed to the recorder in order while a session runs (a fact whose answer was lost is told again, rather
+than not); when one begins, it begins with who is there.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import structlog
+
+from agent.hearing import LIVE, Facts
+from agent.recorder_link import RecorderAwayError, RecorderLink, RecorderRefusedError
+from agent.schedule import Schedule, planned
+from agent.upstream.backoff import Backoff
+from recorder.contract import conference, control
+
+log = structlog.get_logger()
+
+OPENS_US = 60 * 60_000_000
+"""The lobby opens so long before the planned start."""
+LOOK_S = 0.2
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.2, 2.0
+ANSWER_S = 5.0
+MOST_FACTS = 10_000
+MESSAGE_BYTES = 4 * 1024 * 1024
+
+
+class ConferenceAwayError(Exception):
+    """vks is not there, or does not answer."""
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """The hearing that is held or near, as people at the door see it. ``id`` is empty where there is none."""
+
+    id: str = ""
+    title: str = ""
+    closed: bool = False
+
+
+def held(facts: Facts, schedule: Schedule, room: str, status: control.Status | None, now_utc_us: int) -> Held:
+    """Which hearing people may come to now: the one that is recorded, else the next one that begins soon. Pure."""
+    plans = {hearing.id: hearing for hearing in planned(schedule, room)}
+    plans |= {known.hearing: known.plan for known in facts.hearings.values() if known.plan is not None}
+    running = [session for session in facts.sessions.values() if session.state in LIVE | {"closing"}]
+    if status is not None and status.state != "idle" and status.hearing:
+        plan = plans.get(status.hearing)
+        title = (plan.title or plan.case) if plan is not None else (running[-1].case if running else "")
+        return Held(id=status.hearing, title=title, closed=plan is not None and plan.level != "open")
+    near = [
+        plan for plan in plans.values()
+        if plan.state == "planned" and plan.starts_utc_us - OPENS_US <= now_utc_us < plan.ends_utc_us + OPENS_US
+        and (plan.id not in facts.hearings or facts.hearings[plan.id].state in {"planned", "preparing", "ready"})
+    ]  # fmt: skip
+    first = min(near, key=lambda plan: (plan.starts_utc_us, plan.id), default=None)
+    return Held() if first is None else Held(id=first.id, title=first.title or first.case, closed=first.level != "open")
+
+
+class ConferenceLink:
+    """The link; ``run`` keeps it.
+
+    Args:
+        run_dir: directory of the recorder's and vks's sockets.
+        recorder: takes what stands in the record.
+        look: the hearing as it is to be now; is asked some times a second.
+    """
+
+    def __init__(self, run_dir: Path, recorder: RecorderLink, look: Callable[[], conference.HearingIs]) -> None:
+        self._path = conference.socket_path(str(run_dir))
+        self._recorder = recorder
+        self._look = look
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._answers: dict[int, asyncio.Future[conference.Answer]] = {}
+        self._number = 0
+        self._facts: deque[conference.Fact] = deque(maxlen=MOST_FACTS)
+        self._due = asyncio.Event()
+        self._record = ""
+        self.stands: conference.Stands | None = None
+        """How the conference stands; what was told last, also while vks is away."""
+
+    @property
+    def reachable(self) -> bool:
+        """Whether vks is there."""
+        return self._socket is not None
+
+    async def run(self) -> None:
+        """Keep the link, and hand facts over, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep())
+            group.create_task(self._hand_over())
+
+    async def ask(self, act: conference.OfStaff) -> conference.Answer:
+        """Have something done.
+
+        Raises:
+            ConferenceAwayError: vks is not there, or does not answer.
+        """
+        socket = self._socket
+        if socket is None:
+            raise ConferenceAwayError("the videoconference is not running; see `systemctl status courtroom-vks`")
+        self._number += 1
+        number = self._number
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        try:
+            await socket.send_str(conference.encoder.encode(conference.Ask(number=number, act=act)).decode())
+            return await asyncio.wait_for(answer, ANSWER_S)
+        except (TimeoutError, ConnectionError, RuntimeError) as error:
+            raise ConferenceAwayError("the videoconference did not answer; its state says whether it was done") from error
+        finally:
+            del self._answers[number]
+
+    async def _keep(self) -> None:
+        backoff = Backoff(first_s=FIRST_RETRY_S, longest_s=LONGEST_RETRY_S)
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, OSError, msgspec.DecodeError):
+                async with (
+                    aiohttp.ClientSession(connector=aiohttp.UnixConnector(self._path)) as session,
+                    session.ws_connect("http://vks/agent", heartbeat=10.0, max_msg_size=MESSAGE_BYTES) as socket,
+                ):
+                    backoff.succeeded()
+                    await self._serve(socket)
+            if self._socket is not None:
+                log.error("the videoconference is away; it is asked for again until it answers")
+            self._socket = None
+            await asyncio.sleep(backoff.failed())
+
+    async def _serve(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        telling = asyncio.create_task(self._tell(socket))
+        try:
+            async for message in socket:
+                if message.type is not aiohttp.WSMsgType.TEXT:
+                    return
+                self._take(conference.from_vks.decode(message.data))
+        finally:
+            telling.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError, RuntimeError):
+                await telling
+
+    async def _tell(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        told: conference.HearingIs | None = None
+        while True:
+            now = self._look()
+            if now != told:
+                stands = self.stands
+                kept = stands.order if told is None and stands is not None and stands.hearing == now.hearing else b""
+                await socket.send_str(conference.encoder.encode(msgspec.structs.replace(now, kept=kept)).decode())
+                told = now
+            await asyncio.sleep(LOOK_S)
+
+    def _take(self, message: conference.Answer | conference.Told | conference.Stands) -> None:
+        match message:
+            case conference.Answer():
+                waiting = self._answers.get(message.number)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(message)
+            case conference.Told():
+                self._facts.extend(message.facts)
+                self._due.set()
+            case conference.Stands():
+                self.stands = message
+
+    async def _hand_over(self) -> None:
+        """Facts to the recorder, in order."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), LOOK_S)
+            self._due.clear()
+            status = self._recorder.status if self._recorder.reachable else None
+            if status is None:
+                continue  # it may be back at once, with its session: nothing is lost until then
+            if status.state in {"idle", "closing"}:
+                self._facts.clear()  # what is not recorded has no record that it could stand in
+                self._record = ""
+                continue
+            if status.record != self._record:
+                self._record = status.record
+                self._facts.extendleft(reversed(self._present()))
+            await self._hand_over_all()
+
+    async def _hand_over_all(self) -> None:
+        while self._facts:
+            fact = self._facts[0]
+            try:
+                await self._recorder.do(control.AddEvent(name=fact.name, data=dict(fact.data)))
+            except RecorderAwayError:
+                return
+            except RecorderRefusedError as error:
+                log.error("the record does not take what the conference tells", fact=fact.name, error=str(error))
+            if self._facts and self._facts[0] is fact:
+                self._facts.popleft()
+
+    def _present(self) -> list[conference.Fact]:
+        """Who is there when a session begins."""
+        people = [] if self.stands is None else self.stands.people
+        return [
+            conference.Fact(name="present", data={"person": one.person, "name": one.name, "role": one.role, "place": one.place})
+            for one in people
+            if one.connected
+        ]

@@ -1,0 +1,131 @@
+"""The clerk's counter for participants: who is there, who is invited, and what is done with them (``courtroom conference``)."""
+
+import time
+from typing import Annotated
+
+import msgspec
+
+from agent.conference_link import ConferenceAwayError, ConferenceLink, Held
+from agent.desk import Actor, DeskError
+from agent.guests import Guests, GuestsError
+from provisioning.videoconference import Vks
+from recorder.contract import conference
+from recorder.contract.control import State
+
+AFTER_US = 24 * 3_600_000_000
+"""A link that was made here opens for so long."""
+
+
+class InviteOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Invite somebody to the hearing that is held or near, or to another one."""
+
+    actor: Actor
+    name: conference.Name
+    role: conference.Role
+    hearing: Annotated[str, msgspec.Meta(max_length=128)] = ""
+
+
+class WithdrawInvitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A link that was made here opens nothing any more."""
+
+    actor: Actor
+    person: conference.PersonId
+    hearing: Annotated[str, msgspec.Meta(max_length=128)] = ""
+
+
+class Invited(msgspec.Struct, frozen=True, kw_only=True):
+    """The link's token, shown this once, and the link in the court's own network."""
+
+    hearing: str
+    token: str
+    link: str
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """It is done."""
+
+    text: str
+
+
+class GuestState(msgspec.Struct, frozen=True, kw_only=True):
+    """The conference as the clerk sees it."""
+
+    hearing: str
+    title: str
+    running: bool
+    """vks is there."""
+    people: list[conference.Present] = []
+    sharing: str = ""
+    look_ins: list[str] = []
+
+
+class GuestDesk:
+    """Carries out what the clerk orders about participants.
+
+    Args:
+        link: to vks.
+        guests: who was invited here.
+        vks: its configuration.
+    """
+
+    def __init__(self, link: ConferenceLink, guests: Guests, vks: Vks) -> None:
+        self._link = link
+        self._guests = guests
+        self._vks = vks
+        self.held = Held()
+        """The hearing that is held or near; the agent keeps it up to date."""
+
+    def state(self) -> GuestState:
+        """The conference now."""
+        stands = self._link.stands
+        if stands is None or stands.hearing != self.held.id:
+            return GuestState(hearing=self.held.id, title=self.held.title, running=self._link.reachable)
+        return GuestState(
+            hearing=self.held.id, title=self.held.title, running=self._link.reachable, people=stands.people, sharing=stands.sharing,
+            look_ins=stands.look_ins,
+        )  # fmt: skip
+
+    async def invite(self, order: InviteOrder) -> Invited:
+        """Make a link."""
+        hearing = order.hearing or self.held.id
+        if not hearing:
+            raise DeskError("no hearing is held or near: name one by --hearing")
+        now_us = time.time_ns() // 1_000
+        try:
+            token = self._guests.invite(hearing, order.name, order.role, now_us, now_us + AFTER_US, now_us)
+        except GuestsError as error:
+            raise DeskError(str(error)) from None
+        scheme = "https" if self._vks.certificate else "http"
+        host = self._vks.address or "CENTRE"
+        return Invited(hearing=hearing, token=token, link=f"{scheme}://{host}:{self._vks.port}/join/#{token}")
+
+    async def withdraw(self, order: WithdrawInvitation) -> Done:
+        """A link opens nothing any more."""
+        try:
+            found = self._guests.withdraw(order.hearing or self.held.id, order.person)
+        except GuestsError as error:
+            raise DeskError(str(error)) from None
+        if not found:
+            raise DeskError(f"nobody who was invited here is '{order.person}'; `courtroom conference list` shows who is there")
+        return Done(text=f"The link of {order.person} opens nothing any more; who is in the hearing already is put out by `remove`.")
+
+    async def act(self, act: conference.OfStaff) -> Done:
+        """Admit, call, mute, and whatever else staff may do."""
+        if not act.by.strip():
+            raise DeskError("name the person who gives the order")
+        try:
+            answer = await self._link.ask(act)
+        except ConferenceAwayError as error:
+            raise DeskError(str(error)) from None
+        if answer.code:
+            raise DeskError(answer.words or answer.code)
+        return Done(text="Done.")
+
+    def hearing_is(self, state: State, held: Held) -> conference.HearingIs:
+        """What vks is to know of it now."""
+        self.held = held
+        ice = [conference.IceServer(urls=one.urls, username=one.username, credential=one.credential) for one in self._vks.ice]
+        return conference.HearingIs(
+            hearing=held.id, title=held.title, state=state, closed=held.closed, invitations=self._guests.of(held.id),
+            secret=self._guests.secret_of(held.id), ice=ice,
+        )  # fmt: skip

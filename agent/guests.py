@@ -1,0 +1,109 @@
+"""Who was invited to a hearing in this room itself, and the key of the hearings' resume tokens: one small file of the agent.
+
+A link's token is shown once, to whoever invites; the file has its SHA-256 alone. The file is written whole, beside the old one, and then
+takes its place: what is read is one or the other.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from recorder.contract.conference import Invitation, Role
+
+TOKEN_BYTES = 32
+KEPT_US = 7 * 86_400_000_000
+"""An invitation is forgotten so long after it has expired."""
+MOST = 2_000
+
+
+class GuestsError(Exception):
+    """The file cannot be used, or takes no more; the message says why."""
+
+
+class Guest(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who was invited to a hearing."""
+
+    hearing: str
+    invitation: Invitation
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    secret: bytes
+    guests: list[Guest] = []
+
+
+class Guests:
+    """The file.
+
+    Args:
+        path: where it is; it is made where there is none.
+
+    Raises:
+        GuestsError: it cannot be read or made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = msgspec.json.decode(path.read_bytes(), type=_File)
+        except FileNotFoundError:
+            self._keep(_File(secret=secrets.token_bytes(32)))
+        except (OSError, msgspec.DecodeError) as error:
+            raise GuestsError(f"{path} cannot be read: {error}; set it aside, and invite again whom it named") from error
+
+    def invite(self, hearing: str, name: str, role: Role, from_utc_us: int, until_utc_us: int, now_utc_us: int) -> str:
+        """Invite somebody; returns the token of the link.
+
+        Raises:
+            GuestsError: it cannot be written down, or there are too many.
+        """
+        kept = [guest for guest in self._file.guests if guest.invitation.until_utc_us + KEPT_US > now_utc_us]
+        if len(kept) >= MOST:
+            raise GuestsError(f"{MOST} people are invited already; withdraw some")
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        taken = {guest.invitation.person for guest in kept if guest.hearing == hearing}
+        person = next(f"g{number}" for number in range(1, MOST + 2) if f"g{number}" not in taken)
+        invitation = Invitation(
+            token_sha256=hashlib.sha256(token.encode()).hexdigest(), person=person, name=name, role=role, from_utc_us=from_utc_us,
+            until_utc_us=until_utc_us,
+        )  # fmt: skip
+        self._keep(msgspec.structs.replace(self._file, guests=[*kept, Guest(hearing=hearing, invitation=invitation)]))
+        return token
+
+    def withdraw(self, hearing: str, person: str) -> bool:
+        """The person's link opens nothing any more; False where nobody of this name was invited here."""
+        kept = [guest for guest in self._file.guests if (guest.hearing, guest.invitation.person) != (hearing, person)]
+        found = len(kept) < len(self._file.guests)
+        if found:
+            self._keep(msgspec.structs.replace(self._file, guests=kept))
+        return found
+
+    def of(self, hearing: str) -> list[Invitation]:
+        """Who was invited to a hearing."""
+        return [guest.invitation for guest in self._file.guests if guest.hearing == hearing]
+
+    def secret_of(self, hearing: str) -> bytes:
+        """The key of a hearing's resume tokens."""
+        return hmac.digest(self._file.secret, hearing.encode(), "sha256")
+
+    def _keep(self, file: _File) -> None:
+        fresh = self._path.with_suffix(".new")
+        try:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "wb") as out:  # noqa: PTH123 - a descriptor
+                out.write(msgspec.json.encode(file))
+                out.flush()
+                os.fsync(out.fileno())
+            fresh.replace(self._path)
+            directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise GuestsError(f"{self._path} cannot be written: {error.strerror}; look after the disk") from error
+        self._file = file

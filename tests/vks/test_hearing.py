@@ -1,0 +1,126 @@
+"""A hearing with a participant from end to end: the room's real processes, the clerk's own commands, and what the record has afterwards."""
+
+import asyncio
+import io
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import av
+import numpy as np
+import pytest
+
+from recorder.record import entries
+from recorder.seal import read_journal
+from tests.lab import readback
+from tests.lab.site import COURTROOM, Site, site
+from tests.vks.browsers import Browser, until
+from tests.vks.test_service import PageInTest
+from vks import signalling
+
+BY = ("--by", "A. Clerk")
+HZ, SHADE = 1_700.0, 200
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Site]:
+    extra = f'[ingest]\nenabled = true\n[speaker]\ndevice = "none"\n[vks]\nport = {free_port()}\n'
+    with site(tmp_path, extra) as it:
+        yield it
+
+
+async def clerk(room: Site, *words: str) -> str:
+    """One of the clerk's commands about participants."""
+    command = [*COURTROOM, "conference", *words, "--run", str(room.run_dir)]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+async def come(http: aiohttp.ClientSession, link: str, device: str = "device-1") -> tuple[PageInTest, str]:
+    """Use a link as its page does; returns the page, and its resume token."""
+    root, token = link.split("/join/#")
+    async with http.post(f"{root}/api/join", json={"token": token, "device": device}) as answer:
+        assert answer.status == 200, await answer.text()
+        resume = (await answer.json())["resume"]
+    return await again(http, root, resume), resume
+
+
+async def again(http: aiohttp.ClientSession, root: str, resume: str) -> PageInTest:
+    """A page that has its resume token."""
+    page = PageInTest(await http.ws_connect(f"{root}/api/connect"))
+    await page.say(signalling.Resume(token=resume))
+    return page
+
+
+async def call(page: PageInTest, browser: Browser) -> None:
+    """Media, by the page's connection."""
+
+    async def answer(offer: str) -> str:
+        await page.say(signalling.Offer(sdp=offer))
+        return str((await page.first(signalling.Answer)).sdp)
+
+    await browser.dial(answer)
+
+
+@pytest.mark.lab
+async def test_a_participant_is_admitted_heard_seen_and_recorded(room: Site) -> None:
+    await asyncio.to_thread(room.order, "start", *BY)
+    await until(lambda: room.recorder_state() == "open", "the session")
+    link = (await clerk(room, "invite", "B. Party", "party", *BY)).strip()
+    async with aiohttp.ClientSession() as http:
+        page, _ = await come(http, link)
+        await until(lambda: page.place == "lobby", "the lobby")
+        assert "B. Party" in await clerk(room, "list")
+        browser = Browser(HZ, SHADE)
+        await call(page, browser)
+        await clerk(room, "admit", "g1", *BY)
+        await until(lambda: page.place == "hearing", "the hearing")
+        await until(lambda: any(browser.shades), "pictures of the room")
+        await asyncio.sleep(5)  # what is recorded is to be some seconds long
+        await browser.close()
+        await page.close()
+    record = await sealed(room)
+    assert tone_in(room, record, "remote-g1-audio", HZ)
+    assert not tone_in(room, record, "remote-g1-audio", 1.3 * HZ), "the search finds what was sent, and nothing else"
+    assert shade_in(room, record, "remote-g1-video", SHADE)
+    assert tone_in(room, record, "room-out", HZ), "the courtroom heard it"
+    told = [entry for _, entry in read_journal(record) if isinstance(entry, entries.Event) and entry.source == "conference"]
+    assert [entry.name for entry in told if entry.data.get("person") == "g1"][:3] == ["came", "connected", "admitted"]
+
+
+async def sealed(room: Site) -> Path:
+    """Stop the session; the record, which verifies as sealed."""
+    await asyncio.to_thread(room.order, "stop", *BY)
+    (verdict,) = room.verdicts().values()
+    assert verdict.level in {"sealed", "anchored"}, verdict
+    (record,) = [path for path in room.records.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return record
+
+
+def tone_in(room: Site, record: Path, track: str, hz: float) -> bool:
+    """Whether a tone is anywhere in a track's sound."""
+    for sound in readback.sounds(record, track, room.court.court_key, room.court.court):
+        for block in np.split(sound.samples[: sound.samples.size // 9_600 * 9_600], max(1, sound.samples.size // 9_600)):
+            wave = np.exp(-2j * np.pi * hz * np.arange(block.size) / sound.rate_hz)
+            if block.size and abs(wave @ block) * 2 / block.size > 0.05:
+                return True
+    return False
+
+
+def shade_in(room: Site, record: Path, track: str, shade: int) -> bool:
+    """Whether a track has pictures of this brightness."""
+    for part in readback.parts(record, track, room.court.court_key, room.court.court):
+        options = {"decryption_key": part.key} if part.key else {}
+        with av.open(io.BytesIO(part.data), "r", options=options) as file:
+            if any(abs(int(frame.to_ndarray(format="gray").mean()) - shade) < 20 for frame in file.decode(video=0)):
+                return True
+    return False
