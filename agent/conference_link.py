@@ -66,7 +66,7 @@ class ConferenceLink:
     """The link; ``run`` keeps it.
 
     Args:
-        run_dir: directory of the recorder's and vks's sockets.
+        run_dir: directory of vks's socket.
         recorder: takes what stands in the record.
         look: the hearing as it is to be now; is asked some times a second.
     """

@@ -46,7 +46,7 @@ class AgentError(Exception):
     """The agent cannot run; the message says why and what to do."""
 
 
-async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, state_dir: Path) -> None:
+async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, vks_run_dir: Path, state_dir: Path) -> None:
     """Run until SIGTERM or SIGINT.
 
     Raises:
@@ -64,7 +64,7 @@ async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, state_dir:
     except (OSError, StoreError) as error:
         raise AgentError(f"the agent's file {state_dir / FILE} cannot be used: {error}") from error
     try:
-        agent = Agent(process, state_dir)
+        agent = Agent(process, state_dir, vks_run_dir)
     except GuestsError as error:
         await process.store.close()
         raise AgentError(str(error)) from error
@@ -81,7 +81,7 @@ async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, state_dir:
 class Agent:
     """The parts of one room's agent."""
 
-    def __init__(self, process: RoomProcess, state_dir: Path) -> None:
+    def __init__(self, process: RoomProcess, state_dir: Path, vks_run_dir: Path) -> None:
         self._process = process
         self._conductor = Conductor(process)
         centre = process.config.centre
@@ -91,7 +91,7 @@ class Agent:
         self._guests: GuestDesk | None = None
         self._conference: ConferenceLink | None = None
         if process.config.vks is not None:
-            self._conference = ConferenceLink(process.run_dir, process.link, self._hearing_is)
+            self._conference = ConferenceLink(vks_run_dir, process.link, self._hearing_is)
             self._guests = GuestDesk(self._conference, Guests(state_dir / GUESTS), process.config.vks)
         self._centre: CentreLink | None = None
         self._delivery_alarms: tuple[str, ...] = ()
