@@ -30,10 +30,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def stanzas(vks: str) -> str:
+    return f'[ingest]\nenabled = true\n[speaker]\ndevice = "none"\n[vks]\n{vks}\n'
+
+
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Site]:
-    extra = f'[ingest]\nenabled = true\n[speaker]\ndevice = "none"\n[vks]\nport = {free_port()}\n'
-    with site(tmp_path, extra) as it:
+    with site(tmp_path, stanzas(f"port = {free_port()}")) as it:
+        yield it
+
+
+@pytest.fixture
+def closed_room(tmp_path: Path) -> Iterator[Site]:
+    """A room that nobody can connect to: participants come through the centre."""
+    port = free_port()
+    with site(tmp_path, stanzas(f'address = ""\npublic_url = "http://127.0.0.1:{port}"'), public=f"127.0.0.1:{port}") as it:
         yield it
 
 
@@ -124,6 +135,28 @@ def shade_in(room: Site, record: Path, track: str, shade: int) -> bool:
             if any(abs(int(frame.to_ndarray(format="gray").mean()) - shade) < 20 for frame in file.decode(video=0)):
                 return True
     return False
+
+
+@pytest.mark.lab
+async def test_a_participant_comes_through_the_centre_to_a_room_that_takes_no_connection(closed_room: Site) -> None:
+    room = closed_room
+    await asyncio.to_thread(room.order, "start", *BY)
+    await until(lambda: room.recorder_state() == "open", "the session")
+    link = (await clerk(room, "invite", "B. Party", "party", *BY)).strip()
+    assert "/r/lab/join/#" in link
+    async with aiohttp.ClientSession() as http:
+        root = link.split("/join/#")[0]
+        async with http.post(f"{root}/api/join", json={"token": "forged", "device": "device-1"}) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (403, "unknown")
+        page, _ = await come(http, link)
+        browser = Browser(HZ, SHADE)
+        await call(page, browser)
+        await clerk(room, "admit", "g1", *BY)
+        await until(lambda: page.place == "hearing", "the hearing")
+        await until(lambda: any(browser.shades), "pictures of the room")
+        await browser.close()
+        await page.close()
+    await sealed(room)
 
 
 @pytest.mark.lab
