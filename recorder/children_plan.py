@@ -65,8 +65,10 @@ def plans(config: RoomConfig, bus_uids: list[int]) -> list[ChildPlan]:
             ChildPlan(name="ingest", module=INGEST, device={"id": "ingest", **config.ingest.model_dump(mode="json")}, options=shared)
         )
     encoded = [camera.id for camera in config.camera if camera.low_rung and _encodes_itself(camera)]
-    if encoded:
-        children.append(ChildPlan(name="rungs", module=RUNGS, device={"id": "rungs", "cameras": encoded}, options=shared))
+    small = [camera.id for camera in config.camera[:1] if camera.low_rung and config.vks is not None]
+    if encoded or small:
+        device = {"id": "rungs", "cameras": encoded, "small": small}
+        children.append(ChildPlan(name="rungs", module=RUNGS, device=device, options=shared))
     if config.watch.enabled:
         children.append(ChildPlan(name="watch", module=WATCH, device={"id": "watch", **config.watch.model_dump(mode="json")}))
     return children

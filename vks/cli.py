@@ -46,8 +46,9 @@ def run(
         typer.echo(f"{config}: there is no [vks] table: this room has no videoconference; see docs/technician.md", err=True)
         raise typer.Exit(2)
     own = room.vks
+    shown = [camera for camera in room.camera[:1] if camera.low_rung]
     settings = Settings(
-        run_dir=run_dir, own_run_dir=own_run or run_dir, cameras=[f"{camera.id}.low" for camera in room.camera[:1]],
+        run_dir=run_dir, own_run_dir=own_run or run_dir, cameras=[f"{camera.id}.{rung}" for camera in shown for rung in ("low", "small")],
         address=own.address, port=own.port,
         certificate=Path(own.certificate) if own.certificate else None, key=Path(own.key) if own.key else None,
     )  # fmt: skip

@@ -23,12 +23,19 @@ Encoded = tuple["av.Packet[Any]", int]
 """A packet, and when its picture was captured (microseconds of CLOCK_MONOTONIC; the packet's own time is the same in 1/90,000 s)."""
 
 
-LOW_WIDTH, LOW_HEIGHT = 1280, 720
+LOW, SMALL = (1280, 720), (480, 270)
+"""The most that a picture of the low and of the small rung has in width and height."""
+SMALL_BPS = 250_000
 
 
 def low_size(width: int, height: int) -> tuple[int, int]:
-    """The low rung's size of a picture: at most 1,280 x 720, even, of the same shape."""
-    share = min(Fraction(1), Fraction(LOW_WIDTH, width), Fraction(LOW_HEIGHT, height))
+    """The low rung's size of a picture: even, of the same shape."""
+    return fitted(width, height, LOW)
+
+
+def fitted(width: int, height: int, most: tuple[int, int]) -> tuple[int, int]:
+    """A size of the same shape and even, that is nowhere larger than ``most``."""
+    share = min(Fraction(1), Fraction(most[0], width), Fraction(most[1], height))
     return int(width * share) // 2 * 2, int(height * share) // 2 * 2
 
 

@@ -1,4 +1,6 @@
-"""The rungs child: makes ``<camera>.low`` of cameras that encode themselves and give no small stream of their own.
+"""The rungs child: makes ``<camera>.low`` of cameras that encode themselves and give no small stream of their own, and ``<camera>.small``.
+
+The small rung is for viewers whose links carry no more; it is made of the low one, whoever makes that.
 
 It reads the camera's stream from the media bus like any other reader, decodes it, and encodes it once at the low rung's size, while
 somebody watches and the room is not muted. It is a process of its own because it decodes: what a camera sends can crash it, or keep it
@@ -14,7 +16,7 @@ from typing import Any
 import av
 
 from recorder.children.bus_server import BusServer, BusStream
-from recorder.children.encoder import PictureEncoder, low_size
+from recorder.children.encoder import LOW, SMALL, SMALL_BPS, PictureEncoder, fitted
 from recorder.children.link import Link, now_us
 from recorder.children.on_demand import Guarded, serve_on_demand
 from recorder.contract import bus, child
@@ -32,17 +34,20 @@ _WAIT_S = 2.0
 
 
 class Rung:
-    """One camera's low rung, in a thread of its own."""
+    """One rung, in a thread of its own: ``stream``, made of ``source``, nowhere larger than ``most``."""
 
-    def __init__(self, camera: str, run_dir: str, encoding: dict[str, Any], server: BusServer, guarded: Guarded) -> None:
-        self._camera = camera
+    def __init__(
+        self, source: str, stream: str, most: tuple[int, int], run_dir: str, encoding: dict[str, Any], server: BusServer, guarded: Guarded
+    ) -> None:
+        self._source = source
+        self._most = most
         self._run_dir = run_dir
         self._encoding = encoding
         self._guarded = guarded
         self._key_wanted = False
         self._encoder: PictureEncoder | None = None
         self._shown_us = 0
-        hello = bus.Hello(stream=f"{camera}.low", kind="video", codec="h264")
+        hello = bus.Hello(stream=stream, kind="video", codec="h264")
         # The camera is not there now, or sends nonsense: who watches waits for it.
         failures = (BusEndedError, TimeoutError, av.FFmpegError)
         serve_on_demand(server, hello, guarded, self._serve, failures, self._want_key)
@@ -58,10 +63,10 @@ class Rung:
             FFmpegError: it cannot be decoded.
         """
         try:
-            with BusClient(self._run_dir, self._camera, _WAIT_S) as reader:
+            with BusClient(self._run_dir, self._source, _WAIT_S) as reader:
                 decoder = av.CodecContext.create(reader.hello.codec, "r")
                 if not isinstance(decoder, av.VideoCodecContext):
-                    raise BusEndedError(f"{self._camera}: {reader.hello.codec} is no picture")
+                    raise BusEndedError(f"{self._source}: {reader.hello.codec} is no picture")
                 decoder.extradata = reader.hello.extradata or None
                 decoder.thread_count = 1
                 for packet in self._packets(reader, stream):
@@ -94,7 +99,7 @@ class Rung:
 
     def _show(self, stream: BusStream, frame: av.VideoFrame, mono_us: int) -> bool:
         """Encode and publish a picture; False where the room is muted."""
-        width, height = low_size(frame.width, frame.height)
+        width, height = fitted(frame.width, frame.height, self._most)
         if self._encoder is None or self._encoder.size != (width, height):
             self._encoder = PictureEncoder(width, height, _FPS, codec="libx264", options=self._encoding, low=True)
             extradata = self._encoder.stream.codec_context.extradata or b""
@@ -122,7 +127,10 @@ class Rungs:
         self._server = BusServer(configure.run_dir, configure.options.get("bus_uids", []))
         encoding = configure.options.get("encoding", {})
         for camera in configure.device["cameras"]:
-            Rung(camera, configure.run_dir, encoding, self._server, self._guarded)
+            Rung(camera, f"{camera}.low", LOW, configure.run_dir, encoding, self._server, self._guarded)
+        small = encoding | {"low_bitrate_bps": SMALL_BPS}
+        for camera in configure.device.get("small", []):
+            Rung(f"{camera}.low", f"{camera}.small", SMALL, configure.run_dir, small, self._server, self._guarded)
 
     def obey(self, message: child.ToChild) -> None:
         """Take a message of the core: there is nothing to obey but a mute."""

@@ -1,10 +1,10 @@
 """The media bus: what the children serve to other processes, one Unix stream socket a stream.
 
 Each stream is ``<run>/bus/<stream>.sock``, served by the child that makes it (so that a device's death closes only its own sockets; a
-reader reconnects). Streams: ``<track>`` as recorded; ``<track>.low``, the camera's send rung; ``<track>.pcm``, a microphone channel
-(48 kHz mono, signed 16 bit, 20 ms); ``room-mix`` (Opus) and ``room-mix.pcm``. The first frame (``framing.py``) is ``Hello``, then come
-``Packet``s. Queues are bounded: a slow reader loses packets and sees it in ``sequence``; it never delays the writer. A reader may send
-``KeyframeRequest``. Nothing is served while the room is privileged or in deliberation.
+reader reconnects). Streams: ``<track>`` as recorded; ``<track>.low`` and ``<track>.small``, the camera's send rungs; ``<track>.pcm``, a
+microphone channel (48 kHz mono, signed 16 bit, 20 ms); ``room-mix`` (Opus) and ``room-mix.pcm``. The first frame (``framing.py``) is
+``Hello``, then come ``Packet``s. Queues are bounded: a slow reader loses packets and sees it in ``sequence``; it never delays the writer. A
+reader may send ``KeyframeRequest``. Nothing is served while the room is privileged or in deliberation.
 """
 
 from typing import Literal

@@ -60,6 +60,27 @@ def test_a_viewer_sees_every_picture_smaller_in_a_codec_that_browsers_take(tmp_p
     assert all(later == (earlier or 0) + 1 for earlier, later in itertools.pairwise(shown))
 
 
+def test_the_small_rung_is_made_of_the_low_one_and_takes_a_sixth_of_it(tmp_path: Path) -> None:
+    with (
+        rtsp_camera(width=1600, height=900, fps=10, gop_s=1, kbps=3000, sound="none") as seen,
+        linked("recorder.children.capture", stanza(seen, tmp_path, audio=False), tmp_path) as capture,
+        linked("recorder.children.rungs", {"id": "rungs", "cameras": ["cam"], "small": ["cam"]}, tmp_path) as rungs,
+    ):
+        capture.first(child.Opened, 20)
+        rungs.first(child.Opened)
+        with BusClient(str(tmp_path), "cam.small", timeout_s=15) as viewer:
+            assert (viewer.hello.codec, viewer.hello.width, viewer.hello.height) == ("h264", 480, 270)
+            decoder = av.CodecContext.create("h264", "r")
+            assert isinstance(decoder, av.VideoCodecContext)
+            decoder.extradata = viewer.hello.extradata
+            shown, size = 0, 0
+            while shown < 20:
+                _, body = viewer.read()
+                size += len(body)
+                shown += len(decoder.decode(av.Packet(body)))
+    assert size * 8 / 2 < 500_000
+
+
 @contextmanager
 def bus_camera(run_dir: Path) -> Iterator[BusStream]:
     """A camera that gives two pictures every 80 ms, and says the same time of both."""
