@@ -1,6 +1,7 @@
 """``[vks]`` of ``room.toml``: the videoconference."""
 
 import ipaddress
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -25,6 +26,8 @@ class Vks(_Stanza):
     certificate: str = ""
     """PEM file of the certificate chain under the court's CA. Without one it can be reached from this PC alone."""
     key: str = ""
+    echo: Literal["cancel", "none"] = "cancel"
+    """``none``: the room's own sound system takes the loudspeakers' sound out of the microphones'."""
     public_url: str = Field(default="", pattern=r"^(https?://[^\s#?]+[^\s#?/])?$")
     """The centre's public door: links are given out with it, so that they open from the internet. Empty: with ``address``."""
     ice: list[IceServer] = []

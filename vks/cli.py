@@ -49,7 +49,7 @@ def run(
     shown = [camera for camera in room.camera[:1] if camera.low_rung]
     settings = Settings(
         run_dir=run_dir, own_run_dir=own_run or run_dir, cameras=[f"{camera.id}.{rung}" for camera in shown for rung in ("low", "small")],
-        address=own.address, port=own.port,
+        echo=own.echo == "cancel" and room.speaker is not None, address=own.address, port=own.port,
         certificate=Path(own.certificate) if own.certificate else None, key=Path(own.key) if own.key else None,
     )  # fmt: skip
     raise typer.Exit(asyncio.run(serve(settings)))

@@ -12,6 +12,7 @@ import structlog
 from recorder.contract.conference import Fact
 from vks import acts, h264_payloads
 from vks.connection import Connection
+from vks.echo import EchoCanceller
 from vks.forwarding import Feed
 from vks.jitter import Unit
 from vks.media_time import MediaTime
@@ -58,6 +59,7 @@ class Conference:
         tell: takes what is to stand in the record.
         changed: is called after each change.
         order: where the conference of this hearing stood, when another process held it.
+        echo: takes the loudspeakers' sound out of what the room sends; None where the room's own devices do.
     """
 
     def __init__(
@@ -68,9 +70,10 @@ class Conference:
         tell: Callable[[list[Fact]], None],
         changed: Callable[[], None],
         order: Order | None = None,
+        echo: EchoCanceller | None = None,
     ) -> None:
         self.order = order or Order()
-        self.sound = Sound(play_in_room)
+        self.sound = Sound(play_in_room, echo)
         self.peers: dict[str, Peer] = {}
         self._recording = recording
         self._room_pictures = room_pictures

@@ -19,6 +19,7 @@ from recorder.contract import conference as contract
 from vks.agent_link import AgentLink
 from vks.conference import Conference
 from vks.door import Door
+from vks.echo import EchoCanceller
 from vks.hall import Hall
 from vks.mixing import Block
 from vks.order import Order
@@ -48,6 +49,8 @@ class Settings:
     """Of this process's own socket, to which the agent comes."""
     cameras: list[str]
     """Streams of the media bus that are shown, the rungs of one camera: the largest first."""
+    echo: bool = True
+    """Whether the loudspeakers' sound is taken out of the room's here, and not by its own devices."""
     address: str = ""
     """Where the court's own network reaches it; empty: nowhere, only through the centre."""
     port: int = 0
@@ -129,7 +132,8 @@ class Service:
 
     def _make(self, changed: Callable[[], None], order: Order | None) -> Conference:
         feeds = [picture.feed for picture in self._pictures]
-        return Conference(self._recording, feeds, self._room_out.play, self._link.tell, changed, order)
+        echo = EchoCanceller() if self._settings.echo else None
+        return Conference(self._recording, feeds, self._room_out.play, self._link.tell, changed, order, echo)
 
     def _take_sound(self, block: Block) -> None:
         conference = self.hall.conference

@@ -5,13 +5,15 @@ mix is encoded once for all who get it (``mixing.py``). What the room says comes
 samples.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from vks.echo import EchoCanceller
 from vks.jitter import Unit
-from vks.mixing import Block, Mixer, blend_of, mix_of
+from vks.mixing import BLOCK, Block, Mixer, blend_of, mix_of
 from vks.opus import Decoder, Encoder
 from vks.order import ROOM, Order, may_speak
 from vks.playout import Playout
@@ -20,6 +22,8 @@ from vks.speaking import Speaking
 BLOCK_US = 20_000
 PRIVATE_TAIL_US = 1_000_000
 """What arrives so soon after a private talk may have been said in it: a network holds words back for so long."""
+MOST_AHEAD = 10
+"""Blocks that were played and have no block of the microphones beside them yet: the clocks of both are not the same."""
 KEPT_ENCODERS = 4
 """Encoders that nobody uses now and that are kept: a speaker who falls silent speaks again soon."""
 
@@ -36,9 +40,13 @@ class Sound:
 
     Args:
         play_in_room: takes what the courtroom hears of the others, block by block, with its time.
+        echo: takes the loudspeakers' sound out of the room's; None where the room's own devices do.
     """
 
-    def __init__(self, play_in_room: Callable[[Block, int], None]) -> None:
+    def __init__(self, play_in_room: Callable[[Block, int], None], echo: EchoCanceller | None = None) -> None:
+        self._echo = echo
+        self._played: deque[Block | None] = deque(maxlen=MOST_AHEAD)
+        """What the room was given, and has not been heard beside yet."""
         self.speaking = Speaking()
         self.encoded = 0
         """Packets that were encoded."""
@@ -64,6 +72,8 @@ class Sound:
 
     def room(self, block: Block, now_us: int) -> None:
         """What the courtroom's microphones give together, in a row."""
+        if self._echo is not None and block.size == BLOCK:
+            block = self._echo.clean(block, self._played.popleft() if self._played else None)
         self.speaking.hear(ROOM, level_dbov(block), now_us)
         self._room.push(block, self._room_samples)
         self._room_samples += block.size
@@ -96,8 +106,10 @@ class Sound:
         blends = {mix: blend_of(order, name, speakers) for name, mix in mix_by_listener.items()}
         room_hears = blend_of(order, ROOM, speakers)
         mixed = self._mixer.mix(blocks, {**blends, ROOM: room_hears} if room_hears else blends)
-        if room_hears:
-            self._play_in_room(mixed.pop(ROOM), now_us)
+        played = mixed.pop(ROOM) if room_hears else None
+        self._played.append(played)
+        if played is not None:
+            self._play_in_room(played, now_us)
         packets = {mix: self._encode(mix, block) for mix, block in mixed.items()}
         for name, mix in mix_by_listener.items():
             listeners[name](packets[mix])

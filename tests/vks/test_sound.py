@@ -7,6 +7,7 @@ import numpy as np
 from recorder.contract import conference as staff
 from tests.vks.test_mixing import heard, tone
 from tests.vks.test_rules import CLERK, opened
+from vks.echo import EchoCanceller
 from vks.jitter import Unit
 from vks.mixing import BLOCK, Block
 from vks.opus import Decoder, Encoder
@@ -21,12 +22,12 @@ TONES_HZ = {ROOM: 500.0, "party": 1_000.0, "counsel": 1_500.0, "witness": 2_000.
 class Conference:
     """People with a tone each, who hear what the mixes give them."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, echo: EchoCanceller | None = None) -> None:
         self.order = order
         self.now_us = 0
         self.number = 0
         self.played: list[Block] = []
-        self.sound = Sound(lambda block, _now_us: self.played.append(block))
+        self.sound = Sound(lambda block, _now_us: self.played.append(block), echo)
         self.packets: dict[str, list[bytes]] = {name: [] for name in order.people}
         self._encoders = {name: Encoder() for name in order.people}
 
@@ -87,6 +88,19 @@ def test_what_was_said_in_private_is_not_played_to_the_floor_afterwards() -> Non
     assert max((float(np.max(np.abs(block))) for block in conference.played), default=0.0) < 50
     conference.talk(30, "party")
     assert conference.hears("prosecutor") == {"party"}
+
+
+def test_participants_do_not_hear_themselves_by_the_rooms_microphones() -> None:
+    echoes = {}
+    for name, echo in (("without", None), ("with", EchoCanceller())):
+        conference = Conference(opened("party", "counsel"), echo)
+        for _ in range(400):
+            conference.talk(1, "party")
+            # What the loudspeakers played six blocks ago is heard by the microphones.
+            heard_again = conference.played[-6] // 2 if len(conference.played) >= 6 else np.zeros(BLOCK, np.int16)
+            conference.sound.room(heard_again.astype(np.int16), conference.now_us)
+        echoes[name] = "party" in conference.hears("party")
+    assert echoes == {"without": True, "with": False}
 
 
 def test_all_who_are_silent_share_one_encoder() -> None:
