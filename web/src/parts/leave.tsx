@@ -1,0 +1,22 @@
+import { useRef } from "preact/hooks";
+
+import { useUi } from "./ui";
+
+/** The way out, with a question before it. */
+export function Leave() {
+  const { session, say } = useUi();
+  const dialog = useRef<HTMLDialogElement>(null);
+  return (
+    <>
+      <button class="leave" onClick={() => dialog.current?.showModal()}>{say("leave")}</button>
+      <dialog ref={dialog} aria-labelledby="leave-ask">
+        <h2 id="leave-ask">{say("leave_ask")}</h2>
+        <p>{say("leave_hint")}</p>
+        <p class="buttons">
+          <button autoFocus onClick={() => dialog.current?.close()}>{say("leave_no")}</button>
+          <button class="leave" onClick={() => session.leave()}>{say("leave_yes")}</button>
+        </p>
+      </dialog>
+    </>
+  );
+}
