@@ -133,6 +133,9 @@ export class Call {
     const { peer } = this;
     if (peer === null || peer.signalingState !== "have-local-offer") return;
     await peer.setRemoteDescription({ type: "answer", sdp });
+    // A courtroom that closes its end says so at once; the connection itself would notice it after many seconds.
+    const transport = peer.getTransceivers()[SOUND]?.receiver.transport;
+    transport?.addEventListener("statechange", () => (transport.state === "closed" || transport.state === "failed") && this.end());
     const [sound, ...others] = peer.getTransceivers().map((one) => one.receiver.track);
     if (sound !== undefined && !this.over) this.events.tracks(sound, others.slice(FIRST_TILE - 1));
   }

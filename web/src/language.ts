@@ -26,8 +26,16 @@ export function sayIn(language: Language): Say {
   return (word, values = {}) => words[word].replace(/\{(\w+)\}/g, (place, name: string) => values[name] ?? place);
 }
 
+const KAZAKH_MONTHS = ["қаңтар", "ақпан", "наурыз", "сәуір", "мамыр", "маусым", "шілде", "тамыз", "қыркүйек", "қазан", "қараша", "желтоқсан"];
+
 /** A time, for people: in their own time zone, with the day. */
 export function sayTime(language: Language, utc_us: number): string {
+  if (language === "kk") {
+    // Chromium has no words for Kazakh dates, and says "M11".
+    const time = new Date(utc_us / 1_000);
+    const clock = [time.getHours(), time.getMinutes()].map((part) => String(part).padStart(2, "0")).join(":");
+    return `${time.getFullYear()} жылғы ${time.getDate()} ${KAZAKH_MONTHS[time.getMonth()] ?? ""}, ${clock}`;
+  }
   return new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short" }).format(new Date(utc_us / 1_000));
 }
 
@@ -35,7 +43,7 @@ export function sayTime(language: Language, utc_us: number): string {
 export function sayLanguage(language: Language, code: string): string {
   if (isLanguage(code)) return LANGUAGES[code].own;
   try {
-    return new Intl.DisplayNames([language], { type: "language" }).of(code) ?? code;
+    return new Intl.DisplayNames([language, "ru"], { type: "language" }).of(code) ?? code;
   } catch {
     return code;
   }

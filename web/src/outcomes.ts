@@ -13,6 +13,7 @@ const REFUSALS: Record<string, Word> = {
 };
 const ENDS: Record<string, Word> = {
   ...REFUSALS,
+  too_many: "join_other",
   hearing_over: "end_over",
   elsewhere: "end_elsewhere",
   bad_message: "end_browser",
@@ -31,6 +32,6 @@ export const endWord = (code: string): Word => ENDS[code] ?? "end_other";
 /** Why something that was asked for is not done. */
 export const noticeWord = (code: string): Word => NOTICES[code] ?? "refused_other";
 /** Whether dialling again, by hand, may lead back: the clerk may have let the person in again. */
-export const mayComeBack = (code: string): boolean => code === "removed" || code === "elsewhere" || code === "full";
+export const mayComeBack = (code: string): boolean => code === "removed" || code === "elsewhere" || code === "full" || code === "too_many";
 /** Whether the resume token is of no more use, and the link must be used anew. */
 export const isForgotten = (code: string): boolean => code === "unknown" || code === "expired";

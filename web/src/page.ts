@@ -1,6 +1,7 @@
 // The page's state as one value, and what each event makes of it. Pure: components show it, session.ts carries out what follows from it.
 
 import type { Quality, Refused, ToPage, View, Welcome } from "./messages";
+import { isForgotten } from "./outcomes";
 import type { Device, Trouble } from "./permission";
 
 /** `in`: there, or on the way back; what is shown then is the view's. */
@@ -93,7 +94,7 @@ export function reduce(page: Page, event: Event): Page {
     case "up":
       return { ...page, line: "up", failed: 0, stood: true };
     case "lost":
-      return page.screen === "in" ? { ...page, line: "dialling", failed: page.failed + 1, tiles: [], quality: "good" } : page;
+      return page.screen === "in" ? lost(page) : page;
     case "said":
       return said(page, event.message);
     case "own":
@@ -107,6 +108,12 @@ export function reduce(page: Page, event: Event): Page {
     case "leave":
       return gone(page, "left");
   }
+}
+
+/** A screen that was shown is asked for again: the courtroom ended it with the connection. */
+function lost(page: Page): Page {
+  const own: Own = page.own.screen === "yes" ? { ...page.own, screen: "asked" } : page.own;
+  return { ...page, line: "dialling", failed: page.failed + 1, tiles: [], quality: "good", own };
 }
 
 function said(page: Page, message: ToPage): Page {
@@ -128,6 +135,8 @@ function said(page: Page, message: ToPage): Page {
     }
     case "bye":
       if (message.again) return page;
+      // The way back is not known to the courtroom any more, but the link may be: it is used anew, by another press.
+      if (isForgotten(message.code)) return gone(page, "check");
       return { ...gone(page, "ended"), refusal: { code: message.code, at_utc_us: 0 } };
     case "answer":
       return page;

@@ -37,7 +37,7 @@ export class Session {
 
   subscribe(listener: () => void): () => void {
     this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    return () => void this.listeners.delete(listener);
   }
 
   dispatch(event: Event): void {
@@ -192,11 +192,7 @@ export class Session {
       up: () => {
         up();
         this.dispatch({ e: "up" });
-        if (this.page.own.screen !== "no") {
-          // The courtroom may have ended the share when the connection was lost.
-          this.dispatch({ e: "own", own: { screen: "asked" } });
-          this.act({ act: "share", on: true });
-        }
+        if (this.page.own.screen === "asked") this.act({ act: "share", on: true });
       },
       lost,
       tracks: (sound, pictures) => {
@@ -226,8 +222,8 @@ export class Session {
     if (before.own.screen !== "no" && page.own.screen === "no") media.put("screen", null);
     if (page.screen === "in" && before.own !== page.own) this.keepChoices();
     this.awake.want(page.screen === "in");
+    if (before.screen === "in" && page.screen !== "in") this.dialler.stop();
     if (page.screen !== before.screen && (page.screen === "left" || page.screen === "ended")) {
-      this.dialler.stop();
       media.stop();
       this.sound.stop();
     }

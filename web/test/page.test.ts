@@ -61,6 +61,10 @@ describe("the shared screen", () => {
     const page = after(...asked, saying({ ...VIEW, sharing: "witness-1" }), saying(VIEW));
     expect([page.own.screen, mayShowScreen(page)]).toEqual(["no", false]);
   });
+  it("outlives a lost connection: it is asked for anew, whatever the first view after it says", () => {
+    const page = after(...asked, saying({ ...VIEW, sharing: "witness-1" }), { e: "lost" }, saying(WELCOME), saying(VIEW), { e: "up" });
+    expect(page.own.screen).toBe("asked");
+  });
   it("is given up when it is refused, and not when something else is", () => {
     expect(after(...asked, saying({ m: "refused", code: "other_screen" })).own.screen).toBe("no");
     expect(after(...asked, saying({ m: "refused", code: "whatever" })).own.screen).toBe("asked");
@@ -86,6 +90,9 @@ describe("the connection", () => {
     const ended = after(...THERE, saying({ m: "bye", code: "removed", again: false }), { e: "lost" });
     expect(ended).toMatchObject({ screen: "ended", line: "none", view: null, refusal: { code: "removed" } });
     expect(after(...THERE, saying({ m: "bye", code: "restart", again: true }))).toMatchObject({ screen: "in", line: "up" });
+  });
+  it("leads to the check again where the courtroom knows the way back no more", () => {
+    expect(after(...THERE, saying({ m: "bye", code: "unknown", again: false }))).toMatchObject({ screen: "check", line: "none", view: null });
   });
   it("waits where another device holds the seat, until the courtroom shows something", () => {
     const waiting = after({ e: "dial" }, saying(WELCOME), saying({ m: "wait" }));

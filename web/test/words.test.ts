@@ -46,6 +46,8 @@ it("puts values in their places, even such as look like places", () => {
 
 it("says times and languages", () => {
   expect(sayTime("ru", Date.UTC(2026, 10, 28, 9, 0) * 1_000)).toMatch(/28 ноября 2026/);
+  const time = new Date(2026, 0, 9, 7, 5).getTime() * 1_000;
+  expect(sayTime("kk", time)).toBe("2026 жылғы 9 қаңтар, 07:05");
   expect(sayLanguage("en", "kk")).toBe("Қазақша");
   expect(sayLanguage("en", "de")).toBe("German");
   expect(sayLanguage("en", "?")).toBe("?");

@@ -13,7 +13,11 @@ import { UiContext } from "./ui";
 export function App({ session }: { session: Session }) {
   const [language, setLanguage] = useState<Language>(() => chooseLanguage(kept("language"), navigator.languages ?? [navigator.language]));
   const [, setCount] = useState(0);
-  useEffect(() => session.subscribe(() => setCount((count) => count + 1)), [session]);
+  useEffect(() => {
+    const look = (): void => setCount((count) => count + 1);
+    look(); // something may have happened since the first drawing
+    return session.subscribe(look);
+  }, [session]);
   const { page } = session;
   const say = useMemo(() => sayIn(language), [language]);
   const title = page.welcome?.title || say("title");

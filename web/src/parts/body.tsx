@@ -1,5 +1,5 @@
 import { sayTime } from "../language";
-import { endWord, isForgotten, mayComeBack, refusalWord } from "../outcomes";
+import { endWord, mayComeBack, refusalWord } from "../outcomes";
 import { platformOf, saysRemedy, saysWhat } from "../permission";
 import { Check } from "./check";
 import { Hearing } from "./hearing";
@@ -16,19 +16,19 @@ export function Body() {
     case "opening":
       return <p>{say("opening")}</p>;
     case "no_link":
-      return <Notice heading={say("no_link")} hint={say("no_link_hint")} />;
+      return <Notice heading="no_link" hint={say("no_link_hint")} />;
     case "insecure":
       return (
-        <Notice heading={say("insecure")} hint={say(saysWhat("insecure", "both"))}>
+        <Notice heading="insecure" hint={say(saysWhat("insecure", "both"))}>
           <p>{say(saysRemedy("insecure", "desktop"))}</p>
         </Notice>
       );
     case "no_webrtc":
-      return <Notice heading={say("no_webrtc")} hint={say("no_webrtc_hint")}><CopyLink /></Notice>;
+      return <Notice heading="no_webrtc" hint={say("no_webrtc_hint")}><CopyLink /></Notice>;
     case "in_app": {
       const hint = page.app === "?" ? say("in_app_unnamed") : say("in_app_named", { app: page.app });
       return (
-        <Notice heading={say("in_app")} hint={hint}>
+        <Notice heading="in_app" hint={hint}>
           <p>{say(`in_app_${platformOf(navigator.userAgent, navigator.maxTouchPoints)}`)}</p>
           <CopyLink />
           <p><button onClick={() => void session.open(true)}>{say("in_app_anyway")}</button></p>
@@ -38,31 +38,31 @@ export function Body() {
     case "check":
       return <Check />;
     case "joining":
-      return <Notice heading={say("joining")} />;
+      return <Notice heading="joining" />;
     case "refused":
       return (
-        <Notice heading={say("title")} hint={say(refusalWord(refusal?.code ?? ""), values)}>
+        <Notice heading="title" hint={say(refusalWord(refusal?.code ?? ""), values)}>
           <p><button class="main" onClick={() => void session.join()}>{say("try_again")}</button></p>
         </Notice>
       );
     case "left":
       return (
-        <Notice heading={say("left")} hint={say("left_hint")}>
+        <Notice heading="left" hint={say("left_hint")}>
           <p><button class="main" onClick={() => void session.comeBack()}>{say("come_back")}</button></p>
         </Notice>
       );
     case "ended": {
       const code = refusal?.code ?? "";
-      const again = mayComeBack(code) || isForgotten(code);
+      const again = mayComeBack(code);
       return (
-        <Notice heading={say("ended")} hint={say(endWord(code), values)}>
+        <Notice heading="ended" hint={say(endWord(code), values)}>
           {again && <p><button class="main" onClick={() => void session.comeBack()}>{say("try_again")}</button></p>}
         </Notice>
       );
     }
     case "in":
-      if (page.waits) return <Notice heading={say("waits")} hint={say("waits_hint")} />;
-      if (page.view === null) return <Notice heading={say("connecting")} />;
+      if (page.waits) return <Notice heading="waits" hint={say("waits_hint")} />;
+      if (page.view === null) return <Notice heading="connecting" />;
       return page.view.place === "hearing" || page.view.consultation ? <Hearing view={page.view} /> : <Place view={page.view} />;
   }
 }

@@ -20,7 +20,7 @@ export function Check() {
   const nothing = microphone === null && camera === null;
   return (
     <section class="check">
-      <Heading>{say("check")}</Heading>
+      <Heading word="check" />
       {nothing && <p>{say("check_hint")}</p>}
       {!page.pictures && <p class="banner told">{say("sound_alone_browser")}</p>}
       {page.trouble !== null && <div class="banner trouble" role="alert"><TroubleWords /></div>}

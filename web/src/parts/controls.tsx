@@ -30,7 +30,10 @@ export function Controls({ view }: { view: View }) {
           <button aria-pressed={screen !== "no"} onClick={() => void session.share()}>{say(screen === "no" ? "share" : "share_stop")}</button>
         )}
       </div>
-      <Devices />
+      <details>
+        <summary>{say("devices")}</summary>
+        <Devices />
+      </details>
     </>
   );
 }

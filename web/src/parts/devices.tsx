@@ -26,8 +26,10 @@ export function Devices() {
     if (kind === "speaker") void session.sound.choose(id);
     else void session.openDevices({ microphone: kind === "microphone", camera: kind === "camera" });
   };
-  const now = (kind: Any): string =>
-    (kind === "speaker" ? kept("speaker") : session.media[kind]?.getSettings().deviceId) ?? "";
+  const now = (kind: Any, found: MediaDeviceInfo[]): string | undefined => {
+    const id = kind === "speaker" ? kept("speaker") : session.media[kind]?.getSettings().deviceId;
+    return found.some((one) => one.deviceId === id) ? (id ?? undefined) : found[0]?.deviceId;
+  };
   return (
     <div class="devices">
       {(Object.keys(KINDS) as Any[]).map((kind) => {
@@ -36,7 +38,7 @@ export function Devices() {
         return (
           <label key={kind}>
             {say(kind)}
-            <select value={now(kind)} onChange={(event) => pick(kind, event.currentTarget.value)}>
+            <select value={now(kind, found)} onChange={(event) => pick(kind, event.currentTarget.value)}>
               {found.map((one, number) => (
                 <option key={one.deviceId} value={one.deviceId}>
                   {one.label || say("device_numbered", { device: say(kind), number: String(number + 1) })}

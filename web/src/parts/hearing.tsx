@@ -10,13 +10,14 @@ import { useUi } from "./ui";
 /** Taking part, on the floor or in a private talk. */
 export function Hearing({ view }: { view: View }) {
   const { page, say } = useUi();
+  const talks = view.room === "open" || view.room === "off_record"; // else nobody hears anybody, and a list of people would deceive
   return (
     <section class="hearing">
-      <div class="hidden"><Heading>{say(view.consultation ? "people_private" : "people")}</Heading></div>
+      <div class="hidden"><Heading word={view.consultation ? "people_private" : "title"} /></div>
       {isObserver(page) && <p class="banner told">{say("observer")}</p>}
       <Tiles view={view} />
       <Channels view={view} />
-      <People view={view} />
+      {talks && <People view={view} />}
       {!isObserver(page) && <Controls view={view} />}
     </section>
   );

@@ -13,7 +13,7 @@ export function Leave() {
         <h2 id="leave-ask">{say("leave_ask")}</h2>
         <p>{say("leave_hint")}</p>
         <p class="buttons">
-          <button autoFocus onClick={() => dialog.current?.close()}>{say("leave_no")}</button>
+          <button onClick={() => dialog.current?.close()}>{say("leave_no")}</button>
           <button class="leave" onClick={() => session.leave()}>{say("leave_yes")}</button>
         </p>
       </dialog>

@@ -1,26 +1,28 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
+import type { Word } from "../words/en";
 import { useUi } from "./ui";
 
 interface Shown {
-  heading: string;
+  heading: Word;
   hint?: string;
   children?: ComponentChildren;
 }
 
-/** A heading that takes the focus when it comes, so that a screen reader tells where one is now. */
-export function Heading({ children }: { children: string }) {
+/** A heading that takes the focus when it comes, so that a screen reader tells where one is now; not when its language changes. */
+export function Heading({ word }: { word: Word }) {
+  const { say } = useUi();
   const ref = useRef<HTMLHeadingElement>(null);
-  useEffect(() => ref.current?.focus(), [children]);
-  return <h1 ref={ref} tabIndex={-1}>{children}</h1>;
+  useEffect(() => ref.current?.focus(), [word]);
+  return <h1 ref={ref} tabIndex={-1}>{say(word)}</h1>;
 }
 
 /** A screen of few words. */
 export function Notice({ heading, hint, children }: Shown) {
   return (
     <section class="notice">
-      <Heading>{heading}</Heading>
+      <Heading word={heading} />
       {hint !== undefined && <p>{hint}</p>}
       {children}
     </section>

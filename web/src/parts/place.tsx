@@ -9,7 +9,7 @@ export function Place({ view }: { view: View }) {
   const { page, say } = useUi();
   if (view.place === "hearing") return null;
   return (
-    <Notice heading={say(view.place)} hint={say(`${view.place}_hint`)}>
+    <Notice heading={view.place} hint={say(`${view.place}_hint`)}>
       {view.place !== "removed" && !isObserver(page) && <Controls view={view} />}
     </Notice>
   );

@@ -35,6 +35,7 @@ export const en = {
   microphone: "Microphone",
   camera: "Camera",
   speaker: "Loudspeaker",
+  devices: "Choose devices",
   device_numbered: "{device} {number}",
   speak: "Say a few words: the bar must move.",
   level: "Your microphone's level",

@@ -34,6 +34,7 @@ export const kk: Words = {
   microphone: "Микрофон",
   camera: "Камера",
   speaker: "Дыбыс зорайтқыш",
+  devices: "Құрылғыларды таңдау",
   device_numbered: "{device} {number}",
   speak: "Бірнеше сөз айтыңыз: жолақ қозғалуы керек.",
   level: "Микрофоныңыздың деңгейі",

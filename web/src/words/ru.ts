@@ -34,6 +34,7 @@ export const ru: Words = {
   microphone: "Микрофон",
   camera: "Камера",
   speaker: "Динамик",
+  devices: "Выбрать устройства",
   device_numbered: "{device} {number}",
   speak: "Скажите несколько слов: полоска должна двигаться.",
   level: "Уровень вашего микрофона",
