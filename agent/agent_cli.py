@@ -34,6 +34,9 @@ def run(
     own_run: Annotated[
         Path | None, typer.Option("--own-run", help="Directory for the agent's own socket (default: the recorder's).")
     ] = None,
+    vks_run: Annotated[
+        Path | None, typer.Option("--vks-run", help="Directory of the videoconference's socket (default: the recorder's).")
+    ] = None,
     state: Annotated[Path, typer.Option("--state", help="Directory of what the agent must remember.")] = Path("/var/lib/courtroom-agent"),
 ) -> None:
     """Run the agent until it is told to end (SIGTERM, Ctrl-C).
@@ -44,7 +47,7 @@ def run(
     os.umask(0o077)
     try:
         room = load(config)
-        asyncio.run(serve(room, run_dir, own_run or run_dir, state))
+        asyncio.run(serve(room, run_dir, own_run or run_dir, vks_run or run_dir, state))
     except (ConfigError, AgentError) as error:
         Console(stderr=True).print(str(error), style="red", highlight=False, markup=False)
         raise typer.Exit(1) from None

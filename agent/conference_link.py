@@ -66,7 +66,7 @@ class ConferenceLink:
     """The link; ``run`` keeps it.
 
     Args:
-        run_dir: directory of the recorder's and vks's sockets.
+        run_dir: directory of vks's socket.
         recorder: takes what stands in the record.
         look: the hearing as it is to be now; is asked some times a second.
     """
@@ -76,6 +76,7 @@ class ConferenceLink:
         self._recorder = recorder
         self._look = look
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._told: conference.HearingIs | None = None
         self._answers: dict[int, asyncio.Future[conference.Answer]] = {}
         self._number = 0
         self._facts: deque[conference.Fact] = deque(maxlen=MOST_FACTS)
@@ -131,8 +132,8 @@ class ConferenceLink:
             await asyncio.sleep(backoff.failed())
 
     async def _serve(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-        telling = asyncio.create_task(self._tell(socket))
+        self._socket, self._told = socket, None
+        telling = asyncio.create_task(self._tell())
         try:
             async for message in socket:
                 if message.type is not aiohttp.WSMsgType.TEXT:
@@ -143,15 +144,20 @@ class ConferenceLink:
             with contextlib.suppress(asyncio.CancelledError, ConnectionError, RuntimeError):
                 await telling
 
-    async def _tell(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        told: conference.HearingIs | None = None
+    async def tell_now(self) -> None:
+        """Tell vks what has changed; nothing where it is away: it is told when it is back."""
+        socket, now = self._socket, self._look()
+        if socket is None or now == self._told:
+            return
+        stands = self.stands
+        kept = stands.order if self._told is None and stands is not None and stands.hearing == now.hearing else b""
+        self._told = now
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            await socket.send_str(conference.encoder.encode(msgspec.structs.replace(now, kept=kept)).decode())
+
+    async def _tell(self) -> None:
         while True:
-            now = self._look()
-            if now != told:
-                stands = self.stands
-                kept = stands.order if told is None and stands is not None and stands.hearing == now.hearing else b""
-                await socket.send_str(conference.encoder.encode(msgspec.structs.replace(now, kept=kept)).decode())
-                told = now
+            await self.tell_now()
             await asyncio.sleep(LOOK_S)
 
     def _take(self, message: conference.Answer | conference.Told | conference.Stands) -> None:

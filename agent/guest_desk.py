@@ -34,7 +34,7 @@ class WithdrawInvitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class Invited(msgspec.Struct, frozen=True, kw_only=True):
-    """The link's token, shown this once, and the link in the court's own network."""
+    """The link's token, shown this once, and the link."""
 
     hearing: str
     token: str
@@ -66,9 +66,11 @@ class GuestDesk:
         link: to vks.
         guests: who was invited here.
         vks: its configuration.
+        room: the room's id.
     """
 
-    def __init__(self, link: ConferenceLink, guests: Guests, vks: Vks) -> None:
+    def __init__(self, link: ConferenceLink, guests: Guests, vks: Vks, room: str) -> None:
+        self._room = room
         self._link = link
         self._guests = guests
         self._vks = vks
@@ -95,9 +97,8 @@ class GuestDesk:
             token = self._guests.invite(hearing, order.name, order.role, now_us, now_us + AFTER_US, now_us)
         except GuestsError as error:
             raise DeskError(str(error)) from None
-        scheme = "https" if self._vks.certificate else "http"
-        host = self._vks.address or "CENTRE"
-        return Invited(hearing=hearing, token=token, link=f"{scheme}://{host}:{self._vks.port}/join/#{token}")
+        await self._link.tell_now()
+        return Invited(hearing=hearing, token=token, link=f"{self._root()}/join/#{token}")
 
     async def withdraw(self, order: WithdrawInvitation) -> Done:
         """A link opens nothing any more."""
@@ -120,6 +121,12 @@ class GuestDesk:
         if answer.code:
             raise DeskError(answer.words or answer.code)
         return Done(text="Done.")
+
+    def _root(self) -> str:
+        """Where a link leads."""
+        if self._vks.public_url:
+            return f"{self._vks.public_url}/r/{self._room}"
+        return f"{'https' if self._vks.certificate else 'http'}://{self._vks.address}:{self._vks.port}"
 
     def hearing_is(self, state: State, held: Held) -> conference.HearingIs:
         """What vks is to know of it now."""

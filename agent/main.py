@@ -26,10 +26,12 @@ from agent.local_server import LocalServer, Probes
 from agent.measures import Measures
 from agent.metrics import RoomMetrics, Snapshot
 from agent.probes import ready, recording
+from agent.relay_room import RoomEnd
 from agent.room_process import VERSION, RoomProcess
 from agent.staff import Linked, Staff
 from agent.store_file import StoreError
 from agent.upstream import contract
+from agent.upstream.client import Credentials
 from provisioning.room import RoomConfig
 from recorder.contract import conference
 from recorder.contract.control import State, Status
@@ -46,7 +48,7 @@ class AgentError(Exception):
     """The agent cannot run; the message says why and what to do."""
 
 
-async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, state_dir: Path) -> None:
+async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, vks_run_dir: Path, state_dir: Path) -> None:
     """Run until SIGTERM or SIGINT.
 
     Raises:
@@ -64,7 +66,7 @@ async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, state_dir:
     except (OSError, StoreError) as error:
         raise AgentError(f"the agent's file {state_dir / FILE} cannot be used: {error}") from error
     try:
-        agent = Agent(process, state_dir)
+        agent = Agent(process, state_dir, vks_run_dir)
     except GuestsError as error:
         await process.store.close()
         raise AgentError(str(error)) from error
@@ -81,7 +83,7 @@ async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, state_dir:
 class Agent:
     """The parts of one room's agent."""
 
-    def __init__(self, process: RoomProcess, state_dir: Path) -> None:
+    def __init__(self, process: RoomProcess, state_dir: Path, vks_run_dir: Path) -> None:
         self._process = process
         self._conductor = Conductor(process)
         centre = process.config.centre
@@ -91,12 +93,16 @@ class Agent:
         self._guests: GuestDesk | None = None
         self._conference: ConferenceLink | None = None
         if process.config.vks is not None:
-            self._conference = ConferenceLink(process.run_dir, process.link, self._hearing_is)
-            self._guests = GuestDesk(self._conference, Guests(state_dir / GUESTS), process.config.vks)
+            self._conference = ConferenceLink(vks_run_dir, process.link, self._hearing_is)
+            self._guests = GuestDesk(self._conference, Guests(state_dir / GUESTS), process.config.vks, process.room)
+        self._room_end: RoomEnd | None = None
         self._centre: CentreLink | None = None
         self._delivery_alarms: tuple[str, ...] = ()
         if centre is not None:
             self._centre = CentreLink(process, self._conductor, self._measures, centre, state_dir)
+            if self._conference is not None:
+                credentials = Credentials(key=Path(centre.key), certificate=Path(centre.certificate), roots=Path(centre.roots))
+                self._room_end = RoomEnd(centre.url, credentials, str(vks_run_dir), time.monotonic)
             self._linked.reached = lambda: self._centre is not None and self._centre.reached
         self._linked.alarms = lambda: [*(self._centre.alarms if self._centre else []), *self._delivery_alarms]
         self._guest_state: State = "idle"
@@ -141,6 +147,8 @@ class Agent:
             loops.append(self._centre.run())
         if self._conference is not None:
             loops.append(self._conference.run())
+        if self._room_end is not None:
+            loops.append(self._room_end.run())
         tasks = [asyncio.ensure_future(loop) for loop in loops]
         waiting = asyncio.create_task(ended.wait())
         try:

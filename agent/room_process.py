@@ -45,7 +45,6 @@ class RoomProcess:
 
     def __init__(self, config: RoomConfig, run_dir: Path, clock: ClockWatch) -> None:
         self.config = config
-        self.run_dir = run_dir
         self.clock = clock
         self.boot = _BOOT_ID.read_text(encoding="ascii").strip()
         self.link = RecorderLink(run_dir, on_status=self._took_status, on_reachable=self._reachable)

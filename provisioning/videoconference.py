@@ -25,6 +25,8 @@ class Vks(_Stanza):
     certificate: str = ""
     """PEM file of the certificate chain under the court's CA. Without one it can be reached from this PC alone."""
     key: str = ""
+    public_url: str = Field(default="", pattern=r"^(https?://[^\s#?]+[^\s#?/])?$")
+    """The centre's public door: links are given out with it, so that they open from the internet. Empty: with ``address``."""
     ice: list[IceServer] = []
 
     @model_validator(mode="after")

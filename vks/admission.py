@@ -31,7 +31,8 @@ MOST_SOURCES = 4_096
 _LONGEST = 1_024
 _MAC_BYTES = 32
 
-Why = Literal["unknown", "early", "expired", "too_many"]
+Why = Literal["unknown", "early", "expired", "too_many", "starting"]
+"""``starting``: nobody has said yet which hearing it is; the same token is worth another try at once."""
 
 
 class Seat(Struct, frozen=True, kw_only=True):

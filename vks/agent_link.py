@@ -5,7 +5,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 import structlog
@@ -25,6 +25,7 @@ GATHER_S = 0.05
 MOST_FACTS = 10_000
 """What is kept for an agent that is away for a moment; the oldest is lost first, and that is told."""
 _UCRED = struct.Struct("3i")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class AgentLink:
@@ -45,8 +46,9 @@ class AgentLink:
         self._told = asyncio.Event()
 
     def add_to(self, application: web.Application) -> None:
-        """Its route."""
+        """Its route; nobody else may use anything at this door."""
         application.router.add_get("/agent", self._serve)
+        application.middlewares.append(self._agent_alone)
 
     def tell(self, facts: list[contract.Fact]) -> None:
         """Facts for the record."""
@@ -66,11 +68,17 @@ class AgentLink:
         for link in list(self._open):
             await link.close()
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
+    @web.middleware
+    async def _agent_alone(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         uid = _peer_uid(request)
         if uid not in self._allowed:
             log.error("a user who is not the agent's was at its door", uid=uid)
             raise web.HTTPForbidden
+        return await handler(request)
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         link = web.WebSocketResponse(heartbeat=10.0, max_msg_size=MESSAGE_BYTES)
         await link.prepare(request)
         self._open.add(link)

@@ -24,7 +24,10 @@ def run(
     config: Annotated[Path, typer.Option("--config", "-c", help="The room's configuration (room.toml).")] = Path(
         "/etc/courtroom/room.toml"
     ),
-    run_dir: Annotated[Path, typer.Option("--run", help="Directory of the sockets.", envvar="COURTROOM_RUN")] = Path("/run/courtroom"),
+    run_dir: Annotated[Path, typer.Option("--run", help="Directory of the recorder's sockets.", envvar="COURTROOM_RUN")] = Path(
+        "/run/courtroom"
+    ),
+    own_run: Annotated[Path | None, typer.Option("--own-run", help="Directory for its own socket (default: the recorder's).")] = None,
 ) -> None:
     """Serve participants until told to end (SIGTERM, Ctrl-C).
 
@@ -44,7 +47,8 @@ def run(
         raise typer.Exit(2)
     own = room.vks
     settings = Settings(
-        run_dir=run_dir, cameras=[f"{camera.id}.low" for camera in room.camera[:1]], address=own.address, port=own.port,
+        run_dir=run_dir, own_run_dir=own_run or run_dir, cameras=[f"{camera.id}.low" for camera in room.camera[:1]],
+        address=own.address, port=own.port,
         certificate=Path(own.certificate) if own.certificate else None, key=Path(own.key) if own.key else None,
     )  # fmt: skip
     raise typer.Exit(asyncio.run(serve(settings)))

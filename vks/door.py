@@ -34,6 +34,7 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+_STATUS = {"too_many": 429, "starting": 503}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -70,7 +71,7 @@ class Door:
         try:
             resume = self._hall.join(body.token, body.device, self._source(request))
         except NotAdmittedError as refused:
-            return _refused(429 if refused.why == "too_many" else 403, refused.why, refused.at_utc_us)
+            return _refused(_STATUS.get(refused.why, 403), refused.why, refused.at_utc_us)
         return web.Response(body=msgspec.json.encode(signalling.Joined(resume=resume)), content_type="application/json")
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:

@@ -70,7 +70,7 @@ class Hall:
             NotAdmittedError: it opens nothing.
         """
         if self._admission is None:
-            raise NotAdmittedError("unknown")
+            raise NotAdmittedError("starting" if self.hearing is None else "unknown")
         return self._admission.resume_token(self._admission.join(token, device, source, self._now_utc_us()))
 
     # what pages ask
@@ -81,8 +81,10 @@ class Hall:
         Raises:
             NotAdmittedError: nobody's.
         """
-        if self._admission is None or self.conference is None or len(self._pages) >= MOST_PAGES:
-            raise NotAdmittedError("unknown" if len(self._pages) < MOST_PAGES else "too_many")
+        if len(self._pages) >= MOST_PAGES:
+            raise NotAdmittedError("too_many")
+        if self._admission is None or self.conference is None:
+            raise NotAdmittedError("starting" if self.hearing is None else "unknown")
         return self._admission.resume(token, source, self._now_utc_us())
 
     def welcome(self, seat: Seat) -> signalling.Welcome:

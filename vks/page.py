@@ -144,7 +144,7 @@ class Page:
         try:
             return self._hall.seat(message.token, self._source)
         except NotAdmittedError as refused:
-            self.end(signalling.Bye(code=refused.why, again=False))
+            self.end(signalling.Bye(code=refused.why, again=refused.why == "starting"))
             return None
 
     async def _hear(self) -> bool:

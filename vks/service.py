@@ -43,6 +43,9 @@ class Settings:
     """How the process is set up."""
 
     run_dir: Path
+    """Of the recorder's sockets."""
+    own_run_dir: Path
+    """Of this process's own socket, to which the agent comes."""
     cameras: list[str]
     """Streams of the media bus that are shown, the rungs of one camera: the largest first."""
     address: str = ""
@@ -97,12 +100,12 @@ class Service:
         application = Door(self.hall, relayed=True).application()
         self._link.add_to(application)
         runner = await _runner(application, runners)
-        path = contract.socket_path(str(self._settings.run_dir))
+        path = contract.socket_path(str(self._settings.own_run_dir))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)  # noqa: PTH108 - before anything runs
         await web.UnixSite(runner, path).start()
-        # Who may connect is decided by SO_PEERCRED; the mode only keeps strangers from trying.
-        os.chmod(path, 0o660)  # noqa: PTH101 - before anything runs
+        # Who may connect is decided by SO_PEERCRED: the agent has another user and another group.
+        os.chmod(path, 0o666)  # noqa: PTH101, S103 - before anything runs
         if self._settings.address:
             runner = await _runner(Door(self.hall, relayed=False).application(), runners)
             await web.TCPSite(runner, self._settings.address, self._settings.port, ssl_context=_tls(self._settings)).start()

@@ -1,4 +1,4 @@
-"""What the agent and vks say to each other, as JSON over the WebSocket ``/agent`` of ``<run>/vks.sock``.
+"""What the agent and vks say to each other, as JSON over the WebSocket ``/agent`` of vks's own socket.
 
 The agent alone connects (SO_PEERCRED). It says which hearing is held, who may come to it and what staff ask for; vks answers each act, and
 tells what changed and how the conference stands, so that one that was killed goes on from there. Nothing of a participant comes this way

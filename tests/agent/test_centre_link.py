@@ -43,7 +43,7 @@ def test_an_expired_certificate_names_the_command_and_the_new_one_is_taken_up_wi
         async def run() -> None:
             process = RoomProcess(load(config), tmp_path, ClockWatch())
             await process.open(tmp_path / "agent.sqlite")
-            agent = Agent(process, tmp_path)
+            agent = Agent(process, tmp_path, tmp_path)
             task = asyncio.create_task(agent.run(asyncio.Event()))
             try:
                 command = f"courtroom enrol {ROOM} --transport-only --centre {it.url} --token … --to {files.roots.parent}"

@@ -30,10 +30,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def stanzas(vks: str) -> str:
+    return f'[ingest]\nenabled = true\n[speaker]\ndevice = "none"\n[vks]\n{vks}\n'
+
+
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Site]:
-    extra = f'[ingest]\nenabled = true\n[speaker]\ndevice = "none"\n[vks]\nport = {free_port()}\n'
-    with site(tmp_path, extra) as it:
+    with site(tmp_path, stanzas(f"port = {free_port()}")) as it:
+        yield it
+
+
+@pytest.fixture
+def closed_room(tmp_path: Path) -> Iterator[Site]:
+    """A room that nobody can connect to: participants come through the centre."""
+    port = free_port()
+    with site(tmp_path, stanzas(f'address = ""\npublic_url = "http://127.0.0.1:{port}"'), public=f"127.0.0.1:{port}") as it:
         yield it
 
 
@@ -124,3 +135,77 @@ def shade_in(room: Site, record: Path, track: str, shade: int) -> bool:
             if any(abs(int(frame.to_ndarray(format="gray").mean()) - shade) < 20 for frame in file.decode(video=0)):
                 return True
     return False
+
+
+@pytest.mark.lab
+async def test_a_participant_comes_through_the_centre_to_a_room_that_takes_no_connection(closed_room: Site) -> None:
+    room = closed_room
+    await asyncio.to_thread(room.order, "start", *BY)
+    await until(lambda: room.recorder_state() == "open", "the session")
+    link = (await clerk(room, "invite", "B. Party", "party", *BY)).strip()
+    assert "/r/lab/join/#" in link
+    async with aiohttp.ClientSession() as http:
+        root = link.split("/join/#")[0]
+        async with http.post(f"{root}/api/join", json={"token": "forged", "device": "device-1"}) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (403, "unknown")
+        page, _ = await come(http, link)
+        browser = Browser(HZ, SHADE)
+        await call(page, browser)
+        await clerk(room, "admit", "g1", *BY)
+        await until(lambda: page.place == "hearing", "the hearing")
+        await until(lambda: any(browser.shades), "pictures of the room")
+        await browser.close()
+        await page.close()
+    await sealed(room)
+
+
+@pytest.mark.lab
+async def test_a_killed_conference_costs_the_room_nothing_and_is_back_with_everybody_in_his_place(room: Site) -> None:
+    await killed(room, 2)
+
+
+@pytest.mark.lab
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_twenty_kills_of_the_conference_cost_the_room_nothing(room: Site) -> None:
+    await killed(room, 20)
+
+
+BACK_S = 5.0
+
+
+async def killed(room: Site, times: int) -> None:
+    """Kill vks so often while somebody takes part."""
+    await asyncio.to_thread(room.order, "start", *BY)
+    await until(lambda: room.recorder_state() == "open", "the session")
+    link = (await clerk(room, "invite", "B. Party", "party", *BY)).strip()
+    root = link.split("/join/#")[0]
+    async with aiohttp.ClientSession() as http:
+        page, resume = await come(http, link)
+        await clerk(room, "admit", "g1", *BY)
+        for _ in range(times):
+            browser = Browser(HZ, SHADE)
+            await call(page, browser)
+            await until(lambda browser=browser: any(browser.shades), "pictures of the room")  # type: ignore[misc]
+            room.kill("vks")
+            await browser.close()
+            end_s = asyncio.get_running_loop().time() + BACK_S
+            while True:
+                try:
+                    page = await again(http, root, resume)
+                    await until(lambda page=page: page.heard, "an answer", BACK_S)  # type: ignore[misc]
+                    if page.all(signalling.Welcome):
+                        break
+                    assert page.all(signalling.Bye)[0].again, page.heard
+                except aiohttp.ClientError:
+                    pass  # its port is not open yet
+                assert asyncio.get_running_loop().time() < end_s, "the conference is not back"
+                await asyncio.sleep(0.1)
+            await until(lambda page=page: page.place == "hearing", "the place again", BACK_S)  # type: ignore[misc]
+        await page.close()
+    record = await sealed(room)
+    entries_made = [entry for _, entry in read_journal(record)]
+    assert not [entry for entry in entries_made if isinstance(entry, entries.Gap) and not entry.track.startswith("remote-")]
+    names = [entry.name for entry in entries_made if isinstance(entry, entries.Event) and entry.source == "conference"]
+    assert names.count("admitted") == 1
+    assert names.count("connected") >= times + 1

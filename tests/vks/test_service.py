@@ -93,7 +93,7 @@ class House:
     """A running process, and the ways to it."""
 
     def __init__(self, run_dir: Path, http: aiohttp.ClientSession, inside: aiohttp.ClientSession) -> None:
-        self.service = Service(Settings(run_dir=run_dir, cameras=["cam.low"], address="127.0.0.1", port=0))
+        self.service = Service(Settings(run_dir=run_dir, own_run_dir=run_dir, cameras=["cam.low"], address="127.0.0.1", port=0))
         self.http, self.inside = http, inside
         self.agents: list[asyncio.Task[None]] = []
 
@@ -328,7 +328,28 @@ async def test_the_agents_door_is_not_at_the_network(house: House) -> None:
         assert answer.status == 404
 
 
+async def test_at_the_agents_door_other_users_are_sent_away(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = await house.agent()
+    await agent.hold()
+    monkeypatch.setattr("vks.agent_link._peer_uid", lambda _: 12_345)
+    for path in ("/agent", "/join/", "/api/connect"):
+        async with house.inside.get(f"http://vks{path}") as answer:
+            assert answer.status == 403, path
+
+
 async def test_every_answer_forbids_foreign_scripts_and_frames(house: House) -> None:
     for path in ("/join/", "/nothing", "/api/connect"):
         async with house.http.get(f"{house.url}{path}") as answer:
             assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"], path
+
+
+async def test_before_the_agent_has_spoken_a_page_is_told_to_try_again(house: House) -> None:
+    page = await house.page("anything")
+    bye = await page.first(signalling.Bye)
+    assert (bye.code, bye.again) == ("starting", True)
+    assert (await house.join("anything"))[0] == 503
+    agent = await house.agent()
+    await agent.hold(hearing="")
+    await until(lambda: house.service.hall.hearing, "no hearing is near")
+    again = await house.page("anything")
+    assert (await again.first(signalling.Bye)).again is False

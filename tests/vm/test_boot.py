@@ -97,8 +97,16 @@ def test_the_unit_runs_and_answers_its_users_alone(room: VmRoom) -> None:
     # The agent's and the videoconference's users reach the directories of the sockets, strangers do not.
     for user in ("courtroom-agent", "courtroom-vks"):
         assert "cam.sock" in room.machine.check(f"runuser --user {user} -- ls /run/courtroom/bus")
-        assert room.machine.run(f"runuser --user {user} -- ls /etc/courtroom").status != 0
+        assert "[room]" in room.machine.check(f"runuser --user {user} -- cat /etc/courtroom/room.toml")
+        assert room.machine.run(f"runuser --user {user} -- cat /etc/courtroom/keys/device.key").status != 0
     assert room.machine.run("runuser --user nobody -- ls /run/courtroom").status != 0
+
+
+def test_the_agent_runs_beside_the_recorder_under_its_own_unit(room: VmRoom) -> None:
+    room.machine.check("systemctl start courtroom-agent")
+    assert "idle" in room.machine.check("for n in $(seq 60); do courtroom hearing status && break; sleep 1; done")
+    assert room.machine.check("systemctl is-active courtroom-agent").strip() == "active"
+    room.machine.check("systemctl stop courtroom-agent")
 
 
 def test_the_process_is_as_closed_as_the_unit_says(room: VmRoom) -> None:

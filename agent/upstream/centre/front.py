@@ -14,11 +14,12 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from agent.upstream import transfer
+from agent.upstream import relay, transfer
 from agent.upstream.centre.answers import Answers, denied
 from agent.upstream.centre.backend import AwayError, ConflictError
 from agent.upstream.centre.callers import NOBODY, Peer, peer_of
 from agent.upstream.centre.page_server import page
+from agent.upstream.centre.relays import Relays
 from agent.upstream.centre.storage import DirectoryStorage, Storage, StorageError, WrongPartError
 from agent.upstream.centre.uploads import RefusedError
 from agent.upstream.operations import OPERATIONS, Operation
@@ -38,13 +39,15 @@ MOST_NOBODY = 64
 BODY_S = 20.0
 """Within so long a message must have arrived whole, however slowly its bytes come."""
 PART_S = 600.0
+LOOK_AGAIN_S = 10.0
+"""So often it is looked whether a room that holds a connection open may still do so."""
 AGAIN_S = 2
 """``Retry-After`` where the keeper is away: a leader is elected, or a connection made, within a few seconds."""
 JSON, LINES = "application/json", "application/x-ndjson"
 
 
-def application(answers: Answers, storage: Storage | None = None) -> web.Application:
-    """The application; ``storage`` is given where parts of records are put to the centre itself."""
+def application(answers: Answers, storage: Storage | None = None, relays: Relays | None = None) -> web.Application:
+    """The application; ``storage`` is given where parts of records are put to the centre itself, ``relays`` where participants come."""
     app = web.Application(client_max_size=max(MESSAGE_BYTES.values()), middlewares=[_problems])
     strangers = asyncio.Semaphore(MOST_NOBODY)
     for operation in OPERATIONS:
@@ -52,6 +55,8 @@ def application(answers: Answers, storage: Storage | None = None) -> web.Applica
     app.on_response_prepare.append(_without_server)
     app.router.add_get("/live", _live)
     app.router.add_get("/rooms", _page_handler(answers))
+    if relays is not None:
+        app.router.add_get(relay.PATH, _relay_handler(relays, answers))
     if isinstance(storage, DirectoryStorage):
         app.router.add_put("/v1/parts/{token}", _part_handler(storage, answers))
     return app
@@ -199,6 +204,22 @@ def _part_handler(storage: DirectoryStorage, answers: Answers) -> Callable[[web.
         return web.Response(headers={"ETag": tag})
 
     return put
+
+
+def _relay_handler(relays: Relays, answers: Answers) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        peer = await caller(request, answers)
+        if peer.caller != "room":
+            raise RefusedError(401 if peer is NOBODY else 403, "A relay is opened by rooms alone.")
+        opened = asyncio.create_task(relays.serve(peer.room, request))
+        try:
+            while not (await asyncio.wait({opened}, timeout=LOOK_AGAIN_S))[0]:
+                await _check_in_force(peer, answers)  # a room that was revoked is cut off
+            return opened.result()
+        finally:
+            opened.cancel()
+
+    return serve
 
 
 def _page_handler(answers: Answers) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

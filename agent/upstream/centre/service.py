@@ -28,6 +28,8 @@ from agent.upstream.centre.nats_connection import Servers
 from agent.upstream.centre.nats_names import Streams
 from agent.upstream.centre.overview import Overview
 from agent.upstream.centre.page_server import loopback_page, loopback_place
+from agent.upstream.centre.public import public_door
+from agent.upstream.centre.relays import Relays
 from agent.upstream.centre.s3_storage import S3Settings, S3Storage
 from agent.upstream.centre.settings import CentreHome, Settings, SettingsError
 from agent.upstream.centre.source import ScheduleSource, SourceFollower
@@ -50,6 +52,8 @@ class RunningCentre:
     port: int
     page_port: int | None
     """Where the page is served on loopback; None: nowhere."""
+    public_port: int | None
+    """Where participants come; None: nowhere."""
     backend: Backend
 
 
@@ -64,7 +68,7 @@ async def serve(home: CentreHome, page: str = "") -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     async with running(home, page) as centre:
-        log.info("the centre runs", port=centre.port, directory=str(home.root), page=centre.page_port)
+        log.info("the centre runs", port=centre.port, directory=str(home.root), page=centre.page_port, public=centre.public_port)
         await ended.wait()
 
 
@@ -89,16 +93,18 @@ async def running(home: CentreHome, page: str = "") -> AsyncIterator[RunningCent
             await uploads.start()
             stack.push_async_callback(uploads.stop)
         overview = Overview(backend, settings.limits, now_utc_us)
-        app = application(Answers(backend, authority, uploads, overview), storage)
+        relays = Relays() if settings.public else None
+        app = application(Answers(backend, authority, uploads, overview), storage, relays)
         try:
             listener = await stack.enter_async_context(Listener(app, home.server, settings.host, settings.port))
         except OSError as error:
             raise SettingsError(f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}") from error
         page_port = await _serve_page(stack, overview, page or settings.page)
+        public_port = None if relays is None else await _serve_public(stack, relays, settings)
         admin = Admin(backend, authority, overview, settings.names, listener.port)
         await stack.enter_async_context(AdminServer(admin, home.socket))
         await stack.enter_async_context(_background(backend, settings))
-        yield RunningCentre(listener.port, page_port, backend)
+        yield RunningCentre(listener.port, page_port, public_port, backend)
 
 
 async def _backend(stack: contextlib.AsyncExitStack, home: CentreHome, settings: Settings, notary: Issuer) -> Backend:
@@ -134,6 +140,16 @@ async def _serve_page(stack: contextlib.AsyncExitStack, overview: Overview, plac
         raise SettingsError(f"page: {error}") from error
     except OSError as error:
         raise SettingsError(f"page: cannot listen on {place}: {error.strerror or error}") from error
+
+
+async def _serve_public(stack: contextlib.AsyncExitStack, relays: Relays, settings: Settings) -> int:
+    host, _, port = settings.public.rpartition(":")
+    try:
+        return await stack.enter_async_context(
+            public_door(relays, host, int(port), settings.public_certificate, settings.public_key)
+        )  # fmt: skip
+    except (ValueError, OSError) as error:
+        raise SettingsError(f"public: {error}") from error
 
 
 @asynccontextmanager

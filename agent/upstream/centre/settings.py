@@ -50,6 +50,11 @@ class Settings(_Stanza):
     """Names and addresses by which rooms reach it; its certificate is for these."""
     page: str = ""
     """``127.0.0.1:PORT``: the page of all rooms, for whoever sits at this machine. Empty: by a role's certificate alone."""
+    public: str = ""
+    """``ADDRESS:PORT`` of the door for participants from the internet. Empty: there is none."""
+    public_certificate: str = ""
+    """PEM file of a certificate that browsers trust, and of its key. Without them the door is at 127.0.0.1, behind a server with TLS."""
+    public_key: str = ""
     late_after_s: int = Field(default=300, ge=0)
     silent_after_s: int = Field(default=60, ge=20)
     custodian: str = ""
@@ -215,6 +220,9 @@ def _toml(settings: Settings) -> str:
         f"names = [{names}]\n"
         '# The page of all rooms for whoever sits at this machine: "127.0.0.1:8080". Empty: for holders of a role\'s certificate alone.\n'
         f'page = "{settings.page}"\n'
+        '# The door for participants of videoconferences, "ADDRESS:PORT", with a certificate that browsers trust. Empty: there is none.\n'
+        f'public = "{settings.public}"\n'
+        f'public_certificate = "{settings.public_certificate}"\npublic_key = "{settings.public_key}"\n'
         "# So long after its planned start a hearing is late; so long after its last heartbeat a room is silent.\n"
         f"late_after_s = {settings.late_after_s}\nsilent_after_s = {settings.silent_after_s}\n"
         "# A directory on another disk (another person's, best of all), to which the ledger of receipts is copied at once.\n"

@@ -1,0 +1,191 @@
+"""The centre's public door: participants' pages, and the way from them to their rooms. Nothing else of the centre is reached here.
+
+``https://CENTRE/r/ROOM/join/#TOKEN`` is a link. The token is in the part that browsers do not send; the page hands it to the room, through
+here, when its owner presses the button. A hostile centre could note it then: ``docs/threats.md`` says what that would be worth.
+"""
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from ipaddress import ip_address
+from pathlib import Path
+
+from aiohttp import WSMsgType, web
+
+from agent.upstream import relay
+from agent.upstream.centre.relays import Channel, Relays, RoomAwayError
+
+STATIC = Path(__file__).parent / "static"
+MOST_PER_SOURCE = 40
+"""Connections from one address: a telephone company may have one for all."""
+REQUESTS_PER_MIN = 60
+MOST_SOURCES = 50_000
+HEARTBEAT_S = 4.0
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; connect-src 'self' wss: ws:; media-src 'self' blob:; img-src 'self' data:; object-src 'none'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=31536000",
+    "X-Content-Type-Options": "nosniff",
+}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Pace:
+    """How often each source may ask: so many requests at once, and as many again each minute. Pure; the clock is passed in."""
+
+    def __init__(self, per_min: int) -> None:
+        self._per_min = per_min
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def takes(self, source: str, now_s: float) -> bool:
+        """Whether one more is taken from this source."""
+        left, at_s = self._left.get(source, (float(self._per_min), now_s))
+        left = min(self._per_min, left + (now_s - at_s) * self._per_min / 60)
+        self._left[source] = (max(0.0, left - 1), now_s)
+        self._left.move_to_end(source)
+        while len(self._left) > MOST_SOURCES:
+            self._left.popitem(last=False)
+        return left >= 1
+
+
+class PublicDoor:
+    """Makes the application.
+
+    Args:
+        relays: the rooms.
+    """
+
+    def __init__(self, relays: Relays) -> None:
+        self._relays = relays
+        self._open: Counter[str] = Counter()
+        self._pace = Pace(REQUESTS_PER_MIN)
+
+    def application(self) -> web.Application:
+        """The routes."""
+        app = web.Application(middlewares=[_secured], client_max_size=relay.BODY_BYTES)
+        app.router.add_get("/r/{room}/join/", _page)
+        app.router.add_post("/r/{room}/api/join", self._join)
+        app.router.add_get("/r/{room}/api/connect", self._connect)
+        if STATIC.is_dir():
+            app.router.add_static("/assets/", STATIC / "assets")
+        return app
+
+    async def _join(self, request: web.Request) -> web.Response:
+        source = _source(request)
+        if not self._pace.takes(source, time.monotonic()):
+            return _refused(429, "too_many")
+        try:
+            async with self._relays.room(request.match_info["room"]).channel() as channel:
+                answer = await channel.request(source, await request.read())
+        except RoomAwayError:
+            return _refused(503, "room_away")
+        return web.Response(status=answer.status, body=answer.body, content_type="application/json")
+
+    async def _connect(self, request: web.Request) -> web.StreamResponse:
+        source, origin = _source(request), request.headers.get("Origin")
+        if origin is not None and origin.split("://", 1)[-1] != request.host:
+            return _refused(403, "origin")
+        if self._open[source] >= MOST_PER_SOURCE or not self._pace.takes(source, time.monotonic()):
+            return _refused(429, "too_many")
+        self._open[source] += 1
+        try:
+            async with self._relays.room(request.match_info["room"]).channel() as channel:
+                await channel.connect(source)
+                socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=relay.TEXT_BYTES, compress=False)
+                await socket.prepare(request)
+                await _pass_on(socket, channel)
+                return socket
+        except RoomAwayError:
+            return _refused(503, "room_away")
+        finally:
+            self._open[source] -= 1
+            if not self._open[source]:
+                del self._open[source]
+
+
+async def _pass_on(socket: web.WebSocketResponse, channel: Channel) -> None:
+    """Both ways, until either end is gone."""
+
+    async def down() -> None:
+        while (text := await channel.hear()) is not None:
+            await socket.send_str(text)
+        await socket.close()
+
+    downwards = asyncio.create_task(down())
+    try:
+        async for message in socket:
+            if message.type is not WSMsgType.TEXT:
+                break
+            await channel.say(message.data)
+    except RoomAwayError:
+        pass  # `hear` ends as well
+    finally:
+        downwards.cancel()
+        await asyncio.gather(downwards, return_exceptions=True)
+        await socket.close()
+
+
+@web.middleware
+async def _secured(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        error.headers.update(HEADERS)
+        raise
+    if not response.prepared:
+        response.headers.update(HEADERS)
+    return response
+
+
+async def _page(_: web.Request) -> web.StreamResponse:
+    path = STATIC / "join" / "index.html"
+    if not await asyncio.to_thread(path.is_file):
+        return web.Response(status=503, text="The pages are not built: run scripts/build-pages.\n")
+    return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
+
+
+def _source(request: web.Request) -> str:
+    return (request.remote or "")[:64]
+
+
+def _refused(status: int, code: str) -> web.Response:
+    return web.json_response({"code": code, "at_utc_us": 0}, status=status)
+
+
+@contextlib.asynccontextmanager
+async def public_door(relays: Relays, host: str, port: int, certificate: str, key: str) -> AsyncIterator[int]:
+    """Serve participants; yields the port.
+
+    Args:
+        relays: the rooms.
+        host: address to listen on.
+        port: 0 takes any.
+        certificate: PEM file; empty: without TLS, on a loopback address alone.
+        key: PEM file.
+
+    Raises:
+        ValueError: without TLS at an address that others reach.
+        OSError: the port is taken, or a file cannot be read.
+    """
+    context = None
+    if certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key)
+    elif not ip_address(host.strip("[]")).is_loopback:
+        raise ValueError(
+            f"at {host} the door needs public_certificate and public_key; or let it stand on 127.0.0.1 behind a server with TLS"
+        )
+    runner = web.AppRunner(PublicDoor(relays).application(), access_log=None, keepalive_timeout=10.0, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host.strip("[]"), port, ssl_context=context).start()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
