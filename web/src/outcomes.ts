@@ -33,5 +33,5 @@ export const endWord = (code: string): Word => ENDS[code] ?? "end_other";
 export const noticeWord = (code: string): Word => NOTICES[code] ?? "refused_other";
 /** Whether dialling again, by hand, may lead back: the clerk may have let the person in again. */
 export const mayComeBack = (code: string): boolean => code === "removed" || code === "elsewhere" || code === "full" || code === "too_many";
-/** Whether the resume token is of no more use, and the link must be used anew. */
+/** Whether the courtroom does not know the way back, and the link must be used anew. */
 export const isForgotten = (code: string): boolean => code === "unknown" || code === "expired";

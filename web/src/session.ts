@@ -8,7 +8,6 @@ import { tilesFor } from "./lines";
 import { Watch } from "./loudness";
 import type { Act, ToPage } from "./messages";
 import { isOther, networkNow } from "./network";
-import { isForgotten } from "./outcomes";
 import { OwnMedia, ask, askScreen } from "./own_media";
 import type { Kind } from "./own_media";
 import { BEGIN, isObserver, maySpeak, mayBeSeen, mayShowScreen, reduce } from "./page";
@@ -205,7 +204,8 @@ export class Session {
 
   private heard(message: ToPage): void {
     if (message.m === "welcome") keep(this.place, message.resume);
-    if (message.m === "bye" && !message.again && isForgotten(message.code)) keep(this.place, null);
+    // One that is unknown is kept: a courtroom that has just begun anew may not know it yet. A new join takes its place.
+    if (message.m === "bye" && !message.again && message.code === "expired") keep(this.place, null);
     const waited = this.page.waits;
     this.dispatch({ e: "said", message });
     // The media that was offered while this device waited was taken by nobody.

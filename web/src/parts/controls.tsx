@@ -30,10 +30,7 @@ export function Controls({ view }: { view: View }) {
           <button aria-pressed={screen !== "no"} onClick={() => void session.share()}>{say(screen === "no" ? "share" : "share_stop")}</button>
         )}
       </div>
-      <details>
-        <summary>{say("devices")}</summary>
-        <Devices />
-      </details>
+      <Devices folded />
     </>
   );
 }

@@ -9,8 +9,8 @@ import { useUi } from "./ui";
 type Any = Kind | "speaker";
 const KINDS: Record<Any, MediaDeviceKind> = { microphone: "audioinput", camera: "videoinput", speaker: "audiooutput" };
 
-/** Which microphone, camera and loudspeaker; each only where there is a choice. */
-export function Devices() {
+/** Which microphone, camera and loudspeaker; each only where there is a choice. `folded`: out of the way until it is opened. */
+export function Devices({ folded }: { folded?: boolean }) {
   const { session, say } = useUi();
   const [all, setAll] = useState<MediaDeviceInfo[]>([]);
   const { microphone, camera } = session.media;
@@ -30,26 +30,29 @@ export function Devices() {
     const id = kind === "speaker" ? kept("speaker") : session.media[kind]?.getSettings().deviceId;
     return found.some((one) => one.deviceId === id) ? (id ?? undefined) : found[0]?.deviceId;
   };
-  return (
+  const lists = (Object.keys(KINDS) as Any[]).flatMap((kind) => {
+    const found = all.filter((one) => one.kind === KINDS[kind] && one.deviceId !== "");
+    const possible = kind !== "speaker" || "setSinkId" in HTMLMediaElement.prototype;
+    return found.length > 1 && possible ? [{ kind, found }] : [];
+  });
+  if (lists.length === 0) return null;
+  const choices = (
     <div class="devices">
-      {(Object.keys(KINDS) as Any[]).map((kind) => {
-        const found = all.filter((one) => one.kind === KINDS[kind] && one.deviceId !== "");
-        if (found.length < 2 || (kind === "speaker" && !("setSinkId" in HTMLMediaElement.prototype))) return null;
-        return (
-          <label key={kind}>
-            {say(kind)}
-            <select value={now(kind, found)} onChange={(event) => pick(kind, event.currentTarget.value)}>
-              {found.map((one, number) => (
-                <option key={one.deviceId} value={one.deviceId}>
-                  {one.label || say("device_numbered", { device: say(kind), number: String(number + 1) })}
-                </option>
-              ))}
-            </select>
-          </label>
-        );
-      })}
+      {lists.map(({ kind, found }) => (
+        <label key={kind}>
+          {say(kind)}
+          <select value={now(kind, found)} onChange={(event) => pick(kind, event.currentTarget.value)}>
+            {found.map((one, number) => (
+              <option key={one.deviceId} value={one.deviceId}>
+                {one.label || say("device_numbered", { device: say(kind), number: String(number + 1) })}
+              </option>
+            ))}
+          </select>
+        </label>
+      ))}
     </div>
   );
+  return folded ? <details><summary>{say("devices")}</summary>{choices}</details> : choices;
 }
 
 /** Plays the tone by the chosen loudspeaker. */
