@@ -120,8 +120,11 @@ export class Call {
       const end = line.direction === "sendonly" ? RTCRtpSender : RTCRtpReceiver;
       const all = end.getCapabilities?.(line.kind)?.codecs ?? [];
       const chosen = line.kind === "audio" ? soundCodecs(all) : pictureCodecs(all);
-      // Old Firefox cannot choose; the courtroom then takes what it knows out of all that is offered.
-      if (chosen.length > 0) made.setCodecPreferences?.(chosen);
+      try {
+        if (chosen.length > 0) made.setCodecPreferences?.(chosen);
+      } catch {
+        // A browser that does not let choose offers all it has, like those that have no such function; the courtroom takes what it knows.
+      }
     }
     this.give(this.given);
     await peer.setLocalDescription(await peer.createOffer());
