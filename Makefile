@@ -5,6 +5,8 @@ SHELL := /bin/sh
 
 # SETUP_DEBIAN=no: leave Debian's packages alone (another distribution, or an administrator who installed them).
 SETUP_DEBIAN ?= yes
+# SETUP_PAGES=no: leave the participants' pages as they are (where npm's packages cannot be reached); all else works without them.
+SETUP_PAGES ?= yes
 BIN := .venv/bin
 ARGS ?=
 
@@ -13,19 +15,22 @@ help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## Install what the agent needs: Debian packages, .venv, Python packages by hash
+setup: ## Install what the agent needs: Debian packages, .venv, Python packages by hash; build the pages
 	@[ "$(SETUP_DEBIAN)" = no ] || scripts/setup-debian run
 	@scripts/setup-python
+	@[ "$(SETUP_PAGES)" = no ] || scripts/build-pages
 
 .PHONY: setup-test
 setup-test: ## The same, and what the tests need
 	@[ "$(SETUP_DEBIAN)" = no ] || scripts/setup-debian test
 	@scripts/setup-python
+	@[ "$(SETUP_PAGES)" = no ] || scripts/build-pages
 
 .PHONY: setup-test-long
 setup-test-long: ## The same, and what the long tests need: QEMU
 	@[ "$(SETUP_DEBIAN)" = no ] || scripts/setup-debian long
 	@scripts/setup-python
+	@[ "$(SETUP_PAGES)" = no ] || scripts/build-pages
 
 .PHONY: demo
 demo: setup ## Record a short hearing, seal it, verify it, tamper a copy and see it caught
@@ -33,6 +38,7 @@ demo: setup ## Record a short hearing, seal it, verify it, tamper a copy and see
 
 .PHONY: test
 test: setup-test ## All tests but the long ones (ARGS="-k name" to choose)
+	@[ "$(SETUP_PAGES)" = no ] || [ -n "$(ARGS)" ] || scripts/build-pages test
 	@$(BIN)/python -m pytest -m "not long and not alone" -n 2 $(ARGS) $(if $(ARGS),|| [ $$? -eq 5 ])
 	@$(BIN)/python -m pytest -m "alone and not long" $(ARGS) $(if $(ARGS),|| [ $$? -eq 5 ])
 
@@ -59,5 +65,5 @@ lock: setup ## Resolve the dependencies of pyproject.toml anew into requirements
 
 .PHONY: clean
 clean: ## Remove everything that these commands made
-	@rm -rf .venv build demo-out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv build vks/static web/node_modules demo-out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -33,10 +33,13 @@ def missing() -> bool:
     return shutil.which("chromium") is None
 
 
-def ask(url: str, script: str, picture: Path | None = None) -> Any:
-    """Open ``url`` and return what ``script`` (an expression or a promise) gives there; keep a PNG of the page in ``picture``."""
+def ask(url: str, script: str, picture: Path | None = None, flags: tuple[str, ...] = ()) -> Any:
+    """Open ``url`` and return what ``script`` (an expression or a promise) gives there; keep a PNG of the page in ``picture``.
+
+    ``flags`` are Chromium's own, beside those that every page needs.
+    """
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
-        command = ["chromium", *FLAGS, f"--user-data-dir={profile}", url]
+        command = ["chromium", *FLAGS, *flags, f"--user-data-dir={profile}", url]
         browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             port = _port(Path(profile) / "DevToolsActivePort")
@@ -97,5 +100,5 @@ async def _call(socket: aiohttp.ClientWebSocketResponse, number: int, method: st
     while True:
         message = await socket.receive_json()
         if message.get("id") == number:
-            result: dict[str, Any] = message["result"]
+            result: dict[str, Any] = message.get("result", {})  # an error: there is no document yet
             return result

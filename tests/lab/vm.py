@@ -137,6 +137,8 @@ class Vm:
             for name in filter(None, listed.stdout.decode().split("\0")):
                 if (REPOSITORY / name).exists():  # deleted, and not yet committed
                     archive.add(REPOSITORY / name, f"courtroom-agent/{name}")
+            if (REPOSITORY / "vks/static").exists():  # built here: Node would take an emulated machine long
+                archive.add(REPOSITORY / "vks/static", "courtroom-agent/vks/static")
         self.put("/root/repository.tar", packed.getvalue())
         self.check("tar --extract --file /root/repository.tar --directory /root --no-same-owner")
         began_s = time.monotonic()

@@ -1,0 +1,129 @@
+"""The join page in a real browser, at the real process: from the link to hearing and seeing somebody else."""
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from recorder.contract import conference as contract
+from tests.lab import browser
+from tests.vks.browsers import Browser, until
+from tests.vks.test_service import CLERK, Agent, House, invited
+from tests.vks.test_service import house as house  # noqa: PLC0414 - a fixture is used by its name
+from vks import signalling
+from vks.door import STATIC
+
+pytestmark = [
+    pytest.mark.skipif(browser.missing(), reason="chromium is not installed"),
+    pytest.mark.skipif(not (STATIC / "join/index.html").exists(), reason="the pages are not built (scripts/build-pages)"),
+]
+DEVICES = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--lang=en")
+STEPS = """(async () => {
+  const find = async (what, get) => {
+    for (let tries = 0; tries < 200; tries += 1) {
+      const found = get();
+      if (found) return found;
+      await new Promise(done => setTimeout(done, 100));
+    }
+    throw new Error("not there: " + what + " in " + document.body.innerText);
+  };
+  const press = async words =>
+    (await find(words, () => [...document.querySelectorAll("button")].find(one => one.innerText.includes(words)))).click();
+  const sees = words => find(words, () => document.body.innerText.includes(words));
+  const seen = [];
+  %s
+  return seen;
+})()"""
+JOINS = """
+  await press("Check microphone and camera");
+  await find("the meter moves", () => (document.querySelector("meter")?.value ?? 0) > 0);
+  await press("Join the hearing");
+  await sees("In the hearing");
+  seen.push("hearing");
+  await find("a picture", () => [...document.querySelectorAll(".tile:not(.own)")].some(
+    tile => tile.innerText.includes("P2") && tile.querySelector("video").getVideoPlaybackQuality().totalVideoFrames > 0));
+  seen.push("picture");
+  await find("sound", () => { const sound = document.querySelector("audio:not([src])"); return !sound.paused && sound.currentTime > 0 });
+  seen.push("sound");
+  await press("Raise hand");
+  await sees("Lower hand");
+  seen.push("hand");
+  await press("Leave");
+  await press("Yes, leave");
+  await sees("You have left the hearing");
+  seen.push("left");
+"""
+
+
+async def held(house: House, *invitations: contract.Invitation) -> Agent:
+    agent = await house.agent()
+    await agent.hold(*invitations)
+    await until(lambda: agent.stands, "the hearing is held")
+    return agent
+
+
+async def test_somebody_joins_by_the_link_hears_sees_and_leaves(house: House, tmp_path: Path) -> None:
+    (token, own), (others_token, others) = invited("p1"), invited("p2")
+    agent = await held(house, own, others)
+    other = Browser(1_000, 200)
+    page = await house.come(others_token, "device-2")
+    await page.first(signalling.Welcome)
+    await agent.ask(contract.Admit(by=CLERK, person="p2"))
+
+    async def answer(offer: str) -> str:
+        await page.say(signalling.Offer(sdp=offer))
+        return str((await page.first(signalling.Answer)).sdp)
+
+    await other.dial(answer)
+    url = f"{house.url}/join/#{token}"
+    browsing = asyncio.create_task(asyncio.to_thread(browser.ask, url, STEPS % JOINS, tmp_path / "page.png", DEVICES))
+    try:
+        await until(lambda: browsing.done() or agent.place("p1") == "lobby", "the lobby", timeout_s=60)
+        await agent.ask(contract.Admit(by=CLERK, person="p1"))
+        assert await browsing == ["hearing", "picture", "sound", "hand", "left"]
+        await until(lambda: agent.place("p1") == "", "the person is gone")
+    finally:
+        await other.close()
+
+
+async def test_whoever_has_not_been_admitted_waits_in_the_lobby_and_the_device_keeps_its_way_back(house: House) -> None:
+    token, own = invited("p1")
+    await held(house, own)
+    steps = """
+      await press("Join without a microphone");
+      await sees("You are in the waiting room");
+      seen.push(Object.keys(localStorage).filter(key => key.startsWith("courtroom.resume.")).length);
+    """
+    assert await asyncio.to_thread(browser.ask, f"{house.url}/join/#{token}", STEPS % steps, None, DEVICES) == [1]
+
+
+async def test_a_link_that_is_too_early_says_when_it_opens_and_nothing_of_it_is_used_by_looking(house: House) -> None:
+    token, early = invited("p1", from_us=1_800_000_000)
+    await held(house, early)
+    steps = 'await press("Join without a microphone"); await sees("It is too early. The link opens at"); seen.push(location.hash.length)'
+    assert await asyncio.to_thread(browser.ask, f"{house.url}/join/#{token}", STEPS % steps, None, DEVICES) == [len(token) + 1]
+
+
+async def test_the_page_is_complete_and_loads_nothing_from_elsewhere(house: House) -> None:
+    async with house.http.get(f"{house.url}/join/") as response:
+        html = await response.text()
+    paths = [part.split('"')[0] for part in html.replace('src="', 'href="').split('href="')[1:]]
+    own = [path for path in paths if path.startswith("/")]
+    assert len(own) == 2
+    assert [path for path in paths if path not in own] == ["data:,"]
+    for path in own:
+        async with house.http.get(f"{house.url}{path}") as response:
+            assert response.status == 200, path
+    assert "<style" not in html
+    assert html.count("<script") == 1
+
+
+async def test_opening_the_page_uses_no_link(house: House) -> None:
+    token, own = invited("p1")
+    agent = await held(house, own)
+    await asyncio.to_thread(browser.ask, f"{house.url}/join/#{token}", STEPS % 'await sees("Check your microphone")', None, DEVICES)
+    assert agent.stands is not None
+    assert agent.stands.people == []
+    async with aiohttp.ClientSession() as http, http.get(f"{house.url}/join/") as response:
+        assert "no-referrer" in response.headers["Referrer-Policy"]

@@ -1,0 +1,35 @@
+// What must be told above everything else, and cannot be hidden. Pure.
+
+import type { Page } from "./page";
+import { isObserver } from "./page";
+import type { Word } from "./words/en";
+
+export interface Banner {
+  /** `stop`: nothing is heard, seen or recorded as usual. `private`: a private talk. `trouble`: the connection. `told`: to be known. */
+  kind: "stop" | "private" | "trouble" | "told";
+  word: Word;
+  values?: Record<string, string>;
+}
+
+/** After so many failed attempts more is wrong than a moment without network. */
+const LONG = 4;
+
+export function banners(page: Page): Banner[] {
+  if (page.screen !== "in") return [];
+  const found: Banner[] = [];
+  if (page.line === "dialling" && (page.stood || page.failed > 0)) {
+    found.push({ kind: "trouble", word: page.failed >= LONG ? "line_long" : "line_lost" });
+  }
+  const { view } = page;
+  if (view === null) return found;
+  if (view.room !== "open") found.push({ kind: "stop", word: `room_${view.room}` });
+  if (view.consultation) {
+    found.push({ kind: "private", word: "private_talk", values: { names: view.others.map((one) => one.name).join(", ") || "–" } });
+  }
+  if (view.place !== "hearing" && !view.consultation) return found;
+  if (view.muted && !isObserver(page)) found.push({ kind: "stop", word: "muted_by_clerk" });
+  if (view.look_ins.length > 0) found.push({ kind: "told", word: "look_in", values: { names: view.look_ins.join(", ") } });
+  if (!page.pictures) found.push({ kind: "told", word: "sound_alone_browser" });
+  else if (page.quality !== "good") found.push({ kind: "told", word: page.quality === "small" ? "link_small" : "link_sound" });
+  return found;
+}

@@ -1,0 +1,168 @@
+// One attempt at the conference: a WebSocket and a peer connection, which live and die together. dialler.ts makes the next one.
+
+import { canPictures, pictureCodecs, soundCodecs } from "./codecs";
+import { CAMERA, CAMERA_BPS, FIRST_TILE, SCREEN, SCREEN_BPS, SOUND, linesFor } from "./lines";
+import type { FromPage, IceServer, ToPage } from "./messages";
+import { decode } from "./messages";
+import { ATTEMPT_MS, DISCONNECTED_MS } from "./backoff";
+
+/** So long an offer waits for this side's own addresses. The courtroom needs none of them: it is this side that reaches for it. */
+const GATHER_MS = 500;
+
+export interface Given {
+  microphone: MediaStreamTrack | null;
+  camera: MediaStreamTrack | null;
+  screen: MediaStreamTrack | null;
+}
+
+export interface CallEvents {
+  said(message: ToPage): void;
+  /** Media flows. */
+  up(): void;
+  /** It is over, told once; nothing else is told after it. */
+  lost(): void;
+  /** Sound and pictures of others, by their line; told when the answer is there. */
+  tracks(sound: MediaStreamTrack, pictures: MediaStreamTrack[]): void;
+}
+
+/** Whether this browser can send and show the courtroom's pictures. */
+export function picturesPossible(): boolean {
+  const send = RTCRtpSender.getCapabilities?.("video")?.codecs ?? [];
+  const receive = RTCRtpReceiver.getCapabilities?.("video")?.codecs ?? [];
+  return canPictures(send, receive);
+}
+
+export class Call {
+  private readonly socket: WebSocket;
+  private peer: RTCPeerConnection | null = null;
+  private over = false;
+  private readonly attempt: ReturnType<typeof setTimeout>;
+  private disconnected: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    resume: string,
+    private readonly plan: { pictures: boolean; tiles: number },
+    private given: Given,
+    private readonly events: CallEvents,
+  ) {
+    this.attempt = setTimeout(() => this.end(), ATTEMPT_MS);
+    this.socket = new WebSocket(`${location.protocol === "http:" ? "ws" : "wss"}://${location.host}/api/connect`);
+    this.socket.onopen = () => this.say({ m: "resume", token: resume });
+    this.socket.onclose = this.socket.onerror = () => this.end();
+    this.socket.onmessage = ({ data }) => {
+      const message = typeof data === "string" ? decode(data) : null;
+      if (message !== null && !this.over) this.hear(message);
+    };
+  }
+
+  say(message: FromPage): void {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  /** Send these tracks from now on, without another offer. */
+  give(given: Given): void {
+    this.given = given;
+    const transceivers = this.peer?.getTransceivers() ?? [];
+    const put = (line: number, track: MediaStreamTrack | null): void => {
+      const sender = transceivers[line]?.sender;
+      if (sender !== undefined && sender.track !== track) void sender.replaceTrack(track).catch(() => undefined);
+    };
+    put(SOUND, given.microphone);
+    if (this.plan.pictures) {
+      put(CAMERA, given.camera);
+      put(SCREEN, given.screen);
+    }
+  }
+
+  /** The energy that the microphone has given in all; null where the browser does not tell. */
+  async energy(): Promise<number | null> {
+    const sender = this.peer?.getTransceivers()[SOUND]?.sender;
+    if (sender === undefined) return null;
+    for (const one of (await sender.getStats()).values()) {
+      const stats = one as { type: string; totalAudioEnergy?: number };
+      if (stats.type === "media-source" && stats.totalAudioEnergy !== undefined) return stats.totalAudioEnergy;
+    }
+    return null;
+  }
+
+  /** End without telling. */
+  close(): void {
+    this.over = true;
+    clearTimeout(this.attempt);
+    clearTimeout(this.disconnected);
+    this.socket.onclose = this.socket.onerror = this.socket.onmessage = null;
+    this.socket.close();
+    if (this.peer !== null) this.peer.onconnectionstatechange = null;
+    this.peer?.close();
+  }
+
+  private end(): void {
+    if (this.over) return;
+    this.close();
+    this.events.lost();
+  }
+
+  private hear(message: ToPage): void {
+    if (message.m === "welcome") void this.offer(message.ice).catch(() => this.end());
+    if (message.m === "answer") void this.take(message.sdp).catch(() => this.end());
+    this.events.said(message);
+  }
+
+  private async offer(ice: IceServer[]): Promise<void> {
+    if (this.peer !== null) return; // nothing is offered a second time
+    const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: ice.map(withoutEmpty) });
+    this.peer = peer;
+    peer.onconnectionstatechange = () => this.changed(peer.connectionState);
+    for (const [number, line] of linesFor(this.plan.pictures, this.plan.tiles).entries()) {
+      const bps = number === CAMERA ? CAMERA_BPS : SCREEN_BPS;
+      const sends = line.kind === "video" && line.direction === "sendonly";
+      const made = peer.addTransceiver(line.kind, { direction: line.direction, ...(sends ? { sendEncodings: [{ maxBitrate: bps }] } : {}) });
+      const end = line.direction === "sendonly" ? RTCRtpSender : RTCRtpReceiver;
+      const all = end.getCapabilities?.(line.kind)?.codecs ?? [];
+      const chosen = line.kind === "audio" ? soundCodecs(all) : pictureCodecs(all);
+      try {
+        if (chosen.length > 0) made.setCodecPreferences?.(chosen);
+      } catch {
+        // A browser that does not let choose offers all it has, like those that have no such function; the courtroom takes what it knows.
+      }
+    }
+    this.give(this.given);
+    await peer.setLocalDescription(await peer.createOffer());
+    await gathered(peer);
+    if (!this.over) this.say({ m: "offer", sdp: peer.localDescription?.sdp ?? "" });
+  }
+
+  private async take(sdp: string): Promise<void> {
+    const { peer } = this;
+    if (peer === null || peer.signalingState !== "have-local-offer") return;
+    await peer.setRemoteDescription({ type: "answer", sdp });
+    // A courtroom that closes its end says so at once; the connection itself would notice it after many seconds.
+    const transport = peer.getTransceivers()[SOUND]?.receiver.transport;
+    transport?.addEventListener("statechange", () => (transport.state === "closed" || transport.state === "failed") && this.end());
+    const [sound, ...others] = peer.getTransceivers().map((one) => one.receiver.track);
+    if (sound !== undefined && !this.over) this.events.tracks(sound, others.slice(FIRST_TILE - 1));
+  }
+
+  private changed(state: RTCPeerConnectionState): void {
+    clearTimeout(this.disconnected);
+    if (state === "connected") {
+      clearTimeout(this.attempt);
+      this.events.up();
+    }
+    if (state === "disconnected") this.disconnected = setTimeout(() => this.end(), DISCONNECTED_MS);
+    if (state === "failed" || state === "closed") this.end();
+  }
+}
+
+/** Browsers refuse an empty user name beside a STUN server. */
+function withoutEmpty(server: IceServer): RTCIceServer {
+  return server.username === "" ? { urls: server.urls } : server;
+}
+
+async function gathered(peer: RTCPeerConnection): Promise<void> {
+  if (peer.iceGatheringState === "complete") return;
+  await new Promise<void>((done) => {
+    setTimeout(done, GATHER_MS);
+    peer.addEventListener("icegatheringstatechange", () => peer.iceGatheringState === "complete" && done());
+  });
+}

@@ -1,0 +1,121 @@
+// What this page and the courtroom say to each other. vks/signalling.py is the other side of it, and the authority.
+
+export type Role = "judge" | "clerk" | "party" | "counsel" | "witness" | "interpreter" | "prosecutor" | "specialist" | "observer";
+export type Place = "lobby" | "hearing" | "isolated" | "dismissed" | "removed";
+export type RoomState = "idle" | "open" | "off_record" | "privileged" | "deliberation" | "closing";
+export type Quality = "good" | "small" | "sound";
+
+export type Act =
+  | { act: "raise_hand"; on: boolean }
+  | { act: "share"; on: boolean }
+  | { act: "listen"; channel: string }
+  | { act: "leave_consultation" };
+
+export type FromPage =
+  | { m: "resume"; token: string }
+  | { m: "offer"; sdp: string }
+  | { m: "do"; act: Act }
+  | { m: "leave" };
+
+export interface IceServer {
+  urls: string[];
+  username: string;
+  credential: string;
+}
+
+export interface Welcome {
+  m: "welcome";
+  person: string;
+  name: string;
+  role: Role;
+  title: string;
+  resume: string;
+  ice: IceServer[];
+}
+
+export interface Other {
+  person: string;
+  name: string;
+  role: Role;
+  muted: boolean;
+  hand: boolean;
+}
+
+export interface View {
+  m: "view";
+  place: Place;
+  room: RoomState;
+  muted: boolean;
+  hand: boolean;
+  others: Other[];
+  consultation: boolean;
+  sharing: string;
+  look_ins: string[];
+  channels: string[];
+  listens: string;
+}
+
+export interface Answer {
+  m: "answer";
+  sdp: string;
+}
+
+export interface Tiles {
+  m: "tiles";
+  shown: string[];
+}
+
+export interface Link {
+  m: "link";
+  quality: Quality;
+}
+
+/** This device waits: another one of the same person is in the hearing, and the clerk says which it is to be. */
+export interface Wait {
+  m: "wait";
+}
+
+export interface Refused {
+  m: "refused";
+  code: string;
+}
+
+export interface Bye {
+  m: "bye";
+  code: string;
+  again: boolean;
+}
+
+export type ToPage = Welcome | Answer | View | Tiles | Link | Wait | Refused | Bye;
+
+/** The fields that each message must have, by an example of each field's kind. */
+const SHAPES: Record<ToPage["m"], Record<string, unknown>> = {
+  welcome: { person: "", name: "", role: "", title: "", resume: "", ice: [] },
+  answer: { sdp: "" },
+  view: {
+    place: "", room: "", muted: true, hand: true, others: [], consultation: true, sharing: "", look_ins: [], channels: [], listens: "",
+  },
+  tiles: { shown: [] },
+  link: { quality: "" },
+  wait: {},
+  refused: { code: "" },
+  bye: { code: "", again: true },
+};
+
+/** What a text from the courtroom says; null where it says nothing that this page knows. A newer courtroom may say more. */
+export function decode(text: string): ToPage | null {
+  let said: unknown;
+  try {
+    said = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (typeof said !== "object" || said === null) return null;
+  const fields = said as Record<string, unknown>;
+  const shape = Object.entries(SHAPES).find(([name]) => name === fields["m"])?.[1];
+  if (shape === undefined) return null;
+  const fits = Object.entries(shape).every(
+    ([name, example]) => typeof fields[name] === typeof example && Array.isArray(fields[name]) === Array.isArray(example),
+  );
+  return fits ? (said as ToPage) : null;
+}

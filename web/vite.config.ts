@@ -1,0 +1,16 @@
+import { defineConfig } from "vitest/config";
+
+// vks/door.py gives join/index.html under /join/, and what it needs under /assets/, each with its content's hash in its name.
+export default defineConfig({
+  base: "/",
+  publicDir: false,
+  build: {
+    outDir: "../vks/static",
+    emptyOutDir: true,
+    assetsInlineLimit: 0, // data: addresses are not allowed to be scripts, nor fonts
+    modulePreload: false,
+    target: ["es2021", "safari15", "chrome94", "firefox102"], // phones of five years ago
+    rollupOptions: { input: "join/index.html" },
+  },
+  test: { include: ["test/**/*.test.ts"] },
+});
