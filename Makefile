@@ -65,5 +65,5 @@ lock: setup ## Resolve the dependencies of pyproject.toml anew into requirements
 
 .PHONY: clean
 clean: ## Remove everything that these commands made
-	@rm -rf .venv build vks/static web/node_modules demo-out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv build vks/static agent/upstream/centre/static web/node_modules demo-out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

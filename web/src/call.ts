@@ -1,5 +1,6 @@
 // One attempt at the conference: a WebSocket and a peer connection, which live and die together. dialler.ts makes the next one.
 
+import { api, socketOf } from "./api";
 import { canPictures, pictureCodecs, soundCodecs } from "./codecs";
 import { CAMERA, CAMERA_BPS, FIRST_TILE, SCREEN, SCREEN_BPS, SOUND, linesFor } from "./lines";
 import type { FromPage, IceServer, ToPage } from "./messages";
@@ -46,7 +47,7 @@ export class Call {
     private readonly events: CallEvents,
   ) {
     this.attempt = setTimeout(() => this.end(), ATTEMPT_MS);
-    this.socket = new WebSocket(`${location.protocol === "http:" ? "ws" : "wss"}://${location.host}/api/connect`);
+    this.socket = new WebSocket(socketOf(api("connect")));
     this.socket.onopen = () => this.say({ m: "resume", token: resume });
     this.socket.onclose = this.socket.onerror = () => this.end();
     this.socket.onmessage = ({ data }) => {

@@ -1,5 +1,6 @@
 // This device's way to its seat: the link's token, the token that leads back, and the device's name.
 
+import { api } from "./api";
 import { keep, kept } from "./storage";
 
 const TOKEN = /^[A-Za-z0-9._~-]{16,1024}$/;
@@ -39,7 +40,7 @@ export async function join(token: string, device: string): Promise<Joined> {
   let said: unknown;
   let ok = false;
   try {
-    const response = await fetch("/api/join", {
+    const response = await fetch(api("join"), {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ token, device }),

@@ -1,5 +1,6 @@
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
+import { api, socketOf } from "../src/api";
 import { endWord, isForgotten, mayComeBack, noticeWord, refusalWord } from "../src/outcomes";
 import { deviceName, join, placeOf, tokenOf } from "../src/seat";
 import { inApp } from "../src/webview";
@@ -33,6 +34,7 @@ it("a device keeps one name, of the form that vks takes, even where the browser 
 });
 
 describe("joining", () => {
+  beforeEach(() => void vi.stubGlobal("location", new URL("https://room.example/join/#token")));
   afterEach(() => void vi.unstubAllGlobals());
   const answering = (status: number, body: string) => vi.stubGlobal("fetch", vi.fn(async () => new Response(body, { status })));
 
@@ -40,7 +42,8 @@ describe("joining", () => {
     answering(200, '{"resume":"abc"}');
     expect(await join(TOKEN, "device-1")).toEqual({ resume: "abc" });
     const [address, request] = vi.mocked(fetch).mock.calls[0] ?? [];
-    expect([address, request?.method, request?.body]).toEqual(["/api/join", "POST", JSON.stringify({ token: TOKEN, device: "device-1" })]);
+    const body = JSON.stringify({ token: TOKEN, device: "device-1" });
+    expect([String(address), request?.method, request?.body]).toEqual(["https://room.example/api/join", "POST", body]);
   });
   it("tells why not", async () => {
     answering(403, '{"code":"early","at_utc_us":1}');
@@ -56,6 +59,18 @@ describe("joining", () => {
     answering(502, "{}");
     expect(await join(TOKEN, "d")).toEqual({ code: "unreachable", at_utc_us: 0 });
   });
+});
+
+it("the room is asked beside the page, also where its centre gave the page out", () => {
+  for (const [page, socket] of [
+    ["https://room.example/join/#t", "wss://room.example/api/connect"],
+    ["https://centre.example/r/lab/join/?lang=kk#t", "wss://centre.example/r/lab/api/connect"],
+    ["http://127.0.0.1:8443/join/", "ws://127.0.0.1:8443/api/connect"],
+  ] as const) {
+    vi.stubGlobal("location", new URL(page));
+    expect(String(socketOf(api("connect")))).toBe(socket);
+  }
+  vi.unstubAllGlobals();
 });
 
 describe("codes", () => {
