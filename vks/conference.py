@@ -169,6 +169,7 @@ class Conference:
         turns = self.sound.speaking.turns(now_us)
         self._stage.spoke(turns, now_us)
         for peer in list(self.peers.values()):
+            peer.count(now_us)
             self._show(peer)
             connection = peer.connection
             if connection is not None:

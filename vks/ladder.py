@@ -6,10 +6,12 @@ behind slow links:
 
 1. Down at the first estimate below 0.95 of the rung's rate: the large stream stops at once, else it fills the queue that the small one
    needs.
-2. Up is a trial: after 3 s above 1.3 of the present rung's rate (an estimate is at most half as much again as what arrives), watched for
+2. Up is a trial: after 3 s above 1.3 of what is sent (an estimate is at most half as much again as what arrives), watched for
    5 s; a fall of the estimate by 15% or loss above 5% ends it, and the next waits twice as long. From sound alone the wait alone decides.
 3. Sound alone after two estimates that not even the small rung fits in, or where loss says that nothing arrives.
 4. For 3 s after pictures begin anew estimates are not believed: they are of the time before.
+5. An estimate says something of the link only where more is sent than it says. Where nothing moves in the picture little is sent, and the
+   estimate follows what is sent, whatever the link would carry.
 """
 
 from dataclasses import dataclass, field
@@ -58,16 +60,16 @@ class Ladder:
         """Whether no picture is sent."""
         return self.rung >= len(self.rates_bps)
 
-    def estimate(self, bps: int, now_us: int) -> bool:
-        """Take a receiver's estimate of what the link carries; True where the rung has changed."""
+    def estimate(self, bps: int, sent_bps: int, now_us: int) -> bool:
+        """Take a receiver's estimate of what the link carries, and what is sent now; True where the rung has changed."""
         if now_us < self._deaf_until_us:
             return False
         if self._trial is not None and self._trial_fails(bps, now_us):
             return True
-        if not self.sound_alone and bps < DOWN_SHARE * self.rates_bps[self.rung]:
+        if not self.sound_alone and bps < DOWN_SHARE * min(sent_bps, self.rates_bps[self.rung]):
             return self._down(bps, now_us)
         self._low = 0
-        return self._maybe_up(bps, now_us)
+        return self._maybe_up(bps, sent_bps, now_us)
 
     def loss(self, share: float, now_us: int) -> bool:
         """Take the share of packets that a receiver says were lost since its last report; True where the rung has changed."""
@@ -94,10 +96,10 @@ class Ladder:
         self._wait_longer(now_us)
         return True
 
-    def _maybe_up(self, bps: int, now_us: int) -> bool:
+    def _maybe_up(self, bps: int, sent_bps: int, now_us: int) -> bool:
         if self._trial is not None or self.rung == 0:
             return False
-        if not self.sound_alone and bps < UP_SHARE * self.rates_bps[self.rung]:
+        if not self.sound_alone and bps < UP_SHARE * min(sent_bps, self.rates_bps[self.rung]):
             self._good_since_us = None
             return False
         if self._good_since_us is None:

@@ -18,6 +18,7 @@ RATES_BPS = (1_500_000, 500_000)
 """What the two rungs of pictures take: the room's with the others' beside it, and the least that shows anybody."""
 FEW_TILES = 1
 """On the lower rung one picture is shown."""
+ONE_REPORT_US = 50_000
 Quality = Literal["good", "small", "sound"]
 _QUALITIES: tuple[Quality, ...] = ("good", "small", "sound")
 
@@ -37,6 +38,11 @@ class Peer:
         self.say = say
         self.connection: Connection | None = None
         self.slots: list[Slot] = []
+        self.sent_bps = 0
+        """What is sent to this person now, by ``count``."""
+        self._sent_bytes, self._sent_us = 0, 0
+        self.estimated_us = 0
+        """When the link was estimated last."""
         self.tiles: list[str] = []
         """Whose picture is in each slot: a feed's name, or empty."""
         self.ladder: Ladder | None = None
@@ -48,12 +54,12 @@ class Peer:
         """Media goes by this connection from now on. ``on_change`` is called where the rung changes."""
         self.leave(now_us)
         self.connection, self.ladder = connection, Ladder(RATES_BPS, now_us)
-        ladder = self.ladder
+        self._sent_bytes, self._sent_us = 0, now_us
         for line in range(FIRST_TILE, connection.lines):
             out = connection.outbound(line)
             slot = Slot(out)
             self.slots.append(slot)
-            _listen(out, slot, ladder, on_change)
+            _listen(out, slot, self, on_change)
         self.tiles = [""] * len(self.slots)
         self._told_tiles = None
 
@@ -69,6 +75,14 @@ class Peer:
         if self.ladder is None or self.ladder.sound_alone:
             return 0
         return len(self.slots) if self.ladder.rung == 0 else min(FEW_TILES, len(self.slots))
+
+    def count(self, now_us: int) -> None:
+        """Measure what is sent; called each second."""
+        if self.connection is None or now_us <= self._sent_us:
+            return
+        sent = sum(self.connection.outbound(line).sent_bytes for line in range(self.connection.lines))
+        self.sent_bps = (sent - self._sent_bytes) * 8 * 1_000_000 // (now_us - self._sent_us)
+        self._sent_bytes, self._sent_us = sent, now_us
 
     def hear(self, packet: bytes, mono_us: int) -> None:
         """A packet of the mix that this person hears."""
@@ -97,15 +111,19 @@ class Peer:
         return "good" if self.ladder is None else _QUALITIES[self.ladder.rung]
 
 
-def _listen(out: Outbound, slot: Slot, ladder: Ladder, on_change: Callable[[], None]) -> None:
+def _listen(out: Outbound, slot: Slot, peer: Peer, on_change: Callable[[], None]) -> None:
     """Have a viewer's reports decide about his pictures."""
 
     def estimated(bps: int) -> None:
-        if ladder.estimate(bps, mono_us()):
+        now_us = mono_us()
+        if peer.ladder is None or now_us < peer.estimated_us + ONE_REPORT_US:
+            return  # one report speaks of all lines, and is handed to each
+        peer.estimated_us = now_us
+        if peer.ladder.estimate(bps, peer.sent_bps, now_us):
             on_change()
 
     def lost(share: float) -> None:
-        if ladder.loss(share, mono_us()):
+        if peer.ladder is not None and peer.ladder.loss(share, mono_us()):
             on_change()
 
     out.on_estimate, out.on_loss = estimated, lost
