@@ -56,6 +56,7 @@ class Outbound:
         self.on_loss: Callable[[float], None] = _nothing
         """Is told the share that was lost since the last report."""
         self.sent = 0
+        self._reported = 0
         self.sent_bytes = 0
         self.dropped = 0
         """Units that the socket did not take."""
@@ -110,7 +111,8 @@ class Outbound:
         match packet:
             case rtp.RtcpRrPacket() | rtp.RtcpSrPacket():
                 for report in packet.reports:
-                    if report.ssrc == self._ssrc:
+                    if report.ssrc == self._ssrc and self.sent != self._reported:
+                        self._reported = self.sent  # a line on which nothing was sent lost nothing, and says nothing
                         self.on_loss(report.fraction_lost / 256)
             case rtp.RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK):
                 self._send_again(packet.lost, time.monotonic())

@@ -1,0 +1,122 @@
+"""A peer that has been let in and does harm by its packets: it gets its measure and no more, and its connection is all that it can end."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, rtp
+
+from tests.vks.browsers import PictureEncoder, Shades, until
+from vks.connection import Connection
+from vks.forwarding import KEYFRAME_AGAIN_US, Feed, Slot
+from vks.h264_payloads import split
+from vks.inbound import PICTURE_QUOTA_BPS
+from vks.jitter import Unit
+from vks.outbound import AGAIN_PER_S
+from vks.times import mono_us
+
+
+class Pair:
+    """Our end, and a peer's that can send what it likes."""
+
+    def __init__(self, ours: Connection, theirs: RTCPeerConnection) -> None:
+        self.ours, self.theirs = ours, theirs
+
+    async def send(self, *packets: bytes) -> None:
+        transport = self.theirs.getTransceivers()[0].receiver.transport
+        for packet in packets:
+            await transport._send_rtp(packet)
+
+    @property
+    def open(self) -> bool:
+        return self.ours.connectionState == "connected"
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    """Line 0: pictures of theirs; line 1: pictures of ours."""
+    ours = Connection([])
+    theirs = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+    theirs.addTransceiver(Shades(100), "sendonly")
+    theirs.addTransceiver("video", "recvonly")
+    await theirs.setLocalDescription(await theirs.createOffer())
+    await theirs.setRemoteDescription(RTCSessionDescription(await ours.answer(theirs.localDescription.sdp), "answer"))
+    await until(lambda: ours.connectionState == theirs.connectionState == "connected", "the connection")
+    yield Pair(ours, theirs)
+    await asyncio.gather(ours.close(), theirs.close())
+
+
+def nack(ours: int, theirs: int, lost: list[int]) -> bytes:
+    return bytes(rtp.RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK, ssrc=theirs, media_ssrc=ours, lost=lost))
+
+
+async def test_endless_wishes_to_send_again_are_met_at_a_measure(pair: Pair) -> None:
+    out, encoder = pair.ours.outbound(1), PictureEncoder()
+    await until(lambda: out.write(split(encoder.units(100, key=True), []), mono_us()), "the way to the peer")
+    for _ in range(200):
+        out.write([b"\x41" + bytes(900)], mono_us())
+    newest, first_again, began_s = out._sequence, out._again_sequence, time.monotonic()
+    for _ in range(400):
+        await pair.send(nack(out._ssrc, 1, [(newest - 100 + n) % 65_536 for n in range(100)]))
+    await asyncio.sleep(0.3)
+    again = (out._again_sequence - first_again) % 65_536
+    assert 0 < again <= AGAIN_PER_S * (time.monotonic() - began_s + 1) + 1
+    assert pair.open
+
+
+async def test_a_storm_of_wishes_for_keyframes_reaches_the_camera_as_one(pair: Pair) -> None:
+    asked: list[int] = []
+    feed = Feed(lambda: asked.append(mono_us()))
+    slot = Slot(pair.ours.outbound(1))
+    slot.show(feed, mono_us())
+    out = pair.ours.outbound(1)
+    out.on_keyframe_wanted = lambda: slot.want_keyframe(mono_us())
+    began_us = mono_us()
+    await until(lambda: out._payload_type is not None, "the line")
+    for _ in range(1_000):
+        await pair.send(bytes(rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI, ssrc=1, media_ssrc=out._ssrc)))
+    await asyncio.sleep(0.3)
+    assert len(asked) <= (mono_us() - began_us) // KEYFRAME_AGAIN_US + 1
+    assert pair.open
+
+
+async def test_packets_that_are_no_pictures_give_none_and_end_nothing(pair: Pair) -> None:
+    units: list[Unit] = []
+    inbound = pair.ours.inbound(0)
+    inbound.on_unit = units.append
+    await until(lambda: len(units) > 3, "pictures arrive")
+    rng = random.Random(1)
+    kind = next(iter(inbound._codecs))
+    for _ in range(1_000):
+        packet = rtp.RtpPacket(
+            payload_type=rng.choice([kind, kind + 1, 111]), marker=rng.randrange(2), sequence_number=rng.randrange(32_768),
+            timestamp=rng.randrange(2**32), ssrc=rng.randrange(2**32), payload=rng.randbytes(rng.randrange(40)),
+        )  # fmt: skip
+        await pair.send(packet.serialize())
+        await pair.theirs.getTransceivers()[0].receiver.transport.transport._send(rng.randbytes(rng.randrange(1, 60)))
+    await asyncio.sleep(0.2)
+    assert pair.open
+    before = len(units)
+    await until(lambda: len(units) > before + 5, "pictures still arrive")
+
+
+async def test_a_picture_larger_than_the_quota_is_cut_down_to_it(pair: Pair) -> None:
+    taken: list[int] = []
+    inbound = pair.ours.inbound(0)
+    inbound.on_unit = lambda unit: taken.append(sum(map(len, unit.payloads)))
+    await until(lambda: taken, "pictures arrive")
+    ssrc, kind = 12_345, next(iter(inbound._codecs))
+    taken.clear()
+    began_s = time.monotonic()
+    for number in range(3_000):
+        packet = rtp.RtpPacket(payload_type=kind, marker=1, sequence_number=number, timestamp=number * 300, ssrc=ssrc, payload=bytes(1_100))
+        await pair.send(packet.serialize())
+        if number % 20 == 0:
+            await asyncio.sleep(0.001)  # what the socket's buffer does not hold is lost before it can be refused
+    await asyncio.sleep(0.2)
+    took_s = time.monotonic() - began_s
+    assert sum(taken) <= PICTURE_QUOTA_BPS / 8 * (took_s + 1)
+    assert inbound.counts.over_quota > 0
+    assert pair.open
