@@ -26,6 +26,10 @@ DELIVERED_S = 90.0
 _LONG = {"session", "record", "boot", "head", "sums_sha256", "checks", "planned_utc_us"}
 """Of events, what says nothing to whoever watches."""
 CLERK, JUDGE = "Clerk A. Demo", "Judge B. Demo"
+GUEST = "g1"
+"""The first who is invited."""
+LOBBY_EVERY = 10
+"""In states of the recorder (five a second) on a terminal: so often the clerk looks into the lobby."""
 
 
 def demo(
@@ -104,6 +108,10 @@ def _hearing(console: Console, site: DemoSite, seconds: int) -> str:
     planned = site.hearings()[HEARING]
     console.print(f"  the room knows: {planned['id']}, {planned['case']}, {planned['title']} ({planned['state']})", highlight=False)
     site.order("start", HEARING, "--by", CLERK)
+    link = site.invite("Party P. Demo", "party", CLERK)
+    console.print("  join it from a browser on this PC (the clerk lets you in; --seconds 180 leaves you time):", highlight=False)
+    console.print(f"  {link}", highlight=False, soft_wrap=True)
+    admitted = False
     step_s = seconds / 8
     steps: list[tuple[str, tuple[str, ...], float]] = [
         ("note", ("note", "The hearing is opened.", "--by", CLERK), 2 * step_s),
@@ -120,8 +128,10 @@ def _hearing(console: Console, site: DemoSite, seconds: int) -> str:
             with Live(console=console, refresh_per_second=5) as live:
                 for name, order, wait_s in steps:
                     site.order(*order)
-                    for state in _for(states, wait_s):
+                    for number, state in enumerate(_for(states, wait_s)):
                         live.update(status_view(state))
+                        if number % LOBBY_EVERY == 0 and not admitted and (admitted := site.admit(GUEST, CLERK)):
+                            live.console.print("  somebody has joined by the link, and is in the record from now on")
                     live.console.print(f"  {name}")
         else:
             for name, order, wait_s in steps:

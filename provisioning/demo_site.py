@@ -53,12 +53,21 @@ class DemoSite:
         self.run_dir = out / "run"
         self.roots = self.centre / "root.pem"
 
+    def invite(self, name: str, role: str, by: str) -> str:
+        """A link by which somebody joins the hearing from a browser on this PC."""
+        return courtroom("conference", "invite", name, role, "--by", by, "--run", str(self.run_dir)).strip()
+
+    def admit(self, person: str, by: str) -> bool:
+        """Let somebody in who waits in the lobby; False where nobody of this name does."""
+        try:
+            courtroom("conference", "admit", person, "--by", by, "--run", str(self.run_dir))
+        except DemoError:
+            return False
+        return True
+
     def make_centre(self) -> None:
         """A centre with an authority of its own, on a free port of this PC."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        courtroom("centre", "init", str(self.centre), "--name", "Demo centre", "--port", str(port))
+        courtroom("centre", "init", str(self.centre), "--name", "Demo centre", "--port", str(_free_port()))
 
     def enrol(self, devices: str) -> None:
         """The room's keys, certified by the centre, and its room.toml."""
@@ -126,11 +135,23 @@ primary = "{self.out / "records"}"
 mirror = "{self.out / "mirror"}"
 ballast_mib = 8
 
+[ingest]
+enabled = true
+
+[vks]
+port = {_free_port()}
+
 [[recipient]]
 name = "court"
 certificate = "{self.court / "court.pem"}"
 {devices}
 """
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def courtroom(*arguments: str) -> str:
