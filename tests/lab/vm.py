@@ -137,12 +137,13 @@ class Vm:
             for name in filter(None, listed.stdout.decode().split("\0")):
                 if (REPOSITORY / name).exists():  # deleted, and not yet committed
                     archive.add(REPOSITORY / name, f"courtroom-agent/{name}")
-            if (REPOSITORY / "vks/static").exists():  # built here: Node would take an emulated machine long
-                archive.add(REPOSITORY / "vks/static", "courtroom-agent/vks/static")
+            for built in ("vks/static", "agent/upstream/centre/static"):  # here: the machine has no network
+                if (REPOSITORY / built).exists():
+                    archive.add(REPOSITORY / built, f"courtroom-agent/{built}")
         self.put("/root/repository.tar", packed.getvalue())
         self.check("tar --extract --file /root/repository.tar --directory /root --no-same-owner")
         began_s = time.monotonic()
-        self.check("/root/courtroom-agent/scripts/install-room", timeout_s=600)
+        self.check("SETUP_PAGES=no /root/courtroom-agent/scripts/install-room", timeout_s=600)
         return time.monotonic() - began_s
 
     def power_cut(self) -> None:
