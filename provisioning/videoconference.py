@@ -26,6 +26,8 @@ class Vks(_Stanza):
     certificate: str = ""
     """PEM file of the certificate chain under the court's CA. Without one it can be reached from this PC alone."""
     key: str = ""
+    ports: str = Field(default="", pattern=r"^(\d{1,5}-\d{1,5})?$")
+    """UDP ports of media, as ``40000-40999``, for a firewall to let through; two a participant suffice. Empty: any."""
     echo: Literal["cancel", "none"] = "cancel"
     """``none``: the room's own sound system takes the loudspeakers' sound out of the microphones'."""
     public_url: str = Field(default="", pattern=r"^(https?://[^\s#?]+[^\s#?/])?$")
@@ -42,6 +44,18 @@ class Vks(_Stanza):
                 f"instead of {self.address}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _has_ports(self) -> "Vks":
+        if self.ports and not 1024 <= self.port_range[0] < self.port_range[1] <= 65_535:
+            raise ValueError(f'ports = "{self.ports}": give the first and the last, between 1024 and 65535, as 40000-40999')
+        return self
+
+    @property
+    def port_range(self) -> tuple[int, int]:
+        """The first and the last of ``ports``."""
+        first, last = self.ports.split("-")
+        return int(first), int(last)
 
 
 def _is_loopback(address: str) -> bool:

@@ -1,6 +1,5 @@
 """``courtroom vks``: run the videoconference."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +34,7 @@ def run(
     court's own network reach it.
     """
     from provisioning.room_file import ConfigError, load  # noqa: PLC0415 - the command's help needs neither aiortc nor the configuration
+    from vks import ports  # noqa: PLC0415
     from vks.service import Settings, serve  # noqa: PLC0415
 
     try:
@@ -52,4 +52,4 @@ def run(
         echo=own.echo == "cancel" and room.speaker is not None, address=own.address, port=own.port,
         certificate=Path(own.certificate) if own.certificate else None, key=Path(own.key) if own.key else None,
     )  # fmt: skip
-    raise typer.Exit(asyncio.run(serve(settings)))
+    raise typer.Exit(ports.run(serve(settings), own.port_range if own.ports else None))
