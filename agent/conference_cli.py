@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.desk_client import ask
+from agent.desk_client import DEFAULT_RUN, ask
 from agent.guest_desk import Done, GuestState, Invited, InviteOrder, WithdrawInvitation
-from agent.hearing_cli import DEFAULT_RUN, By, Run
+from agent.hearing_cli import By, Run
 from recorder.contract import conference
 
 Person = Annotated[str, typer.Argument(help="The person, as `courtroom conference list` names it.", show_default=False)]

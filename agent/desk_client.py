@@ -13,6 +13,9 @@ from rich.text import Text
 from agent.desk import SOCKET
 
 REFUSED_STATUS, AWAY_STATUS = 1, 2
+DEFAULT_RUN = Path("/run/courtroom")
+UNIT_RUN = Path("/run/courtroom-agent")
+"""Where the agent's socket is under its own unit (systemd/courtroom-agent.service); under ``courtroom run`` it is beside the recorder's."""
 ORDER_S = 150.0
 """A stop is answered when the record is sealed."""
 Answer = TypeVar("Answer")
@@ -21,6 +24,8 @@ Answer = TypeVar("Answer")
 def ask(run: Path, path: str, order: msgspec.Struct | None, kind: type[Answer]) -> Answer:
     """One request; a refusal, or an agent that is away, ends the command with words."""
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    if run == DEFAULT_RUN and not (run / SOCKET).exists():
+        run = UNIT_RUN
     try:
         if order is not None:
             msgspec.json.decode(msgspec.json.encode(order), type=type(order))  # the same limits as at the socket, told without it

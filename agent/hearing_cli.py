@@ -11,10 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from agent import desk
-from agent.desk_client import ask
+from agent.desk_client import DEFAULT_RUN, ask
 from recorder.record.entries import PausedState
 
-DEFAULT_RUN = Path("/run/courtroom")
 _COLOURS = {"open": "bold green", "planned": "cyan", "ready": "cyan", "failed": "bold red", "not_held": "yellow", "cancelled": "dim"}
 
 By = Annotated[str, typer.Option("--by", help="Your name: it stands in the signed record.", envvar="COURTROOM_ACTOR", show_default=False)]

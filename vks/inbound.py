@@ -75,6 +75,8 @@ class Inbound:
         """Is told of packets that are given up; a picture's keyframe has been asked for then."""
         self.on_level: Callable[[int], None] = _drop
         """Is told the level beside each packet of sound (RFC 6464; 0 to -127 dB)."""
+        self.tells_estimates = True
+        """Whether the sender is told what its link is believed to carry."""
         self._track: MediaStreamTrack | None = None
         self._enabled = True
         self._codecs: dict[int, RTCRtpCodecParameters] = {}
@@ -239,7 +241,7 @@ class Inbound:
 
     async def _estimate(self, packet: rtp.RtpPacket, arrival_ms: int) -> None:
         """Tell the sender what its link carries (REMB)."""
-        if self._estimator is None or packet.extensions.abs_send_time is None:
+        if self._estimator is None or packet.extensions.abs_send_time is None or not self.tells_estimates:
             return
         found = self._estimator.add(
             abs_send_time=packet.extensions.abs_send_time, arrival_time_ms=arrival_ms,
