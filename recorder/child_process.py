@@ -224,8 +224,8 @@ class ChildProcess:
 
 
 def _environment() -> dict[str, str]:
-    """The child's environment: ours without what only the core may know, or what is for its heap alone (``heap.py``)."""
-    return {key: value for key, value in os.environ.items() if key not in {"CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "GLIBC_TUNABLES"}}
+    """The child's environment: ours without what only the core may know."""
+    return {key: value for key, value in os.environ.items() if key not in {"CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET"}}
 
 
 def _exit_words(status: int) -> str:

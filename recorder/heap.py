@@ -12,20 +12,18 @@ _LARGE_BYTES = 8 * 1024
 """With 32 KiB the holes that media leaves in the heap grew to 2 MB, with 8 KiB they stay below 0.6 MB; it takes no more time."""
 
 
-PYTHON_MALLOC, TUNABLES = "PYTHONMALLOC", "GLIBC_TUNABLES"
-"""Read by Python and by libc when they start (docs of CPython, "Command line and environment"; of GNU libc, "Tunables")."""
+PYTHON_MALLOC = "PYTHONMALLOC"
+"""Read by Python at its start (docs of CPython, "Command line and environment")."""
 
 
 def leave_pymalloc() -> None:
     """Begin this process anew under libc's allocator alone, unless it is so already; call before anything else is done.
 
-    And without caches of freed blocks for each thread (GNU libc, "Memory Allocation Tunables"), which fill for hours.
-
     Python's own allocator keeps small objects in arenas of a megabyte, each of which goes back to the system only when nothing is left in
     it: with media passing through, the arenas grew by 2 MiB an hour where libc's heap stayed as it was (and took less time).
     """
-    if os.environ.get(PYTHON_MALLOC) != "malloc" or TUNABLES not in os.environ:
-        os.environ |= {PYTHON_MALLOC: "malloc", TUNABLES: "glibc.malloc.tcache_count=0"}
+    if os.environ.get(PYTHON_MALLOC) != "malloc":
+        os.environ[PYTHON_MALLOC] = "malloc"
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the same command, by the same interpreter
 
 
