@@ -15,16 +15,12 @@ import aiohttp
 import msgspec
 import structlog
 
-from agent.hearing import LIVE, Facts
 from agent.recorder_link import RecorderAwayError, RecorderLink, RecorderRefusedError
-from agent.schedule import Schedule, planned
 from agent.upstream.backoff import Backoff
 from recorder.contract import conference, control
 
 log = structlog.get_logger()
 
-OPENS_US = 60 * 60_000_000
-"""The lobby opens so long before the planned start."""
 LOOK_S = 0.2
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.2, 2.0
 ANSWER_S = 5.0
@@ -34,32 +30,6 @@ MESSAGE_BYTES = 4 * 1024 * 1024
 
 class ConferenceAwayError(Exception):
     """vks is not there, or does not answer."""
-
-
-class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """The hearing that is held or near, as people at the door see it. ``id`` is empty where there is none."""
-
-    id: str = ""
-    title: str = ""
-    closed: bool = False
-
-
-def held(facts: Facts, schedule: Schedule, room: str, status: control.Status | None, now_utc_us: int) -> Held:
-    """Which hearing people may come to now: the one that is recorded, else the next one that begins soon. Pure."""
-    plans = {hearing.id: hearing for hearing in planned(schedule, room)}
-    plans |= {known.hearing: known.plan for known in facts.hearings.values() if known.plan is not None}
-    running = [session for session in facts.sessions.values() if session.state in LIVE | {"closing"}]
-    if status is not None and status.state != "idle" and status.hearing:
-        plan = plans.get(status.hearing)
-        title = (plan.title or plan.case) if plan is not None else (running[-1].case if running else "")
-        return Held(id=status.hearing, title=title, closed=plan is not None and plan.level != "open")
-    near = [
-        plan for plan in plans.values()
-        if plan.state == "planned" and plan.starts_utc_us - OPENS_US <= now_utc_us < plan.ends_utc_us + OPENS_US
-        and (plan.id not in facts.hearings or facts.hearings[plan.id].state in {"planned", "preparing", "ready"})
-    ]  # fmt: skip
-    first = min(near, key=lambda plan: (plan.starts_utc_us, plan.id), default=None)
-    return Held() if first is None else Held(id=first.id, title=first.title or first.case, closed=first.level != "open")
 
 
 class ConferenceLink:

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import msgspec
 
-from agent.conference_link import ConferenceAwayError, ConferenceLink, Held
+from agent.conference_link import ConferenceAwayError, ConferenceLink
 from agent.desk import Actor, DeskError
 from agent.guests import Guests, GuestsError
+from agent.held import Held
 from provisioning.videoconference import Vks
 from recorder.contract import conference
-from recorder.contract.control import State
 
 AFTER_US = 24 * 3_600_000_000
 """A link that was made here opens for so long."""
@@ -128,11 +128,11 @@ class GuestDesk:
             return f"{self._vks.public_url}/r/{self._room}"
         return f"{'https' if self._vks.certificate else 'http'}://{self._vks.address}:{self._vks.port}"
 
-    def hearing_is(self, state: State, held: Held) -> conference.HearingIs:
+    def hearing_is(self, held: Held) -> conference.HearingIs:
         """What vks is to know of it now."""
         self.held = held
         ice = [conference.IceServer(urls=one.urls, username=one.username, credential=one.credential) for one in self._vks.ice]
         return conference.HearingIs(
-            hearing=held.id, title=held.title, state=state, closed=held.closed, invitations=self._guests.of(held.id),
+            hearing=held.id, title=held.title, state=held.state, closed=held.closed, invitations=self._guests.of(held.id),
             secret=self._guests.secret_of(held.id), ice=ice,
         )  # fmt: skip

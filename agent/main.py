@@ -17,10 +17,11 @@ from agent import told
 from agent.centre_link import CentreLink
 from agent.clock_quality import ClockWatch
 from agent.conduct import Conductor
-from agent.conference_link import ConferenceLink, held
+from agent.conference_link import ConferenceLink
 from agent.desk import DeliveryAnswer, DeliveryReport
 from agent.guest_desk import GuestDesk
 from agent.guests import Guests, GuestsError
+from agent.held import Follow
 from agent.indicators import of_delivery
 from agent.local_server import LocalServer, Probes
 from agent.measures import Measures
@@ -34,7 +35,7 @@ from agent.upstream import contract
 from agent.upstream.client import Credentials
 from provisioning.room import RoomConfig
 from recorder.contract import conference
-from recorder.contract.control import State, Status
+from recorder.contract.control import Status
 
 log = structlog.get_logger()
 
@@ -105,8 +106,7 @@ class Agent:
                 self._room_end = RoomEnd(centre.url, credentials, str(vks_run_dir), time.monotonic)
             self._linked.reached = lambda: self._centre is not None and self._centre.reached
         self._linked.alarms = lambda: [*(self._centre.alarms if self._centre else []), *self._delivery_alarms]
-        self._guest_state: State = "idle"
-        """The recorder's state as it was known last: a recorder that is away for a moment closes no conference."""
+        self._held = Follow()
         self._alarms_on: dict[tuple[str, str], str] | None = None
         process.on_alarms.append(self._compare_alarms)
         self._faults: asyncio.Queue[contract.DeviceFault] = asyncio.Queue()
@@ -164,11 +164,9 @@ class Agent:
     def _hearing_is(self) -> conference.HearingIs:
         """The hearing as vks is to know it now."""
         assert self._guests is not None
-        process, status = self._process, self._process.status()
-        state = self._guest_state if status is None else status.state
-        self._guest_state = state
+        process = self._process
         now_us = process.stamp().utc_us
-        return self._guests.hearing_is(state, held(self._staff.facts, self._staff.schedule, process.room, status, now_us))
+        return self._guests.hearing_is(self._held.look(self._staff.facts, self._staff.schedule, process.room, process.status(), now_us))
 
     async def _look(self) -> None:
         await self._staff.look()

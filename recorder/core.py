@@ -152,6 +152,7 @@ class Recorder(ChildOwner):
             ),
             disks=self._store.disks(opened),
             alarms=self._alarms.all(),
+            level=session.level if session else "open",
         )
 
     async def begin(self, request: control.Start) -> control.Reply:

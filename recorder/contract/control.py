@@ -261,6 +261,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="
     channels: list[ChannelStatus]
     disks: list[DiskStatus]
     alarms: list[Alarm]
+    level: Level = "open"
+    """Of what is recorded now."""
 
 
 FromRecorder = Reply | Status

@@ -1,0 +1,69 @@
+"""Which hearing participants may come to now: the one that is recorded, else the next one that begins soon. Pure."""
+
+import msgspec
+
+from agent.hearing import LIVE, Facts
+from agent.schedule import Schedule, planned
+from agent.upstream.contract import Hearing
+from recorder.contract import control
+
+OPENS_US = 60 * 60_000_000
+"""The lobby opens so long before the planned start, and stays open so long after the planned end of a hearing that did not begin."""
+_BEFORE = frozenset({"planned", "preparing", "ready"})
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """The hearing as people at the door see it."""
+
+    id: str = ""
+    """The conference's name: that of the hearing when it began. Empty: there is none."""
+    hearing: str = ""
+    """The hearing that it belongs to now: a session may be bound to another one while it runs."""
+    title: str = ""
+    closed: bool = False
+    """It is not public."""
+    state: control.State = "idle"
+
+
+class Follow:
+    """The hearing from moment to moment."""
+
+    def __init__(self) -> None:
+        self._held = Held()
+        self._record = ""
+
+    def look(self, facts: Facts, schedule: Schedule, room: str, status: control.Status | None, now_utc_us: int) -> Held:
+        """The hearing now. A recorder that is away for a moment changes nothing: what it did before holds until it says otherwise."""
+        if status is None:
+            return self._held
+        plans = {hearing.id: hearing for hearing in planned(schedule, room)}
+        plans |= {known.hearing: known.plan for known in facts.hearings.values() if known.plan is not None}
+        if status.state == "idle" or not status.hearing:
+            self._record = ""
+            self._held = _near(facts, plans, now_utc_us)
+            return self._held
+        name = self._held.id if self._record == status.record and self._held.id else status.hearing
+        self._record = status.record
+        plan = plans.get(status.hearing)
+        cases = [session.case for session in facts.sessions.values() if session.state in LIVE | {"closing"}]
+        self._held = Held(
+            id=name, hearing=status.hearing, title=_title(plan) or (cases[-1] if cases else ""), state=status.state,
+            closed=status.level != "open" or (plan is not None and plan.level != "open"),
+        )  # fmt: skip
+        return self._held
+
+
+def _near(facts: Facts, plans: dict[str, Hearing], now_utc_us: int) -> Held:
+    near = [
+        plan for plan in plans.values()
+        if plan.state == "planned" and plan.starts_utc_us - OPENS_US <= now_utc_us < plan.ends_utc_us + OPENS_US
+        and (plan.id not in facts.hearings or facts.hearings[plan.id].state in _BEFORE)
+    ]  # fmt: skip
+    first = min(near, key=lambda plan: (plan.starts_utc_us, plan.id), default=None)
+    if first is None:
+        return Held()
+    return Held(id=first.id, hearing=first.id, title=_title(first), closed=first.level != "open")
+
+
+def _title(plan: Hearing | None) -> str:
+    return "" if plan is None else plan.title or plan.case

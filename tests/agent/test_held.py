@@ -1,0 +1,64 @@
+"""Which hearing participants come to: the one that is recorded, else the one that is near. It stays one conference to its end."""
+
+from msgspec.structs import replace
+
+from agent.hearing import Facts
+from agent.held import OPENS_US, Follow, Held
+from agent.schedule import Schedule, merge_feed
+from agent.upstream import contract
+from recorder.contract.control import Status
+from tests.agent.plans import DAY, ROOM, hearing
+from tests.agent.statuses import status
+
+PLAN = hearing("h1", starts_us=DAY + 3_600_000_000)
+
+
+def schedule(*plans: contract.Hearing) -> Schedule:
+    changes = [contract.Change(offset=number, hearing=plan) for number, plan in enumerate(plans, 1)]
+    return merge_feed(Schedule(), contract.Feed(as_of=len(changes), changes=changes))
+
+
+def recording(name: str, record: str = "r1", state: str = "open", level: str = "open") -> Status:
+    return replace(status(), state=state, record=record, hearing=name, level=level)
+
+
+def look(follow: Follow, now: Status | None, at_us: int, *plans: contract.Hearing) -> Held:
+    return follow.look(Facts(), schedule(*plans), ROOM, now, at_us)
+
+
+def test_the_lobby_opens_before_the_planned_start_and_closes_when_nobody_began() -> None:
+    idle = replace(status(), state="idle", record="", hearing="")
+    assert look(Follow(), idle, PLAN.starts_utc_us - OPENS_US - 1, PLAN).id == ""
+    near = look(Follow(), idle, PLAN.starts_utc_us - OPENS_US, PLAN)
+    assert (near.id, near.title, near.state) == ("h1", PLAN.title or PLAN.case, "idle")
+    assert look(Follow(), idle, PLAN.ends_utc_us + OPENS_US, PLAN).id == ""
+
+
+def test_whoever_waited_for_the_hearing_is_in_it_when_it_begins() -> None:
+    follow = Follow()
+    idle = replace(status(), state="idle", record="", hearing="")
+    assert look(follow, idle, PLAN.starts_utc_us, PLAN).id == "h1"
+    assert look(follow, recording("h1"), PLAN.starts_utc_us, PLAN).state == "open"
+    assert look(follow, recording("h1", state="privileged"), PLAN.starts_utc_us, PLAN).state == "privileged"
+
+
+def test_a_session_that_is_bound_to_a_hearing_stays_the_conference_that_it_was() -> None:
+    follow = Follow()
+    assert look(follow, recording("local:1"), DAY).id == "local:1"
+    bound = look(follow, recording("h1"), DAY, PLAN)
+    assert (bound.id, bound.hearing) == ("local:1", "h1")
+    assert look(follow, recording("h1", record="r2"), DAY, PLAN).id == "h1", "another session is another conference"
+
+
+def test_a_recorder_that_is_away_for_a_moment_closes_no_conference() -> None:
+    follow = Follow()
+    before = look(follow, recording("local:1"), DAY)
+    assert look(follow, None, DAY) == before
+    assert look(Follow(), None, DAY, PLAN).id == ""
+
+
+def test_the_public_is_excluded_by_the_plan_and_by_the_judge_while_it_is_recorded() -> None:
+    closed = replace(PLAN, level="closed")
+    assert look(Follow(), recording("h1"), DAY, closed).closed
+    assert look(Follow(), recording("h1", level="secret"), DAY, PLAN).closed
+    assert not look(Follow(), recording("h1"), DAY, PLAN).closed
