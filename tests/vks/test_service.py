@@ -17,8 +17,8 @@ from recorder.contract import conference as contract
 from tests.vks.browsers import Browser, until
 from vks import acts, signalling
 from vks.door import MOST_PER_SOURCE
-from vks.page import BURST
 from vks.service import Service, Settings
+from vks.talk import BURST
 
 HOUR_US = 3_600_000_000
 SECRET = secrets.token_bytes(32)
