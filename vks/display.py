@@ -30,6 +30,10 @@ class Displays:
         self._conference: Conference | None = None
         self._screen: signalling.Screen | None = None
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._displays)
+
     def follow(self, conference: Conference | None, hearing: contract.HearingIs | None) -> None:
         """Show this conference of this hearing."""
         if self._conference is not None and self._conference is not conference:
@@ -45,7 +49,7 @@ class Displays:
 
     def take(self, display: "Display") -> bool:
         """A screen has come; False where there are too many."""
-        if len(self._displays) >= MOST_DISPLAYS:
+        if len(self) >= MOST_DISPLAYS:
             return False
         self._displays.append(display)
         self.show(display)
