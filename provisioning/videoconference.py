@@ -32,6 +32,8 @@ class Vks(_Stanza):
     """``none``: the room's own sound system takes the loudspeakers' sound out of the microphones'."""
     public_url: str = Field(default="", pattern=r"^(https?://[^\s#?]+[^\s#?/])?$")
     """The centre's public door: links are given out with it, so that they open from the internet. Empty: with ``address``."""
+    display_port: int = Field(default=8444, ge=0, le=65_535)
+    """Where the courtroom's own screens find their page on 127.0.0.1, when ``address`` is another. 0: nowhere."""
     ice: list[IceServer] = []
 
     @model_validator(mode="after")
@@ -50,6 +52,19 @@ class Vks(_Stanza):
         if self.ports and not 1024 <= self.port_range[0] < self.port_range[1] <= 65_535:
             raise ValueError(f'ports = "{self.ports}": give the first and the last, between 1024 and 65535, as 40000-40999')
         return self
+
+    @property
+    def is_on_this_pc_alone(self) -> bool:
+        """Whether browsers reach it by loopback."""
+        return _is_loopback(self.address)
+
+    @property
+    def display_url(self) -> str:
+        """The display's page, as the room's PC opens it; empty: there is none."""
+        if not self.is_on_this_pc_alone:
+            return f"http://127.0.0.1:{self.display_port}/display/" if self.display_port else ""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{'https' if self.certificate else 'http'}://{host}:{self.port}/display/"
 
     @property
     def port_range(self) -> tuple[int, int]:

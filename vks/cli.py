@@ -1,9 +1,13 @@
 """``courtroom vks``: run the videoconference."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from provisioning.room import RoomConfig
+    from provisioning.videoconference import Vks
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,11 +22,18 @@ def main() -> None:
     """Run the videoconference of a room: participants join its hearings by browser and phone."""
 
 
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The room's configuration (room.toml).")]
+CONFIG = Path("/etc/courtroom/room.toml")
+KIOSK = (
+    "chromium", "--kiosk", "--no-first-run", "--noerrdialogs", "--disable-session-crashed-bubble", "--enable-auto-reload",
+    "--autoplay-policy=no-user-gesture-required",
+)  # fmt: skip
+"""A browser without anything around the page, which opens it again by itself where it was not there yet."""
+
+
 @app.command()
 def run(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The room's configuration (room.toml).")] = Path(
-        "/etc/courtroom/room.toml"
-    ),
+    config: ConfigOption = CONFIG,
     run_dir: Annotated[Path, typer.Option("--run", help="Directory of the recorder's sockets.", envvar="COURTROOM_RUN")] = Path(
         "/run/courtroom"
     ),
@@ -33,9 +44,34 @@ def run(
     Which hearing is held, who may come to it and what the clerk says comes from the agent. `[vks]` of room.toml says where browsers in the
     court's own network reach it.
     """
-    from provisioning.room_file import ConfigError, load  # noqa: PLC0415 - the command's help needs neither aiortc nor the configuration
-    from vks import ports  # noqa: PLC0415
+    from vks import ports  # noqa: PLC0415 - the command's help needs neither aiortc nor the configuration
     from vks.service import Settings, serve  # noqa: PLC0415
+
+    room, own = _load(config)
+    shown = [camera for camera in room.camera[:1] if camera.low_rung]
+    settings = Settings(
+        run_dir=run_dir, own_run_dir=own_run or run_dir, cameras=[f"{camera.id}.{rung}" for camera in shown for rung in ("low", "small")],
+        echo=own.echo == "cancel" and room.speaker is not None, address=own.address, port=own.port,
+        certificate=Path(own.certificate) if own.certificate else None, key=Path(own.key) if own.key else None,
+        display_port=0 if own.is_on_this_pc_alone else own.display_port,
+    )  # fmt: skip
+    raise typer.Exit(ports.run(serve(settings), own.port_range if own.ports else None))
+
+
+@app.command()
+def display(config: ConfigOption = CONFIG) -> None:
+    """Print where a screen of the courtroom is opened on this PC, and how."""
+    _, own = _load(config)
+    if not own.display_url:
+        typer.echo(f"{config}: [vks] has display_port = 0: the courtroom has no screen of its own", err=True)
+        raise typer.Exit(2)
+    typer.echo(own.display_url)
+    typer.echo(" ".join((*KIOSK, own.display_url)))
+
+
+def _load(config: Path) -> "tuple[RoomConfig, Vks]":
+    """The room's configuration, and its videoconference."""
+    from provisioning.room_file import ConfigError, load  # noqa: PLC0415 - the command's help needs no configuration
 
     try:
         room = load(config)
@@ -45,11 +81,4 @@ def run(
     if room.vks is None:
         typer.echo(f"{config}: there is no [vks] table: this room has no videoconference; see docs/technician.md", err=True)
         raise typer.Exit(2)
-    own = room.vks
-    shown = [camera for camera in room.camera[:1] if camera.low_rung]
-    settings = Settings(
-        run_dir=run_dir, own_run_dir=own_run or run_dir, cameras=[f"{camera.id}.{rung}" for camera in shown for rung in ("low", "small")],
-        echo=own.echo == "cancel" and room.speaker is not None, address=own.address, port=own.port,
-        certificate=Path(own.certificate) if own.certificate else None, key=Path(own.key) if own.key else None,
-    )  # fmt: skip
-    raise typer.Exit(ports.run(serve(settings), own.port_range if own.ports else None))
+    return room, room.vks

@@ -18,7 +18,7 @@ from vks.jitter import Unit
 from vks.media_time import MediaTime
 from vks.mixing import BLOCK, RATE_HZ, Block
 from vks.order import ROOM, Order, recorded, sees, sees_screen, sound_recorded
-from vks.peer import CAMERA, FIRST_TILE, SCREEN, SOUND, Peer
+from vks.peer import CAMERA, SCREEN, SOUND, Peer
 from vks.recording import Recording
 from vks.rules import apply
 from vks.sound import BLOCK_US, PRIVATE_TAIL_US, Sound
@@ -75,6 +75,8 @@ class Conference:
         self.order = order or Order()
         self.sound = Sound(play_in_room, echo)
         self.peers: dict[str, Peer] = {}
+        self._screens: list[Peer] = []
+        """The courtroom's own: each shows what the room may see."""
         self._recording = recording
         self._room_pictures = room_pictures
         self._tell = tell
@@ -121,6 +123,19 @@ class Conference:
         self._begin(peer.person, "audio", _nothing)
         self._settle(self.order)
 
+    def show(self, screen: Peer) -> None:
+        """A screen of the courtroom shows this conference from now on; called again when its media goes another way."""
+        if screen not in self._screens:
+            self._screens.append(screen)
+        self._show(screen)
+
+    def hide(self, screen: Peer) -> None:
+        """It does no more."""
+        if screen in self._screens:
+            self._screens.remove(screen)
+            screen.blank(mono_us())
+            screen.tell_tiles()
+
     def gone(self, peer: Peer, *, left: bool) -> None:
         """A page's connection is lost."""
         now_us = mono_us()
@@ -139,6 +154,8 @@ class Conference:
             peer.leave(now_us)
             self.sound.forget(peer.person)
         self.peers.clear()
+        for screen in list(self._screens):
+            self.hide(screen)
         for key in list(self._sources):
             self._end(key, "hearing-over")
 
@@ -156,9 +173,9 @@ class Conference:
 
     async def ask(self, now_us: int) -> None:
         """Ask for what was lost, and for keyframes; called some times each 40 ms."""
-        for peer in list(self.peers.values()):
+        for peer in self._viewers():
             if peer.connection is not None:
-                for line in range(min(FIRST_TILE, peer.connection.lines)):
+                for line in range(peer.own_lines):
                     await peer.connection.inbound(line).tick(now_us)
             for slot in peer.slots:
                 slot.starved(now_us)
@@ -168,14 +185,14 @@ class Conference:
         self.act(acts.TimeIs())
         turns = self.sound.speaking.turns(now_us)
         self._stage.spoke(turns, now_us)
-        for peer in list(self.peers.values()):
+        for peer in self._viewers():
             peer.count(now_us)
             self._show(peer)
             connection = peer.connection
             if connection is not None:
                 for line in range(connection.lines):
                     await connection.outbound(line).report(now_us)
-                    if line < FIRST_TILE:
+                    if line < peer.own_lines:
                         await connection.inbound(line).report()
 
     def _settle(self, before: Order) -> None:
@@ -186,8 +203,9 @@ class Conference:
                 self._cut(name, now_us)
         for (name, kind), source in self._sources.items():
             self._record(name, kind, source)
+        for viewer in self._viewers():
+            self._show(viewer)
         for peer in self.peers.values():
-            self._show(peer)
             peer.tell(view_of(self.order, peer.person))
 
     def _cut(self, name: str, now_us: int) -> None:
@@ -238,7 +256,7 @@ class Conference:
         source.last_us = at_us
 
     def _show(self, peer: Peer) -> None:
-        """Put the pictures that this person may see into the tiles that the link carries."""
+        """Put the pictures that this viewer may see into the tiles that the link carries."""
         feeds = self._feeds(peer)
         wanted = peer.tiles_wanted
         kept = [name if number < wanted else "" for number, name in enumerate(peer.tiles)]
@@ -249,9 +267,9 @@ class Conference:
         peer.tell_tiles()
 
     def _feeds(self, peer: Peer) -> dict[str, Feed]:
-        """What this person may see, by name, the room first."""
+        """What this person, or the room, may see, by name, the room first."""
         order, viewer, found = self.order, peer.person, dict[str, Feed]()
-        if viewer not in order.people:
+        if viewer != ROOM and viewer not in order.people:
             return found
         if sees(order, viewer, ROOM) and self._room_pictures:
             rung = 0 if peer.ladder is None else peer.ladder.rung
@@ -262,6 +280,10 @@ class Conference:
             if kind == "video" and sees(order, viewer, name):
                 found[name] = source.feed
         return found
+
+    def _viewers(self) -> list[Peer]:
+        """All to whom pictures go."""
+        return [*self.peers.values(), *self._screens]
 
     def _begin(self, person: str, kind: Kind, request_keyframe: Callable[[], None]) -> Source:
         if (person, kind) in self._sources:

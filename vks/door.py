@@ -1,10 +1,11 @@
-"""What browsers reach: the pages, the request that uses a link, and each page's WebSocket.
+"""What browsers reach: the pages, the request that uses a link, each page's WebSocket, and the courtroom's own screens on the same PC.
 
 The same application stands at two doors: the court's own network reaches it by TLS, everybody else through the centre, whose relayed
 connections the agent brings to a unix socket. Only there is the header believed that says where somebody comes from.
 """
 
 import asyncio
+import ipaddress
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from aiohttp import web
 
 from vks import signalling
 from vks.admission import NotAdmittedError
+from vks.display import Display
 from vks.hall import Hall
 from vks.page import Page
 
@@ -34,6 +36,8 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+BY_ANOTHER = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via", SOURCE_HEADER)
+"""Headers of whoever hands on what somebody else asks: he is on this PC, and the one who asks may be anywhere."""
 _STATUS = {"too_many": 429, "starting": 503}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -59,9 +63,22 @@ class Door:
         application.router.add_get("/join/", _page("join/index.html"))
         application.router.add_post("/api/join", self._join)
         application.router.add_get("/api/connect", self._connect)
-        if STATIC.is_dir():
-            application.router.add_static("/assets/", STATIC / "assets", append_version=False)
+        if not self._relayed:
+            self._add_displays(application)
+        _add_assets(application)
         return application
+
+    def display_application(self) -> web.Application:
+        """The routes of the courtroom's own screens alone."""
+        application = web.Application(middlewares=[_secured], client_max_size=MAX_BODY_BYTES)
+        self._add_displays(application)
+        _add_assets(application)
+        return application
+
+    def _add_displays(self, application: web.Application) -> None:
+        application.router.add_get("/display", _to_display)
+        application.router.add_get("/display/", _on_this_pc(_page("display/index.html")))
+        application.router.add_get("/api/display", _on_this_pc(self._display))
 
     async def _join(self, request: web.Request) -> web.Response:
         try:
@@ -91,6 +108,14 @@ class Door:
             if not self._sources[source]:
                 del self._sources[source]
 
+    async def _display(self, request: web.Request) -> web.StreamResponse:
+        if not self._own_origin(request):
+            return _refused(403, "origin")
+        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=signalling.MESSAGE_BYTES, compress=False)
+        await socket.prepare(request)
+        await Display(self._hall.displays, socket).serve()
+        return socket
+
     def _own_origin(self, request: web.Request) -> bool:
         """Whether a page of ours asks: a WebSocket is not held back by the same-origin policy (RFC 6455, section 10.2)."""
         origin = request.headers.get("Origin")
@@ -111,6 +136,38 @@ async def _secured(request: web.Request, handler: Handler) -> web.StreamResponse
     if not response.prepared:
         response.headers.update(SECURITY_HEADERS)
     return response
+
+
+def _add_assets(application: web.Application) -> None:
+    if STATIC.is_dir():
+        application.router.add_static("/assets/", STATIC / "assets", append_version=False)
+
+
+def _on_this_pc(handler: Handler) -> Handler:
+    """The handler, for whoever is on this PC; for others there is no such thing."""
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        # The name that was asked for, too: another site's page in this PC's browser comes from here as well, by that site's name.
+        host = request.host.rsplit(":", 1)[0] if request.host.count(":") == 1 else request.host.partition("]")[0].lstrip("[")
+        is_handed_on = any(header in request.headers for header in BY_ANOTHER)
+        if is_handed_on or not _is_loopback(request.remote or "") or not (host == "localhost" or _is_loopback(host)):
+            raise web.HTTPNotFound
+        return await handler(request)
+
+    return guarded
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return (mapped or ip).is_loopback
+
+
+async def _to_display(_: web.Request) -> web.Response:
+    raise web.HTTPFound("/display/")
 
 
 async def _to_join(_: web.Request) -> web.Response:

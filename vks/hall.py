@@ -16,6 +16,7 @@ from vks.acts import OfParticipant
 from vks.admission import Admission, NotAdmittedError, Seat
 from vks.conference import Conference
 from vks.connection import Connection
+from vks.display import Displays
 from vks.order import Order
 from vks.page import Page
 from vks.rules import RefusedError
@@ -38,6 +39,8 @@ class Hall:
     def __init__(self, make: MakeConference, now_utc_us: Callable[[], int], changed: Callable[[], None]) -> None:
         self.conference: Conference | None = None
         self.hearing: contract.HearingIs | None = None
+        self.displays = Displays()
+        """The courtroom's own screens."""
         self._make = make
         self._now_utc_us = now_utc_us
         self._changed = changed
@@ -57,6 +60,7 @@ class Hall:
         self.hearing = hearing
         if self.conference is not None:
             self.conference.act(acts.RoomIs(hearing=hearing.hearing, state=hearing.state, closed=hearing.closed))
+        self.displays.follow(self.conference, hearing)
 
     def close(self, code: str, *, again: bool = False) -> None:
         """Send all pages away."""
@@ -159,6 +163,7 @@ class Hall:
                 page.say(signalling.Wait())
             else:
                 page.end(signalling.Bye(code="elsewhere", again=False))
+        self.displays.follow(conference, self.hearing)
         self._changed()
 
     def _seat(self, conference: Conference, page: Page) -> None:

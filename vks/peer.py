@@ -1,6 +1,7 @@
-"""One person's page while it is connected: its media lines, its tiles, how good its link is.
+"""One viewer while connected, a person's page or a screen of the courtroom: its media lines, its tiles, how good its link is.
 
-Line 0 is sound both ways, 1 the camera, 2 the shared screen; from line 3 on each takes one picture (``signalling.Offer``).
+Of a page line 0 is sound both ways, 1 the camera, 2 the shared screen; from line 3 on each takes one picture (``signalling.Offer``). A
+screen of the courtroom sends nothing, and all its lines take pictures.
 """
 
 from collections.abc import Callable
@@ -27,10 +28,15 @@ class Peer:
     """A page.
 
     Args:
-        person: whose it is.
+        person: whose it is, or ``order.ROOM``.
         device: which of the person's devices.
         say: sends a message to the page.
     """
+
+    first_tile = FIRST_TILE
+    """The first of the lines that take pictures."""
+    rates_bps: tuple[int, ...] = RATES_BPS
+    """What each rung takes; none: all pictures are sent always."""
 
     def __init__(self, person: str, device: str, say: Callable[[signalling.ToPage], None]) -> None:
         self.person = person
@@ -53,9 +59,9 @@ class Peer:
     def take(self, connection: Connection, now_us: int, on_change: Callable[[], None]) -> None:
         """Media goes by this connection from now on. ``on_change`` is called where the rung changes."""
         self.leave(now_us)
-        self.connection, self.ladder = connection, Ladder(RATES_BPS, now_us)
+        self.connection, self.ladder = connection, Ladder(self.rates_bps, now_us) if self.rates_bps else None
         self._sent_bytes, self._sent_us = 0, now_us
-        for line in range(FIRST_TILE, connection.lines):
+        for line in range(self.first_tile, connection.lines):
             out = connection.outbound(line)
             slot = Slot(out)
             self.slots.append(slot)
@@ -65,14 +71,26 @@ class Peer:
 
     def leave(self, now_us: int) -> None:
         """Show nothing more; the connection is the caller's to close."""
+        self.blank(now_us)
+        self.connection, self.slots, self.tiles, self.ladder = None, [], [], None
+
+    def blank(self, now_us: int) -> None:
+        """Show nothing now."""
         for slot in self.slots:
             slot.show(None, now_us)
-        self.connection, self.slots, self.tiles, self.ladder = None, [], [], None
+        self.tiles = [""] * len(self.slots)
+
+    @property
+    def own_lines(self) -> int:
+        """How many lines carry what this peer sends, before those that take pictures."""
+        return 0 if self.connection is None else min(self.first_tile, self.connection.lines)
 
     @property
     def tiles_wanted(self) -> int:
         """How many pictures the link carries now."""
-        if self.ladder is None or self.ladder.sound_alone:
+        if self.ladder is None:
+            return len(self.slots)
+        if self.ladder.sound_alone:
             return 0
         return len(self.slots) if self.ladder.rung == 0 else min(FEW_TILES, len(self.slots))
 

@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 
 from recorder.contract import conference as contract
+from vks import signalling
 from vks.agent_link import AgentLink
 from vks.conference import Conference
 from vks.door import Door
@@ -56,6 +57,8 @@ class Settings:
     port: int = 0
     certificate: Path | None = None
     key: Path | None = None
+    display_port: int = 0
+    """Where the courtroom's own screens reach it on 127.0.0.1, when they do not by ``address``; 0: nowhere."""
 
 
 class Service:
@@ -95,6 +98,7 @@ class Service:
                     group.create_task(work)
         finally:
             self.hall.close("closing", again=True)
+            self.hall.displays.close(signalling.Bye(code="closing", again=True))
             await self._link.close()
             for runner in runners:
                 await runner.cleanup()
@@ -114,6 +118,16 @@ class Service:
             await web.TCPSite(runner, self._settings.address, self._settings.port, ssl_context=_tls(self._settings)).start()
             self.port = runner.addresses[0][1]
             log.info("participants may come", address=self._settings.address, port=self.port)
+        if self._settings.display_port:
+            await self._open_for_displays(runners)
+
+    async def _open_for_displays(self, runners: list[web.AppRunner]) -> None:
+        runner = await _runner(Door(self.hall, relayed=False).display_application(), runners)
+        port = self._settings.display_port
+        try:
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+        except OSError as error:  # no reason to keep participants out
+            log.error("the courtroom's own screens cannot come", port=port, error=str(error))
 
     async def _clock(self) -> None:
         due_us, blocks = mono_us(), 0

@@ -1,7 +1,9 @@
-"""What a participant's page and this process say to each other, as JSON over one WebSocket.
+"""What a participant's page, or a screen of the courtroom, and this process say to each other, as JSON over one WebSocket.
 
 ``docs/videoconference.md`` tells the course of it. The page offers, this side answers; nothing is offered a second time: media lines are
 there from the beginning, and what they carry changes without negotiation. A lost connection is dialled again with the resume token.
+
+A screen of the courtroom (the display's page) needs no token: it is told ``Screen`` at once, and offers lines that take pictures alone.
 """
 
 from typing import Annotated, Literal
@@ -40,7 +42,7 @@ class Resume(Message, frozen=True, kw_only=True, tag="resume"):
 
 
 class Offer(Message, frozen=True, kw_only=True, tag="offer"):
-    """Media: line 0 is sound, 1 the camera, 2 the shared screen, the others take pictures."""
+    """Media: line 0 is sound, 1 the camera, 2 the shared screen, the others take pictures. Of the courtroom's screens all do."""
 
     sdp: Annotated[str, msgspec.Meta(max_length=64 * 1024)]
 
@@ -114,7 +116,7 @@ class View(Message, frozen=True, kw_only=True, tag="view"):
 
 
 class Tiles(Message, frozen=True, kw_only=True, tag="tiles"):
-    """Whose picture is on each media line from line 3 on; "" is none, "room" the courtroom."""
+    """Whose picture is on each media line that takes pictures; "" is none, "room" the courtroom, "screen" the shared screen."""
 
     shown: list[str]
 
@@ -142,8 +144,26 @@ class Bye(Message, frozen=True, kw_only=True, tag="bye"):
     again: bool
 
 
+class Screen(Message, frozen=True, kw_only=True, tag="screen"):
+    """All that a screen of the courtroom shows; sent whole whenever anything of it changes. The public reads it."""
+
+    title: str
+    """The hearing's; empty: none is near."""
+    room: RoomState
+    recording: bool
+    people: list[Other]
+    """Those whom the room hears and sees: nobody who waits, and nobody in a private talk."""
+    sharing: str
+    look_ins: list[str]
+    closed: bool
+    """The hearing is not public."""
+
+
 ToPage = Welcome | Answer | View | Tiles | Link | Wait | Refused | Bye
+ToDisplay = Screen | Answer | Tiles | Refused | Bye
 encoder = msgspec.json.Encoder()
 from_page = msgspec.json.Decoder(FromPage)
 to_page = msgspec.json.Decoder(ToPage)
+from_display = msgspec.json.Decoder(Offer)
+to_display = msgspec.json.Decoder(ToDisplay)
 join_body = msgspec.json.Decoder(Join)

@@ -15,6 +15,8 @@ from vks.connection import Connection
 from vks.h264_payloads import nal_units
 
 RATE_HZ, BLOCK = 48_000, 960
+NEAR = 20
+"""Brightnesses that differ by less are the same picture, coded."""
 SIZE = (320, 240)
 
 
@@ -58,6 +60,11 @@ class Shades(MediaStreamTrack):
         self.shade = shade
         self._at = 0
 
+    @property
+    def sent(self) -> int:
+        """How many pictures have been sent."""
+        return self._at
+
     async def recv(self) -> Frame:
         await asyncio.sleep(0.08)
         frame = grey(20 + self._at * 2 % 200 if self.shade is None else self.shade)
@@ -94,6 +101,43 @@ class PictureEncoder:
         return nal_units(bytes(packet))
 
 
+class Watcher:
+    """A screen of the courtroom: takes pictures, and sends nothing.
+
+    Args:
+        tiles: how many pictures it takes.
+    """
+
+    def __init__(self, tiles: int = 6) -> None:
+        self.shades: list[list[int]] = [[] for _ in range(tiles)]
+        self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def dial(self, answer: Callable[[str], Awaitable[str]]) -> None:
+        """Offer, and begin when the answer is there."""
+        for _ in self.shades:
+            self._peer.addTransceiver("video", "recvonly")
+        await self._peer.setLocalDescription(await self._peer.createOffer())
+        await self._peer.setRemoteDescription(RTCSessionDescription(await answer(self._peer.localDescription.sdp), "answer"))
+        tracks = [transceiver.receiver.track for transceiver in self._peer.getTransceivers()]
+        self._tasks += [asyncio.create_task(watch(track, shades)) for track, shades in zip(tracks, self.shades, strict=True)]
+
+    async def close(self) -> None:
+        """Hang up."""
+        for task in self._tasks:
+            task.cancel()
+        await self._peer.close()
+
+    def sees(self, shade: int, pictures: int = 1) -> bool:
+        """Whether so many pictures of this brightness have come."""
+        return sum(abs(one - shade) < NEAR for shades in self.shades for one in shades) >= pictures
+
+    def forget(self) -> None:
+        """Note anew."""
+        for shades in self.shades:
+            shades.clear()
+
+
 class Browser:
     """A participant's page: sends a tone and a shade, and notes what it hears and sees.
 
@@ -126,7 +170,7 @@ class Browser:
         await self._peer.setRemoteDescription(RTCSessionDescription(await answer(self._peer.localDescription.sdp), "answer"))
         sound, _, _, *pictures = [transceiver.receiver.track for transceiver in self._peer.getTransceivers()]
         self._tasks.append(asyncio.create_task(self._listen(sound)))
-        self._tasks += [asyncio.create_task(self._watch(track, shades)) for track, shades in zip(pictures, self.shades, strict=True)]
+        self._tasks += [asyncio.create_task(watch(track, shades)) for track, shades in zip(pictures, self.shades, strict=True)]
 
     async def close(self) -> None:
         """Hang up."""
@@ -141,7 +185,7 @@ class Browser:
 
     def sees(self, shade: int) -> bool:
         """Whether pictures of this brightness came last in any tile."""
-        return any(shades and abs(shades[-1] - shade) < 20 for shades in self.shades)
+        return any(shades and abs(shades[-1] - shade) < NEAR for shades in self.shades)
 
     def forget(self) -> None:
         """Note anew."""
@@ -158,11 +202,13 @@ class Browser:
             assert isinstance(frame, av.AudioFrame)
             self.heard.append(frame.to_ndarray().reshape(-1)[::2].astype(np.int16))
 
-    async def _watch(self, track: MediaStreamTrack, shades: list[int]) -> None:
-        while True:
-            try:
-                frame = await track.recv()
-            except MediaStreamError:
-                return
-            assert isinstance(frame, av.VideoFrame)
-            shades.append(int(frame.to_ndarray(format="gray").mean()))
+
+async def watch(track: MediaStreamTrack, shades: list[int]) -> None:
+    """Note the brightness of every picture."""
+    while True:
+        try:
+            frame = await track.recv()
+        except MediaStreamError:
+            return
+        assert isinstance(frame, av.VideoFrame)
+        shades.append(int(frame.to_ndarray(format="gray").mean()))

@@ -17,8 +17,8 @@ from recorder.contract import conference as contract
 from tests.vks.browsers import Browser, until
 from vks import acts, signalling
 from vks.door import MOST_PER_SOURCE
-from vks.page import BURST
 from vks.service import Service, Settings
+from vks.talk import BURST
 
 HOUR_US = 3_600_000_000
 SECRET = secrets.token_bytes(32)
@@ -71,10 +71,10 @@ class Agent:
                     self.answers[said.number] = said
 
     async def hold(self, *invitations: contract.Invitation, hearing: str = "h1", kept: bytes = b"", **more: Any) -> None:
-        state = more.pop("state", "open")
+        state, title = more.pop("state", "open"), more.pop("title", "Case 1")
         await self._say(
             contract.HearingIs(
-                hearing=hearing, title="Case 1", state=state, closed=False, invitations=list(invitations), secret=SECRET, kept=kept, **more
+                hearing=hearing, title=title, state=state, closed=False, invitations=list(invitations), secret=SECRET, kept=kept, **more
             )
         )
 
@@ -124,15 +124,16 @@ class House:
 class PageInTest:
     """A page's WebSocket."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, decoder: msgspec.json.Decoder[Any] = signalling.to_page) -> None:
         self._socket = socket
-        self.heard: list[signalling.ToPage] = []
+        self._decoder = decoder
+        self.heard: list[Any] = []
         self._listening = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
         async for message in self._socket:
             if message.type is aiohttp.WSMsgType.TEXT:
-                self.heard.append(signalling.to_page.decode(message.data))
+                self.heard.append(self._decoder.decode(message.data))
 
     async def say(self, message: signalling.Message) -> None:
         await self._socket.send_str(msgspec.json.encode(message).decode())
@@ -152,6 +153,11 @@ class PageInTest:
     def place(self) -> str:
         views = self.all(signalling.View)
         return views[-1].place if views else ""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the other side has hung up."""
+        return self._listening.done()
 
     async def close(self) -> None:
         await self._socket.close()

@@ -1,14 +1,12 @@
 // One attempt at the conference: a WebSocket and a peer connection, which live and die together. dialler.ts makes the next one.
 
 import { api, socketOf } from "./api";
-import { canPictures, pictureCodecs, soundCodecs } from "./codecs";
+import { canPictures } from "./codecs";
 import { CAMERA, CAMERA_BPS, FIRST_TILE, SCREEN, SCREEN_BPS, SOUND, linesFor } from "./lines";
 import type { FromPage, IceServer, ToPage } from "./messages";
 import { decode } from "./messages";
 import { ATTEMPT_MS, DISCONNECTED_MS } from "./backoff";
-
-/** So long an offer waits for this side's own addresses. The courtroom needs none of them: it is this side that reaches for it. */
-const GATHER_MS = 500;
+import { addLine, offerOf, onFarEnd } from "./peer";
 
 export interface Given {
   microphone: MediaStreamTrack | null;
@@ -117,29 +115,18 @@ export class Call {
     for (const [number, line] of linesFor(this.plan.pictures, this.plan.tiles).entries()) {
       const bps = number === CAMERA ? CAMERA_BPS : SCREEN_BPS;
       const sends = line.kind === "video" && line.direction === "sendonly";
-      const made = peer.addTransceiver(line.kind, { direction: line.direction, ...(sends ? { sendEncodings: [{ maxBitrate: bps }] } : {}) });
-      const end = line.direction === "sendonly" ? RTCRtpSender : RTCRtpReceiver;
-      const all = end.getCapabilities?.(line.kind)?.codecs ?? [];
-      const chosen = line.kind === "audio" ? soundCodecs(all) : pictureCodecs(all);
-      try {
-        if (chosen.length > 0) made.setCodecPreferences?.(chosen);
-      } catch {
-        // A browser that does not let choose offers all it has, like those that have no such function; the courtroom takes what it knows.
-      }
+      addLine(peer, line, sends ? bps : undefined);
     }
     this.give(this.given);
-    await peer.setLocalDescription(await peer.createOffer());
-    await gathered(peer);
-    if (!this.over) this.say({ m: "offer", sdp: peer.localDescription?.sdp ?? "" });
+    const sdp = await offerOf(peer);
+    if (!this.over) this.say({ m: "offer", sdp });
   }
 
   private async take(sdp: string): Promise<void> {
     const { peer } = this;
     if (peer === null || peer.signalingState !== "have-local-offer") return;
     await peer.setRemoteDescription({ type: "answer", sdp });
-    // A courtroom that closes its end says so at once; the connection itself would notice it after many seconds.
-    const transport = peer.getTransceivers()[SOUND]?.receiver.transport;
-    transport?.addEventListener("statechange", () => (transport.state === "closed" || transport.state === "failed") && this.end());
+    onFarEnd(peer, () => this.end());
     const [sound, ...others] = peer.getTransceivers().map((one) => one.receiver.track);
     if (sound !== undefined && !this.over) this.events.tracks(sound, others.slice(FIRST_TILE - 1));
   }
@@ -158,12 +145,4 @@ export class Call {
 /** Browsers refuse an empty user name beside a STUN server. */
 function withoutEmpty(server: IceServer): RTCIceServer {
   return server.username === "" ? { urls: server.urls } : server;
-}
-
-async function gathered(peer: RTCPeerConnection): Promise<void> {
-  if (peer.iceGatheringState === "complete") return;
-  await new Promise<void>((done) => {
-    setTimeout(done, GATHER_MS);
-    peer.addEventListener("icegatheringstatechange", () => peer.iceGatheringState === "complete" && done());
-  });
 }

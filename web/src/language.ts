@@ -48,3 +48,9 @@ export function sayLanguage(language: Language, code: string): string {
     return code;
   }
 }
+
+/** A word in every language, for a page that many read together; what two languages say alike is said once. */
+export function inAll(word: Word, values: Record<string, string> = {}): { language: Language; text: string }[] {
+  const all = (Object.keys(LANGUAGES) as Language[]).map((language) => ({ language, text: sayIn(language)(word, values) }));
+  return all.filter(({ text }, number) => all.findIndex((one) => one.text === text) === number);
+}

@@ -18,6 +18,11 @@ export interface Line {
   direction: "sendrecv" | "sendonly" | "recvonly";
 }
 
+/** The lines of a screen of the courtroom: pictures alone, for the room hears by its own loudspeakers. */
+export function displayLines(): Line[] {
+  return Array.from({ length: TILES_WIDE }, () => ({ kind: "video", direction: "recvonly" }));
+}
+
 /** How many pictures of others are shown at once. By the screen, however it is turned: turning must not need another offer. */
 export function tilesFor(widthPx: number, heightPx: number): number {
   const [long, short] = WIDE_PX;

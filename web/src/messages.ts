@@ -88,8 +88,23 @@ export interface Bye {
 
 export type ToPage = Welcome | Answer | View | Tiles | Link | Wait | Refused | Bye;
 
+/** All that a screen of the courtroom shows. */
+export interface Screen {
+  m: "screen";
+  title: string;
+  room: RoomState;
+  recording: boolean;
+  people: Other[];
+  sharing: string;
+  look_ins: string[];
+  closed: boolean;
+}
+
+export type ToDisplay = Screen | Answer | Tiles | Refused | Bye;
+
 /** The fields that each message must have, by an example of each field's kind. */
-const SHAPES: Record<ToPage["m"], Record<string, unknown>> = {
+type Shapes<M extends { m: string }> = Record<M["m"], Record<string, unknown>>;
+const SHAPES: Shapes<ToPage> = {
   welcome: { person: "", name: "", role: "", title: "", resume: "", ice: [] },
   answer: { sdp: "" },
   view: {
@@ -101,9 +116,25 @@ const SHAPES: Record<ToPage["m"], Record<string, unknown>> = {
   refused: { code: "" },
   bye: { code: "", again: true },
 };
+const DISPLAY_SHAPES: Shapes<ToDisplay> = {
+  screen: { title: "", room: "", recording: true, people: [], sharing: "", look_ins: [], closed: true },
+  answer: SHAPES.answer,
+  tiles: SHAPES.tiles,
+  refused: SHAPES.refused,
+  bye: SHAPES.bye,
+};
 
 /** What a text from the courtroom says; null where it says nothing that this page knows. A newer courtroom may say more. */
 export function decode(text: string): ToPage | null {
+  return decodeAs<ToPage>(text, SHAPES);
+}
+
+/** The same for a screen of the courtroom. */
+export function decodeForDisplay(text: string): ToDisplay | null {
+  return decodeAs<ToDisplay>(text, DISPLAY_SHAPES);
+}
+
+function decodeAs<M>(text: string, shapes: Record<string, Record<string, unknown>>): M | null {
   let said: unknown;
   try {
     said = JSON.parse(text);
@@ -112,10 +143,10 @@ export function decode(text: string): ToPage | null {
   }
   if (typeof said !== "object" || said === null) return null;
   const fields = said as Record<string, unknown>;
-  const shape = Object.entries(SHAPES).find(([name]) => name === fields["m"])?.[1];
+  const shape = Object.entries(shapes).find(([name]) => name === fields["m"])?.[1];
   if (shape === undefined) return null;
   const fits = Object.entries(shape).every(
     ([name, example]) => typeof fields[name] === typeof example && Array.isArray(fields[name]) === Array.isArray(example),
   );
-  return fits ? (said as ToPage) : null;
+  return fits ? (said as M) : null;
 }

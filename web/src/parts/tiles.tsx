@@ -1,11 +1,9 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef } from "preact/hooks";
 
 import type { View } from "../messages";
 import { Picture } from "./picture";
+import { useStill } from "./still";
 import { useUi } from "./ui";
-
-/** A picture that has not moved for so long is told to be none: a face that stands still would deceive. */
-const STILL_MS = 4_000;
 
 /** The pictures of the room and of others, as the courtroom has put them on the lines. */
 export function Tiles({ view }: { view: View }) {
@@ -40,19 +38,7 @@ export function Tiles({ view }: { view: View }) {
 function Tile({ name, large, shown, track }: { name: string; large: boolean; shown: string; track: MediaStreamTrack }) {
   const { say } = useUi();
   const figure = useRef<HTMLElement>(null);
-  const [still, setStill] = useState(false);
-  useEffect(() => {
-    let frames = -1;
-    let since = performance.now();
-    setStill(false);
-    const timer = setInterval(() => {
-      const now = figure.current?.querySelector("video")?.getVideoPlaybackQuality().totalVideoFrames ?? 0;
-      if (now !== frames) since = performance.now();
-      frames = now;
-      setStill(performance.now() - since > STILL_MS);
-    }, 1_000);
-    return () => clearInterval(timer);
-  }, [track, shown]);
+  const still = useStill(figure, track, shown);
   return (
     <figure ref={figure} class={large ? "tile large" : "tile"}>
       <Picture track={track} label={name} />

@@ -167,6 +167,17 @@ export const en = {
   role_prosecutor: "prosecutor",
   role_specialist: "specialist",
   role_observer: "observer",
+  // the courtroom's own screen
+  display_open: "The hearing is in progress.",
+  display_idle: "No hearing is in progress.",
+  display_off_record: "Break in the record: what is said now is NOT RECORDED. Those who take part by video hear and see the courtroom.",
+  display_privileged: "Confidential talk in the courtroom. Those who take part by video neither hear nor see it.",
+  display_deliberation: "The court deliberates. Those who take part by video neither hear nor see the courtroom.",
+  display_closing: "The hearing is being closed.",
+  display_closed: "This hearing is not public.",
+  display_recorded: "Being recorded",
+  display_not_recorded: "Not recorded",
+  display_lost: "There is no connection with the courtroom's system. It is being restored by itself…",
 } as const;
 
 export type Word = keyof typeof en;

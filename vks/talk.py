@@ -1,0 +1,129 @@
+"""One WebSocket of a page: messages both ways within their measure, and the answers to its offers of media."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import msgspec
+import structlog
+from aiohttp import WSMsgType, web
+from aiortc import RTCIceServer
+
+from recorder.contract.conference import IceServer
+from vks import signalling
+from vks.connection import Connection, OfferError
+
+log = structlog.get_logger()
+
+LAST_WORD_S = 10.0
+"""So long may a page take to read what it was told last."""
+MOST_WAITING = 256
+"""Messages that may wait for a page that does not read."""
+MOST_PER_S = 20
+BURST = 60
+_OFFERS = 5
+"""Offers within ``_OFFERS_S``: each costs a handshake's keys."""
+_OFFERS_S = 10.0
+FromIt = TypeVar("FromIt")
+
+
+class Talk(Generic[FromIt]):
+    """One WebSocket. It is made when the socket is open; ``finish`` ends it.
+
+    Args:
+        socket: the connection.
+        source: where it comes from.
+        decoder: of what it may say.
+    """
+
+    def __init__(self, socket: web.WebSocketResponse, source: str, decoder: msgspec.json.Decoder[FromIt]) -> None:
+        self.source = source
+        self._socket = socket
+        self._decoder = decoder
+        self._waiting: asyncio.Queue[signalling.ToPage | signalling.ToDisplay | None] = asyncio.Queue(MOST_WAITING)
+        self._writing = asyncio.create_task(self._write())
+        self._connection: Connection | None = None
+        self._offers_s: list[float] = []
+        self._left = float(BURST)
+        self._counted_s = 0.0
+
+    def say(self, message: signalling.ToPage | signalling.ToDisplay) -> None:
+        """Send a message; a page that does not read is gone."""
+        try:
+            self._waiting.put_nowait(message)
+        except asyncio.QueueFull:
+            log.warning("a page does not read", source=self.source)
+            self.end()
+
+    def end(self, bye: signalling.Bye | None = None) -> None:
+        """Close the connection, after a last word."""
+        while self._waiting.full():
+            self._waiting.get_nowait()
+        if bye is not None:
+            self._waiting.put_nowait(bye)
+        with contextlib.suppress(asyncio.QueueFull):
+            self._waiting.put_nowait(None)
+
+    async def receive(self) -> FromIt | None:
+        """The next message; None where there is none any more, or where it is none."""
+        received = await self._socket.receive()
+        if received.type is not WSMsgType.TEXT:
+            return None
+        if not self._within_rate():
+            self.end(signalling.Bye(code="too_many", again=False))
+            return None
+        try:
+            return self._decoder.decode(received.data)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            log.warning("a page said what is no message", source=self.source, error=str(error)[:200])
+            self.end(signalling.Bye(code="bad_message", again=False))
+            return None
+
+    async def answer(self, sdp: str, ice: list[IceServer], use: Callable[[Connection], None]) -> None:
+        """Answer an offer; ``use`` is given the connection by which media goes from now on."""
+        now_s = asyncio.get_running_loop().time()
+        self._offers_s = [at_s for at_s in self._offers_s if now_s - at_s < _OFFERS_S]
+        if len(self._offers_s) >= _OFFERS:
+            self.say(signalling.Refused(code="too_many"))
+            return
+        self._offers_s.append(now_s)
+        before, self._connection = self._connection, Connection([_server(one) for one in ice])
+        try:
+            self.say(signalling.Answer(sdp=await self._connection.answer(sdp)))
+        except OfferError as refused:
+            self.say(signalling.Refused(code=refused.code))
+            await self._connection.close()
+            self._connection = before
+            return
+        use(self._connection)
+        if before is not None:
+            await before.close()
+
+    async def finish(self) -> None:
+        """Say what is left to say, and close everything."""
+        self.end()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_S):
+                await self._writing
+        await self._socket.close()
+        if self._connection is not None:
+            await self._connection.close()
+
+    def _within_rate(self) -> bool:
+        now_s = asyncio.get_running_loop().time()
+        self._left = min(BURST, self._left + (now_s - self._counted_s) * MOST_PER_S) - 1
+        self._counted_s = now_s
+        return self._left >= 0
+
+    async def _write(self) -> None:
+        while (message := await self._waiting.get()) is not None:
+            try:
+                await self._socket.send_str(signalling.encoder.encode(message).decode())
+            except (ConnectionError, RuntimeError):  # it has gone; `receive` is told as well
+                return
+        await self._socket.close()
+
+
+def _server(server: IceServer) -> RTCIceServer:
+    return RTCIceServer(urls=server.urls, username=server.username or None, credential=server.credential or None)
