@@ -20,7 +20,7 @@ NEAR = 20
 SIZE = (320, 240)
 
 
-async def until(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+async def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
     """Wait until the condition holds."""
     end_s = asyncio.get_running_loop().time() + timeout_s
     while not condition():

@@ -29,6 +29,7 @@ from vks.recording import Recording
 from vks.sound import BLOCK_US
 from vks.times import mono_us
 
+pytestmark = pytest.mark.alone
 ROOM_HZ, ROOM_SHADE = 500.0, 60
 PRIVATE_HZ, SCREEN_SHADE = 4_000.0, 30
 
