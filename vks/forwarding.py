@@ -106,11 +106,18 @@ class Feed:
 
 
 class Slot:
-    """One picture on one viewer's page."""
+    """One picture on one viewer's page.
 
-    def __init__(self, viewer: Viewer) -> None:
+    Args:
+        viewer: where it is written.
+        on_begun: is called when the first picture of another feed has been written.
+    """
+
+    def __init__(self, viewer: Viewer, on_begun: Callable[[], None] = lambda: None) -> None:
         self._viewer = viewer
+        self._on_begun = on_begun
         self._needs_key = True
+        self._fresh = True
         self.feed: Feed | None = None
 
     def show(self, feed: Feed | None, now_us: int) -> None:
@@ -119,7 +126,7 @@ class Slot:
             return
         if self.feed is not None:
             self.feed.leave(self)
-        self.feed, self._needs_key = feed, True
+        self.feed, self._needs_key, self._fresh = feed, True, True
         if feed is not None:
             feed.join(self, now_us)
 
@@ -128,6 +135,9 @@ class Slot:
         if self._needs_key and not key:
             return
         self._needs_key = not self._viewer.write(payloads, mono_us)
+        if self._fresh and not self._needs_key:
+            self._fresh = False
+            self._on_begun()
 
     def lose(self) -> None:
         """The feed's next picture does not follow the last."""

@@ -5,6 +5,7 @@ screen of the courtroom sends nothing, and all its lines take pictures.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from vks import signalling
@@ -51,6 +52,8 @@ class Peer:
         """When the link was estimated last."""
         self.tiles: list[str] = []
         """Whose picture is in each slot: a feed's name, or empty."""
+        self._on_line: list[str] = []
+        """Whose picture each line carries by now."""
         self.ladder: Ladder | None = None
         self._view: signalling.View | None = None
         self._told_tiles: list[str] | None = None
@@ -63,16 +66,16 @@ class Peer:
         self._sent_bytes, self._sent_us = 0, now_us
         for line in range(self.first_tile, connection.lines):
             out = connection.outbound(line)
-            slot = Slot(out)
+            slot = Slot(out, partial(self._begun, len(self.slots)))
             self.slots.append(slot)
             _listen(out, slot, self, on_change)
-        self.tiles = [""] * len(self.slots)
+        self.tiles, self._on_line = [""] * len(self.slots), [""] * len(self.slots)
         self._told_tiles = None
 
     def leave(self, now_us: int) -> None:
         """Show nothing more; the connection is the caller's to close."""
         self.blank(now_us)
-        self.connection, self.slots, self.tiles, self.ladder = None, [], [], None
+        self.connection, self.slots, self.tiles, self._on_line, self.ladder = None, [], [], [], None
 
     def blank(self, now_us: int) -> None:
         """Show nothing now."""
@@ -114,14 +117,22 @@ class Peer:
             self.say(view)
 
     def tell_tiles(self) -> None:
-        """Whose picture is on which line, and how good the link is, where the page does not know."""
-        if self.tiles != self._told_tiles:
-            self._told_tiles = list(self.tiles)
+        """Whose picture is on which line, and how good the link is, where the page does not know.
+
+        A name is told with the first picture and not before: a page would show somebody's name over the face that was there until then.
+        """
+        self._on_line = [name if name == tile else "" for name, tile in zip(self._on_line, self.tiles, strict=True)]
+        if self._on_line != self._told_tiles:
+            self._told_tiles = list(self._on_line)
             self.say(signalling.Tiles(shown=self._told_tiles))
         quality = self.quality
         if quality != self._told_quality:
             self._told_quality = quality
             self.say(signalling.Link(quality=quality))
+
+    def _begun(self, line: int) -> None:
+        self._on_line[line] = self.tiles[line]
+        self.tell_tiles()
 
     @property
     def quality(self) -> Quality:

@@ -124,6 +124,19 @@ def test_after_another_feed_is_shown_the_first_gives_nothing_more() -> None:
     assert len(page.seen) == 2
 
 
+def test_a_slot_tells_when_another_picture_has_begun_and_not_before() -> None:
+    first, second, begun, page = Camera(), Camera(), [], Page()
+    first.give(KEY)
+    slot = Slot(page, lambda: begun.append(len(page.seen)))
+    slot.show(first.feed, 0)
+    assert begun == [1]
+    slot.show(second.feed, 0)
+    second.give(DELTA)
+    assert begun == [1]
+    second.give(KEY, DELTA)
+    assert begun == [1, 2]
+
+
 @given(st.lists(st.sampled_from(["key", "delta", "join", "full", "free", "forget", "starved"]), max_size=80))
 def test_no_viewer_gets_a_picture_without_all_that_it_builds_on(steps: list[str]) -> None:
     camera, pages, slots = Camera(), [], []
