@@ -62,6 +62,7 @@ class Seaweed:
                     weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={self._directory}", f"-master.port={master}",
                     f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}", "-filer", "-s3", f"-s3.config={self._config}",
                     "-master.telemetry=false", f"-volume.max={self._volumes}", "-master.volumeSizeLimitMB=64",
+                    "-s3.port.iceberg=0", "-s3.port.lance=0",  # they have one port each, whoever else runs
                 ],
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
