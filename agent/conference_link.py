@@ -38,10 +38,10 @@ class ConferenceLink:
     Args:
         run_dir: directory of vks's socket.
         recorder: takes what stands in the record.
-        look: the hearing as it is to be now; is asked some times a second.
+        look: the hearing as it is to be now, None while that is not known; is asked some times a second.
     """
 
-    def __init__(self, run_dir: Path, recorder: RecorderLink, look: Callable[[], conference.HearingIs]) -> None:
+    def __init__(self, run_dir: Path, recorder: RecorderLink, look: Callable[[], conference.HearingIs | None]) -> None:
         self._path = conference.socket_path(str(run_dir))
         self._recorder = recorder
         self._look = look
@@ -115,9 +115,9 @@ class ConferenceLink:
                 await telling
 
     async def tell_now(self) -> None:
-        """Tell vks what has changed; nothing where it is away: it is told when it is back."""
+        """Tell vks what has changed; nothing where it is away (it is told when it is back), or where the hearing is not known yet."""
         socket, now = self._socket, self._look()
-        if socket is None or now == self._told:
+        if socket is None or now is None or now == self._told:
             return
         stands = self.stands
         kept = stands.order if self._told is None and stands is not None and stands.hearing == now.hearing else b""

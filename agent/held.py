@@ -29,11 +29,11 @@ class Follow:
     """The hearing from moment to moment."""
 
     def __init__(self) -> None:
-        self._held = Held()
+        self._held: Held | None = None
         self._record = ""
 
-    def look(self, facts: Facts, schedule: Schedule, room: str, status: control.Status | None, now_utc_us: int) -> Held:
-        """The hearing now. A recorder that is away for a moment changes nothing: what it did before holds until it says otherwise."""
+    def look(self, facts: Facts, schedule: Schedule, room: str, status: control.Status | None, now_utc_us: int) -> Held | None:
+        """The hearing now; None until the recorder has spoken. One that is away for a moment changes nothing: what it did before holds."""
         if status is None:
             return self._held
         plans = {hearing.id: hearing for hearing in planned(schedule, room)}
@@ -42,7 +42,7 @@ class Follow:
             self._record = ""
             self._held = _near(facts, plans, now_utc_us)
             return self._held
-        name = self._held.id if self._record == status.record and self._held.id else status.hearing
+        name = self._held.id if self._held is not None and self._held.id and self._record == status.record else status.hearing
         self._record = status.record
         plan = plans.get(status.hearing)
         cases = [session.case for session in facts.sessions.values() if session.state in LIVE | {"closing"}]

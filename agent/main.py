@@ -161,12 +161,13 @@ class Agent:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
 
-    def _hearing_is(self) -> conference.HearingIs:
+    def _hearing_is(self) -> conference.HearingIs | None:
         """The hearing as vks is to know it now."""
         assert self._guests is not None
         process = self._process
         now_us = process.stamp().utc_us
-        return self._guests.hearing_is(self._held.look(self._staff.facts, self._staff.schedule, process.room, process.status(), now_us))
+        held = self._held.look(self._staff.facts, self._staff.schedule, process.room, process.status(), now_us)
+        return None if held is None else self._guests.hearing_is(held)
 
     async def _look(self) -> None:
         await self._staff.look()

@@ -23,7 +23,9 @@ def recording(name: str, record: str = "r1", state: str = "open", level: str = "
 
 
 def look(follow: Follow, now: Status | None, at_us: int, *plans: contract.Hearing) -> Held:
-    return follow.look(Facts(), schedule(*plans), ROOM, now, at_us)
+    held = follow.look(Facts(), schedule(*plans), ROOM, now, at_us)
+    assert held is not None
+    return held
 
 
 def test_the_lobby_opens_before_the_planned_start_and_closes_when_nobody_began() -> None:
@@ -54,7 +56,10 @@ def test_a_recorder_that_is_away_for_a_moment_closes_no_conference() -> None:
     follow = Follow()
     before = look(follow, recording("local:1"), DAY)
     assert look(follow, None, DAY) == before
-    assert look(Follow(), None, DAY, PLAN).id == ""
+
+
+def test_an_agent_that_has_not_heard_of_the_recorder_yet_says_nothing_of_the_hearing() -> None:
+    assert Follow().look(Facts(), schedule(PLAN), ROOM, None, PLAN.starts_utc_us) is None
 
 
 def test_the_public_is_excluded_by_the_plan_and_by_the_judge_while_it_is_recorded() -> None:

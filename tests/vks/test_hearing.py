@@ -56,6 +56,13 @@ async def clerk(room: Site, *words: str) -> str:
     return done.stdout
 
 
+def asked(room: Site) -> str:
+    """Who is there, by the clerk's command; nothing while the agent does not answer."""
+    return subprocess.run(
+        [*COURTROOM, "conference", "list", "--run", str(room.run_dir)], capture_output=True, text=True, check=False
+    ).stdout
+
+
 async def come(http: aiohttp.ClientSession, link: str, device: str = "device-1") -> tuple[PageInTest, str]:
     """Use a link as its page does; returns the page, and its resume token."""
     root, token = link.split("/join/#")
@@ -155,6 +162,23 @@ async def test_a_participant_comes_through_the_centre_to_a_room_that_takes_no_co
         await until(lambda: page.place == "hearing", "the hearing")
         await until(lambda: any(browser.shades), "pictures of the room")
         await browser.close()
+        await page.close()
+    await sealed(room)
+
+
+@pytest.mark.lab
+async def test_a_killed_agent_sends_nobody_out_of_the_hearing(room: Site) -> None:
+    await asyncio.to_thread(room.order, "start", *BY)
+    await until(lambda: room.recorder_state() == "open", "the session")
+    link = (await clerk(room, "invite", "B. Party", "party", *BY)).strip()
+    async with aiohttp.ClientSession() as http:
+        page, _ = await come(http, link)
+        await clerk(room, "admit", "g1", *BY)
+        await until(lambda: page.place == "hearing", "the hearing")
+        room.kill("agent")
+        await asyncio.to_thread(room.until, lambda: "B. Party" in asked(room), "the new agent to know who is there")
+        assert not page.all(signalling.Bye)
+        assert page.place == "hearing"
         await page.close()
     await sealed(room)
 
