@@ -17,7 +17,7 @@ from vks.forwarding import Feed
 from vks.jitter import Unit
 from vks.media_time import MediaTime
 from vks.mixing import BLOCK, RATE_HZ, Block
-from vks.order import ROOM, Order, recorded, sees, sees_screen, sound_recorded
+from vks.order import ROOM, Order, is_open, recorded, sees, sees_screen, sound_recorded
 from vks.peer import CAMERA, SCREEN, SOUND, Peer
 from vks.recording import Recording
 from vks.rules import apply
@@ -197,9 +197,10 @@ class Conference:
 
     def _settle(self, before: Order) -> None:
         now_us = mono_us()
+        opened = is_open(self.order) and not is_open(before)
         for name, person in self.order.people.items():
             was = before.people.get(name)
-            if was is not None and (was.consultation, was.place) != (person.consultation, person.place):
+            if was is not None and (opened or (was.consultation, was.place) != (person.consultation, person.place)):
                 self._cut(name, now_us)
         for (name, kind), source in self._sources.items():
             self._record(name, kind, source)

@@ -79,9 +79,14 @@ class Order(Struct, frozen=True, kw_only=True):
     look_ins: tuple[LookIn, ...] = ()
 
 
+def is_open(order: Order) -> bool:
+    """Whether anybody may hear anybody: not while the room is privileged or deliberates, nor while no session runs."""
+    return order.room in _TALKS
+
+
 def is_on_floor(order: Order, name: str) -> bool:
     """Whether this person, or the room, takes part in the open talk."""
-    if order.room not in _TALKS:
+    if not is_open(order):
         return False
     if name == ROOM:
         return True
@@ -92,11 +97,11 @@ def is_on_floor(order: Order, name: str) -> bool:
 def may_speak(order: Order, name: str) -> bool:
     """Whether anything that this person, or the room, says goes anywhere."""
     if name == ROOM:
-        return order.room in _TALKS
+        return is_open(order)
     person = order.people.get(name)
     return (
         person is not None
-        and order.room in _TALKS
+        and is_open(order)
         and person.connected
         and not person.muted
         and person.role not in SILENT
@@ -139,7 +144,7 @@ def sound_recorded(order: Order, name: str) -> bool:
 
 def together(order: Order, one: str, other: str) -> bool:
     """Whether two different ones (people or the room) are on the floor both, or in the same consultation."""
-    if one == other or order.room not in _TALKS:
+    if one == other or not is_open(order):
         return False
     if is_on_floor(order, one) and is_on_floor(order, other):
         return True

@@ -16,7 +16,7 @@ from recorder.contract import conference as staff
 from recorder.contract.conference import Fact
 from tests.children.linked import Linked, linked
 from tests.children.test_ingest import DEVICE
-from tests.vks.browsers import Browser, PictureEncoder, until
+from tests.vks.browsers import NEAR, Browser, PictureEncoder, until
 from tests.vks.test_mixing import tone
 from tests.vks.test_rules import CLERK, came
 from vks import acts, signalling
@@ -31,7 +31,7 @@ from vks.times import mono_us
 
 pytestmark = pytest.mark.alone
 ROOM_HZ, ROOM_SHADE = 500.0, 60
-PRIVATE_HZ, SCREEN_SHADE = 4_000.0, 30
+PRIVATE_HZ, PRIVATE_SHADE, SCREEN_SHADE = 4_000.0, 160, 30
 
 
 class Hall:
@@ -85,6 +85,7 @@ class Hall:
         self.browsers[name], self.connections = browser, [*self.connections, connection]
         await browser.call(connection)
         peer = Peer(name, "phone", said.append)
+        peer.rates_bps = ()  # a busy machine is not a slow link: pictures stay
         self.conference.enter(peer)
         self.conference.media(peer, connection)
         return browser
@@ -180,6 +181,37 @@ async def test_what_is_said_in_private_is_heard_by_those_in_it_alone_and_is_nowh
         assert not any(tone_in(block, PRIVATE_HZ) for block in hall.played)
     names = [fact.name for fact in hall.told]
     assert names.index("consultation_began") < names.index("consultation_ended")
+
+
+async def test_what_is_said_while_the_room_is_privileged_reaches_nobody_even_when_it_is_open_again(
+    hall: Hall, tmp_path: Path
+) -> None:
+    with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
+        ingest.first(child.Opened)
+        party, judge = await hall.join("party", 1_000.0, 120), await hall.join("judge", 3_000.0, 200)
+        hall.admit("party", "judge")
+        await until(lambda: judge.hears(1_000) and judge.sees(120), "the judge hears and sees the party")
+        tracks = record(ingest)
+        await until(lambda: recorded_us(ingest, "remote-party-audio") > 1_000_000, "a second of the party")
+        for state in ("privileged", "deliberation"):
+            hall.conference.act(acts.RoomIs(hearing="h1", state=state))
+            party.microphone.hz, party.camera.shade = PRIVATE_HZ, PRIVATE_SHADE
+            sent = party.camera.sent
+            await until(lambda sent=sent: party.camera.sent > sent + 12, "a second of what is private")  # type: ignore[misc]
+            judge.forget()
+            hall.played.clear()
+            hall.conference.act(acts.RoomIs(hearing="h1", state="open"))
+            party.microphone.hz, party.camera.shade = 1_500.0, 120
+            record(ingest)
+            await until(lambda: judge.hears(1_500) and judge.sees(120), "the judge hears and sees the party again")
+            assert not any(tone_in(block, PRIVATE_HZ) for block in [*judge.heard, *hall.played])
+            assert not any(abs(shade - PRIVATE_SHADE) < NEAR for shades in judge.shades for shade in shades)
+        before_us = recorded_us(ingest, "remote-party-audio")
+        record(ingest)
+        await until(lambda: recorded_us(ingest, "remote-party-audio") > before_us + 500_000, "the party is recorded again")
+        assert sounds(ingest, tracks, 1_000.0)
+        assert sounds(ingest, tracks, 1_500.0), "the search finds what was recorded"
+        assert not sounds(ingest, tracks, PRIVATE_HZ)
 
 
 async def test_who_is_isolated_hears_and_sees_nothing_and_is_in_no_tile(hall: Hall) -> None:
