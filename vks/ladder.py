@@ -9,7 +9,7 @@ behind slow links:
 2. Up is a trial: after 3 s above 1.3 of what is sent (an estimate is at most half as much again as what arrives), watched for
    5 s; a fall of the estimate by 15% or loss above 5% ends it, and the next waits twice as long. From sound alone the wait alone decides.
 3. Sound alone after two estimates that not even the small rung fits in, or where loss says that nothing arrives.
-4. For 3 s after pictures begin anew estimates are not believed: they are of the time before.
+4. While no picture is sent, and for 3 s after pictures begin anew, estimates are not believed: they are of the time before.
 5. An estimate says something of the link only where more is sent than it says. Where nothing moves in the picture little is sent, and the
    estimate follows what is sent, whatever the link would carry.
 """
@@ -70,6 +70,12 @@ class Ladder:
             return self._down(bps, now_us)
         self._low = 0
         return self._maybe_up(bps, sent_bps, now_us)
+
+    def pause(self, now_us: int) -> None:
+        """Nothing is to be seen now, whatever the link carries: what it is said to carry means nothing until pictures flow again."""
+        self._deaf_until_us = now_us + DEAF_US
+        self._trial = self._good_since_us = None
+        self._low = self._lossy = 0
 
     def loss(self, share: float, now_us: int) -> bool:
         """Take the share of packets that a receiver says were lost since its last report; True where the rung has changed."""

@@ -148,6 +148,8 @@ def _listen(out: Outbound, slot: Slot, peer: Peer, on_change: Callable[[], None]
         if peer.ladder is None or now_us < peer.estimated_us + ONE_REPORT_US:
             return  # one report speaks of all lines, and is handed to each
         peer.estimated_us = now_us
+        if not peer.ladder.sound_alone and all(each.feed is None for each in peer.slots):
+            peer.ladder.pause(now_us)
         if peer.ladder.estimate(bps, peer.sent_bps, now_us):
             on_change()
 

@@ -101,6 +101,16 @@ def test_a_picture_in_which_nothing_moves_is_no_slow_link() -> None:
     assert ladder.rung == 0, "the estimate is above what is sent: more is tried"
 
 
+def test_what_was_estimated_while_no_picture_was_sent_ends_none_when_they_flow_again() -> None:
+    ladder, now_us = settled()
+    for second in range(10):
+        ladder.pause(now_us + second * S)
+        assert not ladder.estimate(9_000, 30_000, now_us + second * S)
+    now_us += 9 * S
+    assert not ladder.estimate(9_000, sent(ladder), now_us + DEAF_US - 1)
+    assert ladder.estimate(9_000, sent(ladder), now_us + DEAF_US)
+
+
 def test_where_almost_nothing_arrives_only_sound_is_sent() -> None:
     ladder, now_us = settled(1)
     assert not ladder.loss(0.6, now_us)
