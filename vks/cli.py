@@ -63,7 +63,8 @@ def display(config: ConfigOption = CONFIG) -> None:
     """Print where a screen of the courtroom is opened on this PC, and how."""
     _, own = _load(config)
     if not own.display_url:
-        typer.echo(f"{config}: [vks] has display_port = 0: the courtroom has no screen of its own", err=True)
+        port = "port" if own.is_on_this_pc_alone else "display_port"
+        typer.echo(f"{config}: [vks] has {port} = 0: the courtroom has no screen of its own", err=True)
         raise typer.Exit(2)
     typer.echo(own.display_url)
     typer.echo(" ".join((*KIOSK, own.display_url)))
