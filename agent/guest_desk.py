@@ -34,9 +34,10 @@ class WithdrawInvitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class Invited(msgspec.Struct, frozen=True, kw_only=True):
-    """The link's token, shown this once, and the link."""
+    """Whom the clerk's orders will name, and the link with its token, shown this once."""
 
     hearing: str
+    person: conference.PersonId
     token: str
     link: str
 
@@ -95,11 +96,11 @@ class GuestDesk:
         root = self._root()
         now_us = time.time_ns() // 1_000
         try:
-            token = self._guests.invite(hearing, order.name, order.role, now_us, now_us + AFTER_US, now_us)
+            person, token = self._guests.invite(hearing, order.name, order.role, now_us, now_us + AFTER_US, now_us)
         except GuestsError as error:
             raise DeskError(str(error)) from None
         await self._link.tell_now()
-        return Invited(hearing=hearing, token=token, link=f"{root}/join/#{token}")
+        return Invited(hearing=hearing, person=person, token=token, link=f"{root}/join/#{token}")
 
     async def withdraw(self, order: WithdrawInvitation) -> Done:
         """A link opens nothing any more."""

@@ -57,8 +57,8 @@ class Guests:
         except (OSError, msgspec.DecodeError) as error:
             raise GuestsError(f"{path} cannot be read: {error}; set it aside, and invite again whom it named") from error
 
-    def invite(self, hearing: str, name: str, role: Role, from_utc_us: int, until_utc_us: int, now_utc_us: int) -> str:
-        """Invite somebody; returns the token of the link.
+    def invite(self, hearing: str, name: str, role: Role, from_utc_us: int, until_utc_us: int, now_utc_us: int) -> tuple[str, str]:
+        """Invite somebody; returns the person's id, and the token of the link.
 
         Raises:
             GuestsError: it cannot be written down, or there are too many.
@@ -68,12 +68,13 @@ class Guests:
             raise GuestsError(f"{MOST} people are invited already; withdraw some")
         token = secrets.token_urlsafe(TOKEN_BYTES)
         made = self._file.made + 1  # no id is given twice: the resume token of one who was withdrawn would lead to the other's place
+        person = f"g{made}"
         invitation = Invitation(
-            token_sha256=hashlib.sha256(token.encode()).hexdigest(), person=f"g{made}", name=name, role=role, from_utc_us=from_utc_us,
+            token_sha256=hashlib.sha256(token.encode()).hexdigest(), person=person, name=name, role=role, from_utc_us=from_utc_us,
             until_utc_us=until_utc_us,
         )  # fmt: skip
         self._keep(msgspec.structs.replace(self._file, guests=[*kept, Guest(hearing=hearing, invitation=invitation)], made=made))
-        return token
+        return person, token
 
     def withdraw(self, hearing: str, person: str) -> bool:
         """The person's link opens nothing any more; False where nobody of this name was invited here."""

@@ -14,10 +14,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "guests.json"
 
 
-def invite(guests: Guests, name: str, now_utc_us: int = 0, hearing: str = "h1") -> str:
+def invite(guests: Guests, name: str, now_utc_us: int = 0) -> str:
     """Invite somebody for an hour; returns the person's id."""
-    guests.invite(hearing, name, "party", now_utc_us, now_utc_us + HOUR_US, now_utc_us)
-    (person,) = [one.person for one in guests.of(hearing) if one.name == name]
+    person, _ = guests.invite("h1", name, "party", now_utc_us, now_utc_us + HOUR_US, now_utc_us)
     return person
 
 
