@@ -120,12 +120,11 @@ async def _pass_on(socket: web.WebSocketResponse, channel: Channel) -> None:
 
     downwards = asyncio.create_task(down())
     try:
-        async for message in socket:
-            if message.type is not WSMsgType.TEXT:
-                break
-            await channel.say(message.data)
-    except RoomAwayError:
-        pass  # `hear` ends as well
+        with contextlib.suppress(RoomAwayError):  # `hear` ends as well
+            async for message in socket:
+                if message.type is not WSMsgType.TEXT:
+                    break
+                await channel.say(message.data)
     finally:
         downwards.cancel()
         await asyncio.gather(downwards, return_exceptions=True)
