@@ -17,12 +17,12 @@ from agent.upstream import relay
 from agent.upstream.backoff import Backoff
 from agent.upstream.client import Credentials
 from recorder.contract import conference
+from recorder.contract.page_door import SOURCE_HEADER
 
 log = structlog.get_logger()
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
 HEARTBEAT_S = 15.0
-SOURCE_HEADER = "X-Courtroom-Source"
 
 
 class RoomEnd:
