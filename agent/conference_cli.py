@@ -63,10 +63,14 @@ def invite(
     hearing: Annotated[str, typer.Option(help="The hearing; left out: the one that is held or near.")] = "",
     run: Run = DEFAULT_RUN,
 ) -> None:
-    """Make a link for somebody. It is shown this once; whoever has it comes as this person, so give it to nobody else."""
+    """Make a link for somebody. It is shown this once; whoever has it comes as this person, so give it to nobody else.
+
+    The link alone goes to standard output. Beside it stands how the other commands name the person.
+    """
     order = InviteOrder(actor=by, name=name, role=role, hearing=hearing)  # type: ignore[arg-type] # checked where it is sent
     invited = ask(run, "/conference/invite", order, Invited)
-    Console(soft_wrap=True, highlight=False).print(invited.link)
+    typer.echo(f"{name} is {invited.person}:", err=True)
+    typer.echo(invited.link)
 
 
 @app.command()
@@ -137,7 +141,10 @@ def consult(
 
 @app.command("end-consult")
 def end_consult(
-    number: Annotated[int, typer.Argument(help="Which private talk, counted from 1.")], by: By, reason: Reason = "", run: Run = DEFAULT_RUN
+    number: Annotated[int, typer.Argument(help="Which private talk, as `courtroom conference list` counts it.")],
+    by: By,
+    reason: Reason = "",
+    run: Run = DEFAULT_RUN,
 ) -> None:
     """Bring those who talk in private back."""
     _act(run, conference.EndConsultation(by=by, consultation=number, reason=reason))
@@ -186,7 +193,7 @@ def stop_look_in(
 
 def _words(one: conference.Present, *, sharing: bool) -> list[str]:
     said = {
-        "talks in private": one.consultation > 0,
+        f"in private talk {one.consultation}": one.consultation > 0,
         "muted": one.muted,
         "raises a hand": one.hand,
         "shows a screen": sharing,

@@ -25,6 +25,7 @@ LOOK_S = 0.2
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.2, 2.0
 ANSWER_S = 5.0
 MOST_FACTS = 10_000
+"""What is kept for a recorder that is away; the oldest is lost first, and that is told."""
 MESSAGE_BYTES = 4 * 1024 * 1024
 
 
@@ -49,7 +50,8 @@ class ConferenceLink:
         self._told: conference.HearingIs | None = None
         self._answers: dict[int, asyncio.Future[conference.Answer]] = {}
         self._number = 0
-        self._facts: deque[conference.Fact] = deque(maxlen=MOST_FACTS)
+        self._facts: deque[conference.Fact] = deque()
+        self._lost = 0
         self._due = asyncio.Event()
         self._record = ""
         self.stands: conference.Stands | None = None
@@ -138,9 +140,22 @@ class ConferenceLink:
                     waiting.set_result(message)
             case conference.Told():
                 self._facts.extend(message.facts)
+                self._drop_what_is_too_much()
                 self._due.set()
             case conference.Stands():
                 self.stands = message
+
+    def _drop_what_is_too_much(self) -> None:
+        while len(self._facts) > MOST_FACTS:
+            if not self._lost:
+                log.error("the recorder takes nothing of the conference for long: from now on the oldest facts are lost to the record")
+            self._facts.popleft()
+            self._lost += 1
+
+    def _tell_what_was_lost(self) -> None:
+        if self._lost:
+            log.error("facts of the conference were lost to the record", lost=self._lost)
+            self._lost = 0
 
     async def _hand_over(self) -> None:
         """Facts to the recorder, in order."""
@@ -154,6 +169,7 @@ class ConferenceLink:
             if status.state in {"idle", "closing"}:
                 self._facts.clear()  # what is not recorded has no record that it could stand in
                 self._record = ""
+                self._tell_what_was_lost()
                 continue
             if status.record != self._record:
                 self._record = status.record
@@ -171,6 +187,7 @@ class ConferenceLink:
                 log.error("the record does not take what the conference tells", fact=fact.name, error=str(error))
             if self._facts and self._facts[0] is fact:
                 self._facts.popleft()
+        self._tell_what_was_lost()
 
     def _present(self) -> list[conference.Fact]:
         """Who is there when a session begins."""

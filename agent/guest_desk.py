@@ -34,9 +34,10 @@ class WithdrawInvitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class Invited(msgspec.Struct, frozen=True, kw_only=True):
-    """The link's token, shown this once, and the link."""
+    """Whom the clerk's orders will name, and the link with its token, shown this once."""
 
     hearing: str
+    person: conference.PersonId
     token: str
     link: str
 
@@ -92,13 +93,14 @@ class GuestDesk:
         hearing = order.hearing or self.held.id
         if not hearing:
             raise DeskError("no hearing is held or near: name one by --hearing")
+        root = self._root()
         now_us = time.time_ns() // 1_000
         try:
-            token = self._guests.invite(hearing, order.name, order.role, now_us, now_us + AFTER_US, now_us)
+            person, token = self._guests.invite(hearing, order.name, order.role, now_us, now_us + AFTER_US, now_us)
         except GuestsError as error:
             raise DeskError(str(error)) from None
         await self._link.tell_now()
-        return Invited(hearing=hearing, token=token, link=f"{self._root()}/join/#{token}")
+        return Invited(hearing=hearing, person=person, token=token, link=f"{root}/join/#{token}")
 
     async def withdraw(self, order: WithdrawInvitation) -> Done:
         """A link opens nothing any more."""
@@ -126,7 +128,9 @@ class GuestDesk:
         """Where a link leads."""
         if self._vks.public_url:
             return f"{self._vks.public_url}/r/{self._room}"
-        return f"{'https' if self._vks.certificate else 'http'}://{self._vks.address}:{self._vks.port}"
+        if not self._vks.own_url:
+            raise DeskError("no link would open: set public_url in [vks] of room.toml (the centre's public door), or address and port")
+        return self._vks.own_url
 
     def hearing_is(self, held: Held) -> conference.HearingIs:
         """What vks is to know of it now."""

@@ -34,6 +34,8 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
 class _File(msgspec.Struct, frozen=True, kw_only=True):
     secret: bytes
     guests: list[Guest] = []
+    made: int = MOST + 1
+    """So many were invited ever: the number of the last one's id. A file without it named them by the least number that was free."""
 
 
 class Guests:
@@ -51,12 +53,12 @@ class Guests:
         try:
             self._file = msgspec.json.decode(path.read_bytes(), type=_File)
         except FileNotFoundError:
-            self._keep(_File(secret=secrets.token_bytes(32)))
+            self._keep(_File(secret=secrets.token_bytes(32), made=0))
         except (OSError, msgspec.DecodeError) as error:
             raise GuestsError(f"{path} cannot be read: {error}; set it aside, and invite again whom it named") from error
 
-    def invite(self, hearing: str, name: str, role: Role, from_utc_us: int, until_utc_us: int, now_utc_us: int) -> str:
-        """Invite somebody; returns the token of the link.
+    def invite(self, hearing: str, name: str, role: Role, from_utc_us: int, until_utc_us: int, now_utc_us: int) -> tuple[str, str]:
+        """Invite somebody; returns the person's id, and the token of the link.
 
         Raises:
             GuestsError: it cannot be written down, or there are too many.
@@ -65,14 +67,14 @@ class Guests:
         if len(kept) >= MOST:
             raise GuestsError(f"{MOST} people are invited already; withdraw some")
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        taken = {guest.invitation.person for guest in kept if guest.hearing == hearing}
-        person = next(f"g{number}" for number in range(1, MOST + 2) if f"g{number}" not in taken)
+        made = self._file.made + 1  # no id is given twice: the resume token of one who was withdrawn would lead to the other's place
+        person = f"g{made}"
         invitation = Invitation(
             token_sha256=hashlib.sha256(token.encode()).hexdigest(), person=person, name=name, role=role, from_utc_us=from_utc_us,
             until_utc_us=until_utc_us,
         )  # fmt: skip
-        self._keep(msgspec.structs.replace(self._file, guests=[*kept, Guest(hearing=hearing, invitation=invitation)]))
-        return token
+        self._keep(msgspec.structs.replace(self._file, guests=[*kept, Guest(hearing=hearing, invitation=invitation)], made=made))
+        return person, token
 
     def withdraw(self, hearing: str, person: str) -> bool:
         """The person's link opens nothing any more; False where nobody of this name was invited here."""

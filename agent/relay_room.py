@@ -17,12 +17,12 @@ from agent.upstream import relay
 from agent.upstream.backoff import Backoff
 from agent.upstream.client import Credentials
 from recorder.contract import conference
+from recorder.contract.page_door import SOURCE_HEADER
 
 log = structlog.get_logger()
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
 HEARTBEAT_S = 15.0
-SOURCE_HEADER = "X-Courtroom-Source"
 
 
 class RoomEnd:
@@ -113,25 +113,27 @@ class _Channels:
         await self._send(relay.Response(channel=request.channel, status=status, body=body))
 
     async def _connect(self, frame: relay.Connect) -> None:
-        up = self._up[frame.channel]
         try:
-            async with self._vks.ws_connect(
-                "http://vks/api/connect", headers={SOURCE_HEADER: frame.source}, max_msg_size=relay.TEXT_BYTES
-            ) as page:
-                upwards = asyncio.create_task(_say(page, up))
-                try:
-                    async for message in page:
-                        if message.type is not aiohttp.WSMsgType.TEXT:
-                            break
-                        await self._send(relay.Said(channel=frame.channel, text=message.data))
-                finally:
-                    upwards.cancel()
-                    await asyncio.gather(upwards, return_exceptions=True)
-        except (aiohttp.ClientError, OSError):
-            pass  # vks is away: the page is told that the channel is over, and dials again
+            with contextlib.suppress(aiohttp.ClientError, OSError):  # vks is away: the page is told that it is over, and dials again
+                await self._pass_on(frame, self._up[frame.channel])
         finally:
             self._up.pop(frame.channel, None)
         await self._send(relay.Gone(channel=frame.channel))
+
+    async def _pass_on(self, frame: relay.Connect, up: "asyncio.Queue[str | None]") -> None:
+        """Both ways, until either end is gone."""
+        async with self._vks.ws_connect(
+            "http://vks/api/connect", headers={SOURCE_HEADER: frame.source}, max_msg_size=relay.TEXT_BYTES
+        ) as page:
+            upwards = asyncio.create_task(_say(page, up))
+            try:
+                async for message in page:
+                    if message.type is not aiohttp.WSMsgType.TEXT:
+                        break
+                    await self._send(relay.Said(channel=frame.channel, text=message.data))
+            finally:
+                upwards.cancel()
+                await asyncio.gather(upwards, return_exceptions=True)
 
     async def _send(self, frame: relay.Frame) -> None:
         with contextlib.suppress(ConnectionError, RuntimeError):

@@ -59,12 +59,19 @@ class Vks(_Stanza):
         return _is_loopback(self.address)
 
     @property
+    def own_url(self) -> str:
+        """Where browsers in the court's own network reach it; empty: nowhere that is known beforehand."""
+        if not (self.address and self.port):
+            return ""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{'https' if self.certificate else 'http'}://{host}:{self.port}"
+
+    @property
     def display_url(self) -> str:
         """The display's page, as the room's PC opens it; empty: there is none."""
-        if not self.is_on_this_pc_alone:
-            return f"http://127.0.0.1:{self.display_port}/display/" if self.display_port else ""
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{'https' if self.certificate else 'http'}://{host}:{self.port}/display/"
+        if self.is_on_this_pc_alone:
+            return f"{self.own_url}/display/" if self.own_url else ""
+        return f"http://127.0.0.1:{self.display_port}/display/" if self.display_port else ""
 
     @property
     def port_range(self) -> tuple[int, int]:

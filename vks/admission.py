@@ -20,7 +20,6 @@ import msgspec
 from recorder.contract.conference import Invitation, Role
 from vks.order import Struct
 
-TOKEN_BYTES = 32
 RESUME_US = 24 * 3600 * 1_000_000
 """A resume token is good for so long at most; the hearing ends it sooner."""
 FAILURES = 10

@@ -41,7 +41,7 @@ class AgentLink:
         self._allowed = frozenset(allowed_uids) | {0, os.geteuid()}
         self._facts: list[contract.Told] = []
         self._lost = 0
-        self._open: set[web.WebSocketResponse] = set()
+        self._open: dict[web.WebSocketResponse, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._told = asyncio.Event()
 
@@ -81,8 +81,8 @@ class AgentLink:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         link = web.WebSocketResponse(heartbeat=10.0, max_msg_size=MESSAGE_BYTES)
         await link.prepare(request)
-        self._open.add(link)
-        telling = asyncio.create_task(self._tell(link))
+        closing = self._supersede()
+        telling = self._open[link] = asyncio.create_task(self._tell(link))
         try:
             async for message in link:
                 if message.type is not WSMsgType.TEXT:
@@ -91,12 +91,19 @@ class AgentLink:
         except msgspec.DecodeError as error:
             log.error("the agent said what the contract does not know", error=str(error))
         finally:
-            self._open.discard(link)
+            del self._open[link]
             telling.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await telling
+            await closing
             await link.close()
         return link
+
+    def _supersede(self) -> asyncio.Future[list[bool]]:
+        """There is one agent: a link that it left open, or hangs at, is told nothing any more, and closes in its own time."""
+        for telling in self._open.values():
+            telling.cancel()
+        return asyncio.gather(*(earlier.close() for earlier in self._open))
 
     async def _take(self, link: web.WebSocketResponse, data: str) -> None:
         message = contract.from_agent.decode(data)
@@ -125,8 +132,10 @@ class AgentLink:
                 log.error("facts of the conference are lost to the record: the agent was away for long", lost=self._lost)
                 self._lost = 0
             while self._facts:
-                await _send(link, self._facts[0])
-                del self._facts[0]
+                told = self._facts[0]
+                await _send(link, told)
+                if self._facts and self._facts[0] is told:  # else it was dropped meanwhile, as the oldest of too many
+                    del self._facts[0]
             conference = self._hall().conference
             if self._changed.is_set() and conference is not None:
                 self._changed.clear()

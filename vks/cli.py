@@ -24,6 +24,9 @@ def main() -> None:
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The room's configuration (room.toml).")]
 CONFIG = Path("/etc/courtroom/room.toml")
+NO_VKS_STATUS = 3
+"""The room has no videoconference, and shall have none: its unit (systemd/courtroom-vks.service) rests then. A configuration that is wrong
+ends with 2."""
 KIOSK = (
     "chromium", "--kiosk", "--no-first-run", "--noerrdialogs", "--disable-session-crashed-bubble", "--enable-auto-reload",
     "--autoplay-policy=no-user-gesture-required",
@@ -42,7 +45,7 @@ def run(
     """Serve participants until told to end (SIGTERM, Ctrl-C).
 
     Which hearing is held, who may come to it and what the clerk says comes from the agent. `[vks]` of room.toml says where browsers in the
-    court's own network reach it.
+    court's own network reach it. Exit status 3: there is no `[vks]`. 2: room.toml is wrong.
     """
     from vks import ports  # noqa: PLC0415 - the command's help needs neither aiortc nor the configuration
     from vks.service import Settings, serve  # noqa: PLC0415
@@ -63,7 +66,8 @@ def display(config: ConfigOption = CONFIG) -> None:
     """Print where a screen of the courtroom is opened on this PC, and how."""
     _, own = _load(config)
     if not own.display_url:
-        typer.echo(f"{config}: [vks] has display_port = 0: the courtroom has no screen of its own", err=True)
+        port = "port" if own.is_on_this_pc_alone else "display_port"
+        typer.echo(f"{config}: [vks] has {port} = 0: the courtroom has no screen of its own", err=True)
         raise typer.Exit(2)
     typer.echo(own.display_url)
     typer.echo(" ".join((*KIOSK, own.display_url)))
@@ -80,5 +84,5 @@ def _load(config: Path) -> "tuple[RoomConfig, Vks]":
         raise typer.Exit(2) from None
     if room.vks is None:
         typer.echo(f"{config}: there is no [vks] table: this room has no videoconference; see docs/technician.md", err=True)
-        raise typer.Exit(2)
+        raise typer.Exit(NO_VKS_STATUS)
     return room, room.vks

@@ -4,15 +4,13 @@ The same application stands at two doors: the court's own network reaches it by 
 connections the agent brings to a unix socket. Only there is the header believed that says where somebody comes from.
 """
 
-import asyncio
 import ipaddress
-from collections import Counter
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 from aiohttp import web
 
+from recorder.contract.page_door import HEADERS, HEARTBEAT_S, SOURCE_HEADER, Handler, Sources, is_own_origin, page, refused, secured
 from vks import signalling
 from vks.admission import NotAdmittedError
 from vks.display import Display
@@ -20,26 +18,10 @@ from vks.hall import Hall
 from vks.page import Page
 
 STATIC = Path(__file__).parent / "static"
-SOURCE_HEADER = "X-Courtroom-Source"
-MOST_PER_SOURCE = 40
-"""Connections from one address; a court's lobby, or a telephone company, may have one address for all."""
 MAX_BODY_BYTES = 8 * 1024
-HEARTBEAT_S = 4.0
-"""A page that does not answer so often is gone: it dials again sooner than anybody notices."""
-SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; connect-src 'self' wss: ws:; media-src 'self' blob:; img-src 'self' data:; object-src 'none'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 BY_ANOTHER = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via", SOURCE_HEADER)
 """Headers of whoever hands on what somebody else asks: he is on this PC, and the one who asks may be anywhere."""
 _STATUS = {"too_many": 429, "starting": 503}
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Door:
@@ -53,14 +35,14 @@ class Door:
     def __init__(self, hall: Hall, *, relayed: bool) -> None:
         self._hall = hall
         self._relayed = relayed
-        self._sources: Counter[str] = Counter()
+        self._sources = Sources()
 
     def application(self) -> web.Application:
         """The routes."""
-        application = web.Application(middlewares=[_secured], client_max_size=MAX_BODY_BYTES)
+        application = web.Application(middlewares=[secured(HEADERS)], client_max_size=MAX_BODY_BYTES)
         application.router.add_get("/", _to_join)
         application.router.add_get("/join", _to_join)
-        application.router.add_get("/join/", _page("join/index.html"))
+        application.router.add_get("/join/", page(STATIC / "join" / "index.html"))
         application.router.add_post("/api/join", self._join)
         application.router.add_get("/api/connect", self._connect)
         if not self._relayed:
@@ -70,72 +52,50 @@ class Door:
 
     def display_application(self) -> web.Application:
         """The routes of the courtroom's own screens alone."""
-        application = web.Application(middlewares=[_secured], client_max_size=MAX_BODY_BYTES)
+        application = web.Application(middlewares=[secured(HEADERS)], client_max_size=MAX_BODY_BYTES)
         self._add_displays(application)
         _add_assets(application)
         return application
 
     def _add_displays(self, application: web.Application) -> None:
         application.router.add_get("/display", _to_display)
-        application.router.add_get("/display/", _on_this_pc(_page("display/index.html")))
+        application.router.add_get("/display/", _on_this_pc(page(STATIC / "display" / "index.html")))
         application.router.add_get("/api/display", _on_this_pc(self._display))
 
     async def _join(self, request: web.Request) -> web.Response:
         try:
             body = signalling.join_body.decode(await request.read())
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return _refused(400, "bad_message")
+            return refused(400, "bad_message")
         try:
             resume = self._hall.join(body.token, body.device, self._source(request))
-        except NotAdmittedError as refused:
-            return _refused(_STATUS.get(refused.why, 403), refused.why, refused.at_utc_us)
+        except NotAdmittedError as error:
+            return refused(_STATUS.get(error.why, 403), error.why, error.at_utc_us)
         return web.Response(body=msgspec.json.encode(signalling.Joined(resume=resume)), content_type="application/json")
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
-        if not self._own_origin(request):
-            return _refused(403, "origin")
+        if not (self._relayed or is_own_origin(request)):
+            return refused(403, "origin")
         source = self._source(request)
-        if self._sources[source] >= MOST_PER_SOURCE:
-            return _refused(429, "too_many")
-        self._sources[source] += 1
-        try:
+        with self._sources.one_more(source) as taken:
+            if not taken:
+                return refused(429, "too_many")
             socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=signalling.MESSAGE_BYTES, compress=False)
             await socket.prepare(request)
             await Page(self._hall, socket, source).serve()
             return socket
-        finally:
-            self._sources[source] -= 1
-            if not self._sources[source]:
-                del self._sources[source]
 
     async def _display(self, request: web.Request) -> web.StreamResponse:
-        if not self._own_origin(request):
-            return _refused(403, "origin")
+        if not is_own_origin(request):
+            return refused(403, "origin")
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=signalling.MESSAGE_BYTES, compress=False)
         await socket.prepare(request)
         await Display(self._hall.displays, socket).serve()
         return socket
 
-    def _own_origin(self, request: web.Request) -> bool:
-        """Whether a page of ours asks: a WebSocket is not held back by the same-origin policy (RFC 6455, section 10.2)."""
-        origin = request.headers.get("Origin")
-        return self._relayed or origin is None or origin.split("://", 1)[-1] == request.host
-
     def _source(self, request: web.Request) -> str:
         told = request.headers.get(SOURCE_HEADER, "") if self._relayed else ""
         return told[:64] or request.remote or "relay"
-
-
-@web.middleware
-async def _secured(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        error.headers.update(SECURITY_HEADERS)
-        raise
-    if not response.prepared:
-        response.headers.update(SECURITY_HEADERS)
-    return response
 
 
 def _add_assets(application: web.Application) -> None:
@@ -172,17 +132,3 @@ async def _to_display(_: web.Request) -> web.Response:
 
 async def _to_join(_: web.Request) -> web.Response:
     raise web.HTTPFound("/join/")
-
-
-def _page(name: str) -> Handler:
-    async def page(_: web.Request) -> web.StreamResponse:
-        path = STATIC / name
-        if not await asyncio.to_thread(path.is_file):
-            return web.Response(status=503, text="The pages are not built: run scripts/build-pages.\n")
-        return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
-
-    return page
-
-
-def _refused(status: int, code: str, at_utc_us: int = 0) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode({"code": code, "at_utc_us": at_utc_us}), content_type="application/json")

@@ -81,22 +81,24 @@ class Talk(Generic[FromIt]):
             return None
 
     async def answer(self, sdp: str, ice: list[IceServer], use: Callable[[Connection], None]) -> None:
-        """Answer an offer; ``use`` is given the connection by which media goes from now on."""
+        """Answer an offer; ``use`` is given the connection by which media goes from now on. Where that fails, it stays the earlier one."""
         now_s = asyncio.get_running_loop().time()
         self._offers_s = [at_s for at_s in self._offers_s if now_s - at_s < _OFFERS_S]
         if len(self._offers_s) >= _OFFERS:
             self.say(signalling.Refused(code="too_many"))
             return
         self._offers_s.append(now_s)
-        before, self._connection = self._connection, Connection([_server(one) for one in ice])
-        try:
-            self.say(signalling.Answer(sdp=await self._connection.answer(sdp)))
-        except OfferError as refused:
-            self.say(signalling.Refused(code=refused.code))
-            await self._connection.close()
-            self._connection = before
-            return
-        use(self._connection)
+        async with contextlib.AsyncExitStack() as unused:
+            made = Connection([_server(one) for one in ice])
+            unused.push_async_callback(made.close)
+            try:
+                self.say(signalling.Answer(sdp=await made.answer(sdp)))
+            except OfferError as refused:
+                self.say(signalling.Refused(code=refused.code))
+                return
+            use(made)
+            unused.pop_all()
+        before, self._connection = self._connection, made
         if before is not None:
             await before.close()
 

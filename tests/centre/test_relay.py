@@ -173,3 +173,10 @@ async def test_without_a_certificate_the_door_stands_on_this_machine_alone() -> 
             pass
     async with public_door(Relays(), "127.0.0.1", 0, "", "") as port:
         assert port > 0
+
+
+async def test_every_answer_of_the_public_door_tells_browsers_what_they_may_do(place: Place) -> None:
+    for path in ("/r/r1/join/", "/r/r1/api/connect", "/none"):
+        async with place.http.get(f"{place.url}{path}") as answer:
+            assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"], path
+            assert answer.headers["Strict-Transport-Security"], path

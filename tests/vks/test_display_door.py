@@ -98,6 +98,7 @@ def test_the_address_is_where_the_rooms_pc_reaches_it() -> None:
     assert Vks(address="192.0.2.20", certificate="c.pem", key="k.pem").display_url == "http://127.0.0.1:8444/display/"
     assert Vks(address="", display_port=9_000).display_url == "http://127.0.0.1:9000/display/"
     assert Vks(address="", display_port=0).display_url == ""
+    assert Vks(port=0).display_url == ""
 
 
 ROOM = """\

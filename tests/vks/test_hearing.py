@@ -1,6 +1,7 @@
 """A hearing with a participant from end to end: the room's real processes, the clerk's own commands, and what the record has afterwards."""
 
 import asyncio
+import contextlib
 import io
 import socket
 import subprocess
@@ -215,14 +216,12 @@ async def killed(room: Site, times: int) -> None:
             await browser.close()
             end_s = asyncio.get_running_loop().time() + BACK_S
             while True:
-                try:
+                with contextlib.suppress(aiohttp.ClientError):  # its port is not open yet
                     page = await again(http, root, resume)
                     await until(lambda page=page: page.heard, "an answer", BACK_S)  # type: ignore[misc]
                     if page.all(signalling.Welcome):
                         break
                     assert page.all(signalling.Bye)[0].again, page.heard
-                except aiohttp.ClientError:
-                    pass  # its port is not open yet
                 assert asyncio.get_running_loop().time() < end_s, "the conference is not back"
                 await asyncio.sleep(0.1)
             await until(lambda page=page: page.place == "hearing", "the place again", BACK_S)  # type: ignore[misc]

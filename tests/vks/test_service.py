@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from recorder.contract import conference as contract
+from recorder.contract.page_door import MOST_PER_SOURCE
 from tests.vks.browsers import Browser, until
 from vks import acts, signalling
-from vks.door import MOST_PER_SOURCE
 from vks.service import Service, Settings
 from vks.talk import BURST
 

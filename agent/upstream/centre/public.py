@@ -8,8 +8,8 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import OrderedDict
+from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -17,24 +17,12 @@ from aiohttp import WSMsgType, web
 
 from agent.upstream import relay
 from agent.upstream.centre.relays import Channel, Relays, RoomAwayError
+from recorder.contract import page_door
 
 STATIC = Path(__file__).parent / "static"
-MOST_PER_SOURCE = 40
-"""Connections from one address: a telephone company may have one for all."""
 REQUESTS_PER_MIN = 60
 MOST_SOURCES = 50_000
-HEARTBEAT_S = 4.0
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; connect-src 'self' wss: ws:; media-src 'self' blob:; img-src 'self' data:; object-src 'none'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=()",
-    "Referrer-Policy": "no-referrer",
-    "Strict-Transport-Security": "max-age=31536000",
-    "X-Content-Type-Options": "nosniff",
-}
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_HEADERS = page_door.HEADERS | {"Strict-Transport-Security": "max-age=31536000"}
 
 
 class Pace:
@@ -64,13 +52,13 @@ class PublicDoor:
 
     def __init__(self, relays: Relays) -> None:
         self._relays = relays
-        self._open: Counter[str] = Counter()
+        self._open = page_door.Sources()
         self._pace = Pace(REQUESTS_PER_MIN)
 
     def application(self) -> web.Application:
         """The routes."""
-        app = web.Application(middlewares=[_secured], client_max_size=relay.BODY_BYTES)
-        app.router.add_get("/r/{room}/join/", _page)
+        app = web.Application(middlewares=[page_door.secured(_HEADERS)], client_max_size=relay.BODY_BYTES)
+        app.router.add_get("/r/{room}/join/", page_door.page(STATIC / "join" / "index.html"))
         app.router.add_post("/r/{room}/api/join", self._join)
         app.router.add_get("/r/{room}/api/connect", self._connect)
         if STATIC.is_dir():
@@ -80,34 +68,30 @@ class PublicDoor:
     async def _join(self, request: web.Request) -> web.Response:
         source = _source(request)
         if not self._pace.takes(source, time.monotonic()):
-            return _refused(429, "too_many")
+            return page_door.refused(429, "too_many")
         try:
             async with self._relays.room(request.match_info["room"]).channel() as channel:
                 answer = await channel.request(source, await request.read())
         except RoomAwayError:
-            return _refused(503, "room_away")
+            return page_door.refused(503, "room_away")
         return web.Response(status=answer.status, body=answer.body, content_type="application/json")
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
-        source, origin = _source(request), request.headers.get("Origin")
-        if origin is not None and origin.split("://", 1)[-1] != request.host:
-            return _refused(403, "origin")
-        if self._open[source] >= MOST_PER_SOURCE or not self._pace.takes(source, time.monotonic()):
-            return _refused(429, "too_many")
-        self._open[source] += 1
-        try:
-            async with self._relays.room(request.match_info["room"]).channel() as channel:
-                await channel.connect(source)
-                socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=relay.TEXT_BYTES, compress=False)
-                await socket.prepare(request)
-                await _pass_on(socket, channel)
-                return socket
-        except RoomAwayError:
-            return _refused(503, "room_away")
-        finally:
-            self._open[source] -= 1
-            if not self._open[source]:
-                del self._open[source]
+        if not page_door.is_own_origin(request):
+            return page_door.refused(403, "origin")
+        source = _source(request)
+        with self._open.one_more(source) as taken:
+            if not taken or not self._pace.takes(source, time.monotonic()):
+                return page_door.refused(429, "too_many")
+            try:
+                async with self._relays.room(request.match_info["room"]).channel() as channel:
+                    await channel.connect(source)
+                    socket = web.WebSocketResponse(heartbeat=page_door.HEARTBEAT_S, max_msg_size=relay.TEXT_BYTES, compress=False)
+                    await socket.prepare(request)
+                    await _pass_on(socket, channel)
+                    return socket
+            except RoomAwayError:
+                return page_door.refused(503, "room_away")
 
 
 async def _pass_on(socket: web.WebSocketResponse, channel: Channel) -> None:
@@ -120,43 +104,19 @@ async def _pass_on(socket: web.WebSocketResponse, channel: Channel) -> None:
 
     downwards = asyncio.create_task(down())
     try:
-        async for message in socket:
-            if message.type is not WSMsgType.TEXT:
-                break
-            await channel.say(message.data)
-    except RoomAwayError:
-        pass  # `hear` ends as well
+        with contextlib.suppress(RoomAwayError):  # `hear` ends as well
+            async for message in socket:
+                if message.type is not WSMsgType.TEXT:
+                    break
+                await channel.say(message.data)
     finally:
         downwards.cancel()
         await asyncio.gather(downwards, return_exceptions=True)
         await socket.close()
 
 
-@web.middleware
-async def _secured(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        error.headers.update(HEADERS)
-        raise
-    if not response.prepared:
-        response.headers.update(HEADERS)
-    return response
-
-
-async def _page(_: web.Request) -> web.StreamResponse:
-    path = STATIC / "join" / "index.html"
-    if not await asyncio.to_thread(path.is_file):
-        return web.Response(status=503, text="The pages are not built: run scripts/build-pages.\n")
-    return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
-
-
 def _source(request: web.Request) -> str:
     return (request.remote or "")[:64]
-
-
-def _refused(status: int, code: str) -> web.Response:
-    return web.json_response({"code": code, "at_utc_us": 0}, status=status)
 
 
 @contextlib.asynccontextmanager

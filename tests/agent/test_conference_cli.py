@@ -1,0 +1,67 @@
+"""What the clerk's commands about participants show, where an agent answers them as the test wants."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+from typer.testing import CliRunner, Result
+
+from agent.conference_cli import app
+from agent.desk import SOCKET
+from agent.guest_desk import GuestState, Invited
+from recorder.contract.conference import Present
+
+LINK = "https://centre.example/r/lab/join/#token"
+
+
+@asynccontextmanager
+async def agent(run_dir: Path, path: str, answer: msgspec.Struct) -> AsyncIterator[None]:
+    """An agent that answers whatever is asked there."""
+
+    async def asked(_: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+    application = web.Application()
+    application.router.add_route("*", path, asked)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, str(run_dir / SOCKET)).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def command(run_dir: Path, *words: str) -> Result:
+    """What a command printed."""
+    arguments = [*words, "--run", str(run_dir)]
+    done = await asyncio.to_thread(CliRunner().invoke, app, arguments, env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def talking(person: str, consultation: int) -> Present:
+    return Present(
+        person=person, name="A. Party", role="party", place="hearing", connected=True, rival=False, muted=False, hand=False,
+        consultation=consultation, quality="good",
+    )  # fmt: skip
+
+
+async def test_who_invites_reads_the_link_and_the_id_and_a_script_the_link_alone(tmp_path: Path) -> None:
+    invited = Invited(hearing="h1", person="g7", token="token", link=LINK)
+    async with agent(tmp_path, "/conference/invite", invited):
+        done = await command(tmp_path, "invite", "A. Party", "party", "--by", "A. Clerk")
+    assert done.stdout == f"{LINK}\n"
+    assert "A. Party is g7" in done.stderr
+
+
+async def test_the_list_names_the_private_talk_that_is_to_be_ended(tmp_path: Path) -> None:
+    state = GuestState(hearing="h1", title="Case 1", running=True, people=[talking("g1", 2), talking("g2", 0)])
+    async with agent(tmp_path, "/conference", state):
+        done = await command(tmp_path, "list")
+    first, second = [line for line in done.stdout.splitlines() if "A. Party" in line]
+    assert "in private talk 2" in first
+    assert "private" not in second
