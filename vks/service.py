@@ -136,11 +136,12 @@ class Service:
             await asyncio.sleep(max(0, due_us - mono_us()) / 1_000_000)
             blocks += 1
             conference = self.hall.conference
-            if conference is None or not conference.peers:
+            if conference is None:
                 continue
-            conference.tick(mono_us())
-            if blocks % ASK_EVERY == 0:
-                await conference.ask(mono_us())
+            if conference.peers:
+                conference.tick(mono_us())
+                if blocks % ASK_EVERY == 0:
+                    await conference.ask(mono_us())
             if blocks % REPORT_EVERY == 0:
                 await conference.report(mono_us())
 

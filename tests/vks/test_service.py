@@ -262,6 +262,17 @@ async def test_after_this_process_was_killed_everybody_comes_back_to_his_place(t
                     await task
 
 
+async def test_a_look_in_is_over_when_its_time_is_also_where_no_participant_is_there(house: House) -> None:
+    agent = await house.agent()
+    await agent.hold()
+    await until(lambda: agent.stands, "the hearing is held")
+    assert house.service.hall.conference is not None
+    house.service.hall.conference.act(acts.BeginLookIn(look_in="l1", person="B. Inspector", reason="late start", length_s=1))
+    await until(lambda: agent.stands and agent.stands.look_ins, "the look-in")
+    await until(lambda: agent.stands and not agent.stands.look_ins, "its end", 10)
+    assert [fact.name for fact in agent.told] == ["look_in_began", "look_in_ended"]
+
+
 async def test_media_flows_through_the_page_s_connection(house: House) -> None:
     tokens = {person: invited(person) for person in ("p1", "p2")}
     agent = await house.agent()
