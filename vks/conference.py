@@ -7,8 +7,6 @@ line with the new order (``_settle``): recorded tracks, tiles, views. Nothing el
 from collections.abc import Callable
 from typing import Literal
 
-import structlog
-
 from recorder.contract.conference import Fact
 from vks import acts, h264_payloads
 from vks.connection import Connection
@@ -16,7 +14,8 @@ from vks.echo import EchoCanceller
 from vks.forwarding import Feed
 from vks.jitter import Unit
 from vks.media_time import MediaTime
-from vks.mixing import BLOCK, RATE_HZ, Block
+from vks.mixing import RATE_HZ, Block
+from vks.opus import duration_us
 from vks.order import ROOM, Order, is_open, recorded, sees, sees_screen, sound_recorded
 from vks.peer import CAMERA, SCREEN, SOUND, Peer
 from vks.recording import Recording
@@ -27,12 +26,9 @@ from vks.story import facts
 from vks.times import mono_us
 from vks.view import view_of
 
-log = structlog.get_logger()
-
 SHARED = "screen"
 """Name of the shared screen among feeds."""
 PICTURE_HZ = 90_000
-REPORT_US = 1_000_000
 Kind = Literal["audio", "video", "screen"]
 
 
@@ -235,13 +231,14 @@ class Conference:
 
     def _heard(self, name: str, unit: Unit) -> None:
         source = self._sources.get((name, "audio"))
-        if source is None:
+        length_us = duration_us(unit.payloads[0])
+        if source is None or not length_us:
             return
         now_us = mono_us()
         self.sound.voice(name, unit, now_us)
         at_us = source.clock.place(unit.timestamp, unit.mono_us)
         if source.recorded and now_us >= source.not_before_us:
-            self._recording.media(source.track, at_us, BLOCK * 1_000_000 // RATE_HZ, unit.payloads[0], key=True)
+            self._recording.media(source.track, at_us, length_us, unit.payloads[0], key=True)
 
     def _seen(self, source: Source, unit: Unit) -> None:
         units = h264_payloads.join(unit.payloads)
@@ -296,6 +293,7 @@ class Conference:
         source = self._sources.pop(key)
         source.feed.forget()
         if source.recorded:
+            source.recorded = False  # what its old connection still brings is no part of a track that begins anew
             self._recording.stop(source.track, cause)
 
     def _ear(self, peer: Peer, at_us: int) -> Callable[[bytes], None]:

@@ -11,6 +11,11 @@ BITRATE_BPS = 32_000
 EXPECTED_LOSS_PERCENT = 10
 """How much of the bitrate goes into repeating the block before, for a listener who loses one (in-band FEC)."""
 
+MOST_US = 120_000
+"""No packet is longer (RFC 6716, section 3.2.5)."""
+_FIRST_HYBRID, _FIRST_CELT = 12, 16
+"""Configurations of the first byte (RFC 6716, table 2)."""
+
 
 class Encoder:
     """One mix."""
@@ -53,6 +58,24 @@ class Decoder:
         if not frames:
             return None
         return np.concatenate([_mono(frame) for frame in frames])
+
+
+def duration_us(packet: bytes) -> int:
+    """How long a packet sounds, by its first bytes (RFC 6716, section 3.1); 0 where it is no Opus."""
+    if not packet:
+        return 0
+    config, frames = packet[0] >> 3, (1, 2, 2, 0)[packet[0] & 3]
+    if not frames:  # so many as the next byte says (RFC 6716, section 3.2.5)
+        frames = packet[1] & 63 if len(packet) > 1 else 0
+    silk_ms, celt_us = (10, 20, 40, 60), (2_500, 5_000, 10_000, 20_000)
+    if config < _FIRST_HYBRID:
+        frame_us = silk_ms[config & 3] * 1_000
+    elif config < _FIRST_CELT:
+        frame_us = silk_ms[config & 1] * 1_000
+    else:
+        frame_us = celt_us[config & 3]
+    length_us = frames * frame_us
+    return length_us if length_us <= MOST_US else 0
 
 
 def _mono(frame: av.AudioFrame) -> Block:

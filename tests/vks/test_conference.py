@@ -23,8 +23,10 @@ from vks import acts, signalling
 from vks.conference import Conference
 from vks.connection import Connection
 from vks.forwarding import Feed
+from vks.h264_payloads import split
+from vks.jitter import Unit
 from vks.mixing import Block
-from vks.peer import Peer
+from vks.peer import CAMERA, Peer
 from vks.recording import Recording
 from vks.sound import BLOCK_US
 from vks.times import mono_us
@@ -183,9 +185,7 @@ async def test_what_is_said_in_private_is_heard_by_those_in_it_alone_and_is_nowh
     assert names.index("consultation_began") < names.index("consultation_ended")
 
 
-async def test_what_is_said_while_the_room_is_privileged_reaches_nobody_even_when_it_is_open_again(
-    hall: Hall, tmp_path: Path
-) -> None:
+async def test_what_is_said_while_the_room_is_privileged_reaches_nobody_even_when_it_is_open_again(hall: Hall, tmp_path: Path) -> None:
     with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
         ingest.first(child.Opened)
         party, judge = await hall.join("party", 1_000.0, 120), await hall.join("judge", 3_000.0, 200)
@@ -256,6 +256,25 @@ async def test_a_shared_screen_is_shown_to_the_others_and_recorded(hall: Hall, t
         hall.conference.act(acts.Share(on=True), "party")
         await until(lambda: "remote-party-screen" in {one.track for one in ingest.all(child.TrackOpened)}, "the track of the screen")
         await until(lambda: counsel.sees(SCREEN_SHADE), "counsel sees the screen")
+
+
+async def test_what_an_old_connection_still_brings_is_no_part_of_the_track_that_begins_anew(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    party = await hall.join("party", 1_000, 120)
+    hall.admit("party")
+    recorded: list[bytes] = []
+    monkeypatch.setattr(hall.recording, "media", lambda _track, _mono_us, _dur_us, body, *, key: recorded.append(body))  # noqa: ARG005
+    await until(lambda: any(len(body) > 500 for body in recorded), "pictures")
+    take_late = hall.connections[0].inbound(CAMERA).on_unit
+    hall.conference.gone(hall.conference.peers["party"], left=False)
+    await party.close()
+    recorded.clear()
+    party = await hall.join("party", 1_000, 120)
+    await until(lambda: any(len(body) > 500 for body in recorded), "pictures by the new connection")
+    known = len(recorded)
+    take_late(Unit(1, tuple(split(PictureEncoder().units(200, key=True), [])), mono_us()))
+    assert len(recorded) == known
 
 
 async def test_after_a_connection_is_lost_the_same_device_has_its_place_again(hall: Hall) -> None:
