@@ -57,7 +57,7 @@ class GuestState(msgspec.Struct, frozen=True, kw_only=True):
     """vks is there."""
     people: list[conference.Present] = []
     sharing: str = ""
-    look_ins: list[str] = []
+    look_ins: list[conference.LookingIn] = []
 
 
 class GuestDesk:

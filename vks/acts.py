@@ -4,11 +4,7 @@
 message that names a clerk's act does not decode. What staff ask comes from the agent, and is part of its contract with this process.
 """
 
-from typing import Annotated
-
-import msgspec
-
-from recorder.contract.conference import Act, Channel, DeviceId, LookInId, Name, OfStaff, PersonId, Role
+from recorder.contract.conference import Act, Channel, DeviceId, LookInId, Name, OfCentre, OfStaff, PersonId, Role
 from recorder.contract.control import State as RoomState
 
 # of the participants, on their own connection
@@ -72,17 +68,15 @@ class RoomIs(OwnFact, frozen=True, kw_only=True, tag="room"):
     closed: bool = False
 
 
-class BeginLookIn(OwnFact, frozen=True, kw_only=True, tag="look_in"):
-    """The agent lets a named person of the Situation Centre look in for so long."""
+class Looks(OwnFact, frozen=True, kw_only=True, tag="looks"):
+    """Somebody opened a look-in's link, with this device."""
 
     look_in: LookInId
-    person: Name
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
-    length_s: Annotated[int, msgspec.Meta(ge=10, le=3600)]
+    device: DeviceId
 
 
-class LookInOver(OwnFact, frozen=True, kw_only=True, tag="look_in_over"):
-    """It ended at the centre."""
+class LooksNoMore(OwnFact, frozen=True, kw_only=True, tag="looks_no_more"):
+    """The connection is lost by which somebody looked in."""
 
     look_in: LookInId
 
@@ -92,5 +86,5 @@ class TimeIs(OwnFact, frozen=True, kw_only=True, tag="time"):
 
 
 OfParticipant = RaiseHand | Share | Listen | LeaveConsultation
-OfProcess = Came | Gone | RoomIs | BeginLookIn | LookInOver | TimeIs
-AnyAct = OfStaff | OfParticipant | OfProcess
+OfProcess = Came | Gone | RoomIs | Looks | LooksNoMore | TimeIs
+AnyAct = OfStaff | OfCentre | OfParticipant | OfProcess

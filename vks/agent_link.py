@@ -112,12 +112,13 @@ class AgentLink:
             hall.hold(message)
             self.changed()
             return
-        answer = contract.Answer(number=message.number)
         if hall.conference is None:
             answer = contract.Answer(number=message.number, code="no_hearing", words="no hearing is near")
         else:
             try:
                 hall.conference.act(message.act)
+                await _send(link, stands(hall.conference))  # what was answered is kept, whatever befalls this process
+                answer = contract.Answer(number=message.number)
             except RefusedError as refused:
                 answer = contract.Answer(number=message.number, code=refused.code, words=str(refused))
         await _send(link, answer)
@@ -153,8 +154,12 @@ def stands(conference: Conference) -> contract.Stands:
         )
         for one in order.people.values()
     ]  # fmt: skip
+    look_ins = [
+        contract.LookingIn(look_in=one.id, person=one.person, reason=one.reason, until_mono_us=one.until_us, watches=one.connected)
+        for one in order.look_ins
+    ]
     return contract.Stands(
-        hearing=order.hearing, people=people, sharing=order.sharing, look_ins=[one.id for one in order.look_ins],
+        hearing=order.hearing, people=people, sharing=order.sharing, look_ins=look_ins,
         order=msgspec.json.encode(order),
     )  # fmt: skip
 

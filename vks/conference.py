@@ -72,7 +72,7 @@ class Conference:
         self.sound = Sound(play_in_room, echo)
         self.peers: dict[str, Peer] = {}
         self._screens: list[Peer] = []
-        """The courtroom's own: each shows what the room may see."""
+        """Those who send nothing: the courtroom's own screens, and whoever looks in."""
         self._recording = recording
         self._room_pictures = room_pictures
         self._tell = tell
@@ -119,8 +119,13 @@ class Conference:
         self._begin(peer.person, "audio", _nothing)
         self._settle(self.order)
 
+    @property
+    def is_attended(self) -> bool:
+        """Whether anybody is there for whom sound is made."""
+        return any(viewer.hears for viewer in self._viewers())
+
     def show(self, screen: Peer) -> None:
-        """A screen of the courtroom shows this conference from now on; called again when its media goes another way."""
+        """A screen shows this conference from now on; called again when its media goes another way."""
         if screen not in self._screens:
             self._screens.append(screen)
         self._show(screen)
@@ -164,7 +169,7 @@ class Conference:
     def tick(self, now_us: int) -> None:
         """Make and send a block of sound; called each ``BLOCK_US``."""
         self._sent_us = max(self._sent_us + BLOCK_US, now_us - 5 * BLOCK_US)
-        listeners = {name: self._ear(peer, self._sent_us) for name, peer in self.peers.items()}
+        listeners = {peer.person: self._ear(peer, self._sent_us) for peer in self._viewers() if peer.hears}
         self.sound.tick(self.order, listeners, now_us)
 
     async def ask(self, now_us: int) -> None:
@@ -267,8 +272,6 @@ class Conference:
     def _feeds(self, peer: Peer) -> dict[str, Feed]:
         """What this person, or the room, may see, by name, the room first."""
         order, viewer, found = self.order, peer.person, dict[str, Feed]()
-        if viewer != ROOM and viewer not in order.people:
-            return found
         if sees(order, viewer, ROOM) and self._room_pictures:
             rung = 0 if peer.ladder is None else peer.ladder.rung
             found[ROOM] = self._room_pictures[min(rung, len(self._room_pictures) - 1)]

@@ -39,9 +39,11 @@ class Connection(RTCPeerConnection):
 
     Args:
         ice_servers: STUN and TURN; none in the court's own network.
+        takes_media: whether it may send anything; an offer that would is refused otherwise.
     """
 
-    def __init__(self, ice_servers: list[RTCIceServer]) -> None:
+    def __init__(self, ice_servers: list[RTCIceServer], *, takes_media: bool = True) -> None:
+        self._takes_media = takes_media
         self._ends: list[tuple[Outbound, Inbound]] = []
         super().__init__(RTCConfiguration(iceServers=ice_servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
 
@@ -66,8 +68,10 @@ class Connection(RTCPeerConnection):
             raise OfferError("bad_offer", "the offer is longer than any browser's, or offers nothing")
         try:
             await self.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            if not self._takes_media and (self.sctp is not None or any(_sends(one) for one in self.getTransceivers())):
+                raise OfferError("bad_offer", "it offers to send something, and may only receive")
             for transceiver in self.getTransceivers():
-                transceiver.direction = "sendrecv"
+                transceiver.direction = "sendrecv" if self._takes_media else "sendonly"
             await self.setLocalDescription(await self.createAnswer())
         except OperationError as error:
             raise OfferError("no_h264", str(error)) from error
@@ -96,6 +100,12 @@ def codecs(kind: str) -> list[RTCRtpCodecCapability]:
         RTCRtpCodecCapability(mimeType=codec.mimeType, clockRate=codec.clockRate, channels=codec.channels, parameters=codec.parameters)
         for codec in chosen
     ]
+
+
+def _sends(line: RTCRtpTransceiver) -> bool:
+    """Whether the peer's offer has this line carry anything to us."""
+    offered = line._offerDirection  # noqa: SLF001 - aiortc's attribute: the offer's direction, from our side
+    return offered not in {"sendonly", "inactive"}
 
 
 def _is_ours(codec: RTCRtpCodecParameters) -> bool:

@@ -1,7 +1,8 @@
 """What browsers reach: the pages, the request that uses a link, each page's WebSocket, and the courtroom's own screens on the same PC.
 
 The same application stands at two doors: the court's own network reaches it by TLS, everybody else through the centre, whose relayed
-connections the agent brings to a unix socket. Only there is the header believed that says where somebody comes from.
+connections the agent brings to a unix socket. Only there is the header believed that says where somebody comes from, and only there may
+somebody look in.
 """
 
 import ipaddress
@@ -15,6 +16,7 @@ from vks import signalling
 from vks.admission import NotAdmittedError
 from vks.display import Display
 from vks.hall import Hall
+from vks.look_in import LookInPage
 from vks.page import Page
 
 STATIC = Path(__file__).parent / "static"
@@ -45,7 +47,9 @@ class Door:
         application.router.add_get("/join/", page(STATIC / "join" / "index.html"))
         application.router.add_post("/api/join", self._join)
         application.router.add_get("/api/connect", self._connect)
-        if not self._relayed:
+        if self._relayed:
+            application.router.add_get("/api/look", self._look)
+        else:
             self._add_displays(application)
         _add_assets(application)
         return application
@@ -83,6 +87,16 @@ class Door:
             socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=signalling.MESSAGE_BYTES, compress=False)
             await socket.prepare(request)
             await Page(self._hall, socket, source).serve()
+            return socket
+
+    async def _look(self, request: web.Request) -> web.StreamResponse:
+        source = self._source(request)
+        with self._sources.one_more(source) as taken:
+            if not taken:
+                return refused(429, "too_many")
+            socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=signalling.MESSAGE_BYTES, compress=False)
+            await socket.prepare(request)
+            await LookInPage(self._hall.look_ins, socket, source).serve()
             return socket
 
     async def _display(self, request: web.Request) -> web.StreamResponse:

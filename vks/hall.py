@@ -17,6 +17,7 @@ from vks.admission import Admission, NotAdmittedError, Seat
 from vks.conference import Conference
 from vks.connection import Connection
 from vks.display import Displays
+from vks.look_in import LookIns
 from vks.order import Order
 from vks.page import Page
 from vks.rules import RefusedError
@@ -41,6 +42,8 @@ class Hall:
         self.hearing: contract.HearingIs | None = None
         self.displays = Displays()
         """The courtroom's own screens."""
+        self.look_ins = LookIns(lambda: (self.conference, self.hearing))
+        """Those of the Situation Centre who look in."""
         self._make = make
         self._now_utc_us = now_utc_us
         self._changed = changed
@@ -61,6 +64,7 @@ class Hall:
         if self.conference is not None:
             self.conference.act(acts.RoomIs(hearing=hearing.hearing, state=hearing.state, closed=hearing.closed))
         self.displays.follow(self.conference, hearing)
+        self.look_ins.follow()
 
     def close(self, code: str, *, again: bool = False) -> None:
         """Send all pages away."""
@@ -164,6 +168,7 @@ class Hall:
             else:
                 page.end(signalling.Bye(code="elsewhere", again=False))
         self.displays.follow(conference, self.hearing)
+        self.look_ins.follow()
         self._changed()
 
     def _seat(self, conference: Conference, page: Page) -> None:
@@ -189,4 +194,5 @@ def _kept(hearing: contract.HearingIs) -> Order | None:
     if order.hearing != hearing.hearing:
         return None
     people = {name: replace(person, connected=False, rival="") for name, person in order.people.items()}
-    return replace(order, people=people, sharing="")
+    look_ins = tuple(replace(one, connected=False) for one in order.look_ins)
+    return replace(order, people=people, sharing="", look_ins=look_ins)

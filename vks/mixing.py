@@ -36,11 +36,13 @@ def blend_of(order: Order, listener: str, speakers: set[str]) -> Blend:
 
 def mix_of(order: Order, listener: str, speakers: set[str]) -> str:
     """The name of the mix that somebody gets; empty where he hears nobody."""
-    if not is_on_floor(order, listener) and not (order.people[listener].consultation and order.people[listener].connected):
+    person = order.people.get(listener)
+    if not is_on_floor(order, listener) and not (person is not None and person.consultation and person.connected):
         return ""
     if listener in speakers:
         return f"own:{listener}"
-    person = order.people[listener]
+    if person is None:
+        return "floor:"
     return f"talk:{person.consultation}" if person.consultation else f"floor:{person.listens}"
 
 

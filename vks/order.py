@@ -24,6 +24,8 @@ WAITS_TO_BE_CALLED: frozenset[Role] = frozenset({"witness"})
 """Whom admission leads into isolation."""
 SILENT: frozenset[Role] = frozenset({"observer"})
 """Who sends neither sound nor pictures."""
+LOOKS_IN = "look-in:"
+"""Before its id, the name of a look-in among those who hear and see. No person can bear such a name (``PersonId``)."""
 _TALKS: frozenset[RoomState] = frozenset({"open", "off_record"})
 
 
@@ -62,6 +64,11 @@ class LookIn(Struct, frozen=True, kw_only=True):
     person: str
     reason: str
     until_us: int
+    token_sha256: str
+    """Of the link's token."""
+    device: str = ""
+    """The one that opened the link first: it opens for no other."""
+    connected: bool = False
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -85,11 +92,13 @@ def is_open(order: Order) -> bool:
 
 
 def is_on_floor(order: Order, name: str) -> bool:
-    """Whether this person, or the room, takes part in the open talk."""
+    """Whether this person, or the room, takes part in the open talk, or a look-in hears and sees it."""
     if not is_open(order):
         return False
     if name == ROOM:
         return True
+    if name.startswith(LOOKS_IN):
+        return may_look_in(order) and any(looker(one) == name for one in order.look_ins)
     person = order.people.get(name)
     return person is not None and person.connected and person.place == "hearing" and not person.consultation
 
@@ -116,7 +125,7 @@ def hears(order: Order, listener: str, speaker: str) -> bool:
     channel = "" if speaker == ROOM else order.people[speaker].interprets
     if not channel or order.people[speaker].consultation:
         return True
-    return listener != ROOM and order.people[listener].listens == channel
+    return listener in order.people and order.people[listener].listens == channel
 
 
 def sees(order: Order, viewer: str, shown: str) -> bool:
@@ -152,6 +161,11 @@ def together(order: Order, one: str, other: str) -> bool:
     if first is None or second is None or not first.connected or not second.connected:
         return False
     return first.consultation > 0 and first.consultation == second.consultation
+
+
+def looker(look_in: LookIn) -> str:
+    """The name of a look-in among those who hear and see."""
+    return f"{LOOKS_IN}{look_in.id}"
 
 
 def may_look_in(order: Order) -> bool:

@@ -1,4 +1,4 @@
-"""One viewer while connected, a person's page or a screen of the courtroom: its media lines, its tiles, how good its link is.
+"""One viewer while connected, a page or a screen of the courtroom: its media lines, its tiles, how good its link is.
 
 Of a page line 0 is sound both ways, 1 the camera, 2 the shared screen; from line 3 on each takes one picture (``signalling.Offer``). A
 screen of the courtroom sends nothing, and all its lines take pictures.
@@ -82,6 +82,11 @@ class Peer:
         for slot in self.slots:
             slot.show(None, now_us)
         self.tiles = [""] * len(self.slots)
+
+    @property
+    def hears(self) -> bool:
+        """Whether its first line takes sound."""
+        return self.first_tile > SOUND
 
     @property
     def own_lines(self) -> int:

@@ -14,6 +14,8 @@ from vks.order import ROOM, SILENT, WAITS_TO_BE_CALLED, LookIn, Order, Person, i
 
 MOST_PEOPLE = 500
 """In one hearing, whoever has come and gone."""
+MOST_LOOK_INS = 4
+"""At once: all are named on the courtroom's screen."""
 
 
 class RefusedError(Exception):
@@ -37,9 +39,13 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "") -> Order:
             order = _gone(order, act)
         case acts.RoomIs():
             order = _room_is(order, act)
-        case acts.BeginLookIn():
+        case staff.BeginLookIn():
             order = _begin_look_in(order, act, now_us)
-        case acts.LookInOver() | staff.StopLookIn():
+        case acts.Looks():
+            order = _looks(order, act)
+        case acts.LooksNoMore():
+            order = _each_look_in(order, act.look_in, lambda one: replace(one, connected=False))
+        case staff.EndLookIn() | staff.StopLookIn():
             order = replace(order, look_ins=tuple(one for one in order.look_ins if one.id != act.look_in))
         case acts.TimeIs():
             pass
@@ -170,12 +176,29 @@ def _room_is(order: Order, act: acts.RoomIs) -> Order:
     return replace(order, room=act.state, closed=act.closed)
 
 
-def _begin_look_in(order: Order, act: acts.BeginLookIn, now_us: int) -> Order:
+def _begin_look_in(order: Order, act: staff.BeginLookIn, now_us: int) -> Order:
     if not may_look_in(order):
         raise RefusedError("not_open", "no open hearing is recorded now: nobody may look in")
-    others = tuple(one for one in order.look_ins if one.id != act.look_in)
-    begun = LookIn(id=act.look_in, person=act.person, reason=act.reason, until_us=now_us + act.length_s * 1_000_000)
-    return replace(order, look_ins=(*others, begun))
+    if any(one.id == act.look_in or one.token_sha256 == act.token_sha256 for one in order.look_ins):
+        raise RefusedError("look_in_known", "this look-in has begun already")
+    if len(order.look_ins) >= MOST_LOOK_INS:
+        raise RefusedError("too_many", f"{MOST_LOOK_INS} look in already")
+    until_us = now_us + act.length_s * 1_000_000
+    begun = LookIn(id=act.look_in, person=act.person, reason=act.reason, until_us=until_us, token_sha256=act.token_sha256)
+    return replace(order, look_ins=(*order.look_ins, begun))
+
+
+def _looks(order: Order, act: acts.Looks) -> Order:
+    one = next((one for one in order.look_ins if one.id == act.look_in), None)
+    if one is None:
+        raise RefusedError("look_in_over", "this look-in is over")
+    if one.device not in {"", act.device}:
+        raise RefusedError("look_in_used", "another device has opened this link")
+    return _each_look_in(order, one.id, lambda one: replace(one, device=act.device, connected=True))
+
+
+def _each_look_in(order: Order, look_in: str, change: Callable[[LookIn], LookIn]) -> Order:
+    return replace(order, look_ins=tuple(change(one) if one.id == look_in else one for one in order.look_ins))
 
 
 def _settled(order: Order, now_us: int) -> Order:

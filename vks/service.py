@@ -99,6 +99,7 @@ class Service:
         finally:
             self.hall.close("closing", again=True)
             self.hall.displays.close(signalling.Bye(code="closing", again=True))
+            self.hall.look_ins.close(signalling.Bye(code="closing", again=True))
             await self._link.close()
             for runner in runners:
                 await runner.cleanup()
@@ -138,7 +139,7 @@ class Service:
             conference = self.hall.conference
             if conference is None:
                 continue
-            if conference.peers:
+            if conference.is_attended:
                 conference.tick(mono_us())
                 if blocks % ASK_EVERY == 0:
                     await conference.ask(mono_us())
@@ -152,7 +153,7 @@ class Service:
 
     def _take_sound(self, block: Block) -> None:
         conference = self.hall.conference
-        if conference is not None and conference.peers:
+        if conference is not None and conference.is_attended:
             conference.sound.room(block, mono_us())
 
     def _silence(self) -> None:

@@ -3,7 +3,8 @@
 ``docs/videoconference.md`` tells the course of it. The page offers, this side answers; nothing is offered a second time: media lines are
 there from the beginning, and what they carry changes without negotiation. A lost connection is dialled again with the resume token.
 
-A screen of the courtroom (the display's page) needs no token: it is told ``Screen`` at once, and offers lines that take pictures alone.
+A screen of the courtroom (the display's page) needs no token: it is told ``Screen`` at once, and offers lines that take pictures alone. A
+page of the Situation Centre looks in by ``Look``, is told the same, and offers one line that takes sound and then pictures alone.
 """
 
 from typing import Annotated, Literal
@@ -57,7 +58,15 @@ class Leave(Message, frozen=True, kw_only=True, tag="leave"):
     """Go, by one's own will."""
 
 
+class Look(Message, frozen=True, kw_only=True, tag="look"):
+    """First message of one who looks in: the link's token, and the device's name, to which the link belongs from then on."""
+
+    token: Token
+    device: DeviceId
+
+
 FromPage = Resume | Offer | Do | Leave
+FromLookIn = Look | Offer | Leave
 
 
 # to the page
@@ -159,11 +168,22 @@ class Screen(Message, frozen=True, kw_only=True, tag="screen"):
     """The hearing is not public."""
 
 
+class Looking(Message, frozen=True, kw_only=True, tag="looking"):
+    """The answer to ``Look``: as whom the room's screens name the person, and for how long still."""
+
+    person: str
+    left_s: int
+    ice: list[IceServer]
+
+
 ToPage = Welcome | Answer | View | Tiles | Link | Wait | Refused | Bye
 ToDisplay = Screen | Answer | Tiles | Refused | Bye
+ToLookIn = Looking | Screen | Answer | Tiles | Link | Refused | Bye
 encoder = msgspec.json.Encoder()
 from_page = msgspec.json.Decoder(FromPage)
 to_page = msgspec.json.Decoder(ToPage)
 from_display = msgspec.json.Decoder(Offer)
 to_display = msgspec.json.Decoder(ToDisplay)
+from_look_in = msgspec.json.Decoder(FromLookIn)
+to_look_in = msgspec.json.Decoder(ToLookIn)
 join_body = msgspec.json.Decoder(Join)

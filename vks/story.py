@@ -7,7 +7,7 @@ The facts are found by comparing the order before and after, not told by whoever
 from collections.abc import Iterator
 
 from recorder.contract.conference import Fact
-from vks.order import LookIn, Order, Person
+from vks.order import Order, Person
 
 MOST_NAMES = 20
 """A private talk has no more people (``staff.Consult``)."""
@@ -88,13 +88,11 @@ def _screen(before: Order, after: Order) -> Iterator[_Found]:
 
 
 def _look_ins(before: Order, after: Order) -> Iterator[_Found]:
-    for one in before.look_ins:
-        if one.id not in _ids(after.look_ins):
-            yield "look_in_ended", {"look_in": one.id}
-    for one in after.look_ins:
-        if one.id not in _ids(before.look_ins):
-            yield "look_in_began", {"look_in": one.id, "person": one.person, "reason": one.reason}
-
-
-def _ids(look_ins: tuple[LookIn, ...]) -> set[str]:
-    return {one.id for one in look_ins}
+    then, now = ({one.id: one for one in order.look_ins} for order in (before, after))
+    for name in [name for name in then if name not in now]:
+        yield "look_in_ended", {"look_in": name}
+    for name, one in now.items():
+        if name not in then:
+            yield "look_in_began", {"look_in": name, "person": one.person, "reason": one.reason}
+        if one.connected != (name in then and then[name].connected):
+            yield ("look_in_connected" if one.connected else "look_in_disconnected"), {"look_in": name}

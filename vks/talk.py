@@ -26,6 +26,7 @@ _OFFERS = 5
 """Offers within ``_OFFERS_S``: each costs a handshake's keys."""
 _OFFERS_S = 10.0
 FromIt = TypeVar("FromIt")
+_ToIt = signalling.ToPage | signalling.ToDisplay | signalling.ToLookIn
 
 
 class Talk(Generic[FromIt]):
@@ -35,20 +36,24 @@ class Talk(Generic[FromIt]):
         socket: the connection.
         source: where it comes from.
         decoder: of what it may say.
+        takes_media: whether it may send media.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, source: str, decoder: msgspec.json.Decoder[FromIt]) -> None:
+    def __init__(
+        self, socket: web.WebSocketResponse, source: str, decoder: msgspec.json.Decoder[FromIt], *, takes_media: bool = True
+    ) -> None:
         self.source = source
         self._socket = socket
         self._decoder = decoder
-        self._waiting: asyncio.Queue[signalling.ToPage | signalling.ToDisplay | None] = asyncio.Queue(MOST_WAITING)
+        self._takes_media = takes_media
+        self._waiting: asyncio.Queue[_ToIt | None] = asyncio.Queue(MOST_WAITING)
         self._writing = asyncio.create_task(self._write())
         self._connection: Connection | None = None
         self._offers_s: list[float] = []
         self._left = float(BURST)
         self._counted_s = 0.0
 
-    def say(self, message: signalling.ToPage | signalling.ToDisplay) -> None:
+    def say(self, message: _ToIt) -> None:
         """Send a message; a page that does not read is gone."""
         try:
             self._waiting.put_nowait(message)
@@ -89,7 +94,7 @@ class Talk(Generic[FromIt]):
             return
         self._offers_s.append(now_s)
         async with contextlib.AsyncExitStack() as unused:
-            made = Connection([_server(one) for one in ice])
+            made = Connection([_server(one) for one in ice], takes_media=self._takes_media)
             unused.push_async_callback(made.close)
             try:
                 self.say(signalling.Answer(sdp=await made.answer(sdp)))

@@ -119,10 +119,28 @@ class StopLookIn(StaffAct, frozen=True, kw_only=True, tag="stop_look_in"):
     look_in: LookInId
 
 
+class BeginLookIn(Act, frozen=True, kw_only=True, tag="look_in"):
+    """A named person of the Situation Centre may look in for so long, by a link of whose token the room knows the SHA-256 alone."""
+
+    look_in: LookInId
+    person: Name
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+    length_s: Annotated[int, msgspec.Meta(ge=1, le=3600)]
+    token_sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?![\s\S])")]
+
+
+class EndLookIn(Act, frozen=True, kw_only=True, tag="end_look_in"):
+    """The centre, or the agent, wants it no more; nothing where there is none of this name."""
+
+    look_in: LookInId
+
+
 OfStaff = (
     Admit | Call | Isolate | Dismiss | Remove | Readmit | Mute | Consult | EndConsultation | Interpret | StopShare | LowerHand
     | ChooseDevice | StopLookIn
 )  # fmt: skip
+OfCentre = BeginLookIn | EndLookIn
+"""What the centre's commands lead to: no staff of the room asks for it, and no command for what staff may."""
 
 
 class Invitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,10 +188,10 @@ class HearingIs(Message, frozen=True, kw_only=True, tag="hearing"):
 
 
 class Ask(Message, frozen=True, kw_only=True, tag="ask"):
-    """Staff ask for this; answered by one ``Answer`` of the same number."""
+    """Staff, or the centre, ask for this; answered by one ``Answer`` of the same number, after the ``Stands`` that shows it."""
 
     number: int
-    act: OfStaff
+    act: OfStaff | OfCentre
 
 
 # from vks
@@ -216,13 +234,24 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     quality: str
 
 
+class LookingIn(msgspec.Struct, frozen=True, kw_only=True):
+    """A look-in as the clerk sees it."""
+
+    look_in: LookInId
+    person: str
+    reason: str
+    until_mono_us: int
+    watches: bool
+    """The person's page is there now."""
+
+
 class Stands(Message, frozen=True, kw_only=True, tag="stands"):
     """How the conference stands now: for the clerk's eyes, and (``order``) for a vks that comes after this one."""
 
     hearing: str
     people: list[Present]
     sharing: str
-    look_ins: list[str]
+    look_ins: list[LookingIn]
     order: bytes
 
 

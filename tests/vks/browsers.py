@@ -102,24 +102,31 @@ class PictureEncoder:
 
 
 class Watcher:
-    """A screen of the courtroom: takes pictures, and sends nothing.
+    """A screen of the courtroom, or a page that looks in: takes pictures, and sends nothing.
 
     Args:
         tiles: how many pictures it takes.
+        sound: whether it takes sound too.
     """
 
-    def __init__(self, tiles: int = 6) -> None:
+    def __init__(self, tiles: int = 6, *, sound: bool = False) -> None:
+        self.heard: list[npt.NDArray[np.int16]] = []
+        self._sound = sound
         self.shades: list[list[int]] = [[] for _ in range(tiles)]
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self._tasks: list[asyncio.Task[None]] = []
 
     async def dial(self, answer: Callable[[str], Awaitable[str]]) -> None:
         """Offer, and begin when the answer is there."""
+        if self._sound:
+            self._peer.addTransceiver("audio", "recvonly")
         for _ in self.shades:
             self._peer.addTransceiver("video", "recvonly")
         await self._peer.setLocalDescription(await self._peer.createOffer())
         await self._peer.setRemoteDescription(RTCSessionDescription(await answer(self._peer.localDescription.sdp), "answer"))
         tracks = [transceiver.receiver.track for transceiver in self._peer.getTransceivers()]
+        if self._sound:
+            self._tasks.append(asyncio.create_task(listen(tracks.pop(0), self.heard)))
         self._tasks += [asyncio.create_task(watch(track, shades)) for track, shades in zip(tracks, self.shades, strict=True)]
 
     async def close(self) -> None:
@@ -132,8 +139,13 @@ class Watcher:
         """Whether so many pictures of this brightness have come."""
         return sum(abs(one - shade) < NEAR for shades in self.shades for one in shades) >= pictures
 
+    def hears(self, hz: float) -> bool:
+        """Whether a tone is in what was heard last."""
+        return has_tone(self.heard, hz)
+
     def forget(self) -> None:
         """Note anew."""
+        self.heard.clear()
         for shades in self.shades:
             shades.clear()
 
@@ -169,7 +181,7 @@ class Browser:
         await self._peer.setLocalDescription(await self._peer.createOffer())
         await self._peer.setRemoteDescription(RTCSessionDescription(await answer(self._peer.localDescription.sdp), "answer"))
         sound, _, _, *pictures = [transceiver.receiver.track for transceiver in self._peer.getTransceivers()]
-        self._tasks.append(asyncio.create_task(self._listen(sound)))
+        self._tasks.append(asyncio.create_task(listen(sound, self.heard)))
         self._tasks += [asyncio.create_task(watch(track, shades)) for track, shades in zip(pictures, self.shades, strict=True)]
 
     async def close(self) -> None:
@@ -180,8 +192,7 @@ class Browser:
 
     def hears(self, hz: float, blocks: int = 15) -> bool:
         """Whether a tone is in what was heard last."""
-        samples = np.concatenate(self.heard[-blocks:]) if self.heard else np.zeros(1)
-        return bool(abs(np.exp(-2j * np.pi * hz * np.arange(samples.size) / RATE_HZ) @ samples) * 2 / samples.size > 1_000)
+        return has_tone(self.heard, hz, blocks)
 
     def sees(self, shade: int) -> bool:
         """Whether pictures of this brightness came last in any tile."""
@@ -193,14 +204,22 @@ class Browser:
         for shades in self.shades:
             shades.clear()
 
-    async def _listen(self, track: MediaStreamTrack) -> None:
-        while True:
-            try:
-                frame = await track.recv()
-            except MediaStreamError:
-                return
-            assert isinstance(frame, av.AudioFrame)
-            self.heard.append(frame.to_ndarray().reshape(-1)[::2].astype(np.int16))
+
+def has_tone(heard: list[npt.NDArray[np.int16]], hz: float, blocks: int = 15) -> bool:
+    """Whether a tone is in the last blocks of what was heard."""
+    samples = np.concatenate(heard[-blocks:]) if heard else np.zeros(1)
+    return bool(abs(np.exp(-2j * np.pi * hz * np.arange(samples.size) / RATE_HZ) @ samples) * 2 / samples.size > 1_000)
+
+
+async def listen(track: MediaStreamTrack, heard: list[npt.NDArray[np.int16]]) -> None:
+    """Note every block of sound."""
+    while True:
+        try:
+            frame = await track.recv()
+        except MediaStreamError:
+            return
+        assert isinstance(frame, av.AudioFrame)
+        heard.append(frame.to_ndarray().reshape(-1)[::2].astype(np.int16))
 
 
 async def watch(track: MediaStreamTrack, shades: list[int]) -> None:

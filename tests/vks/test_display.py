@@ -188,7 +188,7 @@ async def test_who_looks_in_is_told_and_whether_the_hearing_is_public(house: Hou
     async with held(house) as (hearing, shown):
         conference = house.service.hall.conference
         assert conference is not None
-        conference.act(acts.BeginLookIn(look_in="l1", person="C. Centre", reason="inspection", length_s=60))
+        conference.act(contract.BeginLookIn(look_in="l1", person="C. Centre", reason="inspection", length_s=60, token_sha256="0" * 64))
         await until(lambda: shown.now is not None and shown.now.look_ins == ["C. Centre"], "who looks in")
         await hearing.agent.hold(*hearing.invitations, title="Case 2")
         await until(lambda: shown.now is not None and shown.now.title == "Case 2", "another title")

@@ -8,9 +8,24 @@ from hypothesis import strategies as st
 
 from recorder.contract import conference as staff
 from recorder.contract.conference import Role
+from recorder.contract.control import State as RoomState
 from vks import acts
-from vks.order import ROLES, ROOM, Order, Place, hears, is_on_floor, may_speak, recorded, sees, sees_screen, sound_recorded
-from vks.rules import RefusedError, apply
+from vks.order import (
+    LOOKS_IN,
+    ROLES,
+    ROOM,
+    Order,
+    Place,
+    hears,
+    is_on_floor,
+    looker,
+    may_speak,
+    recorded,
+    sees,
+    sees_screen,
+    sound_recorded,
+)
+from vks.rules import MOST_LOOK_INS, RefusedError, apply
 from vks.story import facts
 
 PEOPLE = ("party", "counsel", "witness", "interpreter", "observer")
@@ -39,7 +54,7 @@ def everything(order: Order) -> set[tuple[str, str, str]]:
     """All pairs of whom the one hears or sees the other, or his screen."""
     found = {
         (what, one, other)
-        for one, other in permutations((ROOM, *order.people), 2)
+        for one, other in permutations((ROOM, *order.people, *map(looker, order.look_ins)), 2)
         for what, does in (("hears", hears), ("sees", sees))
         if does(order, one, other)
     }
@@ -160,7 +175,7 @@ def test_who_was_removed_comes_back_only_when_the_clerk_says_so() -> None:
 
 
 def test_a_look_in_ends_by_its_time_by_the_judge_and_by_the_rooms_state() -> None:
-    look = acts.BeginLookIn(look_in="l1", person="B. Inspector", reason="late start", length_s=60)
+    look = staff.BeginLookIn(look_in="l1", person="B. Inspector", reason="late start", length_s=60, token_sha256="0" * 64)
     order = apply(opened("party"), look, 1_000)
     assert [one.person for one in order.look_ins] == ["B. Inspector"]
     assert not apply(order, acts.TimeIs(), 1_000 + 60_000_000).look_ins
@@ -169,6 +184,55 @@ def test_a_look_in_ends_by_its_time_by_the_judge_and_by_the_rooms_state() -> Non
     assert not apply(order, acts.RoomIs(hearing="h1", state="off_record"), 2_000).look_ins
     with pytest.raises(RefusedError, match="nobody may look in"):
         apply(opened("party", state="off_record"), look, 0)
+
+
+def look_in(name: str = "l1") -> staff.BeginLookIn:
+    return staff.BeginLookIn(look_in=name, person="B. Inspector", reason="late start", length_s=60, token_sha256=f"{name:0>64}")
+
+
+def test_a_look_in_hears_and_sees_the_floor_alone_and_nobody_hears_or_sees_it() -> None:
+    order = apply(opened("party", "counsel", "prosecutor", "witness"), look_in(), 0)
+    viewer = f"{LOOKS_IN}l1"
+    order = apply(order, staff.Consult(by=CLERK, people=["counsel", "prosecutor"]), 0)
+    present = (ROOM, *order.people)
+    assert {name for name in present if hears(order, viewer, name)} == {ROOM, "party"}
+    assert {name for name in present if sees(order, viewer, name)} == {ROOM, "party"}
+    assert not any(hears(order, name, viewer) or sees(order, name, viewer) for name in present)
+    assert not may_speak(order, viewer)
+    assert not recorded(order, viewer)
+
+
+@pytest.mark.parametrize(
+    ("state", "closed"), [("off_record", False), ("privileged", False), ("deliberation", False), ("closing", False), ("open", True)]
+)
+def test_no_look_in_outlasts_the_open_state_or_comes_to_a_closed_hearing(state: RoomState, closed: bool) -> None:
+    order = apply(apply(opened("party"), look_in(), 0), acts.RoomIs(hearing="h1", state=state, closed=closed), 0)
+    assert not order.look_ins
+    assert not hears(order, f"{LOOKS_IN}l1", ROOM)
+    with pytest.raises(RefusedError, match="nobody may look in"):
+        apply(order, look_in(), 0)
+
+
+def test_a_look_ins_link_opens_for_the_first_device_alone_and_for_that_one_again() -> None:
+    order = apply(apply(opened("party"), look_in(), 0), acts.Looks(look_in="l1", device="device-1"), 0)
+    with pytest.raises(RefusedError, match="another device"):
+        apply(order, acts.Looks(look_in="l1", device="device-2"), 0)
+    order = apply(order, acts.LooksNoMore(look_in="l1"), 0)
+    with pytest.raises(RefusedError, match="another device"):
+        apply(order, acts.Looks(look_in="l1", device="device-2"), 0)
+    assert apply(order, acts.Looks(look_in="l1", device="device-1"), 0).look_ins[0].connected
+    with pytest.raises(RefusedError, match="over"):
+        apply(apply(order, staff.EndLookIn(look_in="l1"), 0), acts.Looks(look_in="l1", device="device-1"), 0)
+
+
+def test_a_look_in_begins_once_and_few_last_at_a_time() -> None:
+    order = opened("party")
+    for number in range(MOST_LOOK_INS):
+        order = apply(order, look_in(f"l{number}"), 0)
+    with pytest.raises(RefusedError, match="look in already"):
+        apply(order, look_in("more"), 0)
+    with pytest.raises(RefusedError, match="has begun already"):
+        apply(order, look_in("l0"), 0)
 
 
 def test_another_hearing_begins_with_nobody_in_it() -> None:
@@ -187,7 +251,8 @@ def any_act(draw: st.DrawFn) -> tuple[acts.AnyAct, str]:
         staff.Mute(by=CLERK, person=person, on=on), staff.Consult(by=CLERK, people=[person, other]),
         staff.EndConsultation(by=CLERK, consultation=1), staff.Interpret(by=CLERK, person=person, channel="kk" if on else ""),
         staff.ChooseDevice(by=CLERK, person=person, accept=on), acts.Share(on=on), acts.Listen(channel="kk" if on else ""),
-        acts.LeaveConsultation(), acts.RaiseHand(on=on), staff.StopShare(by=CLERK),
+        acts.LeaveConsultation(), acts.RaiseHand(on=on), staff.StopShare(by=CLERK), look_in(), staff.StopLookIn(by=CLERK, look_in="l1"),
+        acts.RoomIs(hearing="h1", state="open" if on else "off_record"),
     ]  # fmt: skip
     return draw(st.sampled_from(possible)), person
 
@@ -212,7 +277,7 @@ def test_hearing_and_seeing_stay_within_a_talk_and_no_private_word_is_recorded(a
             order = apply(order, act, 0, who)
         except RefusedError:
             continue
-        talks = {name: one.consultation for name, one in order.people.items()} | {ROOM: 0}
+        talks = {name: one.consultation for name, one in order.people.items()} | dict.fromkeys((ROOM, *map(looker, order.look_ins)), 0)
         for _, one, other in everything(order):
             assert talks[one] == talks[other]
         for name in order.people:

@@ -78,7 +78,7 @@ class Agent:
             )
         )
 
-    async def ask(self, act: contract.OfStaff) -> contract.Answer:
+    async def ask(self, act: contract.OfStaff | contract.OfCentre) -> contract.Answer:
         self._number += 1
         number = self._number
         await self._say(contract.Ask(number=number, act=act))
@@ -267,7 +267,9 @@ async def test_a_look_in_is_over_when_its_time_is_also_where_no_participant_is_t
     await agent.hold()
     await until(lambda: agent.stands, "the hearing is held")
     assert house.service.hall.conference is not None
-    house.service.hall.conference.act(acts.BeginLookIn(look_in="l1", person="B. Inspector", reason="late start", length_s=1))
+    house.service.hall.conference.act(
+        contract.BeginLookIn(look_in="l1", person="B. Inspector", reason="late start", length_s=1, token_sha256="0" * 64)
+    )
     await until(lambda: agent.stands and agent.stands.look_ins, "the look-in")
     await until(lambda: agent.stands and not agent.stands.look_ins, "its end", 10)
     assert [fact.name for fact in agent.told] == ["look_in_began", "look_in_ended"]

@@ -38,7 +38,7 @@ def test_who_came_with_which_role_and_what_became_of_him() -> None:
 
 
 def test_a_look_in_is_told_with_the_person_and_the_reason() -> None:
-    look = acts.BeginLookIn(look_in="l1", person="B. Inspector", reason="late start", length_s=60)
+    look = staff.BeginLookIn(look_in="l1", person="B. Inspector", reason="late start", length_s=60, token_sha256="0" * 64)
     order = opened("party")
     assert told(order, look) == [("look_in_began", {"look_in": "l1", "person": "B. Inspector", "reason": "late start"})]
     assert told(apply(order, look, 0), staff.StopLookIn(by="A. Judge", look_in="l1", reason="private matters")) == [

@@ -33,7 +33,7 @@ def test_a_private_talk_shows_its_people_and_says_what_it_is() -> None:
 
 
 def test_who_looks_in_is_named_to_all_on_the_floor() -> None:
-    look = acts.BeginLookIn(look_in="l1", person="B. Inspector", reason="late start", length_s=60)
+    look = staff.BeginLookIn(look_in="l1", person="B. Inspector", reason="late start", length_s=60, token_sha256="0" * 64)
     order = apply(opened("party"), look, 0)
     assert view_of(order, "party").look_ins == ["B. Inspector"]
 

@@ -1,0 +1,189 @@
+"""Those of the Situation Centre who look in: pages that hear and see the floor, send nothing, and are named to everybody there.
+
+A look-in is begun and ended by the agent (``BeginLookIn``). The order says who may look in now; a page only shows it. Its link opens for
+the first device that comes with it, and for that one again where its connection is lost.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+
+from aiohttp import web
+
+from recorder.contract import conference as contract
+from vks import acts, signalling
+from vks.conference import Conference
+from vks.connection import Connection
+from vks.order import LookIn, Order, looker
+from vks.peer import SOUND, Peer
+from vks.rules import RefusedError
+from vks.talk import Talk
+from vks.times import mono_us
+from vks.view import screen_of
+
+FIRST_S = 10.0
+"""So long may a page take for its first message."""
+
+
+def opened_by(order: Order, token: str) -> LookIn:
+    """The look-in whose link has this token.
+
+    Raises:
+        RefusedError: none has.
+    """
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    for one in order.look_ins:
+        if one.token_sha256 == digest:
+            return one
+    raise RefusedError("unknown", "this link opens no look-in now")
+
+
+class Viewer(Peer):
+    """Somebody who hears and sees, and sends nothing: line 0 takes sound, the others pictures."""
+
+    first_tile = SOUND + 1
+    own_lines = 0
+
+
+class LookIns:
+    """All pages that look in.
+
+    Args:
+        now: the conference and its hearing, where there is one.
+    """
+
+    def __init__(self, now: Callable[[], tuple[Conference | None, contract.HearingIs | None]]) -> None:
+        self._now = now
+        self._pages: list[LookInPage] = []
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._pages)
+
+    def follow(self) -> None:
+        """Bring all in line with the hearing: those whose look-in is over are sent away."""
+        conference, hearing = self._now()
+        order = Order() if conference is None else conference.order
+        going_on = {looker(one) for one in order.look_ins}
+        for page in self._pages:
+            if page.viewer is None or page.viewer.person not in going_on:
+                page.end(signalling.Bye(code="look_in_over", again=False))
+            else:
+                page.tell(screen_of(order, "" if hearing is None else hearing.title))
+
+    def take(self, page: "LookInPage", look: signalling.Look) -> None:
+        """A page has come with its link's token.
+
+        Raises:
+            RefusedError: it opens nothing.
+        """
+        conference, hearing = self._now()
+        if conference is None or hearing is None:
+            raise RefusedError("unknown", "no hearing is held")
+        one = opened_by(conference.order, look.token)
+        conference.act(acts.Looks(look_in=one.id, device=look.device))
+        for earlier in self._pages:
+            if earlier.look_in == one.id:
+                earlier.end(signalling.Bye(code="elsewhere", again=False))
+        left_s = max(0, one.until_us - mono_us()) // 1_000_000
+        page.begin(one.id, looker(one), signalling.Looking(person=one.person, left_s=left_s, ice=hearing.ice))
+        self._pages.append(page)
+        self.follow()
+
+    def lose(self, page: "LookInPage") -> None:
+        """It is gone."""
+        if page not in self._pages:
+            return
+        self._pages.remove(page)
+        conference, _ = self._now()
+        if conference is None:
+            return
+        if page.viewer is not None:
+            conference.hide(page.viewer)
+        if all(other.look_in != page.look_in for other in self._pages):
+            conference.act(acts.LooksNoMore(look_in=page.look_in))
+
+    def use(self, page: "LookInPage", connection: Connection) -> None:
+        """Its media goes by this connection."""
+        conference, _ = self._now()
+        viewer = page.viewer
+        if conference is not None and viewer is not None and page in self._pages:
+            viewer.take(connection, mono_us(), lambda: conference.show(viewer))
+            conference.show(viewer)
+
+    @property
+    def ice(self) -> list[contract.IceServer]:
+        """Relays by which media finds its way."""
+        _, hearing = self._now()
+        return [] if hearing is None else hearing.ice
+
+    def close(self, bye: signalling.Bye) -> None:
+        """Send all away."""
+        for page in self._pages:
+            page.end(bye)
+
+
+class LookInPage:
+    """One page's WebSocket; ``serve`` is its life.
+
+    Args:
+        look_ins: those that it belongs to.
+        socket: the connection.
+        source: where it comes from.
+    """
+
+    def __init__(self, look_ins: LookIns, socket: web.WebSocketResponse, source: str) -> None:
+        self._look_ins = look_ins
+        self._talk = Talk(socket, source, signalling.from_look_in, takes_media=False)
+        self.end = self._talk.end
+        self.look_in = ""
+        self.viewer: Viewer | None = None
+        self._told: signalling.Screen | None = None
+
+    def begin(self, look_in: str, name: str, looking: signalling.Looking) -> None:
+        """It may look in."""
+        self.look_in, self.viewer = look_in, Viewer(name, "look-in", self._talk.say)
+        self._talk.say(looking)
+
+    def tell(self, screen: signalling.Screen) -> None:
+        """Show this, where it is not shown already."""
+        if screen != self._told:
+            self._told = screen
+            self._talk.say(screen)
+
+    async def serve(self) -> None:
+        """Hear the page until it is gone."""
+        try:
+            look = await self._first()
+            if look is not None:
+                self._look_ins.take(self, look)
+                await self._hear()
+        except RefusedError as refused:
+            self.end(signalling.Bye(code=refused.code, again=False))
+        finally:
+            self._look_ins.lose(self)
+            if self.viewer is not None:
+                self.viewer.leave(mono_us())
+            await self._talk.finish()
+
+    async def _first(self) -> signalling.Look | None:
+        try:
+            async with asyncio.timeout(FIRST_S):
+                message = await self._talk.receive()
+        except TimeoutError:
+            message = None
+        if isinstance(message, signalling.Look):
+            return message
+        self.end(signalling.Bye(code="bad_message", again=False))
+        return None
+
+    async def _hear(self) -> None:
+        while isinstance(message := await self._talk.receive(), signalling.Offer):
+            await self._talk.answer(message.sdp, self._look_ins.ice, self._use)
+
+    def _use(self, connection: Connection) -> None:
+        kinds = [connection.outbound(line).kind for line in range(connection.lines)]
+        if kinds[:1] != ["audio"] or kinds[1:] != ["video"] * len(kinds[1:]) or len(kinds) > 1 + signalling.MOST_TILES:
+            self.end(signalling.Bye(code="bad_offer", again=False))
+            return
+        self._look_ins.use(self, connection)
