@@ -11,6 +11,7 @@ from cryptography import x509
 from agent.commands import Commands
 from agent.conduct import Conductor
 from agent.hearing import record_of
+from agent.look_in_desk import LookInDesk
 from agent.measures import Measures
 from agent.room_process import VERSION, RoomProcess
 from agent.sending import Sender
@@ -32,12 +33,21 @@ OPEN_AGAIN_S = 60.0
 class CentreLink:
     """Everything that goes to the centre and comes from it."""
 
-    def __init__(self, process: RoomProcess, conductor: Conductor, measures: Measures, centre: Centre, state_dir: Path) -> None:
+    def __init__(
+        self,
+        process: RoomProcess,
+        conductor: Conductor,
+        measures: Measures,
+        centre: Centre,
+        state_dir: Path,
+        look_ins: LookInDesk | None = None,
+    ) -> None:
         self._process = process
         self._conductor = conductor
         self._measures = measures
         self._centre = centre
         self._state_dir = state_dir
+        self._look_ins = look_ins
         self._credentials = Credentials(key=Path(centre.key), certificate=Path(centre.certificate), roots=Path(centre.roots))
         self._heart: Heart | None = None
         self._renewed = asyncio.Event()
@@ -75,7 +85,7 @@ class CentreLink:
         sender = Sender(client, process.store, process.stamp, self._alarmed)
         heart = self._heart = Heart(client, self._heartbeat, self._keep, self._clock_said, room=process.room)
         follower = Follower(client, lambda: process.store.place, self._take_feed)
-        self._commands = Commands(process, self._conductor, follower, self._state_dir)
+        self._commands = Commands(process, self._conductor, follower, self._state_dir, self._look_ins)
         process.on_events[:] = [sender.hurry, heart.hurry]
         self._renewed.clear()
         loops = [sender.run(), heart.run(), follower.run(), self._commands.run(), self._keep_certificate(client)]

@@ -10,6 +10,7 @@ import structlog
 
 from agent.conduct import Conductor
 from agent.diagnostics.runner import HearingRunsError
+from agent.look_in_desk import LookInDesk
 from agent.room_process import RoomProcess
 from agent.upstream import contract
 from agent.upstream.follow import Follower
@@ -28,13 +29,17 @@ class Commands:
         conductor: who runs checks.
         follower: whom to ask for the whole schedule.
         state_dir: where a new configuration is laid down.
+        look_ins: who lets the centre look in; None where the room has no videoconference.
     """
 
-    def __init__(self, process: RoomProcess, conductor: Conductor, follower: Follower, state_dir: Path) -> None:
+    def __init__(
+        self, process: RoomProcess, conductor: Conductor, follower: Follower, state_dir: Path, look_ins: LookInDesk | None
+    ) -> None:
         self._process = process
         self._conductor = conductor
         self._follower = follower
         self._state_dir = state_dir
+        self._look_ins = look_ins
         self._more = asyncio.Event()
 
     def hurry(self) -> None:
@@ -75,9 +80,9 @@ class Commands:
                     return False, str(error)
                 return True, ", ".join(f"{result.check}: {result.result}" for result in results)
             case contract.StartLookIn():
-                return await self._refuse_look_in(command)
+                return await (self._refuse_look_in(command) if self._look_ins is None else self._look_ins.begin(command))
             case contract.EndLookIn():
-                return True, "nobody looks in"
+                return (True, "nobody looks in") if self._look_ins is None else await self._look_ins.end(command)
             case contract.Configure():
                 return await asyncio.to_thread(self._configure, command)
 

@@ -1,5 +1,6 @@
 """``courtroom conference``: the clerk's orders about participants, to the agent of this room."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,8 @@ def list_(run: Run = DEFAULT_RUN) -> None:
         console.print("No hearing is held or near; the lobby opens an hour before one.")
         return
     console.print(Text(f"hearing {state.hearing} {state.title}"))
+    for look_in in state.look_ins:
+        console.print(Text(_looks_in(look_in, time.monotonic_ns() // 1_000), "magenta"))
     if not state.people:
         console.print("Nobody has come yet. `courtroom conference invite` makes a link.")
         return
@@ -51,8 +54,6 @@ def list_(run: Run = DEFAULT_RUN) -> None:
         link = one.quality if one.connected else "gone"
         table.add_row(one.person, Text(one.name), one.role, Text(one.place, _COLOURS.get(one.place, "")), link, words)
     console.print(table)
-    for look_in in state.look_ins:
-        console.print(Text(f"looks in: {look_in}", "magenta"))
 
 
 @app.command()
@@ -189,6 +190,12 @@ def stop_look_in(
 ) -> None:
     """End a look-in of the Situation Centre."""
     _act(run, conference.StopLookIn(by=by, look_in=look_in, reason=reason))
+
+
+def _looks_in(one: conference.LookingIn, now_us: int) -> str:
+    left_min = max(0, -((now_us - one.until_mono_us) // 60_000_000))
+    watches = "looks in" if one.watches else "may look in"
+    return f"{one.person} of the Situation Centre {watches} for {left_min} min more ({one.look_in}): {one.reason}"
 
 
 def _words(one: conference.Present, *, sharing: bool) -> list[str]:

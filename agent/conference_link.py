@@ -56,6 +56,14 @@ class ConferenceLink:
         self._record = ""
         self.stands: conference.Stands | None = None
         """How the conference stands; what was told last, also while vks is away."""
+        self._is_told = False
+        self.on_fact: Callable[[conference.Fact], None] = _nothing
+        """Is called with each fact."""
+
+    @property
+    def stands_now(self) -> conference.Stands | None:
+        """How the conference stands by the vks that is there now; None where none has said it."""
+        return self.stands if self._is_told else None
 
     @property
     def reachable(self) -> bool:
@@ -68,7 +76,7 @@ class ConferenceLink:
             group.create_task(self._keep())
             group.create_task(self._hand_over())
 
-    async def ask(self, act: conference.OfStaff) -> conference.Answer:
+    async def ask(self, act: conference.OfStaff | conference.OfCentre) -> conference.Answer:
         """Have something done.
 
         Raises:
@@ -100,7 +108,7 @@ class ConferenceLink:
                     await self._serve(socket)
             if self._socket is not None:
                 log.error("the videoconference is away; it is asked for again until it answers")
-            self._socket = None
+            self._socket, self._is_told = None, False
             await asyncio.sleep(backoff.failed())
 
     async def _serve(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -140,10 +148,12 @@ class ConferenceLink:
                     waiting.set_result(message)
             case conference.Told():
                 self._facts.extend(message.facts)
+                for fact in message.facts:
+                    self.on_fact(fact)
                 self._drop_what_is_too_much()
                 self._due.set()
             case conference.Stands():
-                self.stands = message
+                self.stands, self._is_told = message, True
 
     def _drop_what_is_too_much(self) -> None:
         while len(self._facts) > MOST_FACTS:
@@ -197,3 +207,7 @@ class ConferenceLink:
             for one in people
             if one.connected
         ]
+
+
+def _nothing(_: conference.Fact) -> None:
+    """Nobody listens."""

@@ -1,17 +1,16 @@
 """Who was invited to a hearing in this room itself, and the key of the hearings' resume tokens: one small file of the agent.
 
-A link's token is shown once, to whoever invites; the file has its SHA-256 alone. The file is written whole, beside the old one, and then
-takes its place: what is read is one or the other.
+A link's token is shown once, to whoever invites; the file has its SHA-256 alone.
 """
 
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
 import msgspec
 
+from agent import whole_file
 from recorder.contract.conference import Invitation, Role
 
 TOKEN_BYTES = 32
@@ -93,19 +92,8 @@ class Guests:
         return hmac.digest(self._file.secret, hearing.encode(), "sha256")
 
     def _keep(self, file: _File) -> None:
-        fresh = self._path.with_suffix(".new")
         try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "wb") as out:  # noqa: PTH123 - a descriptor
-                out.write(msgspec.json.encode(file))
-                out.flush()
-                os.fsync(out.fileno())
-            fresh.replace(self._path)
-            directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            whole_file.write(self._path, msgspec.json.encode(file))
         except OSError as error:
             raise GuestsError(f"{self._path} cannot be written: {error.strerror}; look after the disk") from error
         self._file = file

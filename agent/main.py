@@ -24,6 +24,8 @@ from agent.guests import Guests, GuestsError
 from agent.held import Follow
 from agent.indicators import of_delivery
 from agent.local_server import LocalServer, Probes
+from agent.look_in_desk import LookInDesk
+from agent.look_ins import LookIns, LookInsError
 from agent.measures import Measures
 from agent.metrics import RoomMetrics, Snapshot
 from agent.probes import ready, recording
@@ -39,7 +41,7 @@ from recorder.contract.control import Status
 
 log = structlog.get_logger()
 
-FILE, GUESTS = "agent.sqlite", "guests.json"
+FILE, GUESTS, LOOK_INS = "agent.sqlite", "guests.json", "look_ins.json"
 RECORDER = "courtroom-recorder"
 """The user as whom the recorder and the delivery run."""
 MEASURE_S, SPAN_S, TIDY_S = 5.0, 60.0, 3_600.0
@@ -68,7 +70,7 @@ async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, vks_run_di
         raise AgentError(f"the agent's file {state_dir / FILE} cannot be used: {error}") from error
     try:
         agent = Agent(process, state_dir, vks_run_dir)
-    except GuestsError as error:
+    except (GuestsError, LookInsError) as error:
         await process.store.close()
         raise AgentError(str(error)) from error
     try:
@@ -99,8 +101,11 @@ class Agent:
         self._room_end: RoomEnd | None = None
         self._centre: CentreLink | None = None
         self._delivery_alarms: tuple[str, ...] = ()
+        self._look_ins: LookInDesk | None = None
         if centre is not None:
-            self._centre = CentreLink(process, self._conductor, self._measures, centre, state_dir)
+            if self._conference is not None:
+                self._look_ins = LookInDesk(process, self._conference, LookIns(state_dir / LOOK_INS))
+            self._centre = CentreLink(process, self._conductor, self._measures, centre, state_dir, self._look_ins)
             if self._conference is not None:
                 credentials = Credentials(key=Path(centre.key), certificate=Path(centre.certificate), roots=Path(centre.roots))
                 self._room_end = RoomEnd(centre.url, credentials, str(vks_run_dir), time.monotonic)
@@ -147,6 +152,8 @@ class Agent:
             loops.append(self._centre.run())
         if self._conference is not None:
             loops.append(self._conference.run())
+        if self._look_ins is not None:
+            loops.append(self._look_ins.run())
         if self._room_end is not None:
             loops.append(self._room_end.run())
         tasks = [asyncio.ensure_future(loop) for loop in loops]

@@ -88,14 +88,14 @@ class _Channels:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _take(self, frame: relay.Request | relay.Connect | relay.Said | relay.Gone) -> None:
+    def _take(self, frame: relay.Request | relay.Connect | relay.Look | relay.Said | relay.Gone) -> None:
         match frame:
             case relay.Request():
                 self._begin(self._ask(frame))
-            case relay.Connect() if len(self._up) < relay.MOST_CHANNELS:
+            case relay.Connect() | relay.Look() if len(self._up) < relay.MOST_CHANNELS:
                 self._up[frame.channel] = asyncio.Queue(relay.QUEUE)
                 self._begin(self._connect(frame))
-            case relay.Connect():
+            case relay.Connect() | relay.Look():
                 self._begin(self._send(relay.Gone(channel=frame.channel)))
             case relay.Said() | relay.Gone():
                 waiting = self._up.get(frame.channel)
@@ -112,7 +112,7 @@ class _Channels:
                 status, body = answer.status, (await answer.read())[: relay.BODY_BYTES]
         await self._send(relay.Response(channel=request.channel, status=status, body=body))
 
-    async def _connect(self, frame: relay.Connect) -> None:
+    async def _connect(self, frame: relay.Connect | relay.Look) -> None:
         try:
             with contextlib.suppress(aiohttp.ClientError, OSError):  # vks is away: the page is told that it is over, and dials again
                 await self._pass_on(frame, self._up[frame.channel])
@@ -120,11 +120,10 @@ class _Channels:
             self._up.pop(frame.channel, None)
         await self._send(relay.Gone(channel=frame.channel))
 
-    async def _pass_on(self, frame: relay.Connect, up: "asyncio.Queue[str | None]") -> None:
+    async def _pass_on(self, frame: relay.Connect | relay.Look, up: "asyncio.Queue[str | None]") -> None:
         """Both ways, until either end is gone."""
-        async with self._vks.ws_connect(
-            "http://vks/api/connect", headers={SOURCE_HEADER: frame.source}, max_msg_size=relay.TEXT_BYTES
-        ) as page:
+        url = f"http://vks/api/{'look' if isinstance(frame, relay.Look) else 'connect'}"
+        async with self._vks.ws_connect(url, headers={SOURCE_HEADER: frame.source}, max_msg_size=relay.TEXT_BYTES) as page:
             upwards = asyncio.create_task(_say(page, up))
             try:
                 async for message in page:

@@ -44,6 +44,8 @@ class AgentLink:
         self._open: dict[web.WebSocketResponse, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._told = asyncio.Event()
+        self._telling = asyncio.Lock()
+        self._newest: web.WebSocketResponse | None = None
 
     def add_to(self, application: web.Application) -> None:
         """Its route; nobody else may use anything at this door."""
@@ -82,6 +84,7 @@ class AgentLink:
         link = web.WebSocketResponse(heartbeat=10.0, max_msg_size=MESSAGE_BYTES)
         await link.prepare(request)
         closing = self._supersede()
+        self._newest, self._telling = link, asyncio.Lock()  # its own: an earlier link may hang while it is told something
         telling = self._open[link] = asyncio.create_task(self._tell(link))
         try:
             async for message in link:
@@ -117,7 +120,7 @@ class AgentLink:
         else:
             try:
                 hall.conference.act(message.act)
-                await _send(link, stands(hall.conference))  # what was answered is kept, whatever befalls this process
+                await self._tell_now(link)  # what was answered is kept, whatever befalls this process
                 answer = contract.Answer(number=message.number)
             except RefusedError as refused:
                 answer = contract.Answer(number=message.number, code=refused.code, words=str(refused))
@@ -129,6 +132,13 @@ class AgentLink:
             await self._told.wait()
             await asyncio.sleep(GATHER_S)
             self._told.clear()
+            await self._tell_now(link)
+
+    async def _tell_now(self, link: web.WebSocketResponse) -> None:
+        """Facts, and then how the conference stands by them."""
+        async with self._telling:
+            if link is not self._newest:
+                return
             if self._lost:
                 log.error("facts of the conference are lost to the record: the agent was away for long", lost=self._lost)
                 self._lost = 0

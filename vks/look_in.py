@@ -1,7 +1,7 @@
 """Those of the Situation Centre who look in: pages that hear and see the floor, send nothing, and are named to everybody there.
 
-A look-in is begun and ended by the agent (``BeginLookIn``). The order says who may look in now; a page only shows it. Its link opens for
-the first device that comes with it, and for that one again where its connection is lost.
+A look-in is begun and ended by the agent (``BeginLookIn``). The order says who may look in now; a page only shows it. Its link opens
+for the first device that comes with it, and for that one again where its connection is lost.
 """
 
 import asyncio
@@ -23,6 +23,8 @@ from vks.view import screen_of
 
 FIRST_S = 10.0
 """So long may a page take for its first message."""
+STARTING = "starting"
+"""The same token is worth another try at once."""
 
 
 def opened_by(order: Order, token: str) -> LookIn:
@@ -78,7 +80,9 @@ class LookIns:
             RefusedError: it opens nothing.
         """
         conference, hearing = self._now()
-        if conference is None or hearing is None:
+        if hearing is None:
+            raise RefusedError(STARTING, "nobody has said yet which hearing it is")
+        if conference is None:
             raise RefusedError("unknown", "no hearing is held")
         one = opened_by(conference.order, look.token)
         conference.act(acts.Looks(look_in=one.id, device=look.device))
@@ -159,7 +163,7 @@ class LookInPage:
                 self._look_ins.take(self, look)
                 await self._hear()
         except RefusedError as refused:
-            self.end(signalling.Bye(code=refused.code, again=False))
+            self.end(signalling.Bye(code=refused.code, again=refused.code == STARTING))
         finally:
             self._look_ins.lose(self)
             if self.viewer is not None:

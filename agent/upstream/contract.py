@@ -26,6 +26,8 @@ Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-
 Text = Annotated[str, msgspec.Meta(max_length=2_000)]
 Short = Annotated[str, msgspec.Meta(max_length=256)]
 """What a machine makes: an epoch, a boot, a version."""
+_SHOWN = r"^[^\x00-\x20\x7f-\xa0][^\x00-\x1f\x7f-\x9f]*$(?![\s\S])"
+"""What the room's screens show: one line that does not begin with a space."""
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?![\s\S])")]
 Micros = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
@@ -185,13 +187,16 @@ class DiagnosticsDone(EventData, frozen=True, kw_only=True, tag="diagnostics.don
     checks: list[CheckResult]
 
 
+LookInPhase = Literal["began", "ended", "refused"]
+
+
 class LookedIn(EventData, frozen=True, kw_only=True, tag="lookin"):
     """Somebody of the Situation Centre looked into the room: an audit event for either end of it."""
 
     lookin: Text
     person: Text
     reason: Text
-    phase: Literal["began", "ended", "refused"]
+    phase: LookInPhase
     by: Text = ""
     detail: Text = ""
 
@@ -370,12 +375,19 @@ class RunDiagnostics(Command, frozen=True, kw_only=True, tag="diagnostics"):
 
 
 class StartLookIn(Command, frozen=True, kw_only=True, tag="lookin.start"):
-    """A named person of the Situation Centre wants to look in, for this reason and so long."""
+    """A named person of the Situation Centre wants to look in, for this reason and so long.
+
+    Whoever gives the command makes the link's token (32 random bytes) and keeps it; the command, and so the room and everything that keeps
+    commands, has its hash alone.
+    """
 
     lookin: Id
-    person: Text
-    reason: Text
+    person: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_SHOWN)]
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=_SHOWN)]
     length_s: Annotated[int, msgspec.Meta(ge=10, le=3600)]
+    token_sha256: Sha256
+    before_utc_us: Micros
+    """Refused where the command comes later: a room that was away is not looked into when nobody waits for it any more."""
 
 
 class EndLookIn(Command, frozen=True, kw_only=True, tag="lookin.end"):

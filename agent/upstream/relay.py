@@ -48,6 +48,12 @@ class Connect(Frame, frozen=True, kw_only=True, tag="connect"):
     source: Source
 
 
+class Look(Frame, frozen=True, kw_only=True, tag="look"):
+    """From the centre: a page that looks in opens its connection (``api/look``)."""
+
+    source: Source
+
+
 class Said(Frame, frozen=True, kw_only=True, tag="said"):
     """One message of either end of a connection."""
 
@@ -59,6 +65,6 @@ class Gone(Frame, frozen=True, kw_only=True, tag="gone"):
 
 
 encoder = msgspec.msgpack.Encoder()
-from_centre = msgspec.msgpack.Decoder(Request | Connect | Said | Gone)
+from_centre = msgspec.msgpack.Decoder(Request | Connect | Look | Said | Gone)
 from_room = msgspec.msgpack.Decoder(Response | Said | Gone)
 """Strings are held to characters here and to bytes by the WebSockets themselves."""

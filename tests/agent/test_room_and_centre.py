@@ -9,6 +9,7 @@ import pytest
 
 from agent.upstream import contract
 from agent.upstream.centre import admin
+from agent.upstream.centre.looking_in import look_into
 from tests.lab.events import hearing
 from tests.lab.fronts import new_prefix
 from tests.lab.nats_cluster import NatsCluster, nats_cluster
@@ -102,7 +103,7 @@ def test_the_centres_commands_are_carried_out_once_each_and_none_touches_a_recor
         commands: list[contract.AnyCommand] = [
             contract.RunDiagnostics(number=0),
             contract.Refresh(number=0),
-            contract.StartLookIn(number=0, lookin="look-1", person="Inspector C.", reason="a complaint", length_s=60),
+            look_into("Inspector C.", "a complaint", 60, time.time_ns() // 1_000)[0],
             contract.Configure(number=0, toml=new, sha256=digest),
             contract.Configure(number=0, toml=new, sha256="0" * 64),
             contract.Configure(number=0, toml="[room", sha256=hashlib.sha256(b"[room").hexdigest()),

@@ -19,7 +19,8 @@ class Offers:
         self.open: list[int] = []
         self._made = 0
 
-    def __call__(self, _ice: object) -> Connection:
+    def __call__(self, _ice: object, *, takes_media: bool) -> Connection:
+        assert takes_media
         number, error = self._made, self._errors[self._made]
         self._made += 1
         self.open.append(number)

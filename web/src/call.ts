@@ -2,6 +2,7 @@
 
 import { api, socketOf } from "./api";
 import { canPictures } from "./codecs";
+import { withoutEmpty } from "./ice";
 import { CAMERA, CAMERA_BPS, FIRST_TILE, SCREEN, SCREEN_BPS, SOUND, linesFor } from "./lines";
 import type { FromPage, IceServer, ToPage } from "./messages";
 import { decode } from "./messages";
@@ -140,9 +141,4 @@ export class Call {
     if (state === "disconnected") this.disconnected = setTimeout(() => this.end(), DISCONNECTED_MS);
     if (state === "failed" || state === "closed") this.end();
   }
-}
-
-/** Browsers refuse an empty user name beside a STUN server. */
-function withoutEmpty(server: IceServer): RTCIceServer {
-  return server.username === "" ? { urls: server.urls } : server;
 }

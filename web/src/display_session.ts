@@ -2,16 +2,24 @@
 
 import { Awake } from "./awake";
 import { Dialler } from "./dialler";
-import { DisplayCall } from "./display_call";
-import { DISPLAY_BEGIN, reduceDisplay } from "./display_page";
+import { DISPLAY_BEGIN, endsCall, reduceDisplay } from "./display_page";
 import type { DisplayEvent, DisplayPage } from "./display_page";
+import { displayLines } from "./lines";
+import type { ToDisplay } from "./messages";
+import { decodeForDisplay } from "./messages";
+import { WatchingCall } from "./watching_call";
+import type { Way } from "./watching_call";
+
+const WAY: Way<ToDisplay> = {
+  door: "display", hello: null, lines: displayLines(), decode: decodeForDisplay, relays: () => null, ends: endsCall,
+};
 
 export class DisplaySession {
   page: DisplayPage = DISPLAY_BEGIN;
   /** The pictures by their line. */
   pictures: MediaStreamTrack[] = [];
   private readonly awake = new Awake();
-  private readonly dialler: Dialler<DisplayCall> = new Dialler((lost, up) => this.dial(lost, up), () => this.lost());
+  private readonly dialler: Dialler<WatchingCall<ToDisplay>> = new Dialler((lost, up) => this.dial(lost, up), () => this.lost());
 
   constructor(private readonly changed: () => void) {}
 
@@ -20,12 +28,12 @@ export class DisplaySession {
     this.dialler.start();
   }
 
-  private dial(lost: () => void, up: () => void): DisplayCall {
-    return new DisplayCall({
+  private dial(lost: () => void, up: () => void): WatchingCall<ToDisplay> {
+    return new WatchingCall(WAY, {
       lost,
       up,
       said: (message) => this.dispatch({ e: "said", message }),
-      pictures: (tracks) => {
+      tracks: (tracks) => {
         this.pictures = tracks;
         this.changed();
       },

@@ -23,6 +23,11 @@ export function displayLines(): Line[] {
   return Array.from({ length: TILES_WIDE }, () => ({ kind: "video", direction: "recvonly" }));
 }
 
+/** The lines of a page that looks in: sound, and pictures. */
+export function lookLines(tiles: number): Line[] {
+  return [{ kind: "audio", direction: "recvonly" }, ...Array.from({ length: tiles }, (): Line => ({ kind: "video", direction: "recvonly" }))];
+}
+
 /** How many pictures of others are shown at once. By the screen, however it is turned: turning must not need another offer. */
 export function tilesFor(widthPx: number, heightPx: number): number {
   const [long, short] = WIDE_PX;

@@ -102,6 +102,16 @@ export interface Screen {
 
 export type ToDisplay = Screen | Answer | Tiles | Refused | Bye;
 
+/** As whom the room's screens name whoever looks in, and for how long still. */
+export interface Looking {
+  m: "looking";
+  person: string;
+  left_s: number;
+  ice: IceServer[];
+}
+
+export type ToLookIn = Looking | Screen | Answer | Tiles | Link | Refused | Bye;
+
 /** The fields that each message must have, by an example of each field's kind. */
 type Shapes<M extends { m: string }> = Record<M["m"], Record<string, unknown>>;
 const SHAPES: Shapes<ToPage> = {
@@ -124,6 +134,8 @@ const DISPLAY_SHAPES: Shapes<ToDisplay> = {
   bye: SHAPES.bye,
 };
 
+const LOOK_IN_SHAPES: Shapes<ToLookIn> = { ...DISPLAY_SHAPES, looking: { person: "", left_s: 1, ice: [] }, link: SHAPES.link };
+
 /** What a text from the courtroom says; null where it says nothing that this page knows. A newer courtroom may say more. */
 export function decode(text: string): ToPage | null {
   return decodeAs<ToPage>(text, SHAPES);
@@ -132,6 +144,11 @@ export function decode(text: string): ToPage | null {
 /** The same for a screen of the courtroom. */
 export function decodeForDisplay(text: string): ToDisplay | null {
   return decodeAs<ToDisplay>(text, DISPLAY_SHAPES);
+}
+
+/** The same for a page that looks in. */
+export function decodeForLookIn(text: string): ToLookIn | null {
+  return decodeAs<ToLookIn>(text, LOOK_IN_SHAPES);
 }
 
 function decodeAs<M>(text: string, shapes: Record<string, Record<string, unknown>>): M | null {

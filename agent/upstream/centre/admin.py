@@ -18,6 +18,7 @@ from agent.upstream.centre.authority import Authority, Issuer
 from agent.upstream.centre.backend import AwayError, Backend, UnknownRoomError
 from agent.upstream.centre.callers import ROLES
 from agent.upstream.centre.deny_list import revocation_list
+from agent.upstream.centre.looking_in import look_into
 from agent.upstream.centre.overview import Overview
 from agent.upstream.requests import new_key, new_token
 
@@ -66,6 +67,15 @@ class Give(Ask, frozen=True, kw_only=True, tag="command"):
     command: contract.AnyCommand
 
 
+class LookInto(Ask, frozen=True, kw_only=True, tag="look_in"):
+    """Let a named person look into a room; the answer has the link, which nobody keeps."""
+
+    room: contract.Id
+    person: str
+    reason: str
+    length_s: int
+
+
 class Export(Ask, frozen=True, kw_only=True, tag="ledger"):
     """The ledger behind a counter."""
 
@@ -89,18 +99,21 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, Any] = {}
 
 
-AnyAsk = MakeToken | Revoke | MakeRole | PutSchedule | Give | Export | Events | Rooms
+AnyAsk = MakeToken | Revoke | MakeRole | PutSchedule | Give | LookInto | Export | Events | Rooms
 
 
 class Admin:
     """Does what is asked."""
 
-    def __init__(self, backend: Backend, authority: Authority, overview: Overview, names: list[str], port: int) -> None:
+    def __init__(
+        self, backend: Backend, authority: Authority, overview: Overview, names: list[str], port: int, public_url: str = ""
+    ) -> None:
         self._backend = backend
         self._overview = overview
         self._authority = authority
         self._names = names
         self._port = port
+        self._public_url = public_url
 
     async def do(self, ask: AnyAsk) -> Told:
         """Do it."""
@@ -119,10 +132,9 @@ class Admin:
             case PutSchedule():
                 return Told(values=msgspec.to_builtins(await self._backend.plan.put(ask.hearings)))
             case Give():
-                try:
-                    return Told(values={"number": await self._backend.commands.give(ask.room, ask.command)})
-                except UnknownRoomError:
-                    raise AdminError(f"there is no room '{ask.room}'; `courtroom centre rooms` lists them") from None
+                return Told(values={"number": await self._give(ask.room, ask.command)})
+            case LookInto():
+                return await self._look_into(ask)
             case Export():
                 receipts = await self._backend.ledger.after(ask.after, 10_000)
                 return Told(values={"receipts": [msgspec.to_builtins(receipt) for receipt in receipts]})
@@ -132,6 +144,19 @@ class Admin:
             case Rooms():
                 states = [view.state for view in await self._overview.rooms(fresh=True)]
                 return Told(values={"rooms": [msgspec.to_builtins(state) for state in states]})
+
+    async def _give(self, room: str, command: contract.AnyCommand) -> int:
+        try:
+            return await self._backend.commands.give(room, command)
+        except UnknownRoomError:
+            raise AdminError(f"there is no room '{room}'; `courtroom centre rooms` lists them") from None
+
+    async def _look_into(self, ask: LookInto) -> Told:
+        if not self._public_url:
+            raise AdminError("no link would open: set public and public_url in centre.toml")
+        wanted, token = look_into(ask.person, ask.reason, ask.length_s, _now_us())
+        await self._give(ask.room, wanted)
+        return Told(values={"lookin": wanted.lookin, "link": f"{self._public_url.rstrip('/')}/r/{ask.room}/look/#{token}"})
 
     async def _role(self, ask: MakeRole) -> Told:
         if ask.role not in ROLES:

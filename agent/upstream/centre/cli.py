@@ -120,6 +120,33 @@ def command(
     typer.echo(f"command {_ask(directory, admin.Give(room=room, command=wanted))['number']}")
 
 
+@app.command("look-in")
+def look_in(
+    directory: Directory,
+    room: Annotated[str, typer.Argument(help="The room.")],
+    person: Annotated[str, typer.Option(help="Who looks in; the courtroom reads this name.")],
+    reason: Annotated[str, typer.Option(help="Why; it stands in the record.")],
+    minutes: Annotated[int, typer.Option(min=1, max=60, help="For so long at most.")] = 15,
+) -> None:
+    """Let a named person see and hear an open hearing, and print the link: it opens in one browser, and this is the only time it is shown.
+
+    The room shows who looks in, and ends it at its will. `courtroom centre events` has the room's answer: began, refused and why, ended.
+    """
+    told = _ask(directory, admin.LookInto(room=room, person=person, reason=reason, length_s=60 * minutes))
+    typer.echo(f"{told['lookin']}:", err=True)
+    typer.echo(told["link"])
+
+
+@app.command("end-look-in")
+def end_look_in(
+    directory: Directory,
+    room: Annotated[str, typer.Argument(help="The room.")],
+    look_in: Annotated[str, typer.Argument(help="Which, as `courtroom centre look-in` named it.")],
+) -> None:
+    """End a look-in before its time."""
+    _ask(directory, admin.Give(room=room, command=contract.EndLookIn(number=0, lookin=look_in)))
+
+
 @app.command()
 def ledger(directory: Directory, after: Annotated[int, typer.Option(help="Only receipts behind this counter.")] = 0) -> None:
     """Print the receipts, as `courtroom verify --ledger` reads them."""

@@ -1,7 +1,8 @@
 """The centre's public door: participants' pages, and the way from them to their rooms. Nothing else of the centre is reached here.
 
-``https://CENTRE/r/ROOM/join/#TOKEN`` is a link. The token is in the part that browsers do not send; the page hands it to the room, through
-here, when its owner presses the button. A hostile centre could note it then: ``docs/threats.md`` says what that would be worth.
+``https://CENTRE/r/ROOM/join/#TOKEN`` is a link, and ``…/look/#TOKEN`` one by which the Situation Centre looks in. The token is in the part
+that browsers do not send; the page hands it to the room, through here, when its owner presses the button. A hostile centre could note it
+then: ``docs/threats.md`` says what that would be worth.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import contextlib
 import ssl
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -59,8 +60,10 @@ class PublicDoor:
         """The routes."""
         app = web.Application(middlewares=[page_door.secured(_HEADERS)], client_max_size=relay.BODY_BYTES)
         app.router.add_get("/r/{room}/join/", page_door.page(STATIC / "join" / "index.html"))
+        app.router.add_get("/r/{room}/look/", page_door.page(STATIC / "look" / "index.html"))
         app.router.add_post("/r/{room}/api/join", self._join)
-        app.router.add_get("/r/{room}/api/connect", self._connect)
+        app.router.add_get("/r/{room}/api/connect", self._connected(Channel.connect))
+        app.router.add_get("/r/{room}/api/look", self._connected(Channel.look))
         if STATIC.is_dir():
             app.router.add_static("/assets/", STATIC / "assets")
         return app
@@ -76,22 +79,25 @@ class PublicDoor:
             return page_door.refused(503, "room_away")
         return web.Response(status=answer.status, body=answer.body, content_type="application/json")
 
-    async def _connect(self, request: web.Request) -> web.StreamResponse:
-        if not page_door.is_own_origin(request):
-            return page_door.refused(403, "origin")
-        source = _source(request)
-        with self._open.one_more(source) as taken:
-            if not taken or not self._pace.takes(source, time.monotonic()):
-                return page_door.refused(429, "too_many")
-            try:
-                async with self._relays.room(request.match_info["room"]).channel() as channel:
-                    await channel.connect(source)
-                    socket = web.WebSocketResponse(heartbeat=page_door.HEARTBEAT_S, max_msg_size=relay.TEXT_BYTES, compress=False)
-                    await socket.prepare(request)
-                    await _pass_on(socket, channel)
-                    return socket
-            except RoomAwayError:
-                return page_door.refused(503, "room_away")
+    def _connected(self, open_channel: Callable[[Channel, str], Awaitable[None]]) -> page_door.Handler:
+        async def connect(request: web.Request) -> web.StreamResponse:
+            if not page_door.is_own_origin(request):
+                return page_door.refused(403, "origin")
+            source = _source(request)
+            with self._open.one_more(source) as taken:
+                if not taken or not self._pace.takes(source, time.monotonic()):
+                    return page_door.refused(429, "too_many")
+                try:
+                    async with self._relays.room(request.match_info["room"]).channel() as channel:
+                        await open_channel(channel, source)
+                        socket = web.WebSocketResponse(heartbeat=page_door.HEARTBEAT_S, max_msg_size=relay.TEXT_BYTES, compress=False)
+                        await socket.prepare(request)
+                        await _pass_on(socket, channel)
+                        return socket
+                except RoomAwayError:
+                    return page_door.refused(503, "room_away")
+
+        return connect
 
 
 async def _pass_on(socket: web.WebSocketResponse, channel: Channel) -> None:

@@ -50,6 +50,10 @@ class Channel:
         """Open a connection to the room."""
         await self._room.send(relay.Connect(channel=self._number, source=source))
 
+    async def look(self, source: str) -> None:
+        """Open a connection to the room for a page that looks in."""
+        await self._room.send(relay.Look(channel=self._number, source=source))
+
     async def say(self, text: str) -> None:
         """A message of the page."""
         await self._room.send(relay.Said(channel=self._number, text=text))

@@ -101,7 +101,7 @@ async def running(home: CentreHome, page: str = "") -> AsyncIterator[RunningCent
             raise SettingsError(f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}") from error
         page_port = await _serve_page(stack, overview, page or settings.page)
         public_port = None if relays is None else await _serve_public(stack, relays, settings)
-        admin = Admin(backend, authority, overview, settings.names, listener.port)
+        admin = Admin(backend, authority, overview, settings.names, listener.port, settings.public_url)
         await stack.enter_async_context(AdminServer(admin, home.socket))
         await stack.enter_async_context(_background(backend, settings))
         yield RunningCentre(listener.port, page_port, public_port, backend)

@@ -52,6 +52,8 @@ class Settings(_Stanza):
     """``127.0.0.1:PORT``: the page of all rooms, for whoever sits at this machine. Empty: by a role's certificate alone."""
     public: str = ""
     """``ADDRESS:PORT`` of the door for participants from the internet. Empty: there is none."""
+    public_url: str = ""
+    """Under which browsers reach that door: ``https://centre.example``. Links to look into rooms begin with it."""
     public_certificate: str = ""
     """PEM file of a certificate that browsers trust, and of its key. Without them the door is at 127.0.0.1, behind a server with TLS."""
     public_key: str = ""
@@ -222,6 +224,8 @@ def _toml(settings: Settings) -> str:
         f'page = "{settings.page}"\n'
         '# The door for participants of videoconferences, "ADDRESS:PORT", with a certificate that browsers trust. Empty: there is none.\n'
         f'public = "{settings.public}"\n'
+        '# Under which browsers reach that door, "https://centre.example": links to look into rooms begin with it.\n'
+        f'public_url = "{settings.public_url}"\n'
         f'public_certificate = "{settings.public_certificate}"\npublic_key = "{settings.public_key}"\n'
         "# So long after its planned start a hearing is late; so long after its last heartbeat a room is silent.\n"
         f"late_after_s = {settings.late_after_s}\nsilent_after_s = {settings.silent_after_s}\n"

@@ -178,6 +178,16 @@ export const en = {
   display_recorded: "Being recorded",
   display_not_recorded: "Not recorded",
   display_lost: "There is no connection with the courtroom's system. It is being restored by itself…",
+  // the page of one who looks in
+  look_heading: "Look into the hearing",
+  look_hint: "You will hear and see the hearing, and nobody will hear or see you. The courtroom reads your name as long as you look in, and it can end this at any time. The link opens in this browser alone.",
+  look_begin: "Look in",
+  look_as: "You look in as {name}.",
+  look_left: "Time left: {time}",
+  look_ended: "You no longer look in",
+  look_over: "The look-in is over: its time has passed, the courtroom has ended it, or the hearing is no longer open.",
+  look_used: "This link was opened in another browser. Ask for a new one.",
+  look_unknown: "The courtroom does not know this link: the look-in was refused, is over, or has not begun yet.",
 } as const;
 
 export type Word = keyof typeof en;
