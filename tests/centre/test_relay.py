@@ -87,6 +87,18 @@ async def test_a_page_and_its_room_hear_each_other_and_no_other_page_does(place:
     assert ended == set(channels)
 
 
+async def test_a_page_that_looks_in_comes_to_its_room_as_what_it_is(place: Place) -> None:
+    room = await place.room()
+    page = await place.http.ws_connect(f"{place.url}/r/r1/api/look")
+    frame = await room.hear()
+    assert isinstance(frame, relay.Look)
+    await room.say(relay.Said(channel=frame.channel, text="looking"))
+    assert await asyncio.wait_for(page.receive_str(), 10) == "looking"
+    with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+        await place.http.ws_connect(f"{place.url}/r/r1/api/look", origin="https://evil.example")
+    await page.close()
+
+
 async def test_a_link_is_used_by_a_request_that_the_room_answers(place: Place) -> None:
     room = await place.room()
     asked = asyncio.create_task(place.http.post(f"{place.url}/r/r1/api/join", data=b'{"token":"t"}'))
