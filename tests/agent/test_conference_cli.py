@@ -1,6 +1,7 @@
 """What the clerk's commands about participants show, where an agent answers them as the test wants."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typer.testing import CliRunner, Result
 from agent.conference_cli import app
 from agent.desk import SOCKET
 from agent.guest_desk import GuestState, Invited
-from recorder.contract.conference import Present
+from recorder.contract.conference import LookingIn, Present
 
 LINK = "https://centre.example/r/lab/join/#token"
 
@@ -65,3 +66,11 @@ async def test_the_list_names_the_private_talk_that_is_to_be_ended(tmp_path: Pat
     first, second = [line for line in done.stdout.splitlines() if "A. Party" in line]
     assert "in private talk 2" in first
     assert "private" not in second
+
+
+async def test_the_clerk_reads_who_looks_in_why_and_for_how_long_also_where_nobody_has_come(tmp_path: Path) -> None:
+    until_us = time.monotonic_ns() // 1_000 + 240_000_000
+    look_in = LookingIn(look_in="look-1", person="B. Inspector", reason="a complaint", until_mono_us=until_us, watches=True)
+    async with agent(tmp_path, "/conference", GuestState(hearing="h1", title="", running=True, look_ins=[look_in])):
+        done = await command(tmp_path, "list")
+    assert "B. Inspector of the Situation Centre looks in for 4 min more (look-1): a complaint" in done.stdout

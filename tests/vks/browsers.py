@@ -135,6 +135,11 @@ class Watcher:
             task.cancel()
         await self._peer.close()
 
+    @property
+    def over(self) -> bool:
+        """Whether the other side has closed the connection: every line has ended, and all that had come of it was taken."""
+        return all(task.done() for task in self._tasks)
+
     def sees(self, shade: int, pictures: int = 1) -> bool:
         """Whether so many pictures of this brightness have come."""
         return sum(abs(one - shade) < NEAR for shades in self.shades for one in shades) >= pictures
