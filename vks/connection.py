@@ -8,10 +8,11 @@ from typing import Literal
 
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.codecs import CODECS, is_rtx
-from aiortc.exceptions import OperationError
+from aiortc.exceptions import InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpCodecParameters
 from aiortc.rtcrtptransceiver import RTCRtpTransceiver
+from aiortc.sdp import candidate_from_sdp
 
 from vks import wire
 from vks.inbound import Inbound
@@ -23,6 +24,8 @@ START_KBPS = 1_000
 MOST_LINES = 20
 """Media lines that an offer may have."""
 MOST_SDP_BYTES = 64 * 1024
+MOST_CANDIDATES = 40
+"""Addresses that may follow an offer: each is tried, so that a page could have others sent packets."""
 _FMTP = re.compile(rf"^(a=fmtp:\d+ .*profile-level-id={PROFILE}.*)$", re.MULTILINE)
 
 
@@ -43,6 +46,7 @@ class Connection(RTCPeerConnection):
 
     def __init__(self, ice_servers: list[RTCIceServer]) -> None:
         self._ends: list[tuple[Outbound, Inbound]] = []
+        self._candidates = 0
         super().__init__(RTCConfiguration(iceServers=ice_servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
 
     def _RTCPeerConnection__createTransceiver(  # noqa: N802 - aiortc's own name for it: called for each media line of an offer
@@ -74,6 +78,18 @@ class Connection(RTCPeerConnection):
         except (ValueError, KeyError, IndexError, AssertionError, AttributeError) as error:  # aiortc's parser on what is no SDP
             raise OfferError("bad_offer", f"not an offer: {error!r}") from error
         return _FMTP.sub(rf"\1;x-google-start-bitrate={START_KBPS}", self.localDescription.sdp)
+
+    async def take_candidate(self, text: str) -> None:
+        """Try an address that the browser found after its offer; what is none, and what is too much, is passed over."""
+        self._candidates += 1
+        if self._candidates > MOST_CANDIDATES:
+            return
+        try:
+            candidate = candidate_from_sdp(text.removeprefix("candidate:"))
+            candidate.sdpMLineIndex = 0  # all lines go one way (max-bundle)
+            await self.addIceCandidate(candidate)
+        except (ValueError, IndexError, AssertionError, InvalidStateError):  # aiortc's parser on what is no candidate, or too late
+            return
 
     def outbound(self, line: int) -> Outbound:
         """The sender of a media line, counted in the offer's order."""

@@ -97,8 +97,13 @@ class Hall:
             raise RefusedError("hearing_over", "no hearing is near")
         return signalling.Welcome(
             person=seat.person, name=seat.name, role=seat.role, title=self.hearing.title, resume=self._admission.resume_token(seat),
-            ice=self.hearing.ice,
+            ice=self.relays(seat).page,
         )  # fmt: skip
+
+    def relays(self, seat: Seat) -> contract.Relays:
+        """By what the media of this person may go."""
+        none = contract.Relays(page=[], room=[])
+        return none if self.hearing is None else self.hearing.relays.get(seat.person, none)
 
     def enter(self, page: Page) -> None:
         """A page has said whose it is.

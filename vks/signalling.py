@@ -47,6 +47,12 @@ class Offer(Message, frozen=True, kw_only=True, tag="offer"):
     sdp: Annotated[str, msgspec.Meta(max_length=64 * 1024)]
 
 
+class Candidate(Message, frozen=True, kw_only=True, tag="candidate"):
+    """An address of the browser's that it found after its offer, such as one at a relay (RFC 8839, ``candidate-attribute``)."""
+
+    candidate: Annotated[str, msgspec.Meta(max_length=512)]
+
+
 class Do(Message, frozen=True, kw_only=True, tag="do"):
     """Ask for something."""
 
@@ -57,7 +63,7 @@ class Leave(Message, frozen=True, kw_only=True, tag="leave"):
     """Go, by one's own will."""
 
 
-FromPage = Resume | Offer | Do | Leave
+FromPage = Resume | Offer | Candidate | Do | Leave
 
 
 # to the page
