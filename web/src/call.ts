@@ -91,7 +91,7 @@ export class Call {
     clearTimeout(this.disconnected);
     this.socket.onclose = this.socket.onerror = this.socket.onmessage = null;
     this.socket.close();
-    if (this.peer !== null) this.peer.onconnectionstatechange = null;
+    if (this.peer !== null) this.peer.onconnectionstatechange = this.peer.onicecandidate = null;
     this.peer?.close();
   }
 
@@ -119,7 +119,12 @@ export class Call {
     }
     this.give(this.given);
     const sdp = await offerOf(peer);
-    if (!this.over) this.say({ m: "offer", sdp });
+    if (this.over) return;
+    this.say({ m: "offer", sdp });
+    // What a relay gives comes later than an offer may wait: by TLS, or where UDP is thrown away, seconds later.
+    peer.onicecandidate = ({ candidate }) => {
+      if (candidate?.sdpMLineIndex === 0 && candidate.candidate !== "") this.say({ m: "candidate", candidate: candidate.candidate });
+    };
   }
 
   private async take(sdp: string): Promise<void> {

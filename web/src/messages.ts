@@ -14,6 +14,7 @@ export type Act =
 export type FromPage =
   | { m: "resume"; token: string }
   | { m: "offer"; sdp: string }
+  | { m: "candidate"; candidate: string }
   | { m: "do"; act: Act }
   | { m: "leave" };
 
