@@ -26,6 +26,10 @@ MOST_LINES = 20
 MOST_SDP_BYTES = 64 * 1024
 MOST_CANDIDATES = 40
 """Addresses that may follow an offer: each is tried, so that a page could have others sent packets."""
+_CANDIDATE = re.compile(r"^a=(candidate:[^\r\n]*)", re.MULTILINE)
+"""All lines go one way (max-bundle). Browsers tell its addresses with the first of them; aiortc takes those of the last, and has none."""
+_END = re.compile(r"^a=end-of-candidates\r?\n", re.MULTILINE)
+"""More may follow an offer."""
 _FMTP = re.compile(rf"^(a=fmtp:\d+ .*profile-level-id={PROFILE}.*)$", re.MULTILINE)
 
 
@@ -69,7 +73,9 @@ class Connection(RTCPeerConnection):
         if len(offer) > MOST_SDP_BYTES or not 1 <= offer.count("\nm=") <= MOST_LINES:
             raise OfferError("bad_offer", "the offer is longer than any browser's, or offers nothing")
         try:
-            await self.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            await self.setRemoteDescription(RTCSessionDescription(_END.sub("", offer), "offer"))
+            for candidate in _CANDIDATE.findall(offer.split("\nm=")[1]):
+                await self.take_candidate(candidate)
             for transceiver in self.getTransceivers():
                 transceiver.direction = "sendrecv"
             await self.setLocalDescription(await self.createAnswer())
@@ -86,7 +92,7 @@ class Connection(RTCPeerConnection):
             return
         try:
             candidate = candidate_from_sdp(text.removeprefix("candidate:"))
-            candidate.sdpMLineIndex = 0  # all lines go one way (max-bundle)
+            candidate.sdpMLineIndex = 0
             await self.addIceCandidate(candidate)
         except (ValueError, IndexError, AssertionError, InvalidStateError):  # aiortc's parser on what is no candidate, or too late
             return
