@@ -124,6 +124,8 @@ class Page:
                     await self._talk.answer(message.sdp, ice, lambda connection: self._hall.media(self, connection))
                 case signalling.Candidate():
                     await self._talk.take_candidate(message.candidate)
+                case signalling.Ping():
+                    self.say(signalling.Pong())
                 case signalling.Do():
                     try:
                         self._hall.do(self, message.act)
