@@ -16,6 +16,8 @@ from typing import ParamSpec, TypeVar
 CLONE_NEWNET = 0x4000_0000
 NETWORK = "203.0.113"
 """RFC 5737: nobody's."""
+TURN = f"{NETWORK}.20"
+"""The address of the TURN server."""
 ROOM, GATEWAY = "10.77.0.2", "10.77.0.1"
 DEVICE = "eth0"
 P = ParamSpec("P")
@@ -65,6 +67,12 @@ class Node:
     def ip(self, *words: str) -> None:
         """``ip`` within."""
         _run("ip", "-n", self.name, *words)
+
+    def moves_to(self, address: str) -> None:
+        """The node has another address from now on, as a phone that changes networks."""
+        self.ip("address", "del", f"{self.address}/24", "dev", DEVICE)
+        self.ip("address", "add", f"{address}/24", "dev", DEVICE)
+        self.address = address
 
     def rules(self, table: str) -> None:
         """Replace the node's packet filter by this table of nftables."""
