@@ -4,7 +4,7 @@
 // comes fifty times a second: where it stops, the courtroom is asked whether it is there, and where it does not answer the call is lost.
 
 /** So often one looks. */
-export const LOOK_MS = 500;
+export const LOOK_MS = 250;
 /** So long nothing may come before the courtroom is asked. */
 export const SILENT_MS = 1_000;
 /** The same where nothing but its answers came for a while, as in the waiting room. */
