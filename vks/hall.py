@@ -101,9 +101,12 @@ class Hall:
         )  # fmt: skip
 
     def relays(self, seat: Seat) -> contract.Relays:
-        """By what the media of this person may go."""
+        """By what the media of this person may go; nothing for whom the clerk has put out."""
         none = contract.Relays(page=[], room=[])
-        return none if self.hearing is None else self.hearing.relays.get(seat.person, none)
+        person = None if self.conference is None else self.conference.order.people.get(seat.person)
+        if self.hearing is None or (person is not None and person.place == "removed"):
+            return none
+        return self.hearing.relays.get(seat.person, none)
 
     def enter(self, page: Page) -> None:
         """A page has said whose it is.
