@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import numpy as np
+import pytest
 
 from agent.relay_credentials import STEP_S, credentials, good_until_s
 from recorder.contract.client import ControlClient
@@ -62,7 +63,7 @@ class Scene:
     async def come(self, steps: str) -> asyncio.Task[Any]:
         """A session runs, and a browser on the internet opens the link of somebody who is invited: what its page finds by these steps."""
         await asyncio.to_thread(self.site.order, "start", *BY)
-        await until(lambda: self.site.recorder_state() == "open", "the session")
+        await until(lambda: "local:" in asked(self.site), "the agent to know of the session")
         link = (await clerk(self.site, "invite", "B. Party", "party", *BY)).strip()
         flags = (
             "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--lang=en",
@@ -136,7 +137,8 @@ def far_scene(base: Path, more: str = "") -> Iterator[Scene]:
         it = Centre(base / "site", host=net.centre.address, public=door, **files)
         try:
             net.centre.run(it.start)
-            with net.room.entered():
+            with net.room.entered(), pytest.MonkeyPatch.context() as environment:
+                environment.setenv("SSL_CERT_FILE", str(authority.roots))  # whom the room's PC trusts
                 room = Site(base, it, f'{extra}[vks.turn]\nurls = {urls}\nsecret = "{secret}"\n{more}\n')
                 room.start()
             try:

@@ -12,18 +12,19 @@ from tests.vks.far_scene import DOOR_PORT, JOINS, LEAVES, Scene, far_scene
 from tests.vks.test_hearing import HZ, has_tone
 from vks.door import STATIC
 
+WHY_NOT = network.missing()
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.root,
-    pytest.mark.long,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(bool(network.missing()), reason=network.missing() or "there is a network"),
+    pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "there is a network"),
     pytest.mark.skipif(coturn.missing(), reason="coturn is not installed (scripts/setup-debian test)"),
     pytest.mark.skipif(browser.missing(), reason="chromium is not installed"),
     pytest.mark.skipif(not (STATIC / "join/index.html").exists(), reason="the pages are not built (scripts/build-pages)"),
 ]
 TLS_ALONE = (f"tcp dport {DOOR_PORT}", "tcp dport 443")
 """A hotel's network: web pages, and nothing else."""
+BY_TCP = (f"turn:{network.TURN}", f"turns:{network.TURN}:443")
 OTHER_ADDRESS = f"{network.NETWORK}.11"
 GOES_AND_COMES_BACK = """
   const soon = async get => { while (!get()) await new Promise(done => setTimeout(done, 10)) };
@@ -57,18 +58,21 @@ async def test_a_participant_on_the_internet_is_heard_and_seen(scene: Scene) -> 
     await assert_heard_and_seen(scene)
 
 
+@pytest.mark.long
 async def test_a_participant_whose_network_lets_no_udp_out_comes_by_tls(scene: Scene) -> None:
     scene.net.browser.lets_out(*TLS_ALONE)
     await assert_heard_and_seen(scene)
 
 
-@pytest.mark.parametrize("scene", [f'for_room = "turn:{network.TURN}?transport=tcp"'], indirect=True)
+@pytest.mark.long
+@pytest.mark.parametrize("scene", [f'for_room = "{url}?transport=tcp"' for url in BY_TCP], ids=["TCP", "TLS"], indirect=True)
 async def test_a_room_whose_network_lets_no_udp_out_goes_by_the_relay_itself(scene: Scene) -> None:
     scene.net.room.lets_out("meta l4proto tcp")
     scene.net.browser.lets_out(*TLS_ALONE)
     await assert_heard_and_seen(scene)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("allowed", [(), TLS_ALONE], ids=["open network", "TLS alone"])
 async def test_a_participant_whose_address_changes_is_back(
     scene: Scene, allowed: tuple[str, ...], capsys: pytest.CaptureFixture[str]
