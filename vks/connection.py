@@ -24,6 +24,8 @@ START_KBPS = 1_000
 MOST_LINES = 20
 """Media lines that an offer may have."""
 MOST_SDP_BYTES = 64 * 1024
+GATHER_S = 3
+"""So long may STUN and TURN servers take: three tries by UDP, or a handshake by TLS from afar. What they have not said then is not used."""
 MOST_CANDIDATES = 40
 """Addresses that may follow an offer: each is tried, so that a page could have others sent packets."""
 _CANDIDATE = re.compile(r"^a=(candidate:[^\r\n]*)", re.MULTILINE)
@@ -57,6 +59,7 @@ class Connection(RTCPeerConnection):
         self, direction: str, kind: str, sender_track: MediaStreamTrack | None = None
     ) -> RTCRtpTransceiver:
         made: RTCRtpTransceiver = super()._RTCPeerConnection__createTransceiver(direction, kind, sender_track)  # type: ignore[misc]
+        wire.gather_within(made.receiver.transport, GATHER_S)
         sender, receiver = Outbound(kind, made.receiver.transport), Inbound(kind, made.receiver.transport)
         sender._stream_id = made.sender._stream_id  # noqa: SLF001 - aiortc's attribute; one stream, so that sound and pictures are shown together
         receiver._set_rtcp_ssrc(sender._ssrc)  # noqa: SLF001 - as aiortc does with its own

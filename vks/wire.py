@@ -5,6 +5,7 @@ receivers and senders are reached through its router, by the methods that ``Rece
 """
 
 import asyncio
+import functools
 from typing import Protocol
 
 from aiortc import rtp
@@ -102,6 +103,12 @@ def take_the_place(transceiver: RTCRtpTransceiver, sender: object, receiver: obj
     vars(transceiver)["_RTCRtpTransceiver__sender"] = sender
     vars(transceiver)["_RTCRtpTransceiver__receiver"] = receiver
     transceiver._preferred_codecs = codecs
+
+
+def gather_within(transport: RTCDtlsTransport, most_s: int) -> None:
+    """Wait no longer for what a STUN or TURN server says (aioice waits 5 s): the answer to a page waits for it, too."""
+    ice = transport.transport._connection
+    vars(ice)["get_component_candidates"] = functools.partial(ice.get_component_candidates, timeout=most_s)
 
 
 def jitter_us(statistics: StreamStatistics) -> int:

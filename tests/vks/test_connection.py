@@ -3,16 +3,17 @@
 import asyncio
 import fractions
 import re
+import socket
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 
 import av
 import numpy as np
 import pytest
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from av.frame import Frame
 
-from vks.connection import MOST_CANDIDATES, MOST_LINES, Connection, OfferError
+from vks.connection import GATHER_S, MOST_CANDIDATES, MOST_LINES, Connection, OfferError
 from vks.h264_payloads import annex_b, is_keyframe, join, nal_units, split
 from vks.jitter import Unit
 from vks.speaking import SPEAKS_DBOV
@@ -257,3 +258,16 @@ async def test_one_offer_has_only_so_many_addresses_tried(peers: tuple[Connectio
 
 async def test_an_address_before_any_offer_is_passed_over(peers: tuple[Connection, RTCPeerConnection]) -> None:
     await peers[0].take_candidate(RELAY)
+
+
+async def test_a_server_that_is_away_delays_an_answer_by_seconds_and_does_not_prevent_it() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        ours = Connection([RTCIceServer(urls=[f"stun:127.0.0.1:{silent.getsockname()[1]}"])])
+        theirs = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        theirs.addTransceiver("audio", "sendrecv")
+        began_s = asyncio.get_running_loop().time()
+        await joined(ours, theirs)
+        assert asyncio.get_running_loop().time() - began_s < GATHER_S + 1
+        await until(lambda: ours.connectionState == "connected", "the connection")
+        await asyncio.gather(ours.close(), theirs.close())
