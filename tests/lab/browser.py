@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 import shutil
 import subprocess
 import tempfile
@@ -25,7 +26,7 @@ FLAGS = (
     "--window-size=1000,1200",
 )
 _START_S = 30.0
-_ANSWER_S = 30.0
+ANSWER_S = 30.0
 
 
 def missing() -> bool:
@@ -33,17 +34,34 @@ def missing() -> bool:
     return shutil.which("chromium") is None
 
 
-def ask(url: str, script: str, picture: Path | None = None, flags: tuple[str, ...] = ()) -> Any:
+def trust(home: Path, roots: Path) -> None:
+    """Have a browser of this home directory trust an authority, as an administrator does."""
+    database = home / ".pki/nssdb"
+    database.mkdir(parents=True)
+    for words in (("-N", "--empty-password"), ("-A", "-n", "Test root", "-t", "C,,", "-i", str(roots))):
+        subprocess.run(["certutil", "-d", f"sql:{database}", *words], check=True, capture_output=True)
+
+
+def ask(
+    url: str,
+    script: str,
+    picture: Path | None = None,
+    flags: tuple[str, ...] = (),
+    home: Path | None = None,
+    answer_s: float = ANSWER_S,
+) -> Any:
     """Open ``url`` and return what ``script`` (an expression or a promise) gives there; keep a PNG of the page in ``picture``.
 
-    ``flags`` are Chromium's own, beside those that every page needs.
+    ``flags`` are Chromium's own, beside those that every page needs; ``home`` is where it looks for whom to trust; the script may take
+    ``answer_s``.
     """
+    environment = os.environ | ({} if home is None else {"HOME": str(home)})
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
         command = ["chromium", *FLAGS, *flags, f"--user-data-dir={profile}", url]
-        browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
         try:
             port = _port(Path(profile) / "DevToolsActivePort")
-            value, shot = asyncio.run(_ask(port, url, script))
+            value, shot = asyncio.run(_ask(port, url, script, answer_s))
         finally:
             browser.kill()
             browser.wait()
@@ -61,8 +79,8 @@ def _port(file: Path) -> int:
     raise TimeoutError("the browser did not start")
 
 
-async def _ask(port: int, url: str, script: str) -> tuple[Any, bytes]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_ANSWER_S)) as session:
+async def _ask(port: int, url: str, script: str, answer_s: float) -> tuple[Any, bytes]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=answer_s)) as session:
         target = await _page(session, port, url)
         async with session.ws_connect(target, max_msg_size=0) as socket:
             await _loaded(socket, url)

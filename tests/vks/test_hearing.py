@@ -127,11 +127,15 @@ async def sealed(room: Site) -> Path:
 
 def tone_in(room: Site, record: Path, track: str, hz: float) -> bool:
     """Whether a tone is anywhere in a track's sound."""
-    for sound in readback.sounds(record, track, room.court.court_key, room.court.court):
-        for block in np.split(sound.samples[: sound.samples.size // 9_600 * 9_600], max(1, sound.samples.size // 9_600)):
-            wave = np.exp(-2j * np.pi * hz * np.arange(block.size) / sound.rate_hz)
-            if block.size and abs(wave @ block) * 2 / block.size > 0.05:
-                return True
+    return any(has_tone(sound, hz) for sound in readback.sounds(record, track, room.court.court_key, room.court.court))
+
+
+def has_tone(sound: readback.Sound, hz: float) -> bool:
+    """Whether a tone is anywhere in a part's sound."""
+    for block in np.split(sound.samples[: sound.samples.size // 9_600 * 9_600], max(1, sound.samples.size // 9_600)):
+        wave = np.exp(-2j * np.pi * hz * np.arange(block.size) / sound.rate_hz)
+        if block.size and abs(wave @ block) * 2 / block.size > 0.05:
+            return True
     return False
 
 
