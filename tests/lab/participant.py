@@ -18,8 +18,8 @@ BEEP_S = 0.5
 HEARD_DB = -40
 """A tone in the mix is at about -20 dB, and -35 on a very busy machine; what is made of other tones at those asked for is below -48."""
 SAME_SHADE = 20
-EVIDENCE = "Evidence"
-"""Title of the tab that is shown as a screen."""
+SCREEN_MEAN, SCREEN_LUMA = 51, 89
+"""Of the screen that Chromium shows where it is told to have no real devices: a green one, so its colours' mean is not its brightness."""
 
 _STEADY = (
     "--use-fake-device-for-media-stream",
@@ -27,7 +27,6 @@ _STEADY = (
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
-    f"--auto-select-tab-capture-source-by-title={EVIDENCE}",
     "--lang=en",
 )
 _PHONE_AGENT = (
@@ -215,10 +214,3 @@ def write_pictures(path: Path, shade: int) -> None:
     luma = round(16 + shade * 219 / 255)
     picture = bytes([luma]) * (width * height) + bytes([128]) * (width * height // 2)
     path.write_bytes(f"YUV4MPEG2 W{width} H{height} F{FPS}:1 Ip A1:1 C420jpeg\n".encode() + (b"FRAME\n" + picture) * FPS)
-
-
-async def show_tab(tab: Tab, shade: int) -> None:
-    """Open a second tab of one brightness beside the page, as something that can be shown."""
-    colour = f"rgb({shade},{shade},{shade})"
-    page = f"data:text/html,<title>{EVIDENCE}</title><body style='background:{colour}'>"
-    await tab.call("Target.createTarget", {"url": page, "background": True, "newWindow": True, "width": 640, "height": 360})
