@@ -17,9 +17,12 @@ BEEP_S = 0.5
 """A tone that never pauses is taken for noise by a browser, and taken out."""
 HEARD_DB = -40
 """A tone in the mix is at about -20 dB, and -35 on a very busy machine; what is made of other tones at those asked for is below -48."""
+STANDS_OUT_DB = 10
+SILENT_LOOKS, PATIENCE = 12, 20
+"""Longer than the pause between two beeps; and so often is waited for it."""
 SAME_SHADE = 20
-SCREEN_MEAN, SCREEN_LUMA = 51, 89
-"""Of the screen that Chromium shows where it is told to have no real devices: a green one, so its colours' mean is not its brightness."""
+SCREEN_MEAN = 51
+"""Of the colours of the screen that Chromium shows where it is told to have no real devices: it is green."""
 
 _STEADY = (
     "--use-fake-device-for-media-stream",
@@ -55,6 +58,12 @@ _EARS = """(() => {
     loudness(hz) {
       const bin = Math.round(hz * analyser.fftSize / context.sampleRate);
       return Math.max(...peaks.slice(bin - 1, bin + 2));
+    },
+    loudest() { return Math.max(...peaks); },
+    around(hz) {
+      const bin = Math.round(hz * analyser.fftSize / context.sampleRate);
+      const beside = [...peaks.slice(bin - 24, bin - 4), ...peaks.slice(bin + 5, bin + 25)].sort((one, other) => one - other);
+      return beside[beside.length >> 1];
     },
   };
   setInterval(() => {
@@ -147,21 +156,23 @@ class Participant:
         """Listen anew."""
         await self.tab.run("ears.forget()")
 
-    async def looks(self) -> int:
-        """How often it was listened since ``forget``."""
-        return int(await self.tab.run("ears.looks"))
-
-    async def loudness(self, *hz: float) -> list[float]:
-        """How loud each tone was heard at most since ``forget``, in dB."""
-        return [float(one) for one in await self.tab.run(f"{list(hz)}.map(hz => Math.max(-200, ears.loudness(hz)))")]
-
     async def hears(self, hz: float, who: str) -> None:
         """Wait until a tone is heard."""
         await self.tab.until(f"ears.loudness({hz}) > {HEARD_DB}", f"{self.name} to hear {who} ({hz:g} Hz)")
 
     async def heard(self, hz: float) -> bool:
-        """Whether a tone was heard since ``forget``."""
-        return (await self.loudness(hz))[0] > HEARD_DB
+        """Whether a tone was heard since ``forget``: one that stands out, for the crackle of a busy machine has all frequencies."""
+        tone_db, around_db = await self.tab.run(f"[ears.loudness({hz}), ears.around({hz})]")
+        return bool(tone_db > max(HEARD_DB, around_db + STANDS_OUT_DB))
+
+    async def falls_silent(self) -> None:
+        """Wait until what was on its way has been heard."""
+        for _ in range(PATIENCE):
+            await self.forget()
+            await self.tab.until(f"ears.looks >= {SILENT_LOOKS}", f"{self.name} to listen")
+            if not await self.tab.run(f"ears.loudest() > {HEARD_DB}"):
+                return
+        raise AssertionError(f"{self.name} still hears something")
 
     async def shades(self) -> dict[str, float]:
         """How bright each tile is that has pictures, by the words below it."""

@@ -22,7 +22,7 @@ from tests.lab.network import Network
 from tests.lab.site import ROOM, Site
 from tests.lab.tls import Authority
 from tests.vks.browsers import until
-from tests.vks.test_hearing import BY, HZ, asked, clerk, sealed, stanzas
+from tests.vks.hearing import BY, HZ, asked, clerk, sealed, stanzas
 from tests.vks.test_pages import STEPS
 
 DOOR_PORT = 8480

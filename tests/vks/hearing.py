@@ -4,6 +4,7 @@ import asyncio
 import io
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -13,6 +14,8 @@ from tests.lab import readback
 from tests.lab.site import COURTROOM, Site
 
 BY = ("--by", "A. Clerk")
+HZ = 1_700.0
+"""What a participant sends."""
 
 
 def free_port() -> int:
@@ -33,6 +36,13 @@ async def clerk(room: Site, *words: str) -> str:
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def asked(room: Site) -> str:
+    """Who is there, by the clerk's command; nothing while the agent does not answer."""
+    return subprocess.run(
+        [*COURTROOM, "conference", "list", "--run", str(room.run_dir)], capture_output=True, text=True, check=False
+    ).stdout
 
 
 async def sealed(room: Site) -> Path:
@@ -60,9 +70,18 @@ def has_tone(sound: readback.Sound, hz: float) -> bool:
 
 def shade_in(room: Site, record: Path, track: str, shade: int) -> bool:
     """Whether a track has pictures of this brightness."""
+    return any(abs(frame.to_ndarray(format="gray").mean() - shade) < 20 for frame in pictures(room, record, track))
+
+
+def green_in(room: Site, record: Path, track: str) -> bool:
+    """Whether a track has pictures that are green all over."""
+    colours = (frame.to_ndarray(format="rgb24").reshape(-1, 3).mean(axis=0) for frame in pictures(room, record, track))
+    return any(green - max(red, blue) > 80 for red, green, blue in colours)
+
+
+def pictures(room: Site, record: Path, track: str) -> Iterator[av.VideoFrame]:
+    """All pictures of a track."""
     for part in readback.parts(record, track, room.court.court_key, room.court.court):
         options = {"decryption_key": part.key} if part.key else {}
         with av.open(io.BytesIO(part.data), "r", options=options) as file:
-            if any(abs(int(frame.to_ndarray(format="gray").mean()) - shade) < 20 for frame in file.decode(video=0)):
-                return True
-    return False
+            yield from file.decode(video=0)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +10,13 @@ import pytest
 
 from recorder.record import entries
 from recorder.seal import read_journal
-from tests.lab.site import COURTROOM, Site, site
+from tests.lab.site import Site, site
 from tests.vks.browsers import Browser, until
-from tests.vks.hearing import BY, clerk, free_port, sealed, shade_in, stanzas, tone_in
+from tests.vks.hearing import BY, HZ, asked, clerk, free_port, sealed, shade_in, stanzas, tone_in
 from tests.vks.test_service import PageInTest
 from vks import signalling
 
-HZ, SHADE = 1_700.0, 200
+SHADE = 200
 
 
 @pytest.fixture
@@ -32,13 +31,6 @@ def closed_room(tmp_path: Path) -> Iterator[Site]:
     port = free_port()
     with site(tmp_path, stanzas(f'address = ""\npublic_url = "http://127.0.0.1:{port}"'), public=f"127.0.0.1:{port}") as it:
         yield it
-
-
-def asked(room: Site) -> str:
-    """Who is there, by the clerk's command; nothing while the agent does not answer."""
-    return subprocess.run(
-        [*COURTROOM, "conference", "list", "--run", str(room.run_dir)], capture_output=True, text=True, check=False
-    ).stdout
 
 
 async def come(http: aiohttp.ClientSession, link: str, device: str = "device-1") -> tuple[PageInTest, str]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.lab import browser, coturn, network
 from tests.vks.far_scene import DOOR_PORT, JOINS, LEAVES, Scene, far_scene
-from tests.vks.test_hearing import HZ, has_tone
+from tests.vks.hearing import HZ, has_tone
 from vks.door import STATIC
 
 WHY_NOT = network.missing()
