@@ -9,6 +9,7 @@ from agent.conference_link import ConferenceAwayError, ConferenceLink
 from agent.desk import Actor, DeskError
 from agent.guests import Guests, GuestsError
 from agent.held import Held
+from agent.relay_credentials import RelayCredentials
 from provisioning.videoconference import Vks
 from recorder.contract import conference
 
@@ -75,6 +76,7 @@ class GuestDesk:
         self._link = link
         self._guests = guests
         self._vks = vks
+        self._relays = RelayCredentials(vks.turn, room)
         self.held = Held()
         """The hearing that is held or near; the agent keeps it up to date."""
 
@@ -135,8 +137,9 @@ class GuestDesk:
     def hearing_is(self, held: Held) -> conference.HearingIs:
         """What vks is to know of it now."""
         self.held = held
-        ice = [conference.IceServer(urls=one.urls, username=one.username, credential=one.credential) for one in self._vks.ice]
+        invitations, now_s = self._guests.of(held.id), time.time_ns() // 1_000_000_000
         return conference.HearingIs(
-            hearing=held.id, title=held.title, state=held.state, closed=held.closed, invitations=self._guests.of(held.id),
-            secret=self._guests.secret_of(held.id), ice=ice,
+            hearing=held.id, title=held.title, state=held.state, closed=held.closed, invitations=invitations,
+            secret=self._guests.secret_of(held.id), relays=self._relays.relays(invitations, now_s),
+            look_in_relays=self._relays.of_look_ins(now_s),
         )  # fmt: skip

@@ -81,6 +81,7 @@ class LookInDesk:
         )  # fmt: skip
         try:
             self._look_ins.put(one)
+            await self._link.tell_now()  # that the room is open may be news to vks
             answer = await self._link.ask(act)
             if answer.code:
                 self._look_ins.drop(one.lookin)

@@ -25,6 +25,7 @@ from provisioning.room import (
     V4l2Camera,
 )
 from provisioning.toml_places import Place
+from provisioning.turn_server import TurnSecretError, read_secret
 from recorder.record.levels import LEVELS
 
 FULL_HD_PIXELS_PER_S = 1920 * 1080 * 25
@@ -54,6 +55,7 @@ def check_config(config: RoomConfig, now: dt.datetime, machine: Machine) -> list
         *_storage(config),
         *check_signing(config, now),
         *_key_files(config),
+        *_turn(config),
         *_recipients(config, now),
         *_other_files(config),
         *check_centre(config, now),
@@ -160,6 +162,29 @@ def _key_files(config: RoomConfig) -> Iterator[Finding]:
         elif Path(path).stat().st_mode & 0o077:
             what = f"{path} can be read by other users of this PC"
             yield Finding(place=place, what=what, remedy=f"chmod 600 {path}", severity="warning")
+
+
+def _turn(config: RoomConfig) -> Iterator[Finding]:
+    """Warnings alone: without the relay the room records, and is joined by whoever finds a straight way."""
+    if config.vks is None or config.vks.turn is None:
+        return
+    place: Place = ("vks", "turn", "secret")
+    path = Path(config.vks.turn.secret)
+    remedy = f"openssl rand -hex 32 > {path}; the same stands in turnserver.conf as static-auth-secret (docs/videoconference.md)"
+    try:
+        mode = path.stat().st_mode
+        read_secret(path)
+    except PermissionError:
+        return  # the agent's user reads it, and nobody else should
+    except OSError as error:
+        yield Finding(place=place, what=f"{path} cannot be read: {error.strerror}", remedy=remedy, severity="warning")
+        return
+    except TurnSecretError as error:
+        yield Finding(place=place, what=str(error), remedy=remedy, severity="warning")
+        return
+    if mode & 0o077:
+        what = f"{path} can be read by other users of this PC"
+        yield Finding(place=place, what=what, remedy=f"chown courtroom-agent {path}; chmod 600 {path}", severity="warning")
 
 
 def _recipients(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:

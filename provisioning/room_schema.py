@@ -31,6 +31,8 @@ _EXAMPLES = {
     "device": 'device = "hw:CARD=…,DEV=0"',
     "channels": 'channels = [{ id = "judge", number = 1 }]',
     "number": "number = 1",
+    "urls": 'urls = ["turn:turn.example.kz:3478?transport=udp", "turns:turn.example.kz:443?transport=tcp"]',
+    "secret": 'secret = "/etc/courtroom/turn.secret"',
     "room": '[room]\nid = "almaty-3"',
     "storage": "[storage]",
     "signing": "[signing]; `courtroom keys make` makes a first key and prints the lines",

@@ -5,17 +5,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from provisioning.turn_server import Turn
+
 
 class _Stanza(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class IceServer(_Stanza):
-    """``[[vks.ice]]``: a STUN or TURN server, as browsers know it."""
-
-    urls: list[str] = Field(min_length=1)
-    username: str = ""
-    credential: str = ""
 
 
 class Vks(_Stanza):
@@ -34,7 +28,8 @@ class Vks(_Stanza):
     """The centre's public door: links are given out with it, so that they open from the internet. Empty: with ``address``."""
     display_port: int = Field(default=8444, ge=0, le=65_535)
     """Where the courtroom's own screens find their page on 127.0.0.1, when ``address`` is another. 0: nowhere."""
-    ice: list[IceServer] = []
+    turn: Turn | None = None
+    """The relay for media that finds no straight way. Empty: there is none."""
 
     @model_validator(mode="after")
     def _is_encrypted(self) -> "Vks":

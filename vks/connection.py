@@ -8,10 +8,11 @@ from typing import Literal
 
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.codecs import CODECS, is_rtx
-from aiortc.exceptions import OperationError
+from aiortc.exceptions import InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpCodecParameters
 from aiortc.rtcrtptransceiver import RTCRtpTransceiver
+from aiortc.sdp import candidate_from_sdp
 
 from vks import wire
 from vks.inbound import Inbound
@@ -23,6 +24,14 @@ START_KBPS = 1_000
 MOST_LINES = 20
 """Media lines that an offer may have."""
 MOST_SDP_BYTES = 64 * 1024
+GATHER_S = 3
+"""So long may STUN and TURN servers take: three tries by UDP, or a handshake by TLS from afar. What they have not said then is not used."""
+MOST_CANDIDATES = 40
+"""Addresses that may follow an offer: each is tried, so that a page could have others sent packets."""
+_CANDIDATE = re.compile(r"^a=(candidate:[^\r\n]*)", re.MULTILINE)
+"""All lines go one way (max-bundle). Browsers tell its addresses with the first of them; aiortc takes those of the last, and has none."""
+_END = re.compile(r"^a=end-of-candidates\r?\n", re.MULTILINE)
+"""More may follow an offer."""
 _FMTP = re.compile(rf"^(a=fmtp:\d+ .*profile-level-id={PROFILE}.*)$", re.MULTILINE)
 
 
@@ -45,12 +54,14 @@ class Connection(RTCPeerConnection):
     def __init__(self, ice_servers: list[RTCIceServer], *, takes_media: bool = True) -> None:
         self._takes_media = takes_media
         self._ends: list[tuple[Outbound, Inbound]] = []
+        self._candidates = 0
         super().__init__(RTCConfiguration(iceServers=ice_servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
 
     def _RTCPeerConnection__createTransceiver(  # noqa: N802 - aiortc's own name for it: called for each media line of an offer
         self, direction: str, kind: str, sender_track: MediaStreamTrack | None = None
     ) -> RTCRtpTransceiver:
         made: RTCRtpTransceiver = super()._RTCPeerConnection__createTransceiver(direction, kind, sender_track)  # type: ignore[misc]
+        wire.gather_within(made.receiver.transport, GATHER_S)
         sender, receiver = Outbound(kind, made.receiver.transport), Inbound(kind, made.receiver.transport)
         sender._stream_id = made.sender._stream_id  # noqa: SLF001 - aiortc's attribute; one stream, so that sound and pictures are shown together
         receiver._set_rtcp_ssrc(sender._ssrc)  # noqa: SLF001 - as aiortc does with its own
@@ -67,9 +78,11 @@ class Connection(RTCPeerConnection):
         if len(offer) > MOST_SDP_BYTES or not 1 <= offer.count("\nm=") <= MOST_LINES:
             raise OfferError("bad_offer", "the offer is longer than any browser's, or offers nothing")
         try:
-            await self.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            await self.setRemoteDescription(RTCSessionDescription(_END.sub("", offer), "offer"))
             if not self._takes_media and (self.sctp is not None or any(_sends(one) for one in self.getTransceivers())):
                 raise OfferError("bad_offer", "it offers to send something, and may only receive")
+            for candidate in _CANDIDATE.findall(offer.split("\nm=")[1]):
+                await self.take_candidate(candidate)
             for transceiver in self.getTransceivers():
                 transceiver.direction = "sendrecv" if self._takes_media else "sendonly"
             await self.setLocalDescription(await self.createAnswer())
@@ -78,6 +91,18 @@ class Connection(RTCPeerConnection):
         except (ValueError, KeyError, IndexError, AssertionError, AttributeError) as error:  # aiortc's parser on what is no SDP
             raise OfferError("bad_offer", f"not an offer: {error!r}") from error
         return _FMTP.sub(rf"\1;x-google-start-bitrate={START_KBPS}", self.localDescription.sdp)
+
+    async def take_candidate(self, text: str) -> None:
+        """Try an address that the browser found after its offer; what is none, and what is too much, is passed over."""
+        self._candidates += 1
+        if self._candidates > MOST_CANDIDATES:
+            return
+        try:
+            candidate = candidate_from_sdp(text.removeprefix("candidate:"))
+            candidate.sdpMLineIndex = 0
+            await self.addIceCandidate(candidate)
+        except (ValueError, IndexError, AssertionError, InvalidStateError):  # aiortc's parser on what is no candidate, or too late
+            return
 
     def outbound(self, line: int) -> Outbound:
         """The sender of a media line, counted in the offer's order."""

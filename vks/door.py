@@ -86,7 +86,7 @@ class Door:
                 return refused(429, "too_many")
             socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=signalling.MESSAGE_BYTES, compress=False)
             await socket.prepare(request)
-            await Page(self._hall, socket, source).serve()
+            await Page(self._hall, socket, source, relayed=self._relayed).serve()
             return socket
 
     async def _look(self, request: web.Request) -> web.StreamResponse:

@@ -101,8 +101,16 @@ class Hall:
             raise RefusedError("hearing_over", "no hearing is near")
         return signalling.Welcome(
             person=seat.person, name=seat.name, role=seat.role, title=self.hearing.title, resume=self._admission.resume_token(seat),
-            ice=self.hearing.ice,
+            ice=self.relays(seat).page,
         )  # fmt: skip
+
+    def relays(self, seat: Seat) -> contract.Relays:
+        """By what the media of this person may go; nothing for whom the clerk has put out."""
+        none = contract.Relays(page=[], room=[])
+        person = None if self.conference is None else self.conference.order.people.get(seat.person)
+        if self.hearing is None or (person is not None and person.place == "removed"):
+            return none
+        return self.hearing.relays.get(seat.person, none)
 
     def enter(self, page: Page) -> None:
         """A page has said whose it is.

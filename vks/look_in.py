@@ -90,7 +90,7 @@ class LookIns:
             if earlier.look_in == one.id:
                 earlier.end(signalling.Bye(code="elsewhere", again=False))
         left_s = max(0, one.until_us - mono_us()) // 1_000_000
-        page.begin(one.id, looker(one), signalling.Looking(person=one.person, left_s=left_s, ice=hearing.ice))
+        page.begin(one.id, looker(one), signalling.Looking(person=one.person, left_s=left_s, ice=hearing.look_in_relays.page))
         self._pages.append(page)
         self.follow()
 
@@ -116,10 +116,10 @@ class LookIns:
             conference.show(viewer)
 
     @property
-    def ice(self) -> list[contract.IceServer]:
-        """Relays by which media finds its way."""
+    def relays(self) -> list[contract.IceServer]:
+        """By what media finds its way from here."""
         _, hearing = self._now()
-        return [] if hearing is None else hearing.ice
+        return [] if hearing is None else hearing.look_in_relays.room
 
     def close(self, bye: signalling.Bye) -> None:
         """Send all away."""
@@ -182,8 +182,11 @@ class LookInPage:
         return None
 
     async def _hear(self) -> None:
-        while isinstance(message := await self._talk.receive(), signalling.Offer):
-            await self._talk.answer(message.sdp, self._look_ins.ice, self._use)
+        while isinstance(message := await self._talk.receive(), signalling.Offer | signalling.Candidate):
+            if isinstance(message, signalling.Offer):
+                await self._talk.answer(message.sdp, self._look_ins.relays, self._use)
+            else:
+                await self._talk.take_candidate(message.candidate)
 
     def _use(self, connection: Connection) -> None:
         kinds = [connection.outbound(line).kind for line in range(connection.lines)]

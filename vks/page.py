@@ -5,6 +5,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from recorder.contract import conference as contract
 from vks import signalling
 from vks.acts import OfParticipant
 from vks.admission import NotAdmittedError, Seat
@@ -30,6 +31,10 @@ class Hall(Protocol):
 
     def welcome(self, seat: Seat) -> signalling.Welcome:
         """What the page is told first."""
+        ...
+
+    def relays(self, seat: Seat) -> contract.Relays:
+        """By what the media of this person may go."""
         ...
 
     def enter(self, page: "Page") -> None:
@@ -64,10 +69,12 @@ class Page:
         hall: where it wants to.
         socket: the connection.
         source: where it comes from.
+        relayed: it comes through the centre, and not by the court's own network.
     """
 
-    def __init__(self, hall: Hall, socket: web.WebSocketResponse, source: str) -> None:
+    def __init__(self, hall: Hall, socket: web.WebSocketResponse, source: str, *, relayed: bool) -> None:
         self._hall = hall
+        self._relayed = relayed
         self._talk = Talk(socket, source, signalling.from_page)
         self.say, self.end = self._talk.say, self._talk.end
         self.seat: Seat | None = None
@@ -112,8 +119,13 @@ class Page:
                 case signalling.Leave():
                     return True
                 case signalling.Offer():
-                    ice = self._hall.welcome(seat).ice
+                    # Who is in the court's own network reaches this side as it is; looking for more would cost him time.
+                    ice = self._hall.relays(seat).room if self._relayed else []
                     await self._talk.answer(message.sdp, ice, lambda connection: self._hall.media(self, connection))
+                case signalling.Candidate():
+                    await self._talk.take_candidate(message.candidate)
+                case signalling.Ping():
+                    self.say(signalling.Pong())
                 case signalling.Do():
                     try:
                         self._hall.do(self, message.act)

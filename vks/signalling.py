@@ -48,10 +48,20 @@ class Offer(Message, frozen=True, kw_only=True, tag="offer"):
     sdp: Annotated[str, msgspec.Meta(max_length=64 * 1024)]
 
 
+class Candidate(Message, frozen=True, kw_only=True, tag="candidate"):
+    """An address of the browser's that it found after its offer, such as one at a relay (RFC 8839, ``candidate-attribute``)."""
+
+    candidate: Annotated[str, msgspec.Meta(max_length=512)]
+
+
 class Do(Message, frozen=True, kw_only=True, tag="do"):
     """Ask for something."""
 
     act: OfParticipant
+
+
+class Ping(Message, frozen=True, kw_only=True, tag="ping"):
+    """Is the courtroom there? Asked where nothing came from it for a moment; answered by ``Pong``."""
 
 
 class Leave(Message, frozen=True, kw_only=True, tag="leave"):
@@ -65,8 +75,8 @@ class Look(Message, frozen=True, kw_only=True, tag="look"):
     device: DeviceId
 
 
-FromPage = Resume | Offer | Do | Leave
-FromLookIn = Look | Offer | Leave
+FromPage = Resume | Offer | Candidate | Do | Ping | Leave
+FromLookIn = Look | Offer | Candidate | Leave
 
 
 # to the page
@@ -140,6 +150,10 @@ class Wait(Message, frozen=True, kw_only=True, tag="wait"):
     """This device waits: another one of the same person is in the hearing, and the clerk says which it is to be."""
 
 
+class Pong(Message, frozen=True, kw_only=True, tag="pong"):
+    """It is."""
+
+
 class Refused(Message, frozen=True, kw_only=True, tag="refused"):
     """What was asked for cannot be done; the page says the code's words in its language."""
 
@@ -176,7 +190,7 @@ class Looking(Message, frozen=True, kw_only=True, tag="looking"):
     ice: list[IceServer]
 
 
-ToPage = Welcome | Answer | View | Tiles | Link | Wait | Refused | Bye
+ToPage = Welcome | Answer | View | Tiles | Link | Wait | Pong | Refused | Bye
 ToDisplay = Screen | Answer | Tiles | Refused | Bye
 ToLookIn = Looking | Screen | Answer | Tiles | Link | Refused | Bye
 encoder = msgspec.json.Encoder()

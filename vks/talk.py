@@ -107,6 +107,11 @@ class Talk(Generic[FromIt]):
         if before is not None:
             await before.close()
 
+    async def take_candidate(self, candidate: str) -> None:
+        """Try another address of the page's, for the connection that it offered last."""
+        if self._connection is not None:
+            await self._connection.take_candidate(candidate)
+
     async def finish(self) -> None:
         """Say what is left to say, and close everything."""
         self.end()

@@ -4,6 +4,8 @@ aiortc gives each packet that is sent a coroutine through three objects; here a 
 receivers and senders are reached through its router, by the methods that ``Receiver`` and ``Sender`` name.
 """
 
+import asyncio
+import functools
 from typing import Protocol
 
 from aiortc import rtp
@@ -53,9 +55,10 @@ class Line:
 
     @property
     def waiting_bytes(self) -> int:
-        """What lies in the queue because the socket is full; a relay's own transport holds nothing itself."""
-        size = getattr(self._out, "get_write_buffer_size", None)
-        return int(size()) if size is not None else 0
+        """What lies in the queue because the socket is full; of a relay, the socket to it."""
+        relay = getattr(self._out, "_TurnTransport__inner_protocol", None)
+        out: asyncio.WriteTransport = self._out if relay is None else relay.transport  # type: ignore[assignment] # a datagram's has it too
+        return out.get_write_buffer_size()
 
 
 def line(transport: RTCDtlsTransport) -> Line | None:
@@ -100,6 +103,12 @@ def take_the_place(transceiver: RTCRtpTransceiver, sender: object, receiver: obj
     vars(transceiver)["_RTCRtpTransceiver__sender"] = sender
     vars(transceiver)["_RTCRtpTransceiver__receiver"] = receiver
     transceiver._preferred_codecs = codecs
+
+
+def gather_within(transport: RTCDtlsTransport, most_s: int) -> None:
+    """Wait no longer for what a STUN or TURN server says (aioice waits 5 s): the answer to a page waits for it, too."""
+    ice = transport.transport._connection
+    vars(ice)["get_component_candidates"] = functools.partial(ice.get_component_candidates, timeout=most_s)
 
 
 def jitter_us(statistics: StreamStatistics) -> int:

@@ -169,6 +169,15 @@ class IceServer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     credential: str = ""
 
 
+class Relays(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """By what a person's media may go where it finds no straight way. Credentials are that person's own, and expire soon."""
+
+    page: list[IceServer]
+    """For the person's browser."""
+    room: list[IceServer]
+    """For vks's end of that connection."""
+
+
 class HearingIs(Message, frozen=True, kw_only=True, tag="hearing"):
     """The hearing that people may come to, and the recorder's state; said at once when connected, and whenever it changes."""
 
@@ -181,8 +190,10 @@ class HearingIs(Message, frozen=True, kw_only=True, tag="hearing"):
     invitations: list[Invitation]
     secret: bytes
     """The key for resume tokens of this hearing, 32 bytes."""
-    ice: list[IceServer] = []
-    """Relays, where participants are not in the court's own network."""
+    relays: dict[PersonId, Relays] = {}
+    """For those of ``invitations``; empty: media finds its way without."""
+    look_in_relays: Relays = Relays(page=[], room=[])
+    """For whoever looks in."""
     kept: bytes = b""
     """The newest ``Stands.order`` of this hearing."""
 

@@ -30,15 +30,17 @@ class Centre:
 
     def __init__(self, base: Path, **settings: object) -> None:
         self.base = base
+        self.address = str(settings.get("host", "127.0.0.1"))
         self.port = _free_port()
         self.home = CentreHome(base / "centre")
-        self.home.make(Settings.model_validate({"port": self.port, "names": ["127.0.0.1"], **settings}), dt.datetime.now(dt.UTC))
+        made = Settings.model_validate({"port": self.port, "names": [self.address], **settings})
+        self.home.make(made, dt.datetime.now(dt.UTC))
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Its address."""
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self.address}:{self.port}"
 
     @property
     def log(self) -> str:
@@ -49,6 +51,7 @@ class Centre:
         """Another front of this centre: a copy of its directory, on a port of its own (docs/several-fronts.md)."""
         front = Centre.__new__(Centre)
         front.base, front.port, front.home, front.process = base, _free_port(), CentreHome(base / "centre"), None
+        front.address = self.address
         shutil.copytree(self.home.root, front.home.root, ignore=shutil.ignore_patterns("*.sock", "*.sqlite*", "records", "work"))
         config = front.home.root / "centre.toml"
         config.write_text(config.read_text().replace(f"port = {self.port}", f"port = {front.port}"))

@@ -2,16 +2,18 @@
 
 import asyncio
 import fractions
+import re
+import socket
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 
 import av
 import numpy as np
 import pytest
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from av.frame import Frame
 
-from vks.connection import MOST_LINES, Connection, OfferError
+from vks.connection import GATHER_S, MOST_CANDIDATES, MOST_LINES, Connection, OfferError
 from vks.h264_payloads import annex_b, is_keyframe, join, nal_units, split
 from vks.jitter import Unit
 from vks.speaking import SPEAKS_DBOV
@@ -210,3 +212,62 @@ async def test_an_offer_without_h264_and_one_that_is_too_long_are_told_apart(pee
     with pytest.raises(OfferError) as refused:
         await ours.answer(without + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" * (MOST_LINES + 1))
     assert refused.value.code == "bad_offer"
+
+
+HOST = "candidate:888441779 1 udp 2122260223 203.0.113.10 37848 typ host generation 0"
+RELAY = "candidate:2027234498 1 udp 58663423 203.0.113.20 51408 typ relay raddr 0.0.0.0 rport 0 generation 0"
+
+
+def addresses(connection: Connection) -> list[str]:
+    """Those of the browser's that are tried."""
+    return [one.ip for one in connection.getTransceivers()[0].receiver.transport.transport.getRemoteCandidates()]
+
+
+async def test_the_addresses_that_a_browser_tells_with_its_first_line_are_tried_and_those_that_follow(
+    peers: tuple[Connection, RTCPeerConnection],
+) -> None:
+    ours, theirs = peers
+    theirs.addTransceiver("audio", "sendrecv")
+    theirs.addTransceiver("video", "sendonly")
+    await theirs.setLocalDescription(await theirs.createOffer())
+    before, first, last = re.sub(r"a=(candidate|end-of-candidates).*\r\n", "", theirs.localDescription.sdp).split("m=")
+    await ours.answer(f"{before}m={first}a={HOST}\r\nm={last}a=end-of-candidates\r\n")
+    assert addresses(ours) == ["203.0.113.10"]
+    await ours.take_candidate(RELAY)
+    assert addresses(ours) == ["203.0.113.10", "203.0.113.20"]
+
+
+@pytest.mark.parametrize("text", ["", "candidate:", "candidate:1 1 udp x 203.0.113.9 9 typ host", f"{HOST} \0", "candidate:" + "1 " * 99])
+async def test_what_is_no_address_is_passed_over(peers: tuple[Connection, RTCPeerConnection], text: str) -> None:
+    ours, theirs = peers
+    theirs.addTransceiver("audio", "sendrecv")
+    await joined(ours, theirs)
+    await ours.take_candidate(text)
+    await ours.take_candidate(RELAY)
+    assert "203.0.113.20" in addresses(ours)
+
+
+async def test_one_offer_has_only_so_many_addresses_tried(peers: tuple[Connection, RTCPeerConnection]) -> None:
+    ours, theirs = peers
+    theirs.addTransceiver("audio", "sendrecv")
+    await joined(ours, theirs)
+    for number in range(2 * MOST_CANDIDATES):
+        await ours.take_candidate(RELAY.replace("51408", str(2_000 + number)))
+    assert addresses(ours).count("203.0.113.20") <= MOST_CANDIDATES
+
+
+async def test_an_address_before_any_offer_is_passed_over(peers: tuple[Connection, RTCPeerConnection]) -> None:
+    await peers[0].take_candidate(RELAY)
+
+
+async def test_a_server_that_is_away_delays_an_answer_by_seconds_and_does_not_prevent_it() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        ours = Connection([RTCIceServer(urls=[f"stun:127.0.0.1:{silent.getsockname()[1]}"])])
+        theirs = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        theirs.addTransceiver("audio", "sendrecv")
+        began_s = asyncio.get_running_loop().time()
+        await joined(ours, theirs)
+        assert asyncio.get_running_loop().time() - began_s < GATHER_S + 1
+        await until(lambda: ours.connectionState == "connected", "the connection")
+        await asyncio.gather(ours.close(), theirs.close())

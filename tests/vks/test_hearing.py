@@ -2,37 +2,21 @@
 
 import asyncio
 import contextlib
-import io
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
-import av
-import numpy as np
 import pytest
 
 from recorder.record import entries
 from recorder.seal import read_journal
-from tests.lab import readback
-from tests.lab.site import COURTROOM, Site, site
+from tests.lab.site import Site, site
 from tests.vks.browsers import Browser, until
+from tests.vks.hearing import BY, HZ, asked, clerk, free_port, sealed, shade_in, stanzas, tone_in
 from tests.vks.test_service import PageInTest
 from vks import signalling
 
-BY = ("--by", "A. Clerk")
-HZ, SHADE = 1_700.0, 200
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def stanzas(vks: str) -> str:
-    return f'[ingest]\nenabled = true\n[speaker]\ndevice = "none"\n[vks]\n{vks}\n'
+SHADE = 200
 
 
 @pytest.fixture
@@ -47,21 +31,6 @@ def closed_room(tmp_path: Path) -> Iterator[Site]:
     port = free_port()
     with site(tmp_path, stanzas(f'address = ""\npublic_url = "http://127.0.0.1:{port}"'), public=f"127.0.0.1:{port}") as it:
         yield it
-
-
-async def clerk(room: Site, *words: str) -> str:
-    """One of the clerk's commands about participants."""
-    command = [*COURTROOM, "conference", *words, "--run", str(room.run_dir)]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def asked(room: Site) -> str:
-    """Who is there, by the clerk's command; nothing while the agent does not answer."""
-    return subprocess.run(
-        [*COURTROOM, "conference", "list", "--run", str(room.run_dir)], capture_output=True, text=True, check=False
-    ).stdout
 
 
 async def come(http: aiohttp.ClientSession, link: str, device: str = "device-1") -> tuple[PageInTest, str]:
@@ -114,35 +83,6 @@ async def test_a_participant_is_admitted_heard_seen_and_recorded(room: Site) -> 
     assert tone_in(room, record, "room-out", HZ), "the courtroom heard it"
     told = [entry for _, entry in read_journal(record) if isinstance(entry, entries.Event) and entry.source == "conference"]
     assert [entry.name for entry in told if entry.data.get("person") == "g1"][:3] == ["came", "connected", "admitted"]
-
-
-async def sealed(room: Site) -> Path:
-    """Stop the session; the record, which verifies as sealed."""
-    await asyncio.to_thread(room.order, "stop", *BY)
-    (verdict,) = room.verdicts().values()
-    assert verdict.level in {"sealed", "anchored"}, verdict
-    (record,) = [path for path in room.records.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return record
-
-
-def tone_in(room: Site, record: Path, track: str, hz: float) -> bool:
-    """Whether a tone is anywhere in a track's sound."""
-    for sound in readback.sounds(record, track, room.court.court_key, room.court.court):
-        for block in np.split(sound.samples[: sound.samples.size // 9_600 * 9_600], max(1, sound.samples.size // 9_600)):
-            wave = np.exp(-2j * np.pi * hz * np.arange(block.size) / sound.rate_hz)
-            if block.size and abs(wave @ block) * 2 / block.size > 0.05:
-                return True
-    return False
-
-
-def shade_in(room: Site, record: Path, track: str, shade: int) -> bool:
-    """Whether a track has pictures of this brightness."""
-    for part in readback.parts(record, track, room.court.court_key, room.court.court):
-        options = {"decryption_key": part.key} if part.key else {}
-        with av.open(io.BytesIO(part.data), "r", options=options) as file:
-            if any(abs(int(frame.to_ndarray(format="gray").mean()) - shade) < 20 for frame in file.decode(video=0)):
-                return True
-    return False
 
 
 @pytest.mark.lab

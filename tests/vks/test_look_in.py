@@ -119,6 +119,18 @@ async def test_a_link_that_was_opened_opens_for_no_other_device_and_for_that_one
         assert not again.all(signalling.Bye)
 
 
+async def test_relays_are_told_to_whoever_opens_the_link_and_to_nobody_else(house: House) -> None:
+    server = contract.IceServer(urls=["turn:192.0.2.1"], username="1800000000:lab.look-ins_", credential="of look-ins")
+    agent = await house.agent()
+    await agent.hold(look_in_relays=contract.Relays(page=[server], room=[]))
+    await until(lambda: agent.stands, "the hearing is held")
+    await agent.ask(begin())
+    stranger, page = await opened(house, "forged"), await opened(house)
+    assert (await page.first(signalling.Looking)).ice == [server]
+    await stranger.first(signalling.Bye)
+    assert [type(message) for message in stranger.heard] == [signalling.Bye]
+
+
 async def test_a_forged_link_opens_nothing_nor_does_a_participants(house: House) -> None:
     token, invitation = invited("p1")
     agent = await house.agent()

@@ -15,7 +15,7 @@ from recorder.seal import read_journal
 from tests.lab import browser
 from tests.lab.site import COURTROOM, Site, site
 from tests.vks.browsers import until
-from tests.vks.test_hearing import BY, asked, clerk, free_port, sealed, stanzas
+from tests.vks.hearing import BY, asked, clerk, free_port, sealed, stanzas
 from tests.vks.test_pages import STEPS
 from tests.vks.test_service import PageInTest
 from vks import signalling
@@ -30,10 +30,8 @@ LOOKS = """
   seen.push("picture");
   await find("sound", () => { const sound = document.querySelector("audio"); return !sound.paused && sound.currentTime > 0 });
   seen.push("sound");
-  document.title = "seen";
-  await sees("You no longer look in");
-  seen.push(document.querySelectorAll("video").length);
 """
+ENDS = 'await sees("You no longer look in"); seen.push(document.querySelectorAll("video").length)'
 
 
 @pytest.fixture
@@ -60,7 +58,7 @@ def phases(room: Site) -> list[tuple[str, str]]:
 async def begun(room: Site) -> tuple[str, str]:
     """A session with a look-in; returns its name and its link."""
     await asyncio.to_thread(room.order, "start", *BY)
-    await until(lambda: room.recorder_state() == "open", "the session")
+    await asyncio.to_thread(room.until, lambda: asked(room).startswith("hearing local:"), "the session, and vks")
     name, link = await asyncio.to_thread(look_in, room)
     await asyncio.to_thread(room.until, lambda: phases(room) == [("began", "")], "the look-in to begin")
     return name, link
@@ -76,13 +74,14 @@ async def opened(http: aiohttp.ClientSession, link: str) -> PageInTest:
 
 @pytest.mark.skipif(browser.missing(), reason="chromium is not installed")
 @pytest.mark.skipif(not (STATIC / "look/index.html").exists(), reason="the pages are not built (scripts/build-pages)")
-async def test_the_situation_centre_sees_and_hears_until_the_clerk_ends_it_and_everybody_knows(room: Site, tmp_path: Path) -> None:
+async def test_the_situation_centre_sees_and_hears_until_the_clerk_ends_it_and_everybody_knows(room: Site) -> None:
     name, link = await begun(room)
-    picture = tmp_path / "look.png"
-    browsing = asyncio.create_task(asyncio.to_thread(browser.ask, link, STEPS % LOOKS, picture, ("--lang=en",)))
-    await asyncio.to_thread(room.until, lambda: browsing.done() or "B. Inspector of the Situation Centre looks in" in asked(room), "it")
-    await clerk(room, "stop-look-in", name, *BY)
-    assert await browsing == ["picture", "sound", 0]
+    async with browser.opened(("--lang=en",)) as tab:
+        await tab.go(link)
+        assert await tab.run(STEPS % LOOKS) == ["picture", "sound"]
+        assert "B. Inspector of the Situation Centre looks in" in await clerk(room, "list")
+        await clerk(room, "stop-look-in", name, *BY)
+        assert await tab.run(STEPS % ENDS) == [0]
     await asyncio.to_thread(room.until, lambda: phases(room) == [("began", ""), ("ended", "A. Clerk")], "the centre to know")
     record = await sealed(room)
     told = [entry for _, entry in read_journal(record) if isinstance(entry, entries.Event) and entry.name.startswith("look_in")]

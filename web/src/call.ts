@@ -7,6 +7,7 @@ import { CAMERA, CAMERA_BPS, FIRST_TILE, SCREEN, SCREEN_BPS, SOUND, linesFor } f
 import type { FromPage, IceServer, ToPage } from "./messages";
 import { decode } from "./messages";
 import { ATTEMPT_MS, DISCONNECTED_MS } from "./backoff";
+import { LOOK_MS, Pulse } from "./pulse";
 import { addLine, offerOf, onFarEnd } from "./peer";
 
 export interface Given {
@@ -38,6 +39,8 @@ export class Call {
   private over = false;
   private readonly attempt: ReturnType<typeof setTimeout>;
   private disconnected: ReturnType<typeof setTimeout> | undefined;
+  private looking: ReturnType<typeof setInterval> | undefined;
+  private readonly pulse = new Pulse(performance.now());
 
   constructor(
     resume: string,
@@ -51,6 +54,7 @@ export class Call {
     this.socket.onclose = this.socket.onerror = () => this.end();
     this.socket.onmessage = ({ data }) => {
       const message = typeof data === "string" ? decode(data) : null;
+      this.pulse.heard(performance.now());
       if (message !== null && !this.over) this.hear(message);
     };
   }
@@ -90,9 +94,10 @@ export class Call {
     this.over = true;
     clearTimeout(this.attempt);
     clearTimeout(this.disconnected);
+    clearInterval(this.looking);
     this.socket.onclose = this.socket.onerror = this.socket.onmessage = null;
     this.socket.close();
-    if (this.peer !== null) this.peer.onconnectionstatechange = null;
+    if (this.peer !== null) this.peer.onconnectionstatechange = this.peer.onicecandidate = null;
     this.peer?.close();
   }
 
@@ -120,7 +125,12 @@ export class Call {
     }
     this.give(this.given);
     const sdp = await offerOf(peer);
-    if (!this.over) this.say({ m: "offer", sdp });
+    if (this.over) return;
+    this.say({ m: "offer", sdp });
+    // What a relay gives comes later than an offer may wait: by TLS, or where UDP is thrown away, seconds later.
+    peer.onicecandidate = ({ candidate }) => {
+      if (candidate?.sdpMLineIndex === 0 && candidate.candidate !== "") this.say({ m: "candidate", candidate: candidate.candidate });
+    };
   }
 
   private async take(sdp: string): Promise<void> {
@@ -132,10 +142,26 @@ export class Call {
     if (sound !== undefined && !this.over) this.events.tracks(sound, others.slice(FIRST_TILE - 1));
   }
 
+  private async look(): Promise<void> {
+    const { peer } = this;
+    if (peer === null) return;
+    let packets = 0;
+    for (const one of ((await peer.getTransceivers()[SOUND]?.receiver.getStats()) ?? new Map<string, object>()).values()) {
+      const stats = one as { type: string; packetsReceived?: number };
+      if (stats.type === "inbound-rtp") packets += stats.packetsReceived ?? 0;
+    }
+    if (this.over) return;
+    const what = this.pulse.look(packets, performance.now());
+    if (what === "ask") this.say({ m: "ping" });
+    if (what === "lost") this.end();
+  }
+
   private changed(state: RTCPeerConnectionState): void {
     clearTimeout(this.disconnected);
     if (state === "connected") {
       clearTimeout(this.attempt);
+      clearInterval(this.looking);
+      this.looking = setInterval(() => void this.look(), LOOK_MS);
       this.events.up();
     }
     if (state === "disconnected") this.disconnected = setTimeout(() => this.end(), DISCONNECTED_MS);

@@ -14,7 +14,9 @@ export type Act =
 export type FromPage =
   | { m: "resume"; token: string }
   | { m: "offer"; sdp: string }
+  | { m: "candidate"; candidate: string }
   | { m: "do"; act: Act }
+  | { m: "ping" }
   | { m: "leave" };
 
 export interface IceServer {
@@ -86,7 +88,12 @@ export interface Bye {
   again: boolean;
 }
 
-export type ToPage = Welcome | Answer | View | Tiles | Link | Wait | Refused | Bye;
+/** The courtroom is there. */
+export interface Pong {
+  m: "pong";
+}
+
+export type ToPage = Welcome | Answer | View | Tiles | Link | Wait | Pong | Refused | Bye;
 
 /** All that a screen of the courtroom shows. */
 export interface Screen {
@@ -123,6 +130,7 @@ const SHAPES: Shapes<ToPage> = {
   tiles: { shown: [] },
   link: { quality: "" },
   wait: {},
+  pong: {},
   refused: { code: "" },
   bye: { code: "", again: true },
 };

@@ -10,18 +10,28 @@ const SOUND = { echoCancellation: true, noiseSuppression: true, autoGainControl:
 /** Asks for devices; throws what the browser throws (permission.ts has the words for it). */
 export async function ask(kinds: { microphone: boolean; camera: boolean }): Promise<MediaStream> {
   if (navigator.mediaDevices?.getUserMedia === undefined) throw new DOMException("no media devices", "SecurityError");
-  const wish = (kind: Kind): { deviceId?: ConstrainDOMString } => {
-    const id = kept(kind);
-    return id === null || id === "" ? {} : { deviceId: { ideal: id } };
+  try {
+    return await navigator.mediaDevices.getUserMedia(constraints(kinds, kept));
+  } catch (error) {
+    if ((error as Error).name !== "OverconstrainedError") throw error;
+    return navigator.mediaDevices.getUserMedia(constraints(kinds, () => null)); // the chosen device is unplugged: any other will do
+  }
+}
+
+/** What is asked for. A chosen device is demanded: Chromium takes the one that is open already for one that is merely wished for. */
+function constraints(kinds: { microphone: boolean; camera: boolean }, chosen: (kind: Kind) => string | null): MediaStreamConstraints {
+  const demand = (kind: Kind): { deviceId?: ConstrainDOMString } => {
+    const id = chosen(kind);
+    return id === null || id === "" ? {} : { deviceId: { exact: id } };
   };
-  return navigator.mediaDevices.getUserMedia({
-    audio: kinds.microphone && { ...SOUND, ...wish("microphone") },
+  return {
+    audio: kinds.microphone && { ...SOUND, ...demand("microphone") },
     video: kinds.camera && {
-      ...wish("camera"),
+      ...demand("camera"),
       width: { ideal: CAMERA_SIZE.width }, height: { ideal: CAMERA_SIZE.height }, frameRate: { ideal: CAMERA_SIZE.rate, max: 30 },
-      ...(kept("camera") === null ? { facingMode: { ideal: "user" } } : {}),
+      ...(chosen("camera") === null ? { facingMode: { ideal: "user" } } : {}),
     },
-  });
+  };
 }
 
 /** Asks for a screen. Only after a press: browsers demand it. */

@@ -139,6 +139,7 @@ function said(page: Page, message: ToPage): Page {
       if (isForgotten(message.code)) return gone(page, "check");
       return { ...gone(page, "ended"), refusal: { code: message.code, at_utc_us: 0 } };
     case "answer":
+    case "pong":
       return page;
   }
 }

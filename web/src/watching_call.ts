@@ -55,7 +55,7 @@ export class WatchingCall<M extends { m: string }> {
     clearTimeout(this.disconnected);
     this.socket.onclose = this.socket.onerror = this.socket.onmessage = null;
     this.socket.close();
-    if (this.peer !== null) this.peer.onconnectionstatechange = null;
+    if (this.peer !== null) this.peer.onconnectionstatechange = this.peer.onicecandidate = null;
     this.peer?.close();
   }
 
@@ -85,7 +85,13 @@ export class WatchingCall<M extends { m: string }> {
     peer.onconnectionstatechange = () => this.changed(peer.connectionState);
     for (const line of this.way.lines) addLine(peer, line);
     const sdp = await offerOf(peer);
-    if (!this.over) this.socket.send(JSON.stringify({ m: "offer", sdp }));
+    if (this.over) return;
+    this.socket.send(JSON.stringify({ m: "offer", sdp }));
+    if (relays.length === 0) return;
+    peer.onicecandidate = ({ candidate }) => {
+      if (candidate?.sdpMLineIndex !== 0 || candidate.candidate === "") return;
+      this.socket.send(JSON.stringify({ m: "candidate", candidate: candidate.candidate }));
+    };
   }
 
   private async take(sdp: string): Promise<void> {

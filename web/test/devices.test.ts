@@ -1,8 +1,10 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 
 import { DEAD_MS, Watch, meter } from "../src/loudness";
+import { ask } from "../src/own_media";
 import { platformOf, saysRemedy, saysWhat, troubleOf, worthTryingApart } from "../src/permission";
 import type { Device, Platform, Trouble } from "../src/permission";
+import { keep } from "../src/storage";
 import { toneWav } from "../src/tone";
 import { en } from "../src/words/en";
 
@@ -43,6 +45,36 @@ describe("the meter", () => {
     expect(meter(Array.from({ length: 10 }, () => 1))).toBe(1);
     expect(meter(Array.from({ length: 10 }, () => 10 ** -1.5))).toBeCloseTo(0.5);
     expect(meter([1e-6])).toBe(0);
+  });
+});
+
+describe("a microphone that somebody chose", () => {
+  const asked: MediaStreamConstraints[] = [];
+  const browser = (isThere: boolean): void => {
+    const getUserMedia = async (wanted: MediaStreamConstraints): Promise<MediaStream> => {
+      asked.push(wanted);
+      if (!isThere && (wanted.audio as MediaTrackConstraints).deviceId !== undefined) throw new DOMException("", "OverconstrainedError");
+      return {} as MediaStream;
+    };
+    vi.stubGlobal("window", {});
+    vi.stubGlobal("navigator", { mediaDevices: { getUserMedia } });
+    keep("microphone", "headset");
+  };
+  const devices = (): unknown[] => asked.map((one) => (one.audio as MediaTrackConstraints).deviceId);
+  afterEach(() => {
+    keep("microphone", null);
+    asked.length = 0;
+    vi.unstubAllGlobals();
+  });
+  it("is demanded, for a browser may take any other where it is merely wished for", async () => {
+    browser(true);
+    await ask({ microphone: true, camera: false });
+    expect(devices()).toEqual([{ exact: "headset" }]);
+  });
+  it("is done without when it is unplugged", async () => {
+    browser(false);
+    await ask({ microphone: true, camera: false });
+    expect(devices()).toEqual([{ exact: "headset" }, undefined]);
   });
 });
 

@@ -23,6 +23,7 @@ from agent.upstream.centre.backend import (
 )
 from agent.upstream.centre.database import Database
 from agent.upstream.centre.decisions import Kept, NamedEvent, may_change, new_events, next_command, page, verdict, wants_snapshot
+from agent.upstream.centre.newest import Newest
 from agent.upstream.centre.news import LocalNews
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from recorder.record.checkpoint import Receipt, receipt_text
@@ -119,6 +120,9 @@ class SqlitePlan:
     def __init__(self, database: Database, news: LocalNews) -> None:
         self._database = database
         self._news = news
+        self._newest = Newest()
+        self._as_of = 0
+        """An offset that is durable: what every room was told of, or can be."""
 
     async def put(self, hearings: Sequence[contract.Hearing], source: str = API) -> transfer.Offset:
         """Take hearings as they are now."""
@@ -135,19 +139,27 @@ class SqlitePlan:
                 if now == before:
                     connection.execute("UPDATE hearing SET source = ? WHERE id = ?", (source, hearing.id))
                     continue
-                touched.update(_change(connection, now, source))
+                offset, rooms = _change(connection, now, source)
+                for room in rooms:
+                    self._newest.note(room, offset)
+                touched.update(rooms)
                 changed += 1
             return transfer.Offset(offset=_value(connection, "offset"), changed=changed)
 
         answer = await self._database.do(work)
+        self._as_of = max(self._as_of, answer.offset)
         self._news.tell_rooms(touched)
         return answer
 
     async def feed(self, room: str, after: int) -> contract.Feed:
         """What a room must know."""
+        if self._newest.has_all(room, after) and not wants_snapshot(after, self._as_of):
+            return contract.Feed(as_of=self._as_of)
         since_us = now_utc_us() - SNAPSHOT_BACK_US
 
         def work(connection: sqlite3.Connection) -> contract.Feed:
+            if not self._newest.is_known:
+                self._newest.read(connection.execute("SELECT room, max(change_offset) FROM hearing_room GROUP BY room"))
             as_of = _value(connection, "offset")
             of_room = (
                 "SELECT hearing.change_offset, body FROM hearing_room JOIN hearing ON hearing.id = hearing_room.hearing WHERE room = ? "
@@ -159,7 +171,9 @@ class SqlitePlan:
             rows = connection.execute(of_room + "AND hearing_room.change_offset > ? ORDER BY hearing_room.change_offset", (room, after))
             return contract.Feed(as_of=as_of, changes=_changes(rows.fetchall()))
 
-        return await self._database.do(work)
+        feed = await self._database.do(work)
+        self._as_of = max(self._as_of, feed.as_of)
+        return feed
 
     async def after(self, offset: int, most: int) -> Sequence[contract.Change]:
         """Hearings that changed behind an offset."""
@@ -248,6 +262,7 @@ class SqliteCommands:
     def __init__(self, database: Database, news: LocalNews) -> None:
         self._database = database
         self._news = news
+        self._newest = Newest()
 
     async def give(self, room: str, command: contract.AnyCommand) -> int:
         """Keep a command for a room."""
@@ -259,6 +274,7 @@ class SqliteCommands:
             connection.execute("UPDATE counter SET value = ? WHERE name = 'command'", (number,))
             body = msgspec.json.encode(msgspec.structs.replace(command, number=number))
             connection.execute("INSERT INTO command VALUES (?, ?, ?)", (room, number, body))
+            self._newest.note(room, number)
             return number
 
         number = await self._database.do(work)
@@ -267,11 +283,17 @@ class SqliteCommands:
 
     async def after(self, room: str, number: int) -> Sequence[contract.AnyCommand]:
         """A room's commands behind a number."""
-        rows = await self._database.do(
-            lambda connection: connection.execute(
+        if self._newest.has_all(room, number):
+            return []
+
+        def work(connection: sqlite3.Connection) -> list[tuple[bytes]]:
+            if not self._newest.is_known:
+                self._newest.read(connection.execute("SELECT room, max(number) FROM command GROUP BY room"))
+            return connection.execute(
                 "SELECT body FROM command WHERE room = ? AND number > ? ORDER BY number LIMIT 100", (room, number)
             ).fetchall()
-        )
+
+        rows = await self._database.do(work)
         return [_command.decode(body) for (body,) in rows]
 
 
@@ -289,8 +311,8 @@ def _changes(rows: Sequence[tuple[int, bytes]]) -> list[contract.Change]:
     return [contract.Change(offset=offset, hearing=_hearing.decode(body)) for offset, body in rows]
 
 
-def _change(connection: sqlite3.Connection, hearing: contract.Hearing, source: str) -> set[str]:
-    """Keep a hearing under the next offset; returns the rooms that it is or was in."""
+def _change(connection: sqlite3.Connection, hearing: contract.Hearing, source: str) -> tuple[int, set[str]]:
+    """Keep a hearing under the next offset; returns that, and the rooms that it is or was in."""
     offset = _next(connection, "offset")
     connection.execute(
         "INSERT INTO hearing (id, change_offset, body, source, starts_utc_us, ends_utc_us) VALUES (?, ?, ?, ?, ?, ?) "
@@ -301,7 +323,7 @@ def _change(connection: sqlite3.Connection, hearing: contract.Hearing, source: s
     connection.execute("INSERT INTO hearing_room (room, hearing) VALUES (?, ?) ON CONFLICT DO NOTHING", (hearing.room, hearing.id))
     connection.execute("INSERT INTO room (id) VALUES (?) ON CONFLICT DO NOTHING", (hearing.room,))
     rows = connection.execute("UPDATE hearing_room SET change_offset = ? WHERE hearing = ? RETURNING room", (offset, hearing.id))
-    return {room for (room,) in rows.fetchall()}
+    return offset, {room for (room,) in rows.fetchall()}
 
 
 def _contradicted(connection: sqlite3.Connection, room: str, head: contract.Head, at: int, sha256: str, now_us: int) -> Contradiction:
