@@ -33,17 +33,17 @@ def missing() -> bool:
     return shutil.which("chromium") is None
 
 
-def ask(url: str, script: str, picture: Path | None = None, flags: tuple[str, ...] = ()) -> Any:
+def ask(url: str, script: str, picture: Path | None = None, flags: tuple[str, ...] = (), answer_s: float = _ANSWER_S) -> Any:
     """Open ``url`` and return what ``script`` (an expression or a promise) gives there; keep a PNG of the page in ``picture``.
 
-    ``flags`` are Chromium's own, beside those that every page needs.
+    ``flags`` are Chromium's own, beside those that every page needs; the script may take ``answer_s``.
     """
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
         command = ["chromium", *FLAGS, *flags, f"--user-data-dir={profile}", url]
         browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             port = _port(Path(profile) / "DevToolsActivePort")
-            value, shot = asyncio.run(_ask(port, url, script))
+            value, shot = asyncio.run(_ask(port, url, script, answer_s))
         finally:
             browser.kill()
             browser.wait()
@@ -61,8 +61,8 @@ def _port(file: Path) -> int:
     raise TimeoutError("the browser did not start")
 
 
-async def _ask(port: int, url: str, script: str) -> tuple[Any, bytes]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_ANSWER_S)) as session:
+async def _ask(port: int, url: str, script: str, answer_s: float) -> tuple[Any, bytes]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=answer_s)) as session:
         target = await _page(session, port, url)
         async with session.ws_connect(target, max_msg_size=0) as socket:
             await _loaded(socket, url)
