@@ -183,6 +183,8 @@ class Conference:
         self._stage.spoke(turns, now_us)
         for peer in self._viewers():
             peer.count(now_us)
+            if peer.ladder is not None:
+                peer.ladder.wait(now_us)
             self._show(peer)
             connection = peer.connection
             if connection is not None:
