@@ -35,6 +35,10 @@ CAMERA = "cam"
 PERSON = "party"
 
 
+class _Over(Exception):  # noqa: N818 - no error
+    """The measurement is over."""
+
+
 class End(Protocol):
     """What answers the viewer."""
 
@@ -203,7 +207,7 @@ class Camera(MediaStreamTrack):
 
 
 async def serve(end: End, door: str, heard: Path) -> None:
-    """Answer at this door; ``GET /heard`` keeps what was heard since the last time in a file (int16)."""
+    """Answer at this door until standard input ends; what was heard meanwhile is kept in a file then (int16)."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(text=await end.answer(await request.text()))
@@ -219,9 +223,9 @@ async def serve(end: End, door: str, heard: Path) -> None:
                 group.create_task(work)
             print("ready", flush=True)
             await asyncio.to_thread(sys.stdin.read)  # until the measurement closes it
-            raise KeyboardInterrupt
+            raise _Over
     finally:
-        heard.write_bytes(b"".join(block.tobytes() for block in end.heard))
+        heard.write_bytes(b"".join(block.tobytes() for block in end.heard))  # noqa: ASYNC240 - nothing else runs any more
 
 
 def main(words: list[str]) -> None:
@@ -234,8 +238,10 @@ def main(words: list[str]) -> None:
         end: End = Ours(run_dir, said) if who == "ours" else Stock(run_dir, said)
         await serve(end, door, Path(heard))
 
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         asyncio.run(run())
+    except* _Over:
+        pass
 
 
 if __name__ == "__main__":

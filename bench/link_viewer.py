@@ -37,7 +37,7 @@ async def watch(socket: str, heard: Path, *, speech: Path | None) -> Any:  # noq
             return web.Response(text=await answer.text(), status=answer.status)
 
     async def keep(request: web.Request) -> web.Response:
-        heard.write_bytes(await request.read())
+        await asyncio.to_thread(heard.write_bytes, await request.read())
         return web.Response()
 
     application = web.Application(client_max_size=MOST_HEARD_BYTES)

@@ -9,11 +9,12 @@ behind slow links:
 2. Up is a trial: after 3 s above 1.3 of what is sent (an estimate is at most half as much again as what arrives), watched for
    5 s; a fall of the estimate by 15%, or 10% more lost than usual, ends it, and the next waits twice as long. From sound alone the wait
    alone decides, for then nothing arrives of which a receiver could say anything.
-3. Sound alone after two estimates that not even the small rung fits in.
+3. Sound alone after 4 s of estimates that not even the small rung fits in: a keyframe alone halves an estimate for a moment, and Chromium
+   repeats its last one with every report.
 4. While no picture is sent, and for 3 s after pictures begin anew, estimates are not believed: they are of the time before.
 5. An estimate says something of the link only where more is sent than it says. Where nothing moves in the picture little is sent, and the
    estimate follows what is sent, whatever the link would carry.
-6. Loss is believed always: two shares above 15% lead one rung down, two above 40% to sound alone. Chromium gives no estimate at all while
+6. Loss is believed always: three shares above 15% lead one rung down, two above 40% to sound alone. Chromium gives no estimate at all while
    its page sends no picture, and none for many seconds where nothing changes: where none has come for 10 s, 3 s without such loss lead to
    a trial.
 """
@@ -30,12 +31,14 @@ BACK_OFF_FIRST_US = 5_000_000
 BACK_OFF_MOST_US = 120_000_000
 DEAF_US = 3_000_000
 DOWN_LOSS = 0.15
-"""More than this lost twice: the link carries less. A link that merely loses some packets (5% is measured) stays below."""
+"""More than this lost three times: the link carries less. A link that merely loses some packets (5% is measured) stays below."""
 SOUND_LOSS = 0.4
 """More than this lost twice: only sound gets through."""
 BLIND_US = 10_000_000
 """So long without an estimate: the receiver gives none."""
-_LOW_ESTIMATES = _LOSSY_SHARES = 2
+LOW_US = 4_000_000
+"""So long a link is estimated too slow for the small rung before it is believed."""
+_LOSSY_SHARES, _DROWNED_SHARES = 3, 2
 _USUAL_WEIGHT = 0.25
 
 
@@ -56,7 +59,7 @@ class Ladder:
     _estimated_us: int = field(init=False)
     _since_us: int = field(init=False)
     """When this rung began."""
-    _low: int = 0
+    _low_since_us: int | None = None
     _lossy: int = 0
     _drowned: int = 0
     _usual_loss: float = 0.0
@@ -84,7 +87,7 @@ class Ladder:
             return True
         if bps < DOWN_SHARE * min(sent_bps, self.rates_bps[self.rung]):
             return self._down(bps, now_us)
-        self._low = 0
+        self._low_since_us = None
         is_good = bps >= UP_SHARE * min(sent_bps, self.rates_bps[self.rung])
         return self._maybe_up(bps, now_us, is_good=is_good)
 
@@ -99,36 +102,38 @@ class Ladder:
         """Nothing is to be seen now, whatever the link carries: what it is said to carry means nothing until pictures flow again."""
         self._deaf_until_us = now_us + DEAF_US
         self._trial = self._good_since_us = None
-        self._low = self._lossy = self._drowned = 0
+        self._low_since_us, self._lossy, self._drowned = None, 0, 0
 
     def loss(self, share: float, now_us: int) -> bool:
         """Take the share of packets that a receiver says were lost lately; True where the rung has changed."""
         if self.sound_alone:
             return False
-        usual, self._usual_loss = self._usual_loss, self._usual_loss + _USUAL_WEIGHT * (share - self._usual_loss)
-        if self._trial is not None and share > usual + TRIAL_LOSS:
-            self._end_trial(now_us)
+        if self._trial is not None and share > self._usual_loss + TRIAL_LOSS:
+            self._fail_trial(now_us)
             return True
+        if share <= DOWN_LOSS:
+            self._usual_loss += _USUAL_WEIGHT * (share - self._usual_loss)
         self._lossy = self._lossy + 1 if share > DOWN_LOSS else 0
         self._drowned = self._drowned + 1 if share > SOUND_LOSS else 0
-        if self._lossy >= _LOSSY_SHARES:
-            self._go(len(self.rates_bps) if self._drowned >= _LOSSY_SHARES else self.rung + 1, now_us)
+        if self._drowned >= _DROWNED_SHARES or self._lossy >= _LOSSY_SHARES:
+            self._go(len(self.rates_bps) if self._drowned >= _DROWNED_SHARES else self.rung + 1, now_us)
             self._wait_longer(now_us)
             return True
         if now_us - self._estimated_us < BLIND_US:
             return False
-        self._end_of_trial(now_us)
+        self._pass_trial(now_us)
         return self._maybe_up(0, now_us, is_good=share <= DOWN_LOSS)
 
     def _down(self, bps: int, now_us: int) -> bool:
         fits = next((n for n in range(self.rung, len(self.rates_bps)) if bps >= DOWN_SHARE * self.rates_bps[n]), None)
         if fits is None:
-            self._low += 1
             last = len(self.rates_bps) - 1
-            if self._low < _LOW_ESTIMATES and self.rung == last:
-                return False
+            if self._low_since_us is None:
+                self._low_since_us = now_us
             # From a larger rung the smallest is tried first: the estimate was made under a load that is gone then.
-            fits = len(self.rates_bps) if self._low >= _LOW_ESTIMATES else last
+            fits = last if self.rung < last or now_us - self._low_since_us < LOW_US else last + 1
+            if fits == self.rung:
+                return False
         self._go(fits, now_us)
         self._wait_longer(now_us)
         return True
@@ -155,17 +160,17 @@ class Ladder:
         if self._trial is None:
             return False
         if bps < TRIAL_FALL_SHARE * self._trial[1]:
-            self._end_trial(now_us)
+            self._fail_trial(now_us)
             return True
-        self._end_of_trial(now_us)
+        self._pass_trial(now_us)
         return False
 
-    def _end_of_trial(self, now_us: int) -> None:
+    def _pass_trial(self, now_us: int) -> None:
         if self._trial is not None and now_us >= self._trial[0]:
             self._trial = None
             self._back_off_us = BACK_OFF_FIRST_US
 
-    def _end_trial(self, now_us: int) -> None:
+    def _fail_trial(self, now_us: int) -> None:
         if self._trial is not None:
             self._go(self._trial[2], now_us)
             self._wait_longer(now_us)
@@ -177,7 +182,7 @@ class Ladder:
         self._since_us = now_us
         self._trial = None
         self._good_since_us = None
-        self._low = self._lossy = self._drowned = 0
+        self._low_since_us, self._lossy, self._drowned = None, 0, 0
 
     def _wait_longer(self, now_us: int) -> None:
         self._not_up_before_us = now_us + self._back_off_us

@@ -4,7 +4,7 @@ A report may speak of three packets: Chromium sends one with each wish for a los
 fraction in it is that of the moment. So shares are made here of the counts since the beginning, over enough packets to mean something.
 """
 
-LEAST_PACKETS = 50
+LEAST_PACKETS = 30
 """A share is told of no fewer."""
 
 
@@ -15,8 +15,12 @@ class Losses:
         self._highest: int | None = None
         self._lost = 0
 
+    def begin_anew(self) -> None:
+        """Something else is sent from now on: what is lost of it says nothing of what was sent before."""
+        self._highest = None
+
     def take(self, highest: int, lost: int) -> float | None:
-        """The share lost since the last share that was told; None where too few packets were sent since.
+        """The share lost since the last share that was told, or since the beginning anew; None where too few packets were sent since.
 
         Args:
             highest: the highest sequence number that was received, counted on.

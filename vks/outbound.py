@@ -150,6 +150,10 @@ class Outbound:
         self.sent += len(payloads)
         return True
 
+    def count_losses_anew(self) -> None:
+        """What is lost from now on says nothing of what was sent before, nor the other way round."""
+        self._losses.begin_anew()
+
     def timestamp(self, mono_us: int) -> int:
         """A time of CLOCK_MONOTONIC as this stream's RTP timestamp."""
         return (self._origin + mono_us * self._clock_hz // 1_000_000) % _TIMESTAMPS

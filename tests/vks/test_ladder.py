@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vks.ladder import BACK_OFF_FIRST_US, BLIND_US, DEAF_US, TRIAL_US, UP_AFTER_US, Ladder
+from vks.ladder import BACK_OFF_FIRST_US, BLIND_US, DEAF_US, LOW_US, TRIAL_US, UP_AFTER_US, Ladder
 
 RATES = (1_500_000, 600_000, 250_000)
 SOUND = len(RATES)
@@ -36,16 +36,17 @@ def test_the_first_estimate_that_is_too_low_leads_straight_to_the_rung_that_fits
         assert ladder.rung == rung
 
 
-def test_a_link_that_carries_no_picture_is_left_to_the_sound_after_a_second_estimate() -> None:
+def test_a_link_that_carries_no_picture_for_some_seconds_is_left_to_the_sound() -> None:
     ladder, now_us = settled()
     ladder.estimate(150_000, sent(ladder), now_us)
     assert ladder.rung == SOUND - 1
     ladder.estimate(150_000, sent(ladder), now_us + S)
-    ladder.estimate(150_000, sent(ladder), now_us + 2 * S)
+    assert not ladder.estimate(150_000, sent(ladder), now_us + LOW_US)
+    ladder.estimate(150_000, sent(ladder), now_us + S + LOW_US)
     assert ladder.sound_alone
 
 
-def test_one_low_estimate_on_the_smallest_rung_changes_nothing() -> None:
+def test_a_moment_of_low_estimates_on_the_smallest_rung_changes_nothing() -> None:
     ladder, now_us = settled(2)
     assert not ladder.estimate(200_000, sent(ladder), now_us)
     assert not ladder.estimate(240_000, sent(ladder), now_us + S)
@@ -129,7 +130,8 @@ def test_what_was_estimated_while_no_picture_was_sent_ends_none_when_they_flow_a
 def test_a_link_that_loses_much_is_given_less_though_nobody_estimates_it() -> None:
     ladder, now_us = settled()
     assert not ladder.loss(0.25, now_us)
-    assert ladder.loss(0.25, now_us + S)
+    assert not ladder.loss(0.25, now_us + S)
+    assert ladder.loss(0.25, now_us + 2 * S)
     assert ladder.rung == 1
 
 

@@ -28,6 +28,14 @@ def test_a_receiver_that_counts_anew_is_counted_anew() -> None:
     assert losses.take(120, 10) == 0.1
 
 
+def test_what_was_lost_of_something_else_is_not_counted() -> None:
+    losses = Losses()
+    losses.take(0, 0)
+    losses.begin_anew()
+    assert losses.take(100, 90) is None
+    assert losses.take(200, 95) == 0.05
+
+
 @given(st.lists(st.tuples(st.integers(0, (1 << 32) - 1), st.integers(-(1 << 23), (1 << 23) - 1))))
 def test_whatever_a_receiver_says_it_is_a_share(reports: list[tuple[int, int]]) -> None:
     losses = Losses()
