@@ -113,7 +113,7 @@ class Outbound:
             case rtp.RtcpRrPacket() | rtp.RtcpSrPacket():
                 for report in packet.reports:
                     if report.ssrc == self._ssrc:
-                        share = self._losses.take(report.highest_sequence, report.packets_lost)
+                        share = self._losses.take(report.highest_sequence, report.packets_lost, time.monotonic_ns() // 1_000)
                         if share is not None:
                             self.on_loss(share)
             case rtp.RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK):

@@ -35,6 +35,12 @@ def picture_of(peer: Peer) -> Outbound:
     return peer.connection.outbound(FIRST_TILE)
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports of so many packets count however soon they come."""
+    monkeypatch.setattr("vks.losses.LEAST_US", 0)
+
+
 async def reported(out: Outbound, highest: int, lost: int) -> None:
     """The viewer says what he has of this line by now; of its last few packets all are lost."""
     info = rtp.RtcpReceiverInfo(
