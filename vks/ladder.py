@@ -7,8 +7,9 @@ behind slow links:
 1. Down at the first estimate below 0.95 of the rung's rate: the large stream stops at once, else it fills the queue that the small one
    needs.
 2. Up is a trial: after 3 s above 1.3 of what is sent (an estimate is at most half as much again as what arrives), watched for
-   5 s; a fall of the estimate by 15%, or 10% more lost than usual, ends it, and the next waits twice as long. From sound alone the wait
-   alone decides, for then nothing arrives of which a receiver could say anything.
+   5 s; a fall of the estimate by 15%, or 10% more lost than usual, ends it, and the next waits twice as long. Where there is a picture
+   it waits longer, for a trial that fails costs sound for a moment. From sound alone the wait alone decides, for then nothing arrives of
+   which a receiver could say anything.
 3. Sound alone after 4 s of estimates that not even the small rung fits in: a keyframe alone halves an estimate for a moment, and Chromium
    repeats its last one with every report.
 4. While no picture is sent, and for 3 s after pictures begin anew, estimates are not believed: they are of the time before.
@@ -168,7 +169,8 @@ class Ladder:
     def _pass_trial(self, now_us: int) -> None:
         if self._trial is not None and now_us >= self._trial[0]:
             self._trial = None
-            self._back_off_us = BACK_OFF_FIRST_US
+            if self.rung == 0:
+                self._back_off_us = BACK_OFF_FIRST_US
 
     def _fail_trial(self, now_us: int) -> None:
         if self._trial is not None:
@@ -185,5 +187,5 @@ class Ladder:
         self._low_since_us, self._lossy, self._drowned = None, 0, 0
 
     def _wait_longer(self, now_us: int) -> None:
-        self._not_up_before_us = now_us + self._back_off_us
+        self._not_up_before_us = now_us + (self._back_off_us if self.sound_alone else 2 * self._back_off_us)
         self._back_off_us = min(2 * self._back_off_us, BACK_OFF_MOST_US)
