@@ -53,6 +53,10 @@ class End(Protocol):
         """The answer to the viewer's offer."""
         ...
 
+    async def close(self) -> None:
+        """Hang up."""
+        ...
+
 
 class Ours:
     """A conference with one participant, as the service runs it.
@@ -70,6 +74,7 @@ class Ours:
         feeds = [picture.feed for picture in self._pictures]
         self._conference = Conference(self._recording, feeds, self._play, lambda _: None, lambda: None)
         self._conference.act(acts.RoomIs(hearing="h1", state="open"))
+        self._connections: list[Connection] = []
 
     def works(self) -> list[Coroutine[Any, Any, None]]:
         """Its clock, the room's pictures, the record."""
@@ -79,11 +84,17 @@ class Ours:
         """The participant comes and is admitted."""
         self._conference.act(acts.Came(person=PERSON, name=PERSON.title(), role="party", device="phone"))
         connection, peer = Connection([]), Peer(PERSON, "phone", self._told)
+        self._connections.append(connection)
         answer = await connection.answer(sdp)
         self._conference.enter(peer)
         self._conference.media(peer, connection)
         self._conference.act(staff.Admit(by="A. Clerk", person=PERSON))
         return answer
+
+    async def close(self) -> None:
+        """Hang up."""
+        for connection in self._connections:
+            await connection.close()
 
     async def _clock(self) -> None:
         due_us, number = mono_us(), 0
@@ -141,6 +152,11 @@ class Stock:
         await peer.setLocalDescription(await peer.createAnswer())
         self._listens = asyncio.create_task(self._listen(lines[SOUND].receiver.track))
         return str(peer.localDescription.sdp)
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._peer is not None:
+            await self._peer.close()
 
     async def _listen(self, track: MediaStreamTrack) -> None:
         at: int | None = None
@@ -225,6 +241,7 @@ async def serve(end: End, door: str, heard: Path) -> None:
             await asyncio.to_thread(sys.stdin.read)  # until the measurement closes it
             raise _Over
     finally:
+        await end.close()
         heard.write_bytes(b"".join(block.tobytes() for block in end.heard))  # noqa: ASYNC240 - nothing else runs any more
 
 
