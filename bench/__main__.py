@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import fleet, fleet_nats, full_room, recorder, upload, verify, viewers
+from bench import fleet, fleet_nats, full_room, links, recorder, upload, verify, viewers
 from bench.result import Measurement, Result, machine
 
 MEASUREMENTS: dict[str, Measurement] = {
@@ -23,6 +23,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "fleet-nats": fleet_nats.rooms_over_nats,
     "upload": upload.upload,
     "viewers": viewers.viewers,
+    "links": links.links,
 }
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -25,8 +25,10 @@ class Result:
 
     @property
     def ratio(self) -> float:
-        """Ours over the peer's."""
-        return self.ours / self.peer if self.peer else float("inf")
+        """Ours over the peer's; 1 where there is nothing of either."""
+        if not self.peer:
+            return float("inf") if self.ours else 1.0
+        return self.ours / self.peer
 
     def row(self) -> dict[str, Any]:
         """The row of ``results.json``."""

@@ -188,6 +188,7 @@ class Conference:
         self._stage.spoke(turns, now_us)
         for peer in self._viewers():
             peer.count(now_us)
+            peer.wait(now_us)
             self._show(peer)
             connection = peer.connection
             if connection is not None:

@@ -174,8 +174,7 @@ class Inbound:
                 self.on_lost(one.packets)
             else:
                 self.on_unit(one)
-        if self.kind == "video":
-            await self._ask(stream, now_us)
+        await self._ask(stream, now_us)
         if self._keyframe_wanted:
             await self.request_keyframe(now_us)
 

@@ -7,11 +7,17 @@ behind slow links:
 1. Down at the first estimate below 0.95 of the rung's rate: the large stream stops at once, else it fills the queue that the small one
    needs.
 2. Up is a trial: after 3 s above 1.3 of what is sent (an estimate is at most half as much again as what arrives), watched for
-   5 s; a fall of the estimate by 15% or loss above 5% ends it, and the next waits twice as long. From sound alone the wait alone decides.
-3. Sound alone after two estimates that not even the small rung fits in, or where loss says that nothing arrives.
+   5 s; a fall of the estimate by 15%, or 10% more lost than usual, ends it, and the next waits twice as long. Where there is a picture
+   it waits longer, for a trial that fails costs sound for a moment. From sound alone the wait alone decides, for then nothing arrives of
+   which a receiver could say anything.
+3. Sound alone after 4 s of estimates that not even the small rung fits in: a keyframe alone halves an estimate for a moment, and Chromium
+   repeats its last one with every report.
 4. While no picture is sent, and for 3 s after pictures begin anew, estimates are not believed: they are of the time before.
 5. An estimate says something of the link only where more is sent than it says. Where nothing moves in the picture little is sent, and the
    estimate follows what is sent, whatever the link would carry.
+6. Loss is believed always: three shares above 15% lead one rung down, two above 40% to sound alone. Chromium gives no estimate at all while
+   its page sends no picture, and none for many seconds where nothing changes: where none has come for 10 s, 3 s without such loss lead to
+   a trial.
 """
 
 from dataclasses import dataclass, field
@@ -21,13 +27,20 @@ UP_SHARE = 1.3
 UP_AFTER_US = 3_000_000
 TRIAL_US = 5_000_000
 TRIAL_FALL_SHARE = 0.85
-TRIAL_LOSS = 0.05
+TRIAL_LOSS = 0.1
 BACK_OFF_FIRST_US = 5_000_000
 BACK_OFF_MOST_US = 120_000_000
 DEAF_US = 3_000_000
+DOWN_LOSS = 0.15
+"""More than this lost three times: the link carries less. A link that merely loses some packets (5% is measured) stays below."""
 SOUND_LOSS = 0.4
-"""More than this share lost over two reports: only sound gets through."""
-_LOW_ESTIMATES = 2
+"""More than this lost twice: only sound gets through."""
+BLIND_US = 10_000_000
+"""So long without an estimate: the receiver gives none."""
+LOW_US = 4_000_000
+"""So long a link is estimated too slow for the small rung before it is believed."""
+_LOSSY_SHARES, _DROWNED_SHARES = 3, 2
+_USUAL_WEIGHT = 0.25
 
 
 @dataclass(slots=True)
@@ -44,8 +57,13 @@ class Ladder:
     begun_us: int
     rung: int = 0
     _deaf_until_us: int = field(init=False)
-    _low: int = 0
+    _estimated_us: int = field(init=False)
+    _since_us: int = field(init=False)
+    """When this rung began."""
+    _low_since_us: int | None = None
     _lossy: int = 0
+    _drowned: int = 0
+    _usual_loss: float = 0.0
     _good_since_us: int | None = None
     _trial: tuple[int, int, int] | None = None
     """Of a trial: when it ends, the estimate that it began with, the rung that it came from."""
@@ -54,6 +72,7 @@ class Ladder:
 
     def __post_init__(self) -> None:
         self._deaf_until_us = self.begun_us + DEAF_US
+        self._estimated_us = self._since_us = self.begun_us
 
     @property
     def sound_alone(self) -> bool:
@@ -62,74 +81,98 @@ class Ladder:
 
     def estimate(self, bps: int, sent_bps: int, now_us: int) -> bool:
         """Take a receiver's estimate of what the link carries, and what is sent now; True where the rung has changed."""
-        if now_us < self._deaf_until_us:
+        self._estimated_us = now_us
+        if now_us < self._deaf_until_us or self.sound_alone:
             return False
         if self._trial is not None and self._trial_fails(bps, now_us):
             return True
-        if not self.sound_alone and bps < DOWN_SHARE * min(sent_bps, self.rates_bps[self.rung]):
+        if bps < DOWN_SHARE * min(sent_bps, self.rates_bps[self.rung]):
             return self._down(bps, now_us)
-        self._low = 0
-        return self._maybe_up(bps, sent_bps, now_us)
+        self._low_since_us = None
+        is_good = bps >= UP_SHARE * min(sent_bps, self.rates_bps[self.rung])
+        return self._maybe_up(bps, now_us, is_good=is_good)
+
+    def wait(self, now_us: int) -> bool:
+        """Called each second: where sound alone is sent, a picture is tried again after a while; True where the rung has changed."""
+        if not self.sound_alone or now_us - self._since_us < UP_AFTER_US or now_us < self._not_up_before_us:
+            return False
+        self._try(0, now_us)
+        return True
 
     def pause(self, now_us: int) -> None:
         """Nothing is to be seen now, whatever the link carries: what it is said to carry means nothing until pictures flow again."""
         self._deaf_until_us = now_us + DEAF_US
         self._trial = self._good_since_us = None
-        self._low = self._lossy = 0
+        self._low_since_us, self._lossy, self._drowned = None, 0, 0
 
     def loss(self, share: float, now_us: int) -> bool:
-        """Take the share of packets that a receiver says were lost since its last report; True where the rung has changed."""
-        if self._trial is not None and share > TRIAL_LOSS:
-            self._end_trial(now_us)
+        """Take the share of packets that a receiver says were lost lately; True where the rung has changed."""
+        if self.sound_alone:
+            return False
+        if self._trial is not None and share > self._usual_loss + TRIAL_LOSS:
+            self._fail_trial(now_us)
             return True
-        self._lossy = self._lossy + 1 if share > SOUND_LOSS else 0
-        if self._lossy >= _LOW_ESTIMATES and not self.sound_alone:
-            self._go(len(self.rates_bps), now_us)
+        if share <= DOWN_LOSS:
+            self._usual_loss += _USUAL_WEIGHT * (share - self._usual_loss)
+        self._lossy = self._lossy + 1 if share > DOWN_LOSS else 0
+        self._drowned = self._drowned + 1 if share > SOUND_LOSS else 0
+        if self._drowned >= _DROWNED_SHARES or self._lossy >= _LOSSY_SHARES:
+            self._go(len(self.rates_bps) if self._drowned >= _DROWNED_SHARES else self.rung + 1, now_us)
             self._wait_longer(now_us)
             return True
-        return False
+        if now_us - self._estimated_us < BLIND_US:
+            return False
+        self._pass_trial(now_us)
+        return self._maybe_up(0, now_us, is_good=share <= DOWN_LOSS)
 
     def _down(self, bps: int, now_us: int) -> bool:
         fits = next((n for n in range(self.rung, len(self.rates_bps)) if bps >= DOWN_SHARE * self.rates_bps[n]), None)
         if fits is None:
-            self._low += 1
             last = len(self.rates_bps) - 1
-            if self._low < _LOW_ESTIMATES and self.rung == last:
-                return False
+            if self._low_since_us is None:
+                self._low_since_us = now_us
             # From a larger rung the smallest is tried first: the estimate was made under a load that is gone then.
-            fits = len(self.rates_bps) if self._low >= _LOW_ESTIMATES else last
+            fits = last if self.rung < last or now_us - self._low_since_us < LOW_US else last + 1
+            if fits == self.rung:
+                return False
         self._go(fits, now_us)
         self._wait_longer(now_us)
         return True
 
-    def _maybe_up(self, bps: int, sent_bps: int, now_us: int) -> bool:
+    def _maybe_up(self, bps: int, now_us: int, *, is_good: bool) -> bool:
         if self._trial is not None or self.rung == 0:
             return False
-        if not self.sound_alone and bps < UP_SHARE * min(sent_bps, self.rates_bps[self.rung]):
+        if not is_good:
             self._good_since_us = None
             return False
         if self._good_since_us is None:
             self._good_since_us = now_us
         if now_us - self._good_since_us < UP_AFTER_US or now_us < self._not_up_before_us:
             return False
+        self._try(bps, now_us)
+        return True
+
+    def _try(self, bps: int, now_us: int) -> None:
         was = self.rung
         self._go(was - 1, now_us)
-        self._trial = (self._deaf_until_us + TRIAL_US if was >= len(self.rates_bps) else now_us + TRIAL_US, bps, was)
-        return True
+        self._trial = (max(now_us, self._deaf_until_us) + TRIAL_US, bps, was)
 
     def _trial_fails(self, bps: int, now_us: int) -> bool:
         if self._trial is None:
             return False
-        ends_us, began_bps, _ = self._trial
-        if bps < TRIAL_FALL_SHARE * began_bps:
-            self._end_trial(now_us)
+        if bps < TRIAL_FALL_SHARE * self._trial[1]:
+            self._fail_trial(now_us)
             return True
-        if now_us >= ends_us:
-            self._trial = None
-            self._back_off_us = BACK_OFF_FIRST_US
+        self._pass_trial(now_us)
         return False
 
-    def _end_trial(self, now_us: int) -> None:
+    def _pass_trial(self, now_us: int) -> None:
+        if self._trial is not None and now_us >= self._trial[0]:
+            self._trial = None
+            if self.rung == 0:
+                self._back_off_us = BACK_OFF_FIRST_US
+
+    def _fail_trial(self, now_us: int) -> None:
         if self._trial is not None:
             self._go(self._trial[2], now_us)
             self._wait_longer(now_us)
@@ -138,10 +181,11 @@ class Ladder:
         if self.sound_alone or rung >= len(self.rates_bps):
             self._deaf_until_us = now_us + DEAF_US
         self.rung = rung
+        self._since_us = now_us
         self._trial = None
         self._good_since_us = None
-        self._low = self._lossy = 0
+        self._low_since_us, self._lossy, self._drowned = None, 0, 0
 
     def _wait_longer(self, now_us: int) -> None:
-        self._not_up_before_us = now_us + self._back_off_us
+        self._not_up_before_us = now_us + (self._back_off_us if self.sound_alone else 2 * self._back_off_us)
         self._back_off_us = min(2 * self._back_off_us, BACK_OFF_MOST_US)

@@ -19,6 +19,7 @@ from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpSendParameters
 
 from vks import wire
+from vks.losses import Losses
 
 HISTORY = 512
 """Packets that can be sent again: some seconds of a small picture, half a second of a large one."""
@@ -54,9 +55,9 @@ class Outbound:
         self.on_estimate: Callable[[int], None] = _nothing
         """Is told what the receiver believes that the link carries (REMB, bits per second)."""
         self.on_loss: Callable[[float], None] = _nothing
-        """Is told the share that was lost since the last report."""
+        """Is told the share that was lost lately."""
         self.sent = 0
-        self._reported = 0
+        self._losses = Losses()
         self.sent_bytes = 0
         self.dropped = 0
         """Units that the socket did not take."""
@@ -111,9 +112,10 @@ class Outbound:
         match packet:
             case rtp.RtcpRrPacket() | rtp.RtcpSrPacket():
                 for report in packet.reports:
-                    if report.ssrc == self._ssrc and self.sent != self._reported:
-                        self._reported = self.sent  # a line on which nothing was sent lost nothing, and says nothing
-                        self.on_loss(report.fraction_lost / 256)
+                    if report.ssrc == self._ssrc:
+                        share = self._losses.take(report.highest_sequence, report.packets_lost, time.monotonic_ns() // 1_000)
+                        if share is not None:
+                            self.on_loss(share)
             case rtp.RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK):
                 self._send_again(packet.lost, time.monotonic())
             case rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI | rtp.RTCP_PSFB_FIR):
@@ -147,6 +149,10 @@ class Outbound:
             self.sent_bytes += len(payload)
         self.sent += len(payloads)
         return True
+
+    def count_losses_anew(self) -> None:
+        """What is lost from now on says nothing of what was sent before, nor the other way round."""
+        self._losses.begin_anew()
 
     def timestamp(self, mono_us: int) -> int:
         """A time of CLOCK_MONOTONIC as this stream's RTP timestamp."""

@@ -110,6 +110,17 @@ class Peer:
         self.sent_bps = (sent - self._sent_bytes) * 8 * 1_000_000 // (now_us - self._sent_us)
         self._sent_bytes, self._sent_us = sent, now_us
 
+    def wait(self, now_us: int) -> None:
+        """Try a picture again where it is time; called each second."""
+        if self.ladder is not None and self.ladder.wait(now_us):
+            self.rung_changed()
+
+    def rung_changed(self) -> None:
+        """Something else is sent from now on."""
+        if self.connection is not None:
+            for line in range(self.first_tile, self.connection.lines):
+                self.connection.outbound(line).count_losses_anew()
+
     def hear(self, packet: bytes, mono_us: int) -> None:
         """A packet of the mix that this person hears."""
         if self.connection is not None:
@@ -156,10 +167,12 @@ def _listen(out: Outbound, slot: Slot, peer: Peer, on_change: Callable[[], None]
         if not peer.ladder.sound_alone and all(each.feed is None for each in peer.slots):
             peer.ladder.pause(now_us)
         if peer.ladder.estimate(bps, peer.sent_bps, now_us):
+            peer.rung_changed()
             on_change()
 
     def lost(share: float) -> None:
         if peer.ladder is not None and peer.ladder.loss(share, mono_us()):
+            peer.rung_changed()
             on_change()
 
     out.on_estimate, out.on_loss = estimated, lost

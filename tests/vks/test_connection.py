@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc.rtp import is_rtcp
 from av.frame import Frame
 
 from vks.connection import GATHER_S, MOST_CANDIDATES, MOST_LINES, Connection, OfferError
@@ -161,6 +162,30 @@ async def test_what_a_peer_sends_arrives_as_it_was_encoded_and_decodes(peers: tu
     times = [unit.timestamp for unit in pictures]
     assert {later - earlier for earlier, later in pairwise(times)} == {3_600}
     assert ours.inbound(1).counts.lost == 0
+
+
+async def test_sound_that_was_lost_on_the_way_is_asked_for_and_comes(
+    peers: tuple[Connection, RTCPeerConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = peers
+    theirs.addTrack(Tone())
+    await joined(ours, theirs)
+    inbound, dropped, got = ours.inbound(0), set[int](), list[Unit]()
+    transport = theirs.getTransceivers()[0].sender.transport
+    send = transport._send_rtp
+
+    async def lose(packet: bytes) -> None:
+        sequence = int.from_bytes(packet[2:4])
+        if not is_rtcp(packet) and sequence % 10 == 0 and sequence not in dropped:
+            dropped.add(sequence)
+        else:
+            await send(packet)
+
+    monkeypatch.setattr(transport, "_send_rtp", lose)
+    inbound.on_unit = got.append
+    await until(lambda: len(got) > 60, "sound arrives")
+    assert len(dropped) >= 5
+    assert {later.timestamp - earlier.timestamp for earlier, later in pairwise(got)} == {BLOCK}
 
 
 async def test_a_keyframe_is_asked_for_and_comes(peers: tuple[Connection, RTCPeerConnection]) -> None:

@@ -1,7 +1,5 @@
 """A simulated room: its loudspeakers are heard by its microphones 300 ms later, by another clock, while somebody speaks in it."""
 
-import subprocess
-import wave
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.vks.spoken import voice
 from tests.vks.stoi import stoi
 from vks.echo import EchoCanceller
 from vks.mixing import BLOCK, RATE_HZ
@@ -25,18 +24,6 @@ NEAR = "I object, your honour. My client never signed this contract, and the exp
 pytestmark = pytest.mark.lab
 
 Samples = npt.NDArray[np.float64]
-
-
-def voice(text: str, speaker: str, seconds: int, folder: Path) -> Samples:
-    """Somebody who reads this again and again, by espeak-ng."""
-    spoken = folder / f"{speaker}.wav"
-    subprocess.run(["espeak-ng", "-v", speaker, "-s", "150", "-w", str(spoken), text], check=True)
-    with wave.open(str(spoken)) as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float64)
-        at = np.arange(int(samples.size * RATE_HZ / file.getframerate())) * file.getframerate() / RATE_HZ
-    once = np.interp(at, np.arange(samples.size), samples)
-    again: Samples = np.resize(once, seconds * RATE_HZ)
-    return 2_000 * again / np.std(again)
 
 
 def in_the_room(far: Samples) -> Samples:

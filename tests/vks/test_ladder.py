@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vks.ladder import BACK_OFF_FIRST_US, DEAF_US, TRIAL_US, UP_AFTER_US, Ladder
+from vks.ladder import BACK_OFF_FIRST_US, BLIND_US, DEAF_US, LOW_US, TRIAL_US, UP_AFTER_US, Ladder
 
 RATES = (1_500_000, 600_000, 250_000)
 SOUND = len(RATES)
@@ -36,16 +36,17 @@ def test_the_first_estimate_that_is_too_low_leads_straight_to_the_rung_that_fits
         assert ladder.rung == rung
 
 
-def test_a_link_that_carries_no_picture_is_left_to_the_sound_after_a_second_estimate() -> None:
+def test_a_link_that_carries_no_picture_for_some_seconds_is_left_to_the_sound() -> None:
     ladder, now_us = settled()
     ladder.estimate(150_000, sent(ladder), now_us)
     assert ladder.rung == SOUND - 1
     ladder.estimate(150_000, sent(ladder), now_us + S)
-    ladder.estimate(150_000, sent(ladder), now_us + 2 * S)
+    assert not ladder.estimate(150_000, sent(ladder), now_us + LOW_US)
+    ladder.estimate(150_000, sent(ladder), now_us + S + LOW_US)
     assert ladder.sound_alone
 
 
-def test_one_low_estimate_on_the_smallest_rung_changes_nothing() -> None:
+def test_a_moment_of_low_estimates_on_the_smallest_rung_changes_nothing() -> None:
     ladder, now_us = settled(2)
     assert not ladder.estimate(200_000, sent(ladder), now_us)
     assert not ladder.estimate(240_000, sent(ladder), now_us + S)
@@ -72,7 +73,7 @@ def test_up_is_tried_after_a_while_and_stays_where_the_link_carries_it() -> None
 def test_a_trial_ends_where_the_estimate_falls_or_packets_are_lost_and_the_next_waits_longer() -> None:
     waits_us = []
     ladder, now_us = settled(1)
-    for call, value in (("estimate", 700_000.0), ("loss", 0.06), ("loss", 0.2)):
+    for call, value in (("estimate", 700_000.0), ("loss", 0.11), ("loss", 0.2)):
         began_us = now_us
         while ladder.rung == 1:
             now_us += S
@@ -84,12 +85,27 @@ def test_a_trial_ends_where_the_estimate_falls_or_packets_are_lost_and_the_next_
     assert waits_us[0] < BACK_OFF_FIRST_US <= waits_us[1] < waits_us[2]
 
 
-def test_from_sound_alone_a_picture_is_tried_again_though_no_estimate_says_so() -> None:
-    ladder, now_us = settled(SOUND)
-    now_us = fed(ladder, now_us, 60_000, UP_AFTER_US + S)
+def test_from_sound_alone_a_picture_is_tried_again_though_nobody_says_anything() -> None:
+    ladder, _ = settled(SOUND)
+    assert not ladder.wait(UP_AFTER_US - 1)
+    assert ladder.wait(UP_AFTER_US)
     assert ladder.rung == SOUND - 1
-    fed(ladder, now_us, 400_000, DEAF_US + TRIAL_US + S)
+    fed(ladder, UP_AFTER_US, 400_000, DEAF_US + TRIAL_US + S)
     assert ladder.rung < SOUND
+
+
+def test_a_picture_that_the_link_does_not_carry_is_tried_less_and_less_often() -> None:
+    ladder, now_us, waits_us = *settled(SOUND), list[int]()
+    for _ in range(4):
+        began_us = now_us
+        while not ladder.wait(now_us):
+            now_us += S
+        waits_us.append(now_us - began_us)
+        now_us += S
+        assert ladder.loss(0.3, now_us), "at once, though estimates are not believed yet"
+        assert ladder.sound_alone
+    assert waits_us[1] >= BACK_OFF_FIRST_US
+    assert waits_us[3] >= 3 * waits_us[1]
 
 
 def test_a_picture_in_which_nothing_moves_is_no_slow_link() -> None:
@@ -111,6 +127,33 @@ def test_what_was_estimated_while_no_picture_was_sent_ends_none_when_they_flow_a
     assert ladder.estimate(9_000, sent(ladder), now_us + DEAF_US)
 
 
+def test_a_link_that_loses_much_is_given_less_though_nobody_estimates_it() -> None:
+    ladder, now_us = settled()
+    assert not ladder.loss(0.25, now_us)
+    assert not ladder.loss(0.25, now_us + S)
+    assert ladder.loss(0.25, now_us + 2 * S)
+    assert ladder.rung == 1
+
+
+def test_a_link_that_loses_some_packets_whatever_is_sent_keeps_its_picture() -> None:
+    ladder, now_us = settled()
+    for second in range(60):
+        assert not ladder.loss((0.0, 0.1, 0.14)[second % 3], now_us + second * S)
+
+
+def test_a_viewer_whose_browser_estimates_nothing_gets_more_where_nothing_is_lost() -> None:
+    ladder, now_us = settled(1)
+    while now_us < DEAF_US + BLIND_US:
+        assert ladder.rung == 1
+        now_us += S
+        ladder.loss(0.05, now_us)
+    for second in range(1, 5):
+        ladder.loss(0.05, now_us + second * S)
+    assert ladder.rung == 0
+    assert ladder.loss(0.3, now_us + 5 * S)
+    assert ladder.rung == 1
+
+
 def test_where_almost_nothing_arrives_only_sound_is_sent() -> None:
     ladder, now_us = settled(1)
     assert not ladder.loss(0.6, now_us)
@@ -118,13 +161,16 @@ def test_where_almost_nothing_arrives_only_sound_is_sent() -> None:
     assert ladder.sound_alone
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3_000_000), st.integers(0, 5 * S)), max_size=200))
-def test_whatever_a_viewer_reports_the_rung_is_one_that_there_is_and_rises_one_at_a_time(reports: list[tuple[bool, int, int]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from(("estimate", "loss", "wait")), st.integers(0, 3_000_000), st.integers(0, 5 * S)), max_size=200))
+def test_whatever_a_viewer_reports_the_rung_is_one_that_there_is_and_rises_one_at_a_time(reports: list[tuple[str, int, int]]) -> None:
     ladder, now_us = Ladder(RATES, 0), 0
-    for is_estimate, value, later_us in reports:
+    for what, value, later_us in reports:
         now_us += later_us
         before = ladder.rung
-        changed = ladder.estimate(value, sent(ladder), now_us) if is_estimate else ladder.loss(value / 3_000_000, now_us)
+        if what == "wait":
+            changed = ladder.wait(now_us)
+        else:
+            changed = ladder.estimate(value, sent(ladder), now_us) if what == "estimate" else ladder.loss(value / 3_000_000, now_us)
         assert 0 <= ladder.rung <= SOUND
         assert ladder.rung >= before - 1
         assert changed == (ladder.rung != before)

@@ -1,0 +1,77 @@
+"""A viewer's reports decide about his pictures: what is lost of many packets, and not of a few."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, rtp
+
+from vks.connection import Connection
+from vks.ladder import UP_AFTER_US
+from vks.losses import LEAST_PACKETS
+from vks.outbound import Outbound
+from vks.peer import FIRST_TILE, Peer
+from vks.times import mono_us
+
+FEW, HOUR_US = 5, 3_600_000_000
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[Peer]:
+    """A page that takes one picture."""
+    theirs, ours = RTCPeerConnection(RTCConfiguration(iceServers=[])), Connection([])
+    for kind in ("audio", "video", "video", "video"):
+        theirs.addTransceiver(kind)
+    await theirs.setLocalDescription(await theirs.createOffer())
+    await ours.answer(theirs.localDescription.sdp)
+    peer = Peer("party", "phone", lambda _: None)
+    peer.take(ours, mono_us(), lambda: None)
+    yield peer
+    await asyncio.gather(ours.close(), theirs.close())
+
+
+def picture_of(peer: Peer) -> Outbound:
+    assert peer.connection is not None
+    return peer.connection.outbound(FIRST_TILE)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports of so many packets count however soon they come."""
+    monkeypatch.setattr("vks.losses.LEAST_US", 0)
+
+
+async def reported(out: Outbound, highest: int, lost: int) -> None:
+    """The viewer says what he has of this line by now; of its last few packets all are lost."""
+    info = rtp.RtcpReceiverInfo(
+        ssrc=out._ssrc, fraction_lost=255, packets_lost=lost, highest_sequence=highest, jitter=0, lsr=0, dlsr=0
+    )  # fmt: skip
+    await out._handle_rtcp_packet(rtp.RtcpRrPacket(ssrc=1, reports=[info]))
+
+
+async def test_a_few_packets_lost_in_a_row_take_no_picture_away(peer: Peer) -> None:
+    for number in range(20):
+        await reported(picture_of(peer), number * FEW, FEW)
+    assert peer.quality == "good"
+
+
+async def test_where_half_of_many_is_lost_sound_alone_is_sent_and_a_picture_tried_again_later(peer: Peer) -> None:
+    for number in range(4):
+        await reported(picture_of(peer), number * LEAST_PACKETS, number * LEAST_PACKETS // 2)
+    assert peer.tiles_wanted == 0
+    peer.wait(mono_us() + UP_AFTER_US // 2)
+    assert peer.tiles_wanted == 0
+    peer.wait(mono_us() + HOUR_US)
+    assert peer.tiles_wanted == 1
+
+
+async def test_what_was_lost_of_the_large_picture_is_not_held_against_the_small_one(peer: Peer) -> None:
+    out, lost = picture_of(peer), 0
+    for number in range(4):
+        lost = number * LEAST_PACKETS // 4
+        await reported(out, number * LEAST_PACKETS, lost)
+    assert peer.quality == "small"
+    for number in range(4, 40):
+        lost += LEAST_PACKETS if number < 6 else 0  # those were still on their way
+        await reported(out, number * LEAST_PACKETS, lost)
+    assert peer.quality == "small"
