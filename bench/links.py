@@ -82,7 +82,7 @@ def links(base: Path) -> list[Result]:
         runs: dict[Who, list[Seen]] = {"ours": [], "stock": []}
         for number in range(ROUNDS):
             for who, seen in runs.items():
-                seen.append(measured(base / f"{link.name}-{who}-{number}".replace("/", "-per-"), link, who, period))
+                seen.append(measured(base / f"{link.kbps}-{link.loss_percent}-{who}-{number}", link, who, period))
         ours, stock = (min(seen, key=lambda one: (one.concealed, one.stalled_s)) for seen in runs.values())
         results += _results(link, ours, stock)
     return results

@@ -23,8 +23,10 @@ from vks.losses import Losses
 
 HISTORY = 512
 """Packets that can be sent again: some seconds of a small picture, half a second of a large one."""
-AGAIN_PER_S = 150
-"""So many packets are sent again a second at most: a link that is too slow is not helped by more (measured: 66,545 in one test)."""
+AGAIN_SHARE = 0.3
+AGAIN_MOST = 150
+"""So many packets are sent again at most: this share of what is sent, saved up to so many. A link that is too slow is not helped by more,
+and sound has to pass it too (measured: 66,545 in one test)."""
 MOST_WAITING_BYTES = 256 * 1024
 """What may wait in the socket's queue."""
 REMB_LONGEST_BPS = 2**40
@@ -75,8 +77,7 @@ class Outbound:
         self._again_sequence = random.getrandbits(15)
         self._origin = random.getrandbits(32)
         self._history: list[tuple[int, int, bool, bytes] | None] = [None] * HISTORY
-        self._again_left = float(AGAIN_PER_S)
-        self._again_s = 0.0
+        self._again_left = 0.0
 
     # what aiortc calls
 
@@ -117,7 +118,7 @@ class Outbound:
                         if share is not None:
                             self.on_loss(share)
             case rtp.RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK):
-                self._send_again(packet.lost, time.monotonic())
+                self._send_again(packet.lost)
             case rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI | rtp.RTCP_PSFB_FIR):
                 self.on_keyframe_wanted()
             case rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP):
@@ -148,11 +149,13 @@ class Outbound:
             self._sequence = (self._sequence + 1) % _SEQUENCES
             self.sent_bytes += len(payload)
         self.sent += len(payloads)
+        self._again_left = min(AGAIN_MOST, self._again_left + AGAIN_SHARE * len(payloads))
         return True
 
-    def count_losses_anew(self) -> None:
-        """What is lost from now on says nothing of what was sent before, nor the other way round."""
+    def begin_anew(self) -> None:
+        """Something else is sent from now on: of what was sent before nothing is sent again, and no loss is counted."""
         self._losses.begin_anew()
+        self._history = [None] * HISTORY
 
     def timestamp(self, mono_us: int) -> int:
         """A time of CLOCK_MONOTONIC as this stream's RTP timestamp."""
@@ -180,12 +183,10 @@ class Outbound:
             _FIRST_EXTENDED, second, sequence, timestamp, ssrc, _ONE_BYTE_EXTENSIONS, 1, (self._send_time_id << 4 | 2) << 24 | now
         )
 
-    def _send_again(self, lost: list[int], now_s: float) -> None:
+    def _send_again(self, lost: list[int]) -> None:
         line = wire.line(self.transport)
         if self._payload_type is None or self._again_type is None or line is None:
             return
-        self._again_left = min(AGAIN_PER_S, self._again_left + (now_s - self._again_s) * AGAIN_PER_S)
-        self._again_s = now_s
         for sequence in lost:
             known = self._history[sequence % HISTORY]
             if known is None or known[0] != sequence:

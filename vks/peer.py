@@ -119,7 +119,7 @@ class Peer:
         """Something else is sent from now on."""
         if self.connection is not None:
             for line in range(self.first_tile, self.connection.lines):
-                self.connection.outbound(line).count_losses_anew()
+                self.connection.outbound(line).begin_anew()
 
     def hear(self, packet: bytes, mono_us: int) -> None:
         """A packet of the mix that this person hears."""

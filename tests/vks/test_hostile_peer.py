@@ -14,7 +14,7 @@ from vks.forwarding import KEYFRAME_AGAIN_US, Feed, Slot
 from vks.h264_payloads import split
 from vks.inbound import PICTURE_QUOTA_BPS
 from vks.jitter import Unit
-from vks.outbound import AGAIN_PER_S
+from vks.outbound import AGAIN_MOST
 from vks.times import mono_us
 
 
@@ -57,13 +57,27 @@ async def test_endless_wishes_to_send_again_are_met_at_a_measure(pair: Pair) -> 
     await until(lambda: out.write(split(encoder.units(100, key=True), []), mono_us()), "the way to the peer")
     for _ in range(200):
         out.write([b"\x41" + bytes(900)], mono_us())
-    newest, first_again, began_s = out._sequence, out._again_sequence, time.monotonic()
+    newest, first_again = out._sequence, out._again_sequence
     for _ in range(400):
         await pair.send(nack(out._ssrc, 1, [(newest - 100 + n) % 65_536 for n in range(100)]))
     await asyncio.sleep(0.3)
     again = (out._again_sequence - first_again) % 65_536
-    assert 0 < again <= AGAIN_PER_S * (time.monotonic() - began_s + 1) + 1
+    assert 0 < again <= AGAIN_MOST
     assert pair.open
+
+
+async def test_nothing_of_a_picture_that_is_shown_no_more_is_sent_again(pair: Pair) -> None:
+    out, encoder, again = pair.ours.outbound(1), PictureEncoder(), list[int]()
+    await until(lambda: out.write(split(encoder.units(100, key=True), []), mono_us()), "the way to the peer")
+    for _ in range(20):
+        out.write([b"\x41" + bytes(900)], mono_us())
+    for begins_anew in (False, True):
+        if begins_anew:
+            out.begin_anew()
+        first_again = out._again_sequence
+        await out._handle_rtcp_packet(rtp.RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK, ssrc=1, media_ssrc=out._ssrc, lost=[out._sequence - 1]))
+        again.append(out._again_sequence - first_again)
+    assert again == [1, 0]
 
 
 async def test_a_storm_of_wishes_for_keyframes_reaches_the_camera_as_one(pair: Pair) -> None:
