@@ -29,41 +29,34 @@ class LookInDesk:
         self._process = process
         self._link = link
         self._look_ins = look_ins
-        self._asking = ""
-        """The one that vks is asked for now."""
+        self._one_at_a_time = asyncio.Lock()
+        """So that what is told of a look-in is told once, and its begin before its end."""
         self._ended_by: dict[str, tuple[str, str]] = {}
         """Who ended one in the room, and why, by its name."""
         link.on_fact = self._heard
 
     async def begin(self, command: contract.StartLookIn) -> tuple[bool, str]:
         """Let somebody look in; returns whether it began, and why not."""
-        self._asking = command.lookin
-        try:
+        async with self._one_at_a_time:
             why = await self._begin(command)
-        finally:
-            self._asking = ""
-        if why:
-            await self._tell(command, "refused", detail=why)
-            return False, why
-        await self._tell(command, "began")
-        return True, "the room shows it"
+            await self._tell(command, "refused" if why else "began", detail=why)
+        return not why, why or "the room shows it"
 
     async def end(self, command: contract.EndLookIn) -> tuple[bool, str]:
         """End one for the centre. Where vks is away it ends when it is back, for nobody here knows it any more."""
-        one = self._look_ins.find(command.lookin)
-        if one is None:
-            return True, "nobody looks in by that name"
-        await self._end_in_room(one.lookin)
-        await self._over(one, "by the centre")
+        async with self._one_at_a_time:
+            one = self._look_ins.find(command.lookin)
+            if one is None:
+                return True, "nobody looks in by that name"
+            await self._end_in_room(one.lookin)
+            await self._over(one, "by the centre")
         return True, "it is over"
 
     async def run(self) -> None:
         """Compare what is known with what is shown, for ever."""
         while True:
-            try:
+            async with self._one_at_a_time:
                 await self._compare()
-            except LookInsError as error:
-                log.error("what is known of look-ins cannot be kept", error=str(error))
             await asyncio.sleep(LOOK_S)
 
     async def _begin(self, command: contract.StartLookIn) -> str:
@@ -83,27 +76,23 @@ class LookInDesk:
             self._look_ins.put(one)
             await self._link.tell_now()  # that the room is open may be news to vks
             answer = await self._link.ask(act)
-            if answer.code:
-                self._look_ins.drop(one.lookin)
-                return answer.words or answer.code
-            self._look_ins.put(msgspec.structs.replace(one, began=True))
-        except ConferenceAwayError as error:
-            self._look_ins.drop(one.lookin)  # should it have begun nevertheless, it is unknown, and is ended
-            return str(error)
-        except LookInsError as error:
-            return str(error)
-        return ""
+            if not answer.code:
+                self._look_ins.put(msgspec.structs.replace(one, began=True))
+                return ""
+            why = answer.words or answer.code
+        except (ConferenceAwayError, LookInsError) as error:
+            why = str(error)
+        self._forget(one)  # should it have begun nevertheless, it is unknown, and is ended
+        return why
 
     async def _compare(self) -> None:
         stands, now, status = self._link.stands_now, self._process.stamp(), self._process.status()
         shown = None if stands is None else [one.look_in for one in stands.look_ins]
         room = None if status is None else status.state
         for one in self._look_ins.open:
-            if one.lookin == self._asking:
-                continue
             if not one.began:
                 await self._tell(one, "refused", detail="the agent was started anew while it was asked for")
-                self._look_ins.drop(one.lookin)
+                self._forget(one)
             elif why := over(one, shown, room, now):
                 await self._over(one, why)
         for name in unknown(self._look_ins.open, shown or []):
@@ -112,7 +101,13 @@ class LookInDesk:
     async def _over(self, one: LookIn, why: str) -> None:
         by, reason = self._ended_by.pop(one.lookin, ("", ""))
         await self._tell(one, "ended", by=by, detail=reason if why == GONE and reason else why)
-        self._look_ins.drop(one.lookin)
+        self._forget(one)
+
+    def _forget(self, one: LookIn) -> None:
+        try:
+            self._look_ins.drop(one.lookin)
+        except LookInsError as error:
+            log.error("what is known of look-ins cannot be kept", error=str(error))
 
     async def _end_in_room(self, name: str) -> None:
         try:

@@ -68,24 +68,26 @@ class LookIns:
         """Keep it, as it is now.
 
         Raises:
-            LookInsError: the file cannot be written.
+            LookInsError: the file cannot be written; what was known stays.
         """
-        self._keep({**self._open, one.lookin: one})
+        now = {**self._open, one.lookin: one}
+        self._write(now)
+        self._open = now
 
     def drop(self, lookin: str) -> None:
         """Forget it.
 
         Raises:
-            LookInsError: the file cannot be written.
+            LookInsError: the file cannot be written; it is forgotten until the agent is started anew.
         """
-        self._keep({name: one for name, one in self._open.items() if name != lookin})
+        self._open = {name: one for name, one in self._open.items() if name != lookin}
+        self._write(self._open)
 
-    def _keep(self, now: dict[str, LookIn]) -> None:
+    def _write(self, now: dict[str, LookIn]) -> None:
         try:
             whole_file.write(self._path, msgspec.json.encode(list(now.values())))
         except OSError as error:
             raise LookInsError(f"{self._path} cannot be written: {error.strerror}; look after the disk") from error
-        self._open = now
 
 
 def refusal(command: contract.StartLookIn, known: Collection[str], now_utc_us: int) -> str:

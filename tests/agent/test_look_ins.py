@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import AsyncMock, create_autospec
+from unittest.mock import AsyncMock, Mock, create_autospec
 
 import pytest
 
@@ -149,6 +149,22 @@ async def test_the_centre_ends_it_at_once_and_vks_when_it_is_back(room: Desk) ->
     before = len(room.asked)
     await room.runs_until(lambda: conference.EndLookIn(look_in=command.lookin) in room.asked[before:], "it ends in the room too")
     assert len(room.told) == 2, "its end is told once"
+
+
+async def test_a_disk_that_takes_nothing_lets_nobody_look_in_and_each_end_is_told_once(room: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = await begun(room)
+    monkeypatch.setattr("agent.look_ins.whole_file.write", Mock(side_effect=OSError(28, "No space left on device")))
+    refused, why = await room.desk.begin(wanted())
+    assert (refused, "No space left" in why) == (False, True)
+    room.shows()
+    room.link.ask.reset_mock()
+    running = asyncio.create_task(room.desk.run())
+    await until(lambda: len(room.told) == 3, "the end")
+    room.shows("stranger")
+    await until(lambda: conference.EndLookIn(look_in="stranger") in room.asked, "another look")
+    running.cancel()
+    assert [phase for phase, _, _ in room.told] == ["began", "refused", "ended"]
+    assert command.lookin not in [act.look_in for act in room.asked if isinstance(act, conference.EndLookIn)]
 
 
 async def test_one_that_a_killed_agent_had_asked_for_is_refused_and_one_that_had_begun_goes_on(tmp_path: Path) -> None:
