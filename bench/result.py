@@ -1,6 +1,7 @@
 """A measurement: ours against a peer in the same run, as a ratio."""
 
 import contextlib
+import math
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,12 +32,12 @@ class Result:
         return self.ours / self.peer
 
     def row(self) -> dict[str, Any]:
-        """The row of ``results.json``."""
+        """The row of ``results.json``; no ratio where the peer has nothing of it."""
         return {
             "name": self.name,
             "ours": round(self.ours, 4),
             "peer": round(self.peer, 4),
-            "ratio": round(self.ratio, 4),
+            "ratio": round(self.ratio, 4) if math.isfinite(self.ratio) else None,  # JSON has no infinity
             "unit": self.unit,
             "peer_is": self.peer_is,
             "goal": self.goal,
