@@ -158,11 +158,9 @@ async def test_a_disk_that_takes_nothing_lets_nobody_look_in_and_each_end_is_tol
     assert (refused, "No space left" in why) == (False, True)
     room.shows()
     room.link.ask.reset_mock()
-    running = asyncio.create_task(room.desk.run())
-    await until(lambda: len(room.told) == 3, "the end")
+    await room.runs_until(lambda: len(room.told) == 3, "the end")
     room.shows("stranger")
-    await until(lambda: conference.EndLookIn(look_in="stranger") in room.asked, "another look")
-    running.cancel()
+    await room.runs_until(lambda: conference.EndLookIn(look_in="stranger") in room.asked, "another look")
     assert [phase for phase, _, _ in room.told] == ["began", "refused", "ended"]
     assert command.lookin not in [act.look_in for act in room.asked if isinstance(act, conference.EndLookIn)]
 
