@@ -233,24 +233,31 @@ def hash_file(root: Path, path: str, length: int, *, from_disk: bool = False) ->
 
 
 def read_part(root: Path, file: RecordFile, number: int) -> bytes:
-    """The bytes of a part (counted from 1), if they are still those that were offered.
+    """The bytes of a part (counted from 1), as they are now.
 
     Raises:
-        OfferError: the file was changed since, or cannot be read.
+        OfferError: the file cannot be read.
     """
     try:
         descriptor = open_regular_in(root, file.path)
         try:
-            data = _read_at(descriptor, (number - 1) * PART_BYTES, part_len(file, number))
+            return _read_at(descriptor, (number - 1) * PART_BYTES, part_len(file, number))
         finally:
             os.close(descriptor)
     except OSError as error:
         raise OfferError(f"{root.name}/{file.path} cannot be read: {error.strerror or error}") from error
+
+
+def check_part(root: Path, file: RecordFile, number: int, data: bytes) -> None:
+    """Whether the bytes of a part are still those that were offered.
+
+    Raises:
+        OfferError: the file was changed since.
+    """
     if hashlib.sha256(data).hexdigest() != file.parts[number - 1]:
         raise OfferError(
             f"{root.name}/{file.path} was changed on the disk since it was offered (part {number}); nothing more of this record is sent"
         )
-    return data
 
 
 def part_len(file: RecordFile, number: int) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from agent.archive import acknowledgement
-from agent.archive.offer import OfferError, Progress, make_offer, part_len, read_part
+from agent.archive.offer import OfferError, Progress, check_part, make_offer, part_len, read_part
 from agent.archive.pace import Pace
 from agent.archive.part_sender import PartSender, PutError
 from agent.upstream import transfer
@@ -296,11 +296,17 @@ class _Sending:
             raise failed[0]
 
     async def _put(self, address: transfer.PartAddress) -> str:
+        file = self._files[address.path]
         try:
-            data = await asyncio.to_thread(read_part, self._root, self._files[address.path], address.number)
+            data = await asyncio.to_thread(read_part, self._root, file, address.number)
+            try:
+                return await self._uploader.parts.put(address, data)
+            except PutError:
+                # The address is bound to the part's hash: what was changed is refused. Here it is told from a storage in trouble.
+                await asyncio.to_thread(check_part, self._root, file, address.number, data)
+                raise
         except OfferError as error:
             raise UnreadableError(str(error)) from error
-        return await self._uploader.parts.put(address, data)
 
     async def _note(self, upload: str, done: list[transfer.PartDone]) -> None:
         noted = list(done)

@@ -134,10 +134,10 @@ def test_a_storage_killed_in_the_middle_is_waited_for(site: Site, seaweed: Seawe
     assert finish(room)[-1] == "acknowledged"
 
 
-def test_a_file_changed_on_the_disk_while_it_is_sent_stops_the_upload(site: Site, make_record: Make) -> None:
+def test_a_file_changed_on_the_disk_while_it_is_sent_stops_the_upload(both: Site, make_record: Make) -> None:
     record = make_record(big=True).root
-    site.centre()
-    room = site.room(record, CAP_BYTES_S)
+    both.centre()
+    room = both.room(record, CAP_BYTES_S)
     assert lines_until(room, bool)  # the first parts are on their way; the last one is not read yet
     last = max((record / layout.TRACKS).glob("cam-judge/seg-*.m4s"))
     with last.open("r+b") as file:
