@@ -39,7 +39,10 @@ class LookInDesk:
         """Let somebody look in; returns whether it began, and why not."""
         async with self._one_at_a_time:
             why = await self._begin(command)
-            await self._tell(command, "refused" if why else "began", detail=why)
+            if why:
+                await self._tell(command, "refused", detail=why)
+            else:
+                await self._tell_begun(command.lookin)
         return not why, why or "the room shows it"
 
     async def end(self, command: contract.EndLookIn) -> tuple[bool, str]:
@@ -85,6 +88,17 @@ class LookInDesk:
         self._forget(one)  # should it have begun nevertheless, it is unknown, and is ended
         return why
 
+    async def _tell_begun(self, lookin: str) -> None:
+        """Noted after it was told: a kill between the two tells it twice, and never not."""
+        one = self._look_ins.find(lookin)
+        if one is None or one.told:
+            return
+        await self._tell(one, "began")
+        try:
+            self._look_ins.note_told(lookin)
+        except LookInsError as error:
+            log.error("what is known of look-ins cannot be kept", error=str(error))
+
     async def _compare(self) -> None:
         stands, now, status = self._link.stands_now, self._process.stamp(), self._process.status()
         shown = None if stands is None else [one.look_in for one in stands.look_ins]
@@ -93,12 +107,15 @@ class LookInDesk:
             if not one.began:
                 await self._tell(one, "refused", detail="the agent was started anew while it was asked for")
                 self._forget(one)
-            elif why := over(one, shown, room, now):
+                continue
+            await self._tell_begun(one.lookin)
+            if why := over(one, shown, room, now):
                 await self._over(one, why)
         for name in unknown(self._look_ins.open, shown or []):
             await self._end_in_room(name)
 
     async def _over(self, one: LookIn, why: str) -> None:
+        await self._tell_begun(one.lookin)
         by, reason = self._ended_by.pop(one.lookin, ("", ""))
         await self._tell(one, "ended", by=by, detail=reason if why == GONE and reason else why)
         self._forget(one)

@@ -4,21 +4,25 @@ What is kept here and what vks shows are compared again and again (``over``, ``u
 none goes on unseen by the other, and none without an end. Pure but for the file.
 """
 
+import contextlib
 from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from agent import whole_file
 from agent.outbox import Stamp
 from agent.upstream import contract
 from recorder.contract.control import State
 
+log = structlog.get_logger()
+
 IS_OVER, NOT_OPEN, GONE = "its time was over", "the hearing was no longer open", "it was ended in the room"
 
 
 class LookInsError(Exception):
-    """The file cannot be used; the message says why."""
+    """The file cannot be written; the message says why."""
 
 
 class LookIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,16 +36,16 @@ class LookIn(msgspec.Struct, frozen=True, kw_only=True):
     """By the clock of that boot, which nobody sets."""
     began: bool = False
     """False while vks has not answered."""
+    told: bool = False
+    """The centre was told that it began."""
 
 
 class LookIns:
     """The file.
 
     Args:
-        path: where it is; none are open where there is none.
-
-    Raises:
-        LookInsError: it cannot be read.
+        path: where it is; none are open where there is none. One that cannot be read keeps no agent from its work: it is set aside, and
+            what vks shows is ended, for nobody knows it any more.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +56,11 @@ class LookIns:
         except FileNotFoundError:
             return
         except (OSError, msgspec.DecodeError) as error:
-            raise LookInsError(f"{path} cannot be read: {error}; set it aside: look-ins that were open are ended") from error
+            aside = path.with_suffix(".damaged")
+            log.error("what was known of look-ins cannot be read; those that were open are ended", aside=str(aside), error=str(error))
+            with contextlib.suppress(OSError):
+                path.replace(aside)
+            return
         self._open = {one.lookin: one for one in kept}
 
     @property
@@ -73,6 +81,15 @@ class LookIns:
         now = {**self._open, one.lookin: one}
         self._write(now)
         self._open = now
+
+    def note_told(self, lookin: str) -> None:
+        """The centre was told that it began.
+
+        Raises:
+            LookInsError: the file cannot be written; it is known until the agent is started anew.
+        """
+        self._open[lookin] = msgspec.structs.replace(self._open[lookin], told=True)
+        self._write(self._open)
 
     def drop(self, lookin: str) -> None:
         """Forget it.

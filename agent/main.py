@@ -25,7 +25,7 @@ from agent.held import Follow
 from agent.indicators import of_delivery
 from agent.local_server import LocalServer, Probes
 from agent.look_in_desk import LookInDesk
-from agent.look_ins import LookIns, LookInsError
+from agent.look_ins import LookIns
 from agent.measures import Measures
 from agent.metrics import RoomMetrics, Snapshot
 from agent.probes import ready, recording
@@ -70,7 +70,7 @@ async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, vks_run_di
         raise AgentError(f"the agent's file {state_dir / FILE} cannot be used: {error}") from error
     try:
         agent = Agent(process, state_dir, vks_run_dir)
-    except (GuestsError, LookInsError) as error:
+    except GuestsError as error:
         await process.store.close()
         raise AgentError(str(error)) from error
     try:

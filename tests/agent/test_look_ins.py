@@ -6,10 +6,11 @@ from pathlib import Path
 from unittest.mock import AsyncMock, Mock, create_autospec
 
 import pytest
+from msgspec.structs import replace
 
 from agent.conference_link import ConferenceAwayError, ConferenceLink
 from agent.look_in_desk import LookInDesk
-from agent.look_ins import GONE, IS_OVER, NOT_OPEN, LookIn, LookIns, LookInsError, over, refusal, unknown
+from agent.look_ins import GONE, IS_OVER, NOT_OPEN, LookIn, LookIns, over, refusal, unknown
 from agent.outbox import Stamp
 from agent.room_process import RoomProcess
 from agent.upstream import contract
@@ -20,7 +21,7 @@ from tests.agent.statuses import status
 from tests.lab.waiting import until
 
 NOW = Stamp(utc_us=1_000_000_000, mono_us=5_000_000, boot="boot-1", clock=contract.ClockQuality(source="test"))
-ONE = LookIn(lookin="l1", person="B. Inspector", reason="a complaint", boot="boot-1", until_mono_us=65_000_000, began=True)
+ONE = LookIn(lookin="l1", person="B. Inspector", reason="a complaint", boot="boot-1", until_mono_us=65_000_000, began=True, told=True)
 
 
 def wanted() -> contract.StartLookIn:
@@ -60,15 +61,17 @@ def test_a_command_that_comes_late_or_twice_is_refused() -> None:
     assert "already" in refusal(command, [command.lookin], NOW.utc_us)
 
 
-def test_what_is_open_is_known_after_a_new_start_and_a_broken_file_is_told(tmp_path: Path) -> None:
+def test_what_is_open_is_known_after_a_new_start_and_a_broken_file_keeps_no_agent_from_its_work(tmp_path: Path) -> None:
     file = tmp_path / "look_ins.json"
     LookIns(file).put(ONE)
     assert LookIns(file).open == [ONE]
     LookIns(file).drop("l1")
     assert LookIns(file).open == []
     file.write_text("{")
-    with pytest.raises(LookInsError, match="set it aside"):
-        LookIns(file)
+    assert LookIns(file).open == []
+    assert file.with_suffix(".damaged").read_text() == "{"
+    LookIns(file).put(ONE)
+    assert LookIns(file).open == [ONE]
 
 
 class Desk:
@@ -174,3 +177,21 @@ async def test_one_that_a_killed_agent_had_asked_for_is_refused_and_one_that_had
     await after.runs_until(lambda: conference.EndLookIn(look_in="l2") in after.asked, "what nobody was told of is ended")
     assert after.told == [("refused", "", "the agent was started anew while it was asked for")]
     assert [one.lookin for one in LookIns(tmp_path / "look_ins.json").open] == ["l1"]
+
+
+async def test_a_begin_that_a_killed_agent_had_not_told_is_told_before_the_end(tmp_path: Path) -> None:
+    LookIns(tmp_path / "look_ins.json").put(replace(ONE, told=False))
+    after = Desk(tmp_path)
+    after.shows("l1")
+    await after.runs_until(lambda: bool(after.told), "the begin")
+    assert after.told == [("began", "", "")]
+    again = Desk(tmp_path)
+    await again.runs_until(lambda: bool(again.told), "the end")
+    assert [phase for phase, _, _ in again.told] == ["ended"], "the begin is told once"
+
+
+async def test_a_begin_that_was_not_told_is_told_also_where_the_centre_ends_it_at_once(tmp_path: Path) -> None:
+    LookIns(tmp_path / "look_ins.json").put(replace(ONE, told=False))
+    after = Desk(tmp_path)
+    await after.desk.end(contract.EndLookIn(number=1, lookin="l1"))
+    assert [phase for phase, _, _ in after.told] == ["began", "ended"]
