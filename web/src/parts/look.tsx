@@ -1,42 +1,21 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import type { Language, Say } from "../language";
-import { LANGUAGES, chooseLanguage, sayIn } from "../language";
+import type { Say } from "../language";
 import type { LookTile } from "../look_page";
 import { lookEndWord, lookTiles, mayLookAgain, timeLeft } from "../look_page";
 import type { LookSession } from "../look_session";
-import { keep, kept } from "../storage";
 import type { Word } from "../words/en";
 import { Picture } from "./picture";
 import { useStill } from "./still";
+import { Top, useLanguage } from "./top";
 
 /** What somebody of the Situation Centre sees: the hearing, in whose name it is shown to him, and the time that is left. */
 export function Look({ session }: { session: LookSession }) {
-  const [language, setLanguage] = useState<Language>(() => chooseLanguage(kept("language"), navigator.languages ?? [navigator.language]));
-  const { page } = session;
-  const say = sayIn(language);
-  const title = page.screen?.title || say("title");
-  useEffect(() => {
-    document.documentElement.lang = language;
-    document.title = title;
-  }, [language, title]);
-  const change = (event: Event): void => {
-    const chosen = (event.currentTarget as HTMLSelectElement).value as Language;
-    keep("language", chosen);
-    setLanguage(chosen);
-  };
+  const chosen = useLanguage();
   return (
     <>
-      <header class="top">
-        <p class="title">{title}</p>
-        <label class="language">
-          <span class="hidden">{say("language")}</span>
-          <select value={language} onChange={change}>
-            {Object.entries(LANGUAGES).map(([code, { own }]) => <option key={code} value={code} lang={code}>{own}</option>)}
-          </select>
-        </label>
-      </header>
-      <main><Phase session={session} say={say} /></main>
+      <Top title={session.page.screen?.title || chosen.say("title")} chosen={chosen} />
+      <main><Phase session={session} say={chosen.say} /></main>
     </>
   );
 }
