@@ -40,7 +40,7 @@ async def test_nobody_looks_in_without_a_name_and_a_reason_that_screens_can_show
 ) -> None:
     with centre(tmp_path, public_url=DOOR) as it:
         files = await asyncio.to_thread(it.enrol, "room-1")
-        with pytest.raises(admin.AdminError, match="not understood"):
+        with pytest.raises(admin.AdminError, match="write one line of each"):
             await asyncio.to_thread(it.ask, wanted(**blank))
         async with it.client(files) as client:
             assert (await client.feed(0, 0, 0)).commands == []

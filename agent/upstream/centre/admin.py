@@ -154,7 +154,11 @@ class Admin:
     async def _look_into(self, ask: LookInto) -> Told:
         if not self._public_url:
             raise AdminError("no link would open: set public and public_url in centre.toml")
-        wanted, token = look_into(ask.person, ask.reason, ask.length_s, _now_us())
+        try:
+            wanted, token = look_into(ask.person, ask.reason, ask.length_s, _now_us())
+        except msgspec.ValidationError as error:
+            what = "the room's screens show the person (at most 200 characters) and the record has the reason (500): write one line of each"
+            raise AdminError(f"{what}, and at most an hour ({error})") from None
         await self._give(ask.room, wanted)
         return Told(values={"lookin": wanted.lookin, "link": f"{self._public_url.rstrip('/')}/r/{ask.room}/look/#{token}"})
 
