@@ -1,9 +1,10 @@
 """The files of a record as they stand, in little memory: a hearing of eight hours in a full room has 15,000 segments. Pure.
 
-A segment takes a row of 41 bytes among those of its track, for segments are numbered one after the other; whatever else there is, or comes
-out of turn, is kept by its name.
+A segment takes a row of 8 bytes and its hash among those of its track, for segments are numbered one after the other; whatever else there
+is, or comes out of turn, is kept by its name. A table may keep shorter hashes, or lengths alone.
 """
 
+import functools
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,11 +13,10 @@ import msgspec
 
 from recorder.record import layout
 
-_ROW = struct.Struct("<q?32s")
-"""Length, whether the hash is known, and the hash."""
-_NONE_BYTES = -1
-"""Length in the row of a segment that was removed."""
-_UNKNOWN = bytes(32)
+SHA256_BYTES = 32
+_GONE = -1
+"""In the row of a segment that was removed; a length whose hash is not known stands there as ``_UNKNOWN`` less the length."""
+_UNKNOWN = -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class FileTable(msgspec.Struct, forbid_unknown_fields=True):
     rows: dict[str, bytearray] = {}
     """By track, a row for each segment from the first on."""
     others: dict[str, tuple[int, bytes | None]] = {}
+    hash_bytes: int = SHA256_BYTES
+    """How long the hashes are; 0: lengths alone."""
 
     def get(self, path: str) -> Stored | None:
         """The file of this name; None where there is none."""
@@ -40,8 +42,7 @@ class FileTable(msgspec.Struct, forbid_unknown_fields=True):
         if row is None:
             other = self.others.get(path)
             return None if other is None else Stored(*other)
-        size, known, sha256 = _ROW.unpack_from(self.rows[row[0]], row[1])
-        return None if size == _NONE_BYTES else Stored(size, sha256 if known else None)
+        return _stored(*self._struct.unpack_from(self.rows[row[0]], row[1]))
 
     def put(self, path: str, stored: Stored) -> None:
         """A file as it stands now."""
@@ -53,12 +54,15 @@ class FileTable(msgspec.Struct, forbid_unknown_fields=True):
 
     def put_segment(self, track: str, number: int, stored: Stored) -> None:
         """A segment as it stands now."""
-        values = stored.size_bytes, stored.sha256 is not None, stored.sha256 or _UNKNOWN
-        rows, off = self.rows.setdefault(track, bytearray()), number * _ROW.size
+        if stored.sha256 is not None and len(stored.sha256) != self.hash_bytes:
+            raise ValueError(f"a hash of {len(stored.sha256)} bytes for a table of hashes of {self.hash_bytes}")
+        row = self._struct
+        values = (_UNKNOWN - stored.size_bytes, b"") if stored.sha256 is None else (stored.size_bytes, stored.sha256)
+        rows, off = self.rows.setdefault(track, bytearray()), number * row.size
         if off < len(rows):
-            _ROW.pack_into(rows, off, *values)
+            row.pack_into(rows, off, *values)
         elif off == len(rows) and (not self.others or layout.segment_file(track, number) not in self.others):
-            rows += _ROW.pack(*values)
+            rows += row.pack(*values)
         else:
             self.others[layout.segment_file(track, number)] = (stored.size_bytes, stored.sha256)
 
@@ -68,20 +72,20 @@ class FileTable(msgspec.Struct, forbid_unknown_fields=True):
         if row is None:
             self.others.pop(path, None)
         else:
-            _ROW.pack_into(self.rows[row[0]], row[1], _NONE_BYTES, False, _UNKNOWN)
+            self._struct.pack_into(self.rows[row[0]], row[1], _GONE, b"")
 
     def items(self) -> Iterator[tuple[str, Stored]]:
         """All files; a track's segments in their order."""
         for track, rows in self.rows.items():
-            for number, (size, known, sha256) in enumerate(_ROW.iter_unpack(rows)):
-                if size != _NONE_BYTES:
-                    yield layout.segment_file(track, number), Stored(size, sha256 if known else None)
+            for number, row in enumerate(self._struct.iter_unpack(rows)):
+                if (stored := _stored(*row)) is not None:
+                    yield layout.segment_file(track, number), stored
         for path, other in self.others.items():
             yield path, Stored(*other)
 
     def copied(self) -> "FileTable":
         """A copy that changes here do not touch."""
-        return FileTable({track: bytearray(rows) for track, rows in self.rows.items()}, dict(self.others))
+        return FileTable({track: bytearray(rows) for track, rows in self.rows.items()}, dict(self.others), self.hash_bytes)
 
     def update(self, files: "Mapping[str, Stored] | FileTable") -> None:
         """Files as they stand now."""
@@ -102,5 +106,21 @@ class FileTable(msgspec.Struct, forbid_unknown_fields=True):
         segment = layout.segment_of(path)
         if segment is None:
             return None
-        track, off = segment[0], segment[1] * _ROW.size
+        track, off = segment[0], segment[1] * self._struct.size
         return (track, off) if off < len(self.rows.get(track, b"")) else None
+
+    @property
+    def _struct(self) -> struct.Struct:
+        return _row_struct(self.hash_bytes)
+
+
+@functools.cache
+def _row_struct(hash_bytes: int) -> struct.Struct:
+    return struct.Struct(f"<q{hash_bytes}s")
+
+
+def _stored(value: int, sha256: bytes) -> Stored | None:
+    """What a row says."""
+    if value == _GONE:
+        return None
+    return Stored(value, sha256) if value >= 0 else Stored(_UNKNOWN - value, None)

@@ -27,16 +27,23 @@ def leave_pymalloc() -> None:
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the same command, by the same interpreter
 
 
-def keep_small() -> None:
-    """One heap for all threads, and nothing large in it.
+def keep_large_out() -> None:
+    """Nothing large in the heap.
 
-    What one thread allocates another one frees here, media on its way to two disks; with a heap for each thread, glibc's default, the holes
-    that this leaves are never filled. And media that queues up while the machine is busy would push the heap's end out to where one small
-    thing allocated meanwhile keeps it; blocks of their own go back to the system when they are freed.
+    Media that queues up while the machine is busy would push the heap's end out to where one small thing allocated meanwhile keeps it;
+    blocks of their own go back to the system when they are freed.
+    """
+    ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def share_heap() -> None:
+    """One heap for all threads, and what is free in it goes back to the system.
+
+    What one thread allocates another one frees here, media on its way to two disks or to the core; with a heap for each thread, glibc's
+    default, the holes that this leaves are never filled.
     """
     libc = ctypes.CDLL(None)
     libc.mallopt(_M_ARENA_MAX, 1)
-    libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
     threading.Thread(target=_give_back, args=(libc,), name="heap", daemon=True).start()
 
 

@@ -72,7 +72,7 @@ class JournalState(msgspec.Struct, forbid_unknown_fields=True):
     last: LineClocks | None = None
     """The last line's clocks."""
     tracks: dict[str, LeftTrack] = {}
-    files: FileTable = msgspec.field(default_factory=FileTable)
+    files: FileTable = msgspec.field(default_factory=lambda: FileTable(hash_bytes=0))
     """Every file that the journal speaks of, by its length alone."""
     state: State = "open"
     paused_from_us: int = 0

@@ -26,6 +26,8 @@ AGE_S = 10.0
 STEP_BYTES = 8 * 1024 * 1024
 _PIECE_BYTES = 1024 * 1024
 _PAGE_BYTES = 4096
+_KEPT_BYTES = 16
+"""Of a hash that only tells whether a file of this disk was touched meanwhile: no attacker's collision helps anybody here."""
 
 
 @dataclass(slots=True)
@@ -45,7 +47,7 @@ class ReadBack:
         self._root = root
         self._seen: dict[str, Seen] = {}
         """Files that grow."""
-        self._whole = FileTable()
+        self._whole = FileTable(hash_bytes=_KEPT_BYTES)
         """Files that do not grow any more and were read back: what ``_kept`` makes of them, for a running hash takes much memory."""
         self._closed: set[str] = set()
         """Files that do not grow any more and were not read back yet."""
@@ -153,7 +155,7 @@ def read_on(file: str, seen: Seen, until_bytes: int) -> None:
 
 def _kept(size_bytes: int, sha256: bytes | None, touched: tuple[int, int, int]) -> Stored:
     """A file's length, and one hash over its own and over what tells that it was not touched since."""
-    return Stored(size_bytes, hashlib.sha256((sha256 or b"") + repr(touched).encode()).digest())
+    return Stored(size_bytes, hashlib.sha256((sha256 or b"") + repr(touched).encode()).digest()[:_KEPT_BYTES])
 
 
 def _touched(file: str) -> tuple[int, int, int]:

@@ -152,7 +152,8 @@ def _left(record: Path, state: JournalState, end: JournalEnd, *, from_snapshot: 
     torn += [byte_range(record, layout.journal_file(tail.number), tail.off, tail.end_off - tail.off) for tail in end.left]
     if end.valid_off < end.off:
         torn.append(byte_range(record, name, end.valid_off, end.off - end.valid_off))
-    known = state.files.copied()
+    known = FileTable()
+    known.update(state.files)
     for journal in (layout.journal_file(number) for number in range(1, end.number)):
         known.put(journal, Stored((record / journal).stat().st_size, None))
     known.put(name, Stored(end.off, None))

@@ -15,7 +15,7 @@ import structlog
 from provisioning.room import RoomConfig
 from recorder.control_server import ControlServer
 from recorder.core import Recorder
-from recorder.heap import keep_small
+from recorder.heap import keep_large_out, share_heap
 from recorder.session_store import SessionStore
 from recorder.signing import SigningError, open_signer
 
@@ -31,7 +31,8 @@ UNEXPECTED = 70
 
 async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
     """Run a room's recorder until SIGTERM or SIGINT; returns the exit status."""
-    keep_small()
+    keep_large_out()
+    share_heap()
     try:
         signer = open_signer(config.signing)
         config_bytes = await asyncio.to_thread(config_path.read_bytes)

@@ -151,4 +151,4 @@ def _line_at(record: Path, state: JournalState) -> str:
 
 
 def _text(record: str, body: bytes) -> bytes:
-    return f"courtroom-snapshot-v1\n{record}\n{hashlib.sha256(body).hexdigest()}\n".encode()
+    return f"courtroom-snapshot-v2\n{record}\n{hashlib.sha256(body).hexdigest()}\n".encode()

@@ -19,6 +19,7 @@ from recorder.children.media_values import Measurer, MediaValues
 from recorder.children.sandbox import die_with_parent, drop_powers
 from recorder.contract import child
 from recorder.contract.framing import FrameReader, pack
+from recorder.heap import share_heap
 
 FAILURE_CHARS = 200
 _MORE_MEMORY_BYTES = 768 * 1024 * 1024
@@ -52,6 +53,7 @@ encoder = msgspec.msgpack.Encoder()
 def main() -> int:
     """Answer one stretch after the other until the watch ends."""
     die_with_parent()
+    share_heap()
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     cv2.setNumThreads(1)  # no thread can be started any more

@@ -14,6 +14,7 @@ import time
 from recorder.children.sandbox import die_with_parent
 from recorder.contract import child
 from recorder.contract.framing import FrameReader, pack
+from recorder.heap import share_heap
 
 _READ_BYTES = 64 * 1024
 
@@ -28,6 +29,7 @@ class Link:
 
     def __init__(self, sock: socket.socket | None = None) -> None:
         die_with_parent()
+        share_heap()
         for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(ignored, signal.SIG_IGN)
         self._socket = sock or socket.socket(fileno=child.LINK_FD)

@@ -10,6 +10,7 @@ from typing import Protocol
 from recorder.children.sandbox import die_with_parent
 from recorder.contract import child
 from recorder.contract.framing import FrameReader, pack
+from recorder.heap import share_heap
 
 _READ_BYTES = 256 * 1024
 TICK_S = 0.05
@@ -40,6 +41,7 @@ class SocketLoop:
 
     def __init__(self, link: socket.socket | None = None) -> None:
         die_with_parent()
+        share_heap()
         self._link = link or socket.socket(fileno=child.LINK_FD)
         self._link.setblocking(True)
         self._frames = FrameReader()

@@ -21,7 +21,7 @@ from recorder.children.link import Link, now_us
 from recorder.children.media_values import UNREADABLE, Measurer, MediaValues
 from recorder.children.watch_rules import Change, Rules
 from recorder.contract import child
-from recorder.heap import keep_small
+from recorder.heap import keep_large_out
 
 BATCH_US = 1_500_000
 """So much of a track is read back at a time: decoding is opened once for it."""
@@ -223,7 +223,7 @@ def main() -> int:
     """Run the child."""
     os.nice(19)
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    keep_small()
+    keep_large_out()
     link = Link()
     configure = link.wait()
     if not isinstance(configure, child.Configure):

@@ -52,7 +52,12 @@ class Linked:
         return [message for message, _ in list(self.said) if isinstance(message, kind)]
 
     def first(self, kind: type[T], deadline_s: float = 10) -> T:
-        return wait_for(lambda: self.all(kind), kind.__name__, deadline_s)[0]
+        try:
+            wait_for(lambda: self.all(kind) or self.ended.is_set(), kind.__name__, deadline_s)
+            return self.all(kind)[0]
+        except (AssertionError, IndexError):
+            said = [repr(message)[:200] for message, _ in list(self.said)][-8:]
+            raise AssertionError(f"no {kind.__name__} in {deadline_s} s (ended: {self.ended.is_set()}); the child said {said}") from None
 
     def media(self, track: str, part: int = 1) -> bytes:
         """Header and fragments of a part, as a file."""

@@ -3,6 +3,7 @@
 import tracemalloc
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,13 +16,20 @@ PATHS = st.one_of(
         ["journal.jsonl", "keys/judge-00.cms", "tracks/judge/seg-1.m4s", "tracks/judge/seg-0000001.m4s", "tracks/../seg-000000.m4s"]
     ),
 )
-STORED = st.builds(Stored, st.integers(0, 2**40), st.none() | st.binary(min_size=32, max_size=32))
-STEPS = st.lists(st.tuples(PATHS, st.none() | STORED), max_size=40)
+Steps = list[tuple[str, Stored | None]]
 
 
-@given(steps=STEPS)
-def test_a_table_of_files_is_a_mapping(steps: list[tuple[str, Stored | None]]) -> None:
-    table = FileTable()
+@st.composite
+def steps_and_width(draw: st.DrawFn) -> tuple[Steps, int]:
+    width = draw(st.sampled_from([0, 16, 32]))
+    stored = st.builds(Stored, st.integers(0, 2**40), st.none() | st.binary(min_size=width, max_size=width) if width else st.none())
+    return draw(st.lists(st.tuples(PATHS, st.none() | stored), max_size=40)), width
+
+
+@given(given=steps_and_width())
+def test_a_table_of_files_is_a_mapping(given: tuple[Steps, int]) -> None:
+    steps, width = given
+    table = FileTable(hash_bytes=width)
     model: dict[str, Stored] = {}
     for path, stored in steps:
         if stored is None:
@@ -55,3 +63,8 @@ def test_a_copy_is_not_changed_with_its_original() -> None:
     table.put("tracks/judge/seg-000000.m4s", Stored(2, None))
     table.put("journal.jsonl", Stored(3, None))
     assert dict(copy.items()) == {"tracks/judge/seg-000000.m4s": Stored(1, None)}
+
+
+def test_a_hash_is_never_cut_to_a_table_s_width() -> None:
+    with pytest.raises(ValueError, match="a hash of 32 bytes for a table of hashes of 16"):
+        FileTable(hash_bytes=16).put("tracks/judge/seg-000000.m4s", Stored(1, bytes(32)))
