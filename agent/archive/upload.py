@@ -251,49 +251,62 @@ class _Sending:
             self._there.clear()
             self.there_bytes = 0
             await self._wait()
-        for batch in self._batches():
-            await self._send(self._upload, batch)
+        await self._send(self._upload, list(self._batches()))
         return None
 
     async def _wait(self) -> None:
         await asyncio.sleep(self._poll_s)
         self._poll_s = min(self._uploader.longest_poll_s, self._poll_s * 2)
 
-    async def _send(self, upload: str, batch: list[Part]) -> None:
-        centre = self._uploader.centre
-        wanted = transfer.PartsWanted(parts=[transfer.PartWanted(path=path, number=number) for path, number in batch])
-        asked = set(batch)
-        addressed = {(address.path, address.number): address for address in (await centre.addresses(upload, wanted)).addresses}
-        if not addressed.keys() <= asked:
-            raise UploadStoppedError(f"the centre wants parts of {self._root.name} that were not asked about")
-        self._have(asked - addressed.keys())
-        queue = [addressed[part] for part in batch if part in addressed]
-        queue.reverse()
+    async def _send(self, upload: str, batches: list[list[Part]]) -> None:
+        """Send parts; addresses for the next batch are asked for while this one is on its way. What was sent is noted, come what may."""
+        at_once = self._uploader.at_once
+        queue = asyncio.Queue[transfer.PartAddress | None](at_once)
         done: list[transfer.PartDone] = []
         failed: list[Exception] = []
 
+        async def ask() -> None:
+            try:
+                for batch in batches:
+                    for address in await self._addresses(upload, batch):
+                        await queue.put(address)
+                    if failed:
+                        break
+            except (UpstreamError, RefusedError, UploadStoppedError) as error:
+                failed.append(error)
+            for _ in range(at_once):
+                await queue.put(None)
+
         async def work() -> None:
-            while queue and not failed:
-                address = queue.pop()
+            while (address := await queue.get()) is not None:
+                if failed:
+                    continue  # whoever asks is not left waiting
                 try:
                     tag = await self._put(address)
-                except (PutError, UploadStoppedError) as error:
-                    failed.append(error)
-                    return
-                done.append(transfer.PartDone(path=address.path, number=address.number, etag=tag))
-                if sum(self._len((one.path, one.number)) for one in done) >= NOTE_BYTES:
-                    try:
+                    done.append(transfer.PartDone(path=address.path, number=address.number, etag=tag))
+                    if sum(self._len((one.path, one.number)) for one in done) >= NOTE_BYTES:
                         await self._note(upload, done)
-                    except (UpstreamError, RefusedError) as error:
-                        failed.append(error)
+                except (PutError, UploadStoppedError, UpstreamError, RefusedError) as error:
+                    failed.append(error)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._uploader.at_once):
+            group.create_task(ask())
+            for _ in range(at_once):
                 group.create_task(work())
         if done:
             await self._note(upload, done)
         if failed:
             raise failed[0]
+
+    async def _addresses(self, upload: str, batch: list[Part]) -> list[transfer.PartAddress]:
+        """Where to put those parts of a batch that the centre has not."""
+        wanted = transfer.PartsWanted(parts=[transfer.PartWanted(path=path, number=number) for path, number in batch])
+        asked = set(batch)
+        addressed = {(one.path, one.number): one for one in (await self._uploader.centre.addresses(upload, wanted)).addresses}
+        if not addressed.keys() <= asked:
+            raise UploadStoppedError(f"the centre wants parts of {self._root.name} that were not asked about")
+        self._have(asked - addressed.keys())
+        return [addressed[part] for part in batch if part in addressed]
 
     async def _put(self, address: transfer.PartAddress) -> str:
         file = self._files[address.path]
