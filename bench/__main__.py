@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import fleet, fleet_nats, full_room, links, recorder, upload, verify, viewers
+from bench import fleet, fleet_nats, full_room, hearing, links, recorder, upload, verify, viewers
 from bench.result import Measurement, Result, machine
 
 MEASUREMENTS: dict[str, Measurement] = {
@@ -24,6 +24,8 @@ MEASUREMENTS: dict[str, Measurement] = {
     "upload": upload.upload,
     "viewers": viewers.viewers,
     "links": links.links,
+    "hearing": hearing.twenty,
+    "coming-and-going": hearing.coming_and_going,
 }
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -4,6 +4,7 @@ import hashlib
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,9 +128,9 @@ def test_the_centres_commands_are_carried_out_once_each_and_none_touches_a_recor
 def killed(base: Path, rounds: int, cluster: NatsCluster | None = None) -> None:
     """Record a hearing, kill somebody at random moments, and hold everybody to what was promised."""
     chance = random.Random()  # where it fails, the log says who was killed when
-    keeper = {} if cluster is None else {"nats": cluster.settings(new_prefix(), keeps_uploads=True)}
+    keeper: dict[str, Any] = {} if cluster is None else {"nats": cluster.settings(new_prefix(), keeps_uploads=True)}
     victims = ["agent", "recorder", "centre", "deliver", *(() if cluster is None else ("nats",))]
-    with site(base, "", **keeper) as it:
+    with site(base, **keeper) as it:
         plan(it, planned("h-1"))
         record(it, "h-1", 1.0)
         for number in range(rounds):

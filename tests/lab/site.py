@@ -1,5 +1,6 @@
 """A whole site to test: a real centre, and a room's processes under ``courtroom run``, each of which can be killed."""
 
+import contextlib
 import json
 import os
 import signal
@@ -33,7 +34,7 @@ COURTROOM = [sys.executable, "-m", "agent.cli"]
 class Site:
     """The site of a directory."""
 
-    def __init__(self, base: Path, it: Centre, extra: str = "") -> None:
+    def __init__(self, base: Path, it: Centre, extra: str = "", devices: str = TEST_DEVICES) -> None:
         self.base = base
         self.centre = it
         self.run_dir = base / "run"
@@ -44,7 +45,7 @@ class Site:
         self.config.write_text(
             f'{self.files.stanzas(it.url)}\n[room]\nid = "{ROOM}"\ncourt = "Lab court"\n[storage]\nprimary = "{self.records}"\n'
             "ballast_mib = 1\n[watch]\nenabled = false\n"
-            f'[[recipient]]\nname = "court"\ncertificate = "{self.court.court}"\n{extra}\n{TEST_DEVICES}',
+            f'[[recipient]]\nname = "court"\ncertificate = "{self.court.court}"\n{extra}\n{devices}',
             encoding="utf-8",
         )
         self._parent: subprocess.Popen[bytes] | None = None
@@ -68,17 +69,19 @@ class Site:
             self._parent.wait(30)
 
     def kill(self, name: str) -> None:
-        """Kill -9 one of the room's processes by its command (``recorder``, ``agent``, ``deliver``), if it runs now."""
+        """Kill -9 one of the room's processes, if it runs now."""
+        for pid in self.pids(name):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def pids(self, name: str) -> list[int]:
+        """A process of the room by its command (``recorder``, ``agent``, ``deliver``, ``vks``); empty while it does not run."""
+        found = []
         for pid in self._children():
-            try:
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if name.encode() in words[:5]:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
+            with contextlib.suppress(OSError):
+                if name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:5]:
+                    found.append(pid)
+        return found
 
     def state(self) -> dict[str, Any]:
         """The room as the clerk sees it; empty while the agent is away."""
@@ -163,11 +166,11 @@ class Site:
 
 
 @contextmanager
-def site(base: Path, extra: str = "", **settings: object) -> Iterator[Site]:
+def site(base: Path, extra: str = "", devices: str = TEST_DEVICES, **settings: object) -> Iterator[Site]:
     """A site that runs; ``settings`` are its centre's."""
     (base / "site").mkdir()
     with centre(base / "site", **settings) as it:
-        room = Site(base, it, extra)
+        room = Site(base, it, extra, devices)
         room.start()
         try:
             yield room
