@@ -5,8 +5,10 @@ directory of its own, so that several labs, and the machine's own sound, do not 
 pipewire-alsa, dbus-daemon (WirePlumber wants a session bus).
 """
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -97,16 +99,14 @@ class SoundLab:
         self._server.wait()
 
     def close(self) -> None:
-        """Stop all that was started."""
+        """Stop all that was started, and what that started."""
         for process in reversed(self._started):
-            if process.poll() is None:
-                process.terminate()
+            _signal(process, signal.SIGTERM)
         for process in self._started:
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=3)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _signal(process, signal.SIGKILL)
+            process.wait()
         self._log.close()
 
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
@@ -127,6 +127,12 @@ class SoundLab:
                 self.close()
                 raise TimeoutError(f"{failure}: {(self.directory / 'log').read_text(errors='replace')[-2000:]}")
             time.sleep(0.02)
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """To a process and its children: each leads a session of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 @contextmanager
