@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.desk_client import ask
+from agent.guest_desk import Done, Invited, InviteOrder
 from bench.result import Result, anonymous_mib, cpu_s
+from recorder.contract import conference
 from recorder.contract.client import ControlClient
 from tests.lab.rtsp_camera import RtspCamera, rtsp_camera
-from tests.lab.site import COURTROOM, Site, site
+from tests.lab.site import Site, site
 from tests.vks.hearing import BY, free_port, stanzas
 
 PEOPLE = 20
@@ -23,7 +26,8 @@ HOUR_S = float(os.environ.get("BENCH_MEMORY_S", "3600"))
 WARM_UP_S = HOUR_S / 6
 STAY_S = 10.0
 """So often somebody goes, and comes back."""
-ROLES = ("party", "counsel", "prosecutor", "specialist")
+CLERK = "A. Clerk"
+ROLES: tuple[conference.Role, ...] = ("party", "counsel", "prosecutor", "specialist")
 SOURCE = f"{PEOPLE} participants at 360p, 500 kbit/s; RTSP camera 720p; loopback"
 
 
@@ -67,9 +71,10 @@ def hearing(base: Path) -> Iterator[tuple[Site, Load]]:
         load = Load()
         try:
             for number in range(PEOPLE):
-                link = _clerk(room, "invite", f"Person {number}", ROLES[number % len(ROLES)], *BY).strip()
-                load.ask(f"come {link}")
-                _clerk(room, "admit", f"g{number + 1}", *BY)
+                order = InviteOrder(actor=CLERK, name=f"Person {number}", role=ROLES[number % len(ROLES)])
+                invited = ask(room.run_dir, "/conference/invite", order, Invited)
+                load.ask(f"come {invited.link}")
+                ask(room.run_dir, "/conference/act", conference.Admit(by=CLERK, person=invited.person), Done)
             room.until(lambda: len(_remote(room)) == 2 * PEOPLE, "everybody's media in the record")
             yield room, load
             room.order("stop", *BY)
@@ -128,11 +133,6 @@ def _devices(base: Path, camera: RtspCamera) -> str:
         f'[[camera]]\nid = "cam"\ndriver = "rtsp"\n{access}[[microphone]]\nid = "mic"\ndriver = "test-tone"\n'
         'channels = [ { id = "judge", number = 1 }, { id = "witness", number = 2 } ]\n'
     )
-
-
-def _clerk(room: Site, *words: str) -> str:
-    command = [*COURTROOM, "conference", *words, "--run", str(room.run_dir)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def _remote(room: Site) -> dict[str, int]:
