@@ -47,6 +47,12 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "") -> Order:
             order = _each_look_in(order, act.look_in, lambda one: replace(one, connected=False))
         case staff.EndLookIn() | staff.StopLookIn():
             order = replace(order, look_ins=tuple(one for one in order.look_ins if one.id != act.look_in))
+        case staff.ToAudience():
+            order = _to_audience(order, on=act.on)
+        case acts.AudienceIs():
+            order = replace(order, reaches_audience=act.reached, audience_fault=act.reason)
+        case acts.AudienceRefused():
+            order = replace(order, to_audience=False, audience_fault=act.reason)
         case acts.TimeIs():
             pass
         case acts.RaiseHand() | acts.Share() | acts.Listen() | acts.LeaveConsultation():
@@ -201,6 +207,12 @@ def _each_look_in(order: Order, look_in: str, change: Callable[[LookIn], LookIn]
     return replace(order, look_ins=tuple(change(one) if one.id == look_in else one for one in order.look_ins))
 
 
+def _to_audience(order: Order, *, on: bool) -> Order:
+    if on and not may_look_in(order):
+        raise RefusedError("not_open", "no open hearing is recorded now: it is handed to nobody")
+    return replace(order, to_audience=on, audience_fault="")
+
+
 def _settled(order: Order, now_us: int) -> Order:
     """End what may not go on."""
     if order.closed:
@@ -211,6 +223,10 @@ def _settled(order: Order, now_us: int) -> Order:
     order = _each(order, lambda one: replace(one, consultation=0) if one.consultation and sizes[one.consultation] < 2 else one)
     if order.sharing and not (is_on_floor(order, order.sharing) and may_speak(order, order.sharing)):
         order = replace(order, sharing="")
+    if order.closed or order.room in {"idle", "closing"}:
+        order = replace(order, to_audience=False)
+    if order.reaches_audience and not order.to_audience:
+        order = replace(order, reaches_audience=False)
     kept = tuple(one for one in order.look_ins if one.until_us > now_us) if may_look_in(order) else ()
     return replace(order, look_ins=kept) if kept != order.look_ins else order
 

@@ -19,7 +19,7 @@ def facts(before: Order, after: Order, by: str = "", reason: str = "") -> list[F
     if before.hearing != after.hearing:
         before = Order(hearing=after.hearing)
     found = [*_ended_talks(before, after), *_people(before, after), *_begun_talks(before, after), *_screen(before, after)]
-    found += [*_look_ins(before, after)]
+    found += [*_look_ins(before, after), *_audience(before, after)]
     told = {key: value for key, value in (("by", by), ("reason", reason)) if value}
     return [Fact(name=name, data={**told, **data}) for name, data in found]
 
@@ -96,3 +96,13 @@ def _look_ins(before: Order, after: Order) -> Iterator[_Found]:
             yield "look_in_began", {"look_in": name, "person": one.person, "reason": one.reason}
         if one.connected != (name in then and then[name].connected):
             yield ("look_in_connected" if one.connected else "look_in_disconnected"), {"look_in": name}
+
+
+def _audience(before: Order, after: Order) -> Iterator[_Found]:
+    if after.to_audience and not before.to_audience:
+        yield "audience_on", {}
+    if before.reaches_audience != after.reaches_audience:
+        ended = "audience_lost" if after.to_audience else "audience_ended"
+        yield ("audience_began" if after.reaches_audience else ended), {}
+    if before.to_audience and not after.to_audience:
+        yield "audience_off", {}
