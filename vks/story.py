@@ -7,7 +7,7 @@ The facts are found by comparing the order before and after, not told by whoever
 from collections.abc import Iterator
 
 from recorder.contract.conference import Fact
-from vks.order import Order, Person
+from vks.order import AUDIENCE, Order, Person, is_on_floor
 
 MOST_NAMES = 20
 """A private talk has no more people (``staff.Consult``)."""
@@ -104,5 +104,8 @@ def _audience(before: Order, after: Order) -> Iterator[_Found]:
     if before.reaches_audience != after.reaches_audience:
         ended = "audience_lost" if after.to_audience else "audience_ended"
         yield ("audience_began" if after.reaches_audience else ended), {}
+    hears = is_on_floor(after, AUDIENCE)
+    if before.to_audience and after.to_audience and hears != is_on_floor(before, AUDIENCE):
+        yield ("audience_hears" if hears else "audience_silent"), {}
     if before.to_audience and not after.to_audience:
         yield "audience_off", {}

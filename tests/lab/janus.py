@@ -62,9 +62,7 @@ class Janus:
 
     async def start(self) -> None:
         """Start it, and wait until it answers."""
-        with (self._base / "janus.log").open("ab") as log:
-            command = ["janus", "-C", str(self._base / "janus.jcfg"), "-F", str(self._base), "-o"]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self._spawn()
         for _ in range(200):
             if await self._answers():
                 return
@@ -82,6 +80,11 @@ class Janus:
         """What it has used of the processors."""
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _spawn(self) -> None:
+        with (self._base / "janus.log").open("ab") as log:
+            command = ["janus", "-C", str(self._base / "janus.jcfg"), "-F", str(self._base), "-o"]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
 
     async def _answers(self) -> bool:
         try:

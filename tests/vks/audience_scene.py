@@ -60,6 +60,10 @@ class Watching:
         """Whether a tone is in what was heard last."""
         return has_tone(self.heard, hz)
 
+    def heard_ever(self, hz: float) -> bool:
+        """Whether a tone is anywhere in what was heard."""
+        return any(has_tone(self.heard[at : at + 5], hz) for at in range(len(self.heard)))
+
     def sees(self, shade: int) -> bool:
         """Whether the newest picture has this brightness."""
         return bool(self.shades) and abs(self.shades[-1] - shade) < NEAR
