@@ -32,6 +32,7 @@ class WhipToJanus:
         token: which publishers must bring.
         links: ``Link`` headers of the answer.
         refuses: the status that publishers get instead of an answer; 0: none.
+        watching: how many viewers have answered.
     """
 
     janus: str
@@ -41,6 +42,7 @@ class WhipToJanus:
     asked: list[Asked] = field(default_factory=list)
     handles: dict[str, Handle] = field(default_factory=dict)
     feed: int = 0
+    watching: int = 0
 
     def application(self) -> web.Application:
         """The routes."""
@@ -95,6 +97,7 @@ class WhipToJanus:
 
     async def _start(self, request: web.Request) -> web.Response:
         await self.handles[request.match_info["id"]].ask({"request": "start"}, {"type": "answer", "sdp": await request.text()})
+        self.watching += 1
         return web.Response(status=204)
 
     async def _end(self, request: web.Request) -> web.Response:

@@ -129,24 +129,29 @@ class Scene:
 
 
 @asynccontextmanager
-async def audience_scene(base: Path, house: House) -> AsyncIterator[Scene]:
-    """All of it, the party admitted."""
+async def media_server(base: Path, port: int = 0) -> AsyncIterator[tuple[Janus, WhipToJanus, str]]:
+    """Janus with its WHIP endpoint, and that one's address."""
     janus = Janus(base / "janus", free_port())
     await janus.start()
     shim = WhipToJanus(janus.url, TOKEN)
     runner = web.AppRunner(shim.application())
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
     try:
-        async with held(house) as (hearing, _):
-            scene = Scene(hearing, shim, janus, f"http://127.0.0.1:{runner.addresses[0][1]}")
-            await scene.room("open")
-            await hearing.ask(contract.Admit(by=CLERK, person="party"))
-            try:
-                yield scene
-            finally:
-                await scene.close()
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield janus, shim, f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
         janus.kill()
+
+
+@asynccontextmanager
+async def audience_scene(base: Path, house: House) -> AsyncIterator[Scene]:
+    """All of it, the party admitted."""
+    async with media_server(base) as (janus, shim, url), held(house) as (hearing, _):
+        scene = Scene(hearing, shim, janus, url)
+        await scene.room("open")
+        await hearing.ask(contract.Admit(by=CLERK, person="party"))
+        try:
+            yield scene
+        finally:
+            await scene.close()
