@@ -186,7 +186,8 @@ async def _published(janus: Janus, count: int) -> float:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
-    async with Whip(AudienceServer(whip=f"http://127.0.0.1:{port}/whip", token=_PUBLISHER)) as whip:
+    url = f"http://127.0.0.1:{port}/whip"
+    async with Whip(AudienceServer(whip=url, token=_PUBLISHER), url) as whip:
         await ours.accept((await whip.publish(await ours.offer("video"))).answer)
     Slot(ours.outbound(0)).show(feed, mono_us())
     feeding = asyncio.create_task(_feed(feed, pictures))

@@ -6,28 +6,23 @@ room), and the sound that all who are silent hear.
 """
 
 import asyncio
-import contextlib
-import random
 from collections.abc import Callable
 
 import structlog
-from aiortc import RTCIceServer
 
 from recorder.contract import conference as contract
 from vks import acts
 from vks.conference import Conference
-from vks.connection import Connection, OfferError
+from vks.connection import Connection
+from vks.kept import LOOK_S, Kept
 from vks.look_in import Viewer
 from vks.order import AUDIENCE, is_on_floor
 from vks.sound import PRIVATE_TAIL_US
 from vks.times import mono_us
-from vks.whip import Published, Whip, WhipAwayError, WhipRefusedError
+from vks.whip import WhipAwayError
 
 log = structlog.get_logger()
 
-CONNECT_S = 10.0
-LOOK_S = 0.2
-FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 REPORTS_US = 10_000_000
 """A server that is sent something and reports nothing for so long has gone; ICE would notice after 30 s."""
 Wanted = tuple[Conference, contract.AudienceServer | None]
@@ -45,8 +40,6 @@ class Audience:
         self._wanted: Wanted | None = None
         self._turned = asyncio.Event()
         self._until: asyncio.Timeout | None = None
-        self._ice: list[RTCIceServer] = []
-        """STUN and TURN servers that the server named last."""
         self._viewer = Viewer(AUDIENCE, "audience", _nothing)
         self._shown_by: Conference | None = None
         self._public_us: int | None = None
@@ -79,69 +72,37 @@ class Audience:
             if server is None:
                 conference.act(acts.AudienceRefused(reason="the room has no server of a large audience"))
                 continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None) as self._until:
+            try:
+                async with asyncio.timeout(None) as until:
+                    self._until = until
                     await self._keep(conference, server)
-            self._until = None
+            except TimeoutError:
+                if not until.expired():
+                    raise
+            finally:
+                self._until = None
 
     async def _keep(self, conference: Conference, server: contract.AudienceServer) -> None:
         """Hand it over until it is refused; ``run`` ends it where it is not wanted any more."""
-        failures = 0
-        self._ice = []
-        while True:
-            try:
-                async with Whip(server) as whip:
-                    await self._publish(conference, whip)
-            except WhipRefusedError as refused:
-                log.error("the large audience's server does not take the hearing: it is switched off", error=str(refused))
-                conference.act(acts.AudienceRefused(reason=str(refused)))
-                return
-            except WhipAwayError as away:
-                if conference.order.reaches_audience:
-                    failures = 0
-                    conference.act(acts.AudienceIs(reached=False, reason=str(away)))
-                if not failures:
-                    log.error("the large audience is not reached: its server is asked again until it is", error=str(away))
-                bound_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures, 10))
-                failures += 1
-                await asyncio.sleep(away.wish_s + random.uniform(bound_s / 2, bound_s))
 
-    async def _publish(self, conference: Conference, whip: Whip) -> None:
-        """One connection, until it is lost.
+        def away(why: str) -> None:
+            conference.act(acts.AudienceIs(reached=False, reason=why))
 
-        Raises:
-            WhipRefusedError: the server does not take it.
-            WhipAwayError: it is lost, or was not made.
-        """
-        connection = Connection(self._ice, takes_media=False)
+        refused = await Kept(server, server.whip, "sendonly", lambda connection: self._use(conference, connection), away).keep()
+        log.error("the large audience's server does not take the hearing: it is switched off", error=refused)
+        conference.act(acts.AudienceRefused(reason=refused))
+
+    async def _use(self, conference: Conference, connection: Connection) -> None:
+        conference.act(acts.AudienceIs(reached=True))
+        self._viewer.take(connection, mono_us(), lambda: self._show(conference))
         try:
-            offer = await connection.offer("audio", "video")
-            published = await whip.publish(offer)
-            self._ice = published.ice
-            try:
-                await self._begin(connection, published)
-                conference.act(acts.AudienceIs(reached=True))
-                self._viewer.take(connection, mono_us(), lambda: self._show(conference))
-                await self._stay(conference, connection)
-            finally:
-                self._hide()
-                self._viewer.leave(mono_us())
-                if published.resource is not None:
-                    with contextlib.suppress(WhipAwayError):
-                        await whip.end(published.resource)
+            await self._stay(conference, connection)
+        except WhipAwayError as away:
+            conference.act(acts.AudienceIs(reached=False, reason=str(away)))
+            raise
         finally:
-            await connection.close()
-
-    async def _begin(self, connection: Connection, published: Published) -> None:
-        try:
-            await connection.accept(published.answer)
-        except OfferError as error:
-            raise WhipRefusedError(f"the server's answer cannot be used: {error}") from error
-        for _ in range(round(CONNECT_S / LOOK_S)):
-            if connection.connectionState == "connected":
-                return
-            await asyncio.sleep(LOOK_S)
-        raise WhipAwayError("the server takes the hearing, and media finds no way to it")
+            self._hide()
+            self._viewer.leave(mono_us())
 
     async def _stay(self, conference: Conference, connection: Connection) -> None:
         quiet_us, before = mono_us(), (0, 0)

@@ -92,10 +92,10 @@ class Connection(RTCPeerConnection):
             raise OfferError("bad_offer", f"not an offer: {error!r}") from error
         return _FMTP.sub(rf"\1;x-google-start-bitrate={START_KBPS}", self.localDescription.sdp)
 
-    async def offer(self, *kinds: Literal["audio", "video"]) -> str:
-        """Offer to send lines of these kinds, when the addresses of this side are known; ``accept`` takes the answer."""
+    async def offer(self, *kinds: Literal["audio", "video"], direction: Literal["sendonly", "recvonly"] = "sendonly") -> str:
+        """Offer lines of these kinds, when the addresses of this side are known; ``accept`` takes the answer."""
         for kind in kinds:
-            self.addTransceiver(kind, "sendonly")
+            self.addTransceiver(kind, direction)
         await self.setLocalDescription(await self.createOffer())
         return self.localDescription.sdp
 
@@ -115,7 +115,7 @@ class Connection(RTCPeerConnection):
             raise OfferError("no_h264", str(error)) from error
         except (ValueError, KeyError, IndexError, AssertionError, AttributeError) as error:  # aiortc's parser on what is no SDP
             raise OfferError("bad_offer", f"not an answer: {error!r}") from error
-        if any(one.currentDirection != "sendonly" for one in self.getTransceivers()):
+        if any(one.currentDirection != one.direction for one in self.getTransceivers()):
             raise OfferError("no_h264", "it does not take all that was offered")
 
     async def take_candidate(self, text: str) -> None:

@@ -1,4 +1,6 @@
-"""WHIP (RFC 9725): an offer is handed to a media server by HTTP, and answered. The publishing end; media is not this module's.
+"""WHIP (RFC 9725) and WHEP: an offer is handed to a media server by HTTP, and answered. The client; media is not this module's.
+
+WHIP's offer sends, WHEP's receives (draft-ietf-wish-whep); what is said by HTTP is the same.
 
 A server may send us elsewhere (307, 308); the token stays with the one that is configured.
 """
@@ -57,14 +59,16 @@ class Whip:
     """A server; a context manager that keeps the connection to it.
 
     Args:
-        server: which.
+        server: which; its token goes to its origin alone.
+        url: what is asked of it.
 
     Raises:
         WhipRefusedError: its address or its authority cannot be used.
     """
 
-    def __init__(self, server: AudienceServer) -> None:
-        self._url = URL(server.whip)
+    def __init__(self, server: AudienceServer, url: str) -> None:
+        self._url = URL(url)
+        self._origin = URL(server.whip).origin()
         self._token = server.token
         try:
             self._tls = ssl.create_default_context(cafile=server.ca or None)
@@ -122,7 +126,7 @@ class Whip:
 
     def _headers(self, url: URL) -> dict[str, str]:
         """The token, for the origin that it was given for."""
-        return {"Authorization": f"Bearer {self._token}"} if url.origin() == self._url.origin() else {}
+        return {"Authorization": f"Bearer {self._token}"} if url.origin() == self._origin else {}
 
 
 def judge(response: aiohttp.ClientResponse) -> None:

@@ -87,7 +87,7 @@ async def test_the_shared_screen_is_shown_and_else_whoever_speaks(scene: Scene) 
 async def test_a_server_that_was_killed_is_published_to_again(scene: Scene) -> None:
     await scene.on_air()
     scene.janus.kill()
-    await scene.stands("dials")
+    await scene.stands("dials", timeout_s=25)
     await scene.janus.start()
     await scene.stands("on_air")
     viewer = await scene.watch()
@@ -111,6 +111,20 @@ async def test_a_server_that_refuses_is_asked_once_and_that_is_told_once(scene: 
     assert (stands.audience, stands.audience_fault) == ("off", REFUSED)
 
 
+async def test_a_server_that_is_away_is_asked_again_and_the_clerk_reads_why(scene: Scene) -> None:
+    scene.shim.refuses = 503
+    assert (await scene.switch(on=True)).code == ""
+    await until(lambda: len(scene.shim.asked) > 1, "it is asked again")
+    stands = scene.hearing.agent.stands
+    assert stands is not None
+    assert (stands.audience, stands.audience_fault) == ("dials", "the server answers 503 Service Unavailable")
+    scene.shim.refuses = 0
+    await scene.stands("on_air")
+    assert scene.hearing.agent.stands is not None
+    assert scene.hearing.agent.stands.audience_fault == ""
+    assert scene.told == ["audience_on", "audience_began"]
+
+
 async def test_a_hearing_that_is_closed_or_over_ends_it(scene: Scene) -> None:
     await scene.on_air()
     await scene.room("closing")
@@ -128,4 +142,5 @@ async def test_a_conference_that_was_killed_hands_it_over_again(scene: Scene) ->
     await until(lambda: scene.shim.asked[-1].method == "DELETE", "the old connection ends")
     await scene.hearing.agent.hold(*scene.hearing.invitations, kept=kept, audience=scene.server)
     await until(lambda: [asked.method for asked in scene.shim.asked] == ["POST", "DELETE", "POST"], "a new one is made")
+    await until(lambda: scene.told.count("audience_began") == 2, "it begins again")
     await scene.stands("on_air")

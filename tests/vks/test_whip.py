@@ -51,8 +51,8 @@ def takes(location: str = "", text: str = "v=0\r\n", content_type: str = SDP) ->
     return web.Response(status=201, text=text, content_type=content_type, headers={"Location": location} if location else None)
 
 
-def at(server: Server, path: str = "/whip/room", ca: str = "") -> AudienceServer:
-    return AudienceServer(whip=f"{server.url}{path}", token=TOKEN, ca=ca)
+def at(server: Server, path: str = "/whip/room", ca: str = "") -> Whip:
+    return Whip(AudienceServer(whip=f"{server.url}/whip/room", token=TOKEN, ca=ca), f"{server.url}{path}")
 
 
 async def failed(work: Awaitable[object], kind: type[Exception]) -> str:
@@ -67,7 +67,7 @@ async def failed(work: Awaitable[object], kind: type[Exception]) -> str:
 )
 async def test_an_offer_is_answered_and_what_was_published_is_deleted(location: str, path: str | None) -> None:
     says = {"POST /whip/room": lambda: takes(location), f"DELETE {path}": web.Response}
-    async with serving(says) as server, Whip(at(server)) as whip:
+    async with serving(says) as server, at(server) as whip:
         published = await whip.publish("v=0\r\n")
         assert published.answer == "v=0\r\n"
         assert (published.resource is None) == (path is None)
@@ -85,7 +85,7 @@ async def test_a_server_that_sends_elsewhere_is_followed_and_the_token_stays_wit
             "POST /away": lambda: web.Response(status=308, headers={"Location": f"{other.url}/there"}),
         }
         other.says["DELETE /session/7"] = web.Response
-        async with serving(says) as server, Whip(at(server)) as whip, Whip(at(server, "/away")) as away:
+        async with serving(says) as server, at(server) as whip, at(server, "/away") as away:
             published = await whip.publish("v=0\r\n")
             assert server.asked == [("POST", path, f"Bearer {TOKEN}") for path in ("/whip/room", "/whip/better")]
             assert published.resource is not None
@@ -96,14 +96,14 @@ async def test_a_server_that_sends_elsewhere_is_followed_and_the_token_stays_wit
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 409, 415, 422, 200, 204])
 async def test_what_a_server_refuses_it_is_not_asked_again(status: int) -> None:
-    async with serving({"POST /whip/room": lambda: web.Response(status=status)}) as server, Whip(at(server)) as whip:
+    async with serving({"POST /whip/room": lambda: web.Response(status=status)}) as server, at(server) as whip:
         assert f"the server answers {status}" in await failed(whip.publish("v=0\r\n"), WhipRefusedError)
 
 
 @pytest.mark.parametrize(("status", "after", "wish_s"), [(500, "", 0), (503, "7", 7), (429, "86400", LONGEST_WISH_S), (503, "Sun, 1", 0)])
 async def test_a_server_that_cannot_now_is_left_alone_as_long_as_it_wants(status: int, after: str, wish_s: int) -> None:
     headers = {"Retry-After": after} if after else {}
-    async with serving({"POST /whip/room": lambda: web.Response(status=status, headers=headers)}) as server, Whip(at(server)) as whip:
+    async with serving({"POST /whip/room": lambda: web.Response(status=status, headers=headers)}) as server, at(server) as whip:
         with pytest.raises(WhipAwayError) as caught:
             await whip.publish("v=0\r\n")
     assert caught.value.wish_s == wish_s
@@ -112,7 +112,7 @@ async def test_a_server_that_cannot_now_is_left_alone_as_long_as_it_wants(status
 async def test_a_server_that_is_not_there_is_asked_another_time() -> None:
     async with serving({}) as server:
         pass
-    async with Whip(at(server)) as whip:
+    async with at(server) as whip:
         await failed(whip.publish("v=0\r\n"), WhipAwayError)
 
 
@@ -121,7 +121,7 @@ async def test_an_answer_that_is_none_is_refused() -> None:
         lambda: takes(text="<html>", content_type="text/html"),
         lambda: takes(text="v" * (MOST_SDP_BYTES + 1)),
     ):
-        async with serving({"POST /whip/room": response}) as server, Whip(at(server)) as whip:
+        async with serving({"POST /whip/room": response}) as server, at(server) as whip:
             await failed(whip.publish("v=0\r\n"), WhipRefusedError)
 
 
@@ -140,7 +140,7 @@ async def test_stun_and_turn_servers_are_taken_from_the_answer() -> None:
             response.headers.add("Link", link)
         return response
 
-    async with serving({"POST /whip/room": answer}) as server, Whip(at(server)) as whip:
+    async with serving({"POST /whip/room": answer}) as server, at(server) as whip:
         ice = (await whip.publish("v=0\r\n")).ice
     assert [(one.urls, one.username, one.credential) for one in ice] == [
         ("stun:stun.example.net", None, None), ("turn:turn.example.net:3478?transport=udp", "user", "pass"),
@@ -153,10 +153,10 @@ async def test_the_server_is_the_one_that_the_authority_knows(tmp_path: Path) ->
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(pair.certificate, pair.key)
     async with serving({"POST /whip/room": takes}, tls) as server:
-        async with Whip(at(server, ca=str(authority.roots))) as whip:
+        async with at(server, ca=str(authority.roots)) as whip:
             await whip.publish("v=0\r\n")
-        async with Whip(at(server, ca=str(other.roots))) as whip:
+        async with at(server, ca=str(other.roots)) as whip:
             await failed(whip.publish("v=0\r\n"), WhipAwayError)
         assert len(server.asked) == 1
         with pytest.raises(WhipRefusedError, match="cannot be read"):
-            Whip(at(server, ca=str(tmp_path / "missing.pem")))
+            at(server, ca=str(tmp_path / "missing.pem"))
