@@ -4,6 +4,7 @@ vks is told the token with the hearing, and keeps it in memory: whoever breaks i
 """
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -35,6 +36,15 @@ class AudienceToken:
         if self._audience is None:
             return "no large audience can watch: room.toml has no [vks.audience]"
         return self._told
+
+    def why_not_from(self, url: str) -> str:
+        """Why nobody is taken in from this address; empty: its speaker can be."""
+        if self._audience is None or self._told:
+            return self.why_not
+        server, asked = urlsplit(self._audience.whip), urlsplit(url)
+        if (asked.scheme, asked.netloc) != (server.scheme, server.netloc):
+            return f"speakers are taken in from the large audience's own server alone: {server.scheme}://{server.netloc}/…"
+        return ""
 
     def server(self, now_s: int) -> AudienceServer | None:
         """Where to hand hearings; None where there is no server, or its token cannot be read now."""

@@ -218,6 +218,22 @@ def audience(
     _act(run, conference.ToAudience(by=by, on=switch == "on", reason=reason))
 
 
+@app.command("take-in")
+def take_in(
+    url: Annotated[str, typer.Argument(help="The speaker's address (WHEP) at the large audience's media server.", show_default=False)],
+    name: Annotated[str, typer.Option(help="The person's name, as the others see it.")],
+    role: Annotated[str, typer.Option(help="party, counsel, witness, interpreter, prosecutor or specialist.")],
+    by: By,
+    reason: Reason = "",
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """Take a speaker of the large audience into the hearing, until `dismiss`: heard, seen and recorded as any participant.
+
+    A witness waits apart until called.
+    """
+    _act(run, conference.TakeIn(by=by, feed=url, name=name, role=role, reason=reason))  # type: ignore[arg-type] # checked where it is sent
+
+
 def _looks_in(one: conference.LookingIn, now_us: int) -> str:
     left_min = max(0, -((now_us - one.until_mono_us) // 60_000_000))
     watches = "looks in" if one.watches else "may look in"

@@ -124,6 +124,8 @@ class GuestDesk:
             raise DeskError("name the person who gives the order")
         if isinstance(act, conference.ToAudience) and act.on and self._audience.why_not:
             raise DeskError(self._audience.why_not)
+        if isinstance(act, conference.TakeIn) and (why := self._audience.why_not_from(act.feed)):
+            raise DeskError(why)
         try:
             answer = await self._link.ask(act)
         except ConferenceAwayError as error:

@@ -94,10 +94,17 @@ class AudienceRefused(OwnFact, frozen=True, kw_only=True, tag="audience_refused"
     reason: str
 
 
+class FeedRefused(OwnFact, frozen=True, kw_only=True, tag="feed_refused"):
+    """The large audience's server does not give this speaker."""
+
+    person: PersonId
+    reason: str
+
+
 class TimeIs(OwnFact, frozen=True, kw_only=True, tag="time"):
     """Nothing happened; what lasts until a time may be over."""
 
 
 OfParticipant = RaiseHand | Share | Listen | LeaveConsultation
-OfProcess = Came | Gone | RoomIs | Looks | LooksNoMore | AudienceIs | AudienceRefused | TimeIs
+OfProcess = Came | Gone | RoomIs | Looks | LooksNoMore | AudienceIs | AudienceRefused | FeedRefused | TimeIs
 AnyAct = OfStaff | OfCentre | OfParticipant | OfProcess

@@ -22,6 +22,7 @@ from vks.look_in import LookIns
 from vks.order import Order
 from vks.page import Page
 from vks.rules import RefusedError
+from vks.taken_in import TakenIn
 
 log = structlog.get_logger()
 
@@ -47,6 +48,8 @@ class Hall:
         """Those of the Situation Centre who look in."""
         self.audience = Audience(lambda: (self.conference, self.hearing))
         """The large audience that stands elsewhere."""
+        self.taken_in = TakenIn(lambda: (self.conference, self.hearing))
+        """Those of it who speak in the hearing."""
         self._make = make
         self._now_utc_us = now_utc_us
         self._changed = changed
@@ -69,6 +72,7 @@ class Hall:
         self.displays.follow(self.conference, hearing)
         self.look_ins.follow()
         self.audience.follow()
+        self.taken_in.follow()
 
     def close(self, code: str, *, again: bool = False) -> None:
         """Send all pages away."""
@@ -182,6 +186,7 @@ class Hall:
         self.displays.follow(conference, self.hearing)
         self.look_ins.follow()
         self.audience.follow()
+        self.taken_in.follow()
         self._changed()
 
     def _seat(self, conference: Conference, page: Page) -> None:

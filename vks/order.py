@@ -57,6 +57,8 @@ class Person(Struct, frozen=True, kw_only=True):
     """The language channel that an interpreter speaks into; empty: the floor."""
     consultation: int = 0
     """The number of the private consultation; 0: none."""
+    feed: str = ""
+    """From where a speaker of the large audience is fetched; empty: the person comes by a link."""
 
 
 class LookIn(Struct, frozen=True, kw_only=True):

@@ -37,7 +37,7 @@ def _people(before: Order, after: Order) -> Iterator[_Found]:
 def _person(then: Person | None, now: Person) -> Iterator[_Found]:
     who: dict[str, str | int] = {"person": now.id}
     if then is None:
-        yield "came", {**who, "name": now.name, "role": now.role}
+        yield "came", {**who, "name": now.name, "role": now.role, **({"from": now.feed} if now.feed else {})}
         then = Person(id=now.id, name=now.name, role=now.role)
     if then.place != now.place:
         yield ("called" if then.place in {"isolated", "dismissed"} and now.place == "hearing" else _PLACES[now.place]), who

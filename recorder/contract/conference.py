@@ -125,6 +125,14 @@ class ToAudience(StaffAct, frozen=True, kw_only=True, tag="to_audience"):
     on: bool
 
 
+class TakeIn(StaffAct, frozen=True, kw_only=True, tag="take_in"):
+    """A speaker of the large audience takes part, until dismissed: fetched from the audience's server by WHEP."""
+
+    feed: Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"^[!-~]+$(?![\s\S])")]
+    name: Name
+    role: Role
+
+
 class BeginLookIn(Act, frozen=True, kw_only=True, tag="look_in"):
     """A named person of the Situation Centre may look in for so long, by a link of whose token the room knows the SHA-256 alone."""
 
@@ -143,7 +151,7 @@ class EndLookIn(Act, frozen=True, kw_only=True, tag="end_look_in"):
 
 OfStaff = (
     Admit | Call | Isolate | Dismiss | Remove | Readmit | Mute | Consult | EndConsultation | Interpret | StopShare | LowerHand
-    | ChooseDevice | StopLookIn | ToAudience
+    | ChooseDevice | StopLookIn | ToAudience | TakeIn
 )  # fmt: skip
 OfCentre = BeginLookIn | EndLookIn
 """What the centre's commands lead to: no staff of the room asks for it, and no command for what staff may."""

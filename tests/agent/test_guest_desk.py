@@ -73,3 +73,14 @@ def test_the_large_audiences_server_is_told_to_vks_with_the_newest_token(tmp_pat
     assert reader.server(2 * AGAIN_S) is None
     assert "holds no token" in reader.why_not
     assert "words" not in reader.why_not
+
+
+@pytest.mark.parametrize("url", ["https://other.example/whep/7", "http://sfu.example/whep/7", "https://sfu.example:444/whep/7", "whep"])
+async def test_speakers_are_taken_in_from_the_large_audiences_own_server_alone(tmp_path: Path, url: str) -> None:
+    token = tmp_path / "whip.token"
+    token.write_text("a-token\n", encoding="ascii")
+    counter = desk(tmp_path, Vks(audience=Audience(whip="https://sfu.example/whip", token=str(token))))
+    with pytest.raises(DeskError, match="own server alone: https://sfu"):
+        await counter.act(conference.TakeIn(by="A. Clerk", feed=url, name="C. Expert", role="specialist"))
+    with pytest.raises(DeskError, match="not running"):
+        await counter.act(conference.TakeIn(by="A. Clerk", feed="https://sfu.example/whep/7", name="C. Expert", role="specialist"))

@@ -270,6 +270,24 @@ def test_a_large_audience_has_nothing_of_what_is_not_public(state: RoomState, cl
     assert hears(order, AUDIENCE, "party") == goes_on
 
 
+def test_a_speaker_of_the_audience_has_a_seat_that_no_link_opens() -> None:
+    taken = staff.TakeIn(by=CLERK, feed="https://sfu.example/whep/1", name="C. Expert", role="specialist")
+    order = apply(opened("party"), taken, 0)
+    assert order.people["from-audience-1"].place == "hearing"
+    assert not any("from-audience-1" in pair for pair in everything(order)), "not until the media is there"
+    for person in ("from-audience-1", "from-audience-2"):
+        with pytest.raises(RefusedError):
+            apply(order, acts.Came(person=person, name="Forged", role="judge", device="phone"), 0)
+    with pytest.raises(RefusedError, match="already"):
+        apply(order, taken, 0)
+    dismissed = apply(order, staff.Dismiss(by=CLERK, person="from-audience-1"), 0)
+    assert set(apply(dismissed, taken, 0).people) == {"party", "from-audience-1", "from-audience-2"}
+    for closed, state in ((True, "open"), (False, "privileged"), (False, "idle")):
+        room = acts.RoomIs(hearing="h1", state=state, closed=closed)  # type: ignore[arg-type]
+        with pytest.raises(RefusedError, match="no public hearing"):
+            apply(apply(opened(), room, 0), taken, 0)
+
+
 @st.composite
 def any_act(draw: st.DrawFn) -> tuple[acts.AnyAct, str]:
     person, other = draw(st.sampled_from(PEOPLE)), draw(st.sampled_from(PEOPLE))
