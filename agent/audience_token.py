@@ -47,9 +47,10 @@ class AudienceToken:
         return ""
 
     def server(self, now_s: int) -> AudienceServer | None:
-        """Where to hand hearings; None where there is no server, or its token cannot be read now."""
+        """Where to hand hearings; None where there is no server, or its token could never be read."""
         if self._audience is not None and (self._read_s is None or not 0 <= now_s - self._read_s < AGAIN_S):
-            self._read_s, self._server = now_s, self._read(self._audience)
+            self._read_s = now_s
+            self._server = self._read(self._audience) or self._server  # a file that is just written anew ends nothing
         return self._server
 
     def _read(self, audience: Audience) -> AudienceServer | None:

@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 _APART = frozenset({"dismissed", "removed"})
 _LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+_Key = tuple[Conference, str, contract.AudienceServer]
 
 
 class TakenIn:
@@ -38,7 +39,7 @@ class TakenIn:
     def __init__(self, now: Callable[[], tuple[Conference | None, contract.HearingIs | None]]) -> None:
         self._now = now
         self._group: asyncio.TaskGroup | None = None
-        self._fetching: dict[tuple[Conference, str], asyncio.Task[None]] = {}
+        self._fetching: dict[_Key, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Fetch whoever is to be there, for ever."""
@@ -51,16 +52,16 @@ class TakenIn:
         conference, hearing = self._now()
         if self._group is None:
             return  # ``run`` does it
-        wanted: dict[tuple[Conference, str], Person] = {}
-        if conference is not None:
+        server = None if hearing is None else hearing.audience
+        wanted: dict[_Key, Person] = {}
+        if conference is not None and server is not None:
             fed = (one for one in conference.order.people.values() if one.feed and one.place not in _APART)
-            wanted = {(conference, one.id): one for one in fed}
+            wanted = {(conference, one.id, server): one for one in fed}
         for key in [key for key in self._fetching if key not in wanted]:
             self._fetching.pop(key).cancel()
-        server = None if hearing is None else hearing.audience
         for key, person in wanted.items():
-            if key not in self._fetching and server is not None:
-                self._fetching[key] = self._group.create_task(self._fetch(key[0], person, server))
+            if key not in self._fetching:
+                self._fetching[key] = self._group.create_task(self._fetch(key[0], person, key[2]))
 
     async def _fetch(self, conference: Conference, person: Person, server: contract.AudienceServer) -> None:
         refused = await Kept(
