@@ -1,5 +1,6 @@
 """The large audience, by a real Janus: what is public arrives there, and nothing else; what is lost comes back by itself."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.vks.browsers import NEAR, until
 from tests.vks.test_display import COUNSEL, PARTY, SCREEN, WHILE
 from tests.vks.test_service import CLERK, House
 from tests.vks.test_service import house as house  # noqa: PLC0414 - a fixture is used by its name
-from vks import acts, signalling
+from vks import acts, kept, signalling
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(janus.missing(), reason="janus is not installed (scripts/setup-debian test)")]
 
@@ -123,6 +124,29 @@ async def test_a_server_that_is_away_is_asked_again_and_the_clerk_reads_why(scen
     assert scene.hearing.agent.stands is not None
     assert scene.hearing.agent.stands.audience_fault == ""
     assert scene.told == ["audience_on", "audience_began"]
+
+
+class StunServer(asyncio.DatagramProtocol):
+    """Notes that it is asked, and answers nothing."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bytes, tuple[str, int]]] = []
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.asked.append((data, addr))
+
+
+async def test_where_no_way_is_found_the_servers_that_it_names_are_asked_for_one(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "CONNECT_S", 1.0)
+    transport, stun = await asyncio.get_running_loop().create_datagram_endpoint(StunServer, local_addr=("127.0.0.1", 0))
+    scene.shim.unreachable = 1
+    scene.shim.links = [f'<stun:127.0.0.1:{transport.get_extra_info("sockname")[1]}>; rel="ice-server"']
+    assert (await scene.switch(on=True)).code == ""
+    await until(lambda: [one.method for one in scene.shim.asked] == ["POST", "DELETE"], "the first try is given up")
+    assert not stun.asked
+    await scene.stands("on_air")
+    assert stun.asked
+    transport.close()
 
 
 async def test_a_hearing_that_is_closed_or_over_ends_it(scene: Scene) -> None:
