@@ -17,6 +17,12 @@ from recorder.contract import conference
 Person = Annotated[str, typer.Argument(help="The person, as `courtroom conference list` names it.", show_default=False)]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the record.")]
 _COLOURS = {"lobby": "yellow", "hearing": "green", "isolated": "magenta", "dismissed": "dim", "removed": "red"}
+_AUDIENCE: dict[conference.Audience, str] = {
+    "off": "",
+    "dials": "A large audience is to watch; its server is not reached yet.",
+    "on_air": "A large audience watches.",
+    "silent": "A large audience is shown nothing now: the hearing is not public.",
+}
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -45,6 +51,10 @@ def list_(run: Run = DEFAULT_RUN) -> None:
     console.print(Text(f"hearing {state.hearing} {state.title}"))
     for look_in in state.look_ins:
         console.print(Text(_looks_in(look_in, time.monotonic_ns() // 1_000), "magenta"))
+    if words := _AUDIENCE[state.audience]:
+        console.print(Text(words, "magenta"))
+    if state.audience_fault:
+        console.print(Text(f"the large audience: {state.audience_fault}", "red"))
     if not state.people:
         console.print("Nobody has come yet. `courtroom conference invite` makes a link.")
         return
@@ -190,6 +200,38 @@ def stop_look_in(
 ) -> None:
     """End a look-in of the Situation Centre."""
     _act(run, conference.StopLookIn(by=by, look_in=look_in, reason=reason))
+
+
+@app.command()
+def audience(
+    switch: Annotated[str, typer.Argument(help="on or off.", metavar="on|off")],
+    by: By,
+    reason: Reason = "",
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """Have a large audience watch the public hearing, by the media server of `[vks.audience]`; or no more.
+
+    It sees and hears what an observer would, and nothing while the room's state is another than open.
+    """
+    if switch not in {"on", "off"}:
+        raise typer.BadParameter(f"'{switch}' is neither on nor off", param_hint="on|off")
+    _act(run, conference.ToAudience(by=by, on=switch == "on", reason=reason))
+
+
+@app.command("take-in")
+def take_in(
+    url: Annotated[str, typer.Argument(help="The speaker's address (WHEP) at the large audience's media server.", show_default=False)],
+    name: Annotated[str, typer.Option(help="The person's name, as the others see it.")],
+    role: Annotated[str, typer.Option(help="party, counsel, witness, interpreter, prosecutor or specialist.")],
+    by: By,
+    reason: Reason = "",
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """Take a speaker of the large audience into the hearing, until `dismiss`: heard, seen and recorded as any participant.
+
+    A witness waits apart until called.
+    """
+    _act(run, conference.TakeIn(by=by, feed=url, name=name, role=role, reason=reason))  # type: ignore[arg-type] # checked where it is sent
 
 
 def _looks_in(one: conference.LookingIn, now_us: int) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from agent.audience_token import AudienceToken
 from agent.conference_link import ConferenceAwayError, ConferenceLink
 from agent.desk import Actor, DeskError
 from agent.guests import Guests, GuestsError
@@ -59,6 +60,8 @@ class GuestState(msgspec.Struct, frozen=True, kw_only=True):
     people: list[conference.Present] = []
     sharing: str = ""
     look_ins: list[conference.LookingIn] = []
+    audience: conference.Audience = "off"
+    audience_fault: str = ""
 
 
 class GuestDesk:
@@ -77,6 +80,7 @@ class GuestDesk:
         self._guests = guests
         self._vks = vks
         self._relays = RelayCredentials(vks.turn, room)
+        self._audience = AudienceToken(vks.audience)
         self.held = Held()
         """The hearing that is held or near; the agent keeps it up to date."""
 
@@ -87,7 +91,7 @@ class GuestDesk:
             return GuestState(hearing=self.held.id, title=self.held.title, running=self._link.reachable)
         return GuestState(
             hearing=self.held.id, title=self.held.title, running=self._link.reachable, people=stands.people, sharing=stands.sharing,
-            look_ins=stands.look_ins,
+            look_ins=stands.look_ins, audience=stands.audience, audience_fault=stands.audience_fault,
         )  # fmt: skip
 
     async def invite(self, order: InviteOrder) -> Invited:
@@ -118,6 +122,10 @@ class GuestDesk:
         """Admit, call, mute, and whatever else staff may do."""
         if not act.by.strip():
             raise DeskError("name the person who gives the order")
+        if isinstance(act, conference.ToAudience) and act.on and self._audience.why_not:
+            raise DeskError(self._audience.why_not)
+        if isinstance(act, conference.TakeIn) and (why := self._audience.why_not_from(act.feed)):
+            raise DeskError(why)
         try:
             answer = await self._link.ask(act)
         except ConferenceAwayError as error:
@@ -141,5 +149,5 @@ class GuestDesk:
         return conference.HearingIs(
             hearing=held.id, title=held.title, state=held.state, closed=held.closed, invitations=invitations,
             secret=self._guests.secret_of(held.id), relays=self._relays.relays(invitations, now_s),
-            look_in_relays=self._relays.of_look_ins(now_s),
+            look_in_relays=self._relays.of_look_ins(now_s), audience=self._audience.server(now_s),
         )  # fmt: skip

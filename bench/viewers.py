@@ -1,7 +1,8 @@
-"""What one more viewer costs: our forwarding of a picture that was encoded once, against aiortc's own sender, which encodes for each peer.
+"""What one more viewer costs: our forwarding of a picture that was encoded once, against others'.
 
+Against aiortc's own sender, which encodes for each peer, and against Janus, which forwards as we do and is written in C.
 720p25 at 1.5 Mbit/s to viewers in another process that take packets and decode nothing. CPU seconds of the sending process for each second
-of media, once all are connected.
+of media, once all are connected. Janus is sent the same picture by us, by WHIP, and it alone is measured then.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -23,20 +25,28 @@ from aiortc import MediaStreamTrack, RTCBundlePolicy, RTCConfiguration, RTCPeerC
 from av.frame import Frame
 
 from bench.result import Result
+from recorder.contract.conference import AudienceServer
+from tests.lab.janus import Janus
+from tests.lab.whip_to_janus import WhipToJanus
+from tests.vks.hearing import free_port
 from vks.connection import Connection
 from vks.forwarding import Feed, Slot
 from vks.h264_payloads import nal_units
 from vks.times import mono_us
+from vks.whip import Whip
 
 SIZE, FPS, KBPS, GOP = (1280, 720), 25, 1_500, 100
+_PUBLISHER = "any-publisher"
 SETTLE_S, MEASURED_S = 6.0, 12.0
 OURS, STOCK = (1, 5, 10, 20), (1, 5)
 """Numbers of viewers. Stock aiortc falls behind from some 8 on: its figure would flatter it."""
 
 
 def viewers(_: Path) -> list[Result]:
-    """CPU for each viewer, ours against stock aiortc."""
-    ours = {count: _measured("ours", count) for count in OURS}
+    """CPU for each viewer, ours against stock aiortc and against Janus."""
+    ours, janus = dict[int, float](), dict[int, float]()
+    for count in OURS:  # side by side: a machine that is busy is so for both
+        ours[count], janus[count] = _measured("ours", count), _measured("janus", count)
     stock = {count: _measured("stock", count) for count in STOCK}
     results = [
         Result(
@@ -52,6 +62,13 @@ def viewers(_: Path) -> list[Result]:
         )
         for count in OURS if count not in STOCK
     ]  # fmt: skip
+    results += [
+        Result(
+            name=f"{count} viewers of one picture, against Janus", ours=ours[count] / count, peer=janus[count] / count,
+            unit="cores a viewer", peer_is="Janus 1.1.2, VideoRoom", goal=1.0, source="720p25, 1.5 Mbit/s",
+        )
+        for count in OURS
+    ]  # fmt: skip
     return results
 
 
@@ -61,7 +78,7 @@ def _measured(who: str, count: int) -> float:
     with subprocess.Popen([*command, "send", who, str(count)], stdout=subprocess.PIPE, text=True) as sender:
         assert sender.stdout is not None
         port = sender.stdout.readline().strip()
-        with subprocess.Popen([*command, "watch", port, str(count)]) as watcher:
+        with subprocess.Popen([*command, "watch", who, port, str(count)]) as watcher:
             said: dict[str, float] = json.loads(sender.stdout.readline())
             watcher.terminate()
         sender.terminate()
@@ -150,6 +167,43 @@ async def _send(who: str, count: int) -> None:
     await asyncio.sleep(3_600)
 
 
+async def _send_by_janus(count: int) -> None:
+    with tempfile.TemporaryDirectory() as base:
+        janus = Janus(Path(base), free_port())
+        await janus.start()
+        try:
+            cores = await _published(janus, count)
+        finally:
+            janus.kill()
+    print(json.dumps({"cores": cores}), flush=True)  # last: whoever reads it ends this process
+
+
+async def _published(janus: Janus, count: int) -> float:
+    """Cores that Janus takes while so many watch."""
+    feed, pictures, ours = Feed(lambda: None), _pictures(), Connection([])
+    shim = WhipToJanus(janus.url, _PUBLISHER)
+    runner = web.AppRunner(shim.application())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    url = f"http://127.0.0.1:{port}/whip"
+    async with Whip(AudienceServer(whip=url, token=_PUBLISHER), url) as whip:
+        await ours.accept((await whip.publish(await ours.offer("video"))).answer)
+    Slot(ours.outbound(0)).show(feed, mono_us())
+    feeding = asyncio.create_task(_feed(feed, pictures))
+    print(port, flush=True)
+    while shim.watching < count:  # noqa: ASYNC110 - asked of another process
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(SETTLE_S)
+    cpu_s, began_s = janus.cpu_s(), time.monotonic()
+    await asyncio.sleep(MEASURED_S)
+    cores = (janus.cpu_s() - cpu_s) / (time.monotonic() - began_s)
+    feeding.cancel()
+    await ours.close()
+    await runner.cleanup()
+    return cores
+
+
 async def _feed(feed: Feed, pictures: list[list[bytes]]) -> None:
     due_us = mono_us()
     for units in itertools.cycle(pictures):
@@ -158,27 +212,42 @@ async def _feed(feed: Feed, pictures: list[list[bytes]]) -> None:
         feed.take(units, due_us, mono_us())
 
 
-async def _watch(port: str, count: int) -> None:
-    peers = []
+async def _watch(who: str, port: str, count: int) -> None:
+    peers, root = list[Connection](), f"http://127.0.0.1:{port}"
     async with aiohttp.ClientSession() as http:
         for _ in range(count):
             peer = Connection([])
             peers.append(peer)
-            peer.addTransceiver("video", "recvonly")
-            peer.inbound(0).tells_estimates = False  # aiortc's encoder would follow them down
-            await peer.setLocalDescription(await peer.createOffer())
-            async with http.post(f"http://127.0.0.1:{port}/", data=peer.localDescription.sdp) as answer:
-                await peer.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
+            await (_watch_janus if who == "janus" else _dial)(peer, http, root)
         while True:
             await asyncio.sleep(1.0)
             for peer in peers:
                 await peer.inbound(0).report()
 
 
+async def _dial(peer: Connection, http: aiohttp.ClientSession, root: str) -> None:
+    peer.addTransceiver("video", "recvonly")
+    peer.inbound(0).tells_estimates = False  # aiortc's encoder would follow them down
+    await peer.setLocalDescription(await peer.createOffer())
+    async with http.post(f"{root}/", data=peer.localDescription.sdp) as answer:
+        await peer.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
+
+
+async def _watch_janus(peer: Connection, http: aiohttp.ClientSession, root: str) -> None:
+    async with http.post(f"{root}/watch") as offered:
+        answer = await peer.answer(await offered.text())
+        resource = offered.headers["Location"]
+    peer.inbound(0).tells_estimates = False
+    async with http.put(f"{root}/{resource}", data=answer) as taken:
+        taken.raise_for_status()
+
+
 def main(words: list[str]) -> Any:  # noqa: ANN401 - nothing
     """One of the two processes."""
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    return asyncio.run(_send(words[1], int(words[2])) if words[0] == "send" else _watch(words[1], int(words[2])))
+    if words[0] == "watch":
+        return asyncio.run(_watch(words[1], words[2], int(words[3])))
+    return asyncio.run(_send_by_janus(int(words[2])) if words[1] == "janus" else _send(words[1], int(words[2])))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ import os
 import re
 import zoneinfo
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from provisioning.audience import AudienceTokenError, read_token
 from provisioning.certificate_checks import check_centre, check_recipient, check_signing
 from provisioning.problems import Finding
 from provisioning.room import (
@@ -55,7 +56,7 @@ def check_config(config: RoomConfig, now: dt.datetime, machine: Machine) -> list
         *_storage(config),
         *check_signing(config, now),
         *_key_files(config),
-        *_turn(config),
+        *_agents_secrets(config),
         *_recipients(config, now),
         *_other_files(config),
         *check_centre(config, now),
@@ -164,22 +165,28 @@ def _key_files(config: RoomConfig) -> Iterator[Finding]:
             yield Finding(place=place, what=what, remedy=f"chmod 600 {path}", severity="warning")
 
 
-def _turn(config: RoomConfig) -> Iterator[Finding]:
-    """Warnings alone: without the relay the room records, and is joined by whoever finds a straight way."""
-    if config.vks is None or config.vks.turn is None:
-        return
-    place: Place = ("vks", "turn", "secret")
-    path = Path(config.vks.turn.secret)
-    remedy = f"openssl rand -hex 32 > {path}; the same stands in turnserver.conf as static-auth-secret (docs/videoconference.md)"
+def _agents_secrets(config: RoomConfig) -> Iterator[Finding]:
+    """What the agent alone reads for vks. Warnings alone: without it the room records, and is joined by whoever finds a straight way."""
+    if config.vks is not None and config.vks.turn is not None:
+        path = Path(config.vks.turn.secret)
+        remedy = f"openssl rand -hex 32 > {path}; the same stands in turnserver.conf as static-auth-secret (docs/videoconference.md)"
+        yield from _agents_secret(("vks", "turn", "secret"), path, read_secret, remedy)
+    if config.vks is not None and config.vks.audience is not None:
+        path = Path(config.vks.audience.token)
+        remedy = f"write the token that the media server gives its publishers into {path} (docs/videoconference.md)"
+        yield from _agents_secret(("vks", "audience", "token"), path, read_token, remedy)
+
+
+def _agents_secret(place: Place, path: Path, read: Callable[[Path], str], remedy: str) -> Iterator[Finding]:
     try:
         mode = path.stat().st_mode
-        read_secret(path)
+        read(path)
     except PermissionError:
         return  # the agent's user reads it, and nobody else should
     except OSError as error:
         yield Finding(place=place, what=f"{path} cannot be read: {error.strerror}", remedy=remedy, severity="warning")
         return
-    except TurnSecretError as error:
+    except (TurnSecretError, AudienceTokenError) as error:
         yield Finding(place=place, what=str(error), remedy=remedy, severity="warning")
         return
     if mode & 0o077:

@@ -33,6 +33,8 @@ _EXAMPLES = {
     "number": "number = 1",
     "urls": 'urls = ["turn:turn.example.kz:3478?transport=udp", "turns:turn.example.kz:443?transport=tcp"]',
     "secret": 'secret = "/etc/courtroom/turn.secret"',
+    "whip": 'whip = "https://sfu.example.kz/whip/almaty-3"',
+    "token": 'token = "/etc/courtroom/whip.token"',
     "room": '[room]\nid = "almaty-3"',
     "storage": "[storage]",
     "signing": "[signing]; `courtroom keys make` makes a first key and prints the lines",

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from provisioning.audience import Audience
 from provisioning.turn_server import Turn
 
 
@@ -30,6 +31,8 @@ class Vks(_Stanza):
     """Where the courtroom's own screens find their page on 127.0.0.1, when ``address`` is another. 0: nowhere."""
     turn: Turn | None = None
     """The relay for media that finds no straight way. Empty: there is none."""
+    audience: Audience | None = None
+    """The media server by which a large audience watches public hearings. Empty: there is none."""
 
     @model_validator(mode="after")
     def _is_encrypted(self) -> "Vks":

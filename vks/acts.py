@@ -81,10 +81,30 @@ class LooksNoMore(OwnFact, frozen=True, kw_only=True, tag="looks_no_more"):
     look_in: LookInId
 
 
+class AudienceIs(OwnFact, frozen=True, kw_only=True, tag="audience"):
+    """The connection to the large audience's server stands now, or is lost."""
+
+    reached: bool
+    reason: str = ""
+
+
+class AudienceRefused(OwnFact, frozen=True, kw_only=True, tag="audience_refused"):
+    """The large audience's server does not take the hearing."""
+
+    reason: str
+
+
+class FeedRefused(OwnFact, frozen=True, kw_only=True, tag="feed_refused"):
+    """The large audience's server does not give this speaker."""
+
+    person: PersonId
+    reason: str
+
+
 class TimeIs(OwnFact, frozen=True, kw_only=True, tag="time"):
     """Nothing happened; what lasts until a time may be over."""
 
 
 OfParticipant = RaiseHand | Share | Listen | LeaveConsultation
-OfProcess = Came | Gone | RoomIs | Looks | LooksNoMore | TimeIs
+OfProcess = Came | Gone | RoomIs | Looks | LooksNoMore | AudienceIs | AudienceRefused | FeedRefused | TimeIs
 AnyAct = OfStaff | OfCentre | OfParticipant | OfProcess

@@ -14,6 +14,7 @@ from aiohttp import WSMsgType, web
 from recorder.contract import conference as contract
 from vks.conference import Conference
 from vks.hall import Hall
+from vks.order import AUDIENCE, Order, is_on_floor
 from vks.rules import RefusedError
 from vks.times import mono_us
 
@@ -170,8 +171,16 @@ def stands(conference: Conference) -> contract.Stands:
     ]
     return contract.Stands(
         hearing=order.hearing, people=people, sharing=order.sharing, look_ins=look_ins,
-        order=msgspec.json.encode(order),
+        order=msgspec.json.encode(order), audience=_audience(order), audience_fault=order.audience_fault,
     )  # fmt: skip
+
+
+def _audience(order: Order) -> contract.Audience:
+    if not order.to_audience:
+        return "off"
+    if not order.reaches_audience:
+        return "dials"
+    return "on_air" if is_on_floor(order, AUDIENCE) else "silent"
 
 
 async def _send(link: web.WebSocketResponse, message: contract.Message) -> None:

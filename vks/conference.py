@@ -130,6 +130,11 @@ class Conference:
             self._screens.append(screen)
         self._show(screen)
 
+    def forget_pictures(self) -> None:
+        """Whoever is shown pictures from now on is shown none from before."""
+        for feed in [*self._room_pictures, *(source.feed for source in self._sources.values())]:
+            feed.forget()
+
     def hide(self, screen: Peer) -> None:
         """It does no more."""
         if screen in self._screens:

@@ -36,7 +36,7 @@ _FMTP = re.compile(rf"^(a=fmtp:\d+ .*profile-level-id={PROFILE}.*)$", re.MULTILI
 
 
 class OfferError(Exception):
-    """A browser's offer cannot be answered; ``code`` is what its page translates."""
+    """A browser's offer cannot be answered, or a server's answer not be used; ``code`` is what its page translates."""
 
     def __init__(self, code: Literal["no_h264", "bad_offer"], message: str) -> None:
         super().__init__(message)
@@ -91,6 +91,32 @@ class Connection(RTCPeerConnection):
         except (ValueError, KeyError, IndexError, AssertionError, AttributeError) as error:  # aiortc's parser on what is no SDP
             raise OfferError("bad_offer", f"not an offer: {error!r}") from error
         return _FMTP.sub(rf"\1;x-google-start-bitrate={START_KBPS}", self.localDescription.sdp)
+
+    async def offer(self, *kinds: Literal["audio", "video"], direction: Literal["sendonly", "recvonly"] = "sendonly") -> str:
+        """Offer lines of these kinds, when the addresses of this side are known; ``accept`` takes the answer."""
+        for kind in kinds:
+            self.addTransceiver(kind, direction)
+        await self.setLocalDescription(await self.createOffer())
+        return self.localDescription.sdp
+
+    async def accept(self, answer: str) -> None:
+        """Take the answer to our offer.
+
+        Raises:
+            OfferError: it is none, or leaves a line out.
+        """
+        if len(answer) > MOST_SDP_BYTES:
+            raise OfferError("bad_offer", "the answer is too long")
+        try:
+            await self.setRemoteDescription(RTCSessionDescription(_END.sub("", answer), "answer"))
+            for candidate in _CANDIDATE.findall(answer.split("\nm=")[1]):
+                await self.take_candidate(candidate)
+        except OperationError as error:
+            raise OfferError("no_h264", str(error)) from error
+        except (ValueError, KeyError, IndexError, AssertionError, AttributeError) as error:  # aiortc's parser on what is no SDP
+            raise OfferError("bad_offer", f"not an answer: {error!r}") from error
+        if any(one.currentDirection != one.direction for one in self.getTransceivers()):
+            raise OfferError("no_h264", "it does not take all that was offered")
 
     async def take_candidate(self, text: str) -> None:
         """Try an address that the browser found after its offer; what is none, and what is too much, is passed over."""

@@ -14,6 +14,7 @@ from recorder.contract import conference as contract
 from vks import acts, signalling
 from vks.acts import OfParticipant
 from vks.admission import Admission, NotAdmittedError, Seat
+from vks.audience import Audience
 from vks.conference import Conference
 from vks.connection import Connection
 from vks.display import Displays
@@ -21,6 +22,7 @@ from vks.look_in import LookIns
 from vks.order import Order
 from vks.page import Page
 from vks.rules import RefusedError
+from vks.taken_in import TakenIn
 
 log = structlog.get_logger()
 
@@ -44,6 +46,10 @@ class Hall:
         """The courtroom's own screens."""
         self.look_ins = LookIns(lambda: (self.conference, self.hearing))
         """Those of the Situation Centre who look in."""
+        self.audience = Audience(lambda: (self.conference, self.hearing))
+        """The large audience that stands elsewhere."""
+        self.taken_in = TakenIn(lambda: (self.conference, self.hearing))
+        """Those of it who speak in the hearing."""
         self._make = make
         self._now_utc_us = now_utc_us
         self._changed = changed
@@ -65,6 +71,8 @@ class Hall:
             self.conference.act(acts.RoomIs(hearing=hearing.hearing, state=hearing.state, closed=hearing.closed))
         self.displays.follow(self.conference, hearing)
         self.look_ins.follow()
+        self.audience.follow()
+        self.taken_in.follow()
 
     def close(self, code: str, *, again: bool = False) -> None:
         """Send all pages away."""
@@ -177,6 +185,8 @@ class Hall:
                 page.end(signalling.Bye(code="elsewhere", again=False))
         self.displays.follow(conference, self.hearing)
         self.look_ins.follow()
+        self.audience.follow()
+        self.taken_in.follow()
         self._changed()
 
     def _seat(self, conference: Conference, page: Page) -> None:
@@ -203,4 +213,4 @@ def _kept(hearing: contract.HearingIs) -> Order | None:
         return None
     people = {name: replace(person, connected=False, rival="") for name, person in order.people.items()}
     look_ins = tuple(replace(one, connected=False) for one in order.look_ins)
-    return replace(order, people=people, sharing="", look_ins=look_ins)
+    return replace(order, people=people, sharing="", look_ins=look_ins, reaches_audience=False)

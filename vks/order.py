@@ -24,6 +24,8 @@ WAITS_TO_BE_CALLED: frozenset[Role] = frozenset({"witness"})
 """Whom admission leads into isolation."""
 SILENT: frozenset[Role] = frozenset({"observer"})
 """Who sends neither sound nor pictures."""
+AUDIENCE = "audience:"
+"""The large audience among those who hear and see. It stands elsewhere, and sends nothing; no person can bear this name (``PersonId``)."""
 LOOKS_IN = "look-in:"
 """Before its id, the name of a look-in among those who hear and see. No person can bear such a name (``PersonId``)."""
 _TALKS: frozenset[RoomState] = frozenset({"open", "off_record"})
@@ -55,6 +57,8 @@ class Person(Struct, frozen=True, kw_only=True):
     """The language channel that an interpreter speaks into; empty: the floor."""
     consultation: int = 0
     """The number of the private consultation; 0: none."""
+    feed: str = ""
+    """From where a speaker of the large audience is fetched; empty: the person comes by a link."""
 
 
 class LookIn(Struct, frozen=True, kw_only=True):
@@ -84,6 +88,12 @@ class Order(Struct, frozen=True, kw_only=True):
     sharing: str = ""
     """Whose screen is shown."""
     look_ins: tuple[LookIn, ...] = ()
+    to_audience: bool = False
+    """Staff want the hearing to be handed to the large audience's server while it is public."""
+    reaches_audience: bool = False
+    """The connection to that server stands."""
+    audience_fault: str = ""
+    """Why it does not, or why it was given up."""
 
 
 def is_open(order: Order) -> bool:
@@ -97,6 +107,8 @@ def is_on_floor(order: Order, name: str) -> bool:
         return False
     if name == ROOM:
         return True
+    if name == AUDIENCE:
+        return order.to_audience and may_look_in(order)
     if name.startswith(LOOKS_IN):
         return may_look_in(order) and any(looker(one) == name for one in order.look_ins)
     person = order.people.get(name)
@@ -169,5 +181,5 @@ def looker(look_in: LookIn) -> str:
 
 
 def may_look_in(order: Order) -> bool:
-    """Whether the Situation Centre may see and hear the floor now: only while an open hearing is recorded."""
+    """Whether the Situation Centre, or a large audience, may see and hear the floor now: only while an open hearing is recorded."""
     return order.room == "open" and not order.closed

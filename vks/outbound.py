@@ -59,6 +59,8 @@ class Outbound:
         self.on_loss: Callable[[float], None] = _nothing
         """Is told the share that was lost lately."""
         self.sent = 0
+        self.reports = 0
+        """How often the receiver said anything of it."""
         self._losses = Losses()
         self.sent_bytes = 0
         self.dropped = 0
@@ -110,6 +112,7 @@ class Outbound:
             wire.remove_sender(self.transport, self)
 
     async def _handle_rtcp_packet(self, packet: rtp.AnyRtcpPacket) -> None:
+        self.reports += 1
         match packet:
             case rtp.RtcpRrPacket() | rtp.RtcpSrPacket():
                 for report in packet.reports:

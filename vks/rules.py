@@ -10,10 +10,12 @@ from msgspec.structs import replace
 
 from recorder.contract import conference as staff
 from vks import acts
-from vks.order import ROOM, SILENT, WAITS_TO_BE_CALLED, LookIn, Order, Person, is_on_floor, may_look_in, may_speak
+from vks.order import AUDIENCE, ROOM, SILENT, WAITS_TO_BE_CALLED, LookIn, Order, Person, Place, is_on_floor, is_open, may_look_in, may_speak
 
 MOST_PEOPLE = 500
 """In one hearing, whoever has come and gone."""
+FED = "from-audience-"
+"""Before a number, the name of a speaker of the large audience."""
 MOST_LOOK_INS = 4
 """At once: all are named on the courtroom's screen."""
 
@@ -47,6 +49,16 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "") -> Order:
             order = _each_look_in(order, act.look_in, lambda one: replace(one, connected=False))
         case staff.EndLookIn() | staff.StopLookIn():
             order = replace(order, look_ins=tuple(one for one in order.look_ins if one.id != act.look_in))
+        case staff.ToAudience():
+            order = _to_audience(order, on=act.on)
+        case acts.AudienceIs():
+            order = replace(order, reaches_audience=act.reached, audience_fault=act.reason)
+        case acts.AudienceRefused():
+            order = replace(order, to_audience=False, audience_fault=act.reason)
+        case staff.TakeIn():
+            order = _take_in(order, act)
+        case acts.FeedRefused():
+            order = _each(order, lambda one: replace(one, place="dismissed") if one.id == act.person else one)
         case acts.TimeIs():
             pass
         case acts.RaiseHand() | acts.Share() | acts.Listen() | acts.LeaveConsultation():
@@ -140,9 +152,11 @@ def _consult(order: Order, act: staff.Consult) -> Order:
 
 def _came(order: Order, act: acts.Came) -> Order:
     person = order.people.get(act.person)
+    if person is not None and person.feed and act.device != AUDIENCE:
+        raise RefusedError("name", f"{person.name} was taken in out of the large audience")
     if person is None:
-        if act.person == ROOM:
-            raise RefusedError("name", "that is the room's own name")
+        if act.person == ROOM or act.person.startswith(FED):
+            raise RefusedError("name", "that name is the room's own")
         if len(order.people) >= MOST_PEOPLE:
             raise RefusedError("full", f"{MOST_PEOPLE} people have come to this hearing; no more are taken")
         return _with(order, Person(id=act.person, name=act.name, role=act.role, device=act.device, connected=True))
@@ -201,6 +215,26 @@ def _each_look_in(order: Order, look_in: str, change: Callable[[LookIn], LookIn]
     return replace(order, look_ins=tuple(change(one) if one.id == look_in else one for one in order.look_ins))
 
 
+def _take_in(order: Order, act: staff.TakeIn) -> Order:
+    if order.closed or not is_open(order):
+        raise RefusedError("not_open", "no public hearing is held now: nobody is taken in")
+    if any(one.feed == act.feed and one.place not in {"dismissed", "removed"} for one in order.people.values()):
+        raise RefusedError("taken_in", "this speaker was taken in already")
+    if act.role in SILENT:
+        raise RefusedError("silent", "an observer does not speak: name another role")
+    if len(order.people) >= MOST_PEOPLE:
+        raise RefusedError("full", f"{MOST_PEOPLE} people have come to this hearing; no more are taken")
+    number = sum(bool(one.feed) for one in order.people.values()) + 1
+    place: Place = "isolated" if act.role in WAITS_TO_BE_CALLED else "hearing"
+    return _with(order, Person(id=f"{FED}{number}", name=act.name, role=act.role, place=place, device=AUDIENCE, feed=act.feed))
+
+
+def _to_audience(order: Order, *, on: bool) -> Order:
+    if on and not may_look_in(order):
+        raise RefusedError("not_open", "no open hearing is recorded now: it is handed to nobody")
+    return replace(order, to_audience=on, audience_fault="")
+
+
 def _settled(order: Order, now_us: int) -> Order:
     """End what may not go on."""
     if order.closed:
@@ -211,6 +245,10 @@ def _settled(order: Order, now_us: int) -> Order:
     order = _each(order, lambda one: replace(one, consultation=0) if one.consultation and sizes[one.consultation] < 2 else one)
     if order.sharing and not (is_on_floor(order, order.sharing) and may_speak(order, order.sharing)):
         order = replace(order, sharing="")
+    if order.closed or order.room in {"idle", "closing"}:
+        order = replace(order, to_audience=False)
+    if order.reaches_audience and not order.to_audience:
+        order = replace(order, reaches_audience=False)
     kept = tuple(one for one in order.look_ins if one.until_us > now_us) if may_look_in(order) else ()
     return replace(order, look_ins=kept) if kept != order.look_ins else order
 

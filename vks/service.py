@@ -88,6 +88,7 @@ class Service:
         """
         runners: list[web.AppRunner] = []
         works: list[Coroutine[Any, Any, None]] = [self._clock(), self._recording.run(), self._room_out.run(), self._sound.run()]
+        works += [self.hall.audience.run(), self.hall.taken_in.run()]
         works += [picture.run() for picture in self._pictures]
         try:
             await self._open_doors(runners)

@@ -7,7 +7,7 @@ The facts are found by comparing the order before and after, not told by whoever
 from collections.abc import Iterator
 
 from recorder.contract.conference import Fact
-from vks.order import Order, Person
+from vks.order import AUDIENCE, Order, Person, is_on_floor
 
 MOST_NAMES = 20
 """A private talk has no more people (``staff.Consult``)."""
@@ -19,7 +19,7 @@ def facts(before: Order, after: Order, by: str = "", reason: str = "") -> list[F
     if before.hearing != after.hearing:
         before = Order(hearing=after.hearing)
     found = [*_ended_talks(before, after), *_people(before, after), *_begun_talks(before, after), *_screen(before, after)]
-    found += [*_look_ins(before, after)]
+    found += [*_look_ins(before, after), *_audience(before, after)]
     told = {key: value for key, value in (("by", by), ("reason", reason)) if value}
     return [Fact(name=name, data={**told, **data}) for name, data in found]
 
@@ -37,7 +37,7 @@ def _people(before: Order, after: Order) -> Iterator[_Found]:
 def _person(then: Person | None, now: Person) -> Iterator[_Found]:
     who: dict[str, str | int] = {"person": now.id}
     if then is None:
-        yield "came", {**who, "name": now.name, "role": now.role}
+        yield "came", {**who, "name": now.name, "role": now.role, **({"from": now.feed} if now.feed else {})}
         then = Person(id=now.id, name=now.name, role=now.role)
     if then.place != now.place:
         yield ("called" if then.place in {"isolated", "dismissed"} and now.place == "hearing" else _PLACES[now.place]), who
@@ -96,3 +96,16 @@ def _look_ins(before: Order, after: Order) -> Iterator[_Found]:
             yield "look_in_began", {"look_in": name, "person": one.person, "reason": one.reason}
         if one.connected != (name in then and then[name].connected):
             yield ("look_in_connected" if one.connected else "look_in_disconnected"), {"look_in": name}
+
+
+def _audience(before: Order, after: Order) -> Iterator[_Found]:
+    if after.to_audience and not before.to_audience:
+        yield "audience_on", {}
+    if before.reaches_audience != after.reaches_audience:
+        ended = "audience_lost" if after.to_audience else "audience_ended"
+        yield ("audience_began" if after.reaches_audience else ended), {}
+    hears = is_on_floor(after, AUDIENCE)
+    if before.to_audience and after.to_audience and hears != is_on_floor(before, AUDIENCE):
+        yield ("audience_hears" if hears else "audience_silent"), {}
+    if before.to_audience and not after.to_audience:
+        yield "audience_off", {}

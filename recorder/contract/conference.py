@@ -119,6 +119,20 @@ class StopLookIn(StaffAct, frozen=True, kw_only=True, tag="stop_look_in"):
     look_in: LookInId
 
 
+class ToAudience(StaffAct, frozen=True, kw_only=True, tag="to_audience"):
+    """The public hearing is handed to the large audience's server; or no more."""
+
+    on: bool
+
+
+class TakeIn(StaffAct, frozen=True, kw_only=True, tag="take_in"):
+    """A speaker of the large audience takes part, until dismissed: fetched from the audience's server by WHEP."""
+
+    feed: Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"^[!-~]+$(?![\s\S])")]
+    name: Name
+    role: Role
+
+
 class BeginLookIn(Act, frozen=True, kw_only=True, tag="look_in"):
     """A named person of the Situation Centre may look in for so long, by a link of whose token the room knows the SHA-256 alone."""
 
@@ -137,7 +151,7 @@ class EndLookIn(Act, frozen=True, kw_only=True, tag="end_look_in"):
 
 OfStaff = (
     Admit | Call | Isolate | Dismiss | Remove | Readmit | Mute | Consult | EndConsultation | Interpret | StopShare | LowerHand
-    | ChooseDevice | StopLookIn
+    | ChooseDevice | StopLookIn | ToAudience | TakeIn
 )  # fmt: skip
 OfCentre = BeginLookIn | EndLookIn
 """What the centre's commands lead to: no staff of the room asks for it, and no command for what staff may."""
@@ -178,6 +192,15 @@ class Relays(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """For vks's end of that connection."""
 
 
+class AudienceServer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where vks hands the public hearing to a large audience, by WHIP (RFC 9725)."""
+
+    whip: str
+    token: str
+    ca: str = ""
+    """PEM file of the authority that the server's certificate is checked with; empty: the machine's own."""
+
+
 class HearingIs(Message, frozen=True, kw_only=True, tag="hearing"):
     """The hearing that people may come to, and the recorder's state; said at once when connected, and whenever it changes."""
 
@@ -194,6 +217,8 @@ class HearingIs(Message, frozen=True, kw_only=True, tag="hearing"):
     """For those of ``invitations``; empty: media finds its way without."""
     look_in_relays: Relays = Relays(page=[], room=[])
     """For whoever looks in."""
+    audience: AudienceServer | None = None
+    """None: the hearing goes to no large audience."""
     kept: bytes = b""
     """The newest ``Stands.order`` of this hearing."""
 
@@ -256,6 +281,10 @@ class LookingIn(msgspec.Struct, frozen=True, kw_only=True):
     """The person's page is there now."""
 
 
+Audience = Literal["off", "dials", "on_air", "silent"]
+"""Whether the hearing reaches the large audience: ``silent`` while it is not public, over a connection that stands."""
+
+
 class Stands(Message, frozen=True, kw_only=True, tag="stands"):
     """How the conference stands now: for the clerk's eyes, and (``order``) for a vks that comes after this one."""
 
@@ -264,6 +293,9 @@ class Stands(Message, frozen=True, kw_only=True, tag="stands"):
     sharing: str
     look_ins: list[LookingIn]
     order: bytes
+    audience: Audience = "off"
+    audience_fault: str = ""
+    """Why the large audience is not reached, or was given up."""
 
 
 encoder = msgspec.json.Encoder()

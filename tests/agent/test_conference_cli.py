@@ -74,3 +74,13 @@ async def test_the_clerk_reads_who_looks_in_why_and_for_how_long_also_where_nobo
     async with agent(tmp_path, "/conference", GuestState(hearing="h1", title="", running=True, look_ins=[look_in])):
         done = await command(tmp_path, "list")
     assert "B. Inspector of the Situation Centre looks in for 4 min more (look-1): a complaint" in done.stdout
+
+
+async def test_the_clerk_reads_whether_a_large_audience_watches_and_why_not(tmp_path: Path) -> None:
+    state = GuestState(hearing="h1", title="", running=True, audience="on_air")
+    async with agent(tmp_path, "/conference", state):
+        assert "A large audience watches." in (await command(tmp_path, "list")).stdout
+    (tmp_path / SOCKET).unlink(missing_ok=True)
+    refused = GuestState(hearing="h1", title="", running=True, audience_fault="the server answers 401 Unauthorized")
+    async with agent(tmp_path, "/conference", refused):
+        assert "the large audience: the server answers 401 Unauthorized" in (await command(tmp_path, "list")).stdout

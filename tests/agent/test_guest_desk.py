@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from agent.audience_token import AGAIN_S, AudienceToken
 from agent.conference_link import ConferenceLink
 from agent.desk import DeskError
 from agent.guest_desk import GuestDesk, InviteOrder
 from agent.guests import Guests
 from agent.held import Held
 from agent.recorder_link import RecorderLink
+from provisioning.audience import Audience
 from provisioning.videoconference import Vks
+from recorder.contract import conference
 
 ORDER = InviteOrder(actor="A. Clerk", name="B. Party", role="party")
 
@@ -42,3 +45,42 @@ async def test_nobody_is_invited_to_a_room_that_no_link_leads_to(tmp_path: Path,
     with pytest.raises(DeskError, match=r"public_url in \[vks\] of room\.toml"):
         await counter.invite(ORDER)
     assert Guests(tmp_path / "guests.json").of("h1") == []
+
+
+@pytest.mark.parametrize(
+    ("audience", "why"),
+    [(None, r"room\.toml has no \[vks\.audience\]"), (Audience(whip="https://sfu.example/whip", token="missing.token"), "cannot be read")],
+)
+async def test_no_large_audience_is_wanted_where_none_can_watch(tmp_path: Path, audience: Audience | None, why: str) -> None:
+    counter = desk(tmp_path, Vks(audience=audience))
+    assert counter.hearing_is(Held(id="h1", hearing="h1")).audience is None
+    with pytest.raises(DeskError, match=why):
+        await counter.act(conference.ToAudience(by="A. Clerk", on=True))
+    with pytest.raises(DeskError, match="not running"):
+        await counter.act(conference.ToAudience(by="A. Clerk", on=False))
+
+
+def test_the_large_audiences_server_is_told_to_vks_with_the_newest_token(tmp_path: Path) -> None:
+    token = tmp_path / "whip.token"
+    token.write_text("first-token\n", encoding="ascii")
+    reader = AudienceToken(Audience(whip="https://sfu.example/whip", token=str(token)))
+    assert reader.server(0) == conference.AudienceServer(whip="https://sfu.example/whip", token="first-token")
+    token.write_text("second-token\n", encoding="ascii")
+    now = reader.server(AGAIN_S)
+    assert now is not None
+    assert now.token == "second-token"
+    token.write_text("two words\n", encoding="ascii")
+    assert reader.server(2 * AGAIN_S) == now, "what goes on does so"
+    assert "holds no token" in reader.why_not
+    assert "words" not in reader.why_not
+
+
+@pytest.mark.parametrize("url", ["https://other.example/whep/7", "http://sfu.example/whep/7", "https://sfu.example:444/whep/7", "whep"])
+async def test_speakers_are_taken_in_from_the_large_audiences_own_server_alone(tmp_path: Path, url: str) -> None:
+    token = tmp_path / "whip.token"
+    token.write_text("a-token\n", encoding="ascii")
+    counter = desk(tmp_path, Vks(audience=Audience(whip="https://sfu.example/whip", token=str(token))))
+    with pytest.raises(DeskError, match="own server alone: https://sfu"):
+        await counter.act(conference.TakeIn(by="A. Clerk", feed=url, name="C. Expert", role="specialist"))
+    with pytest.raises(DeskError, match="not running"):
+        await counter.act(conference.TakeIn(by="A. Clerk", feed="https://sfu.example/whep/7", name="C. Expert", role="specialist"))

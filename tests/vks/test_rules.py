@@ -11,6 +11,7 @@ from recorder.contract.conference import Role
 from recorder.contract.control import State as RoomState
 from vks import acts
 from vks.order import (
+    AUDIENCE,
     LOOKS_IN,
     ROLES,
     ROOM,
@@ -54,7 +55,7 @@ def everything(order: Order) -> set[tuple[str, str, str]]:
     """All pairs of whom the one hears or sees the other, or his screen."""
     found = {
         (what, one, other)
-        for one, other in permutations((ROOM, *order.people, *map(looker, order.look_ins)), 2)
+        for one, other in permutations((ROOM, AUDIENCE, *order.people, *map(looker, order.look_ins)), 2)
         for what, does in (("hears", hears), ("sees", sees))
         if does(order, one, other)
     }
@@ -240,6 +241,53 @@ def test_another_hearing_begins_with_nobody_in_it() -> None:
     assert order.people == {}
 
 
+def test_a_large_audience_hears_and_sees_what_an_observer_would_and_nobody_hears_or_sees_it() -> None:
+    order = opened("party", "counsel", "prosecutor", "interpreter", "observer", "witness")
+    order = apply(order, staff.ToAudience(by=CLERK, on=True), 0)
+    order = apply(order, staff.Consult(by=CLERK, people=["counsel", "prosecutor"]), 0)
+    order = apply(order, staff.Interpret(by=CLERK, person="interpreter", channel="kk"), 0)
+    pairs = everything(order)
+    of_audience, of_observer = ({(what, other) for what, one, other in pairs if one == name} for name in (AUDIENCE, "observer"))
+    assert of_audience == of_observer == {("hears", "party"), ("hears", ROOM), ("sees", "party"), ("sees", "interpreter"), ("sees", ROOM)}
+    assert not any(other == AUDIENCE for _, _, other in pairs)
+    assert sees_screen(apply(order, acts.Share(on=True), 0, "party"), AUDIENCE)
+
+
+@pytest.mark.parametrize(
+    ("state", "closed", "goes_on"),
+    [
+        ("off_record", False, True), ("privileged", False, True), ("deliberation", False, True), ("open", True, False),
+        ("closing", False, False), ("idle", False, False),
+    ],
+)  # fmt: skip
+def test_a_large_audience_has_nothing_of_what_is_not_public(state: RoomState, closed: bool, goes_on: bool) -> None:
+    order = apply(opened("party"), staff.ToAudience(by=CLERK, on=True), 0)
+    order = apply(order, acts.RoomIs(hearing="h1", state=state, closed=closed), 0)
+    assert not any(AUDIENCE in pair for pair in everything(order))
+    with pytest.raises(RefusedError, match="no open hearing is recorded"):
+        apply(order, staff.ToAudience(by=CLERK, on=True), 0)
+    order = apply(order, acts.RoomIs(hearing="h1", state="open"), 0)
+    assert hears(order, AUDIENCE, "party") == goes_on
+
+
+def test_a_speaker_of_the_audience_has_a_seat_that_no_link_opens() -> None:
+    taken = staff.TakeIn(by=CLERK, feed="https://sfu.example/whep/1", name="C. Expert", role="specialist")
+    order = apply(opened("party"), taken, 0)
+    assert order.people["from-audience-1"].place == "hearing"
+    assert not any("from-audience-1" in pair for pair in everything(order)), "not until the media is there"
+    for person in ("from-audience-1", "from-audience-2"):
+        with pytest.raises(RefusedError):
+            apply(order, acts.Came(person=person, name="Forged", role="judge", device="phone"), 0)
+    with pytest.raises(RefusedError, match="already"):
+        apply(order, taken, 0)
+    dismissed = apply(order, staff.Dismiss(by=CLERK, person="from-audience-1"), 0)
+    assert set(apply(dismissed, taken, 0).people) == {"party", "from-audience-1", "from-audience-2"}
+    for closed, state in ((True, "open"), (False, "privileged"), (False, "idle")):
+        room = acts.RoomIs(hearing="h1", state=state, closed=closed)  # type: ignore[arg-type]
+        with pytest.raises(RefusedError, match="no public hearing"):
+            apply(apply(opened(), room, 0), taken, 0)
+
+
 @st.composite
 def any_act(draw: st.DrawFn) -> tuple[acts.AnyAct, str]:
     person, other = draw(st.sampled_from(PEOPLE)), draw(st.sampled_from(PEOPLE))
@@ -252,7 +300,7 @@ def any_act(draw: st.DrawFn) -> tuple[acts.AnyAct, str]:
         staff.EndConsultation(by=CLERK, consultation=1), staff.Interpret(by=CLERK, person=person, channel="kk" if on else ""),
         staff.ChooseDevice(by=CLERK, person=person, accept=on), acts.Share(on=on), acts.Listen(channel="kk" if on else ""),
         acts.LeaveConsultation(), acts.RaiseHand(on=on), staff.StopShare(by=CLERK), look_in(), staff.StopLookIn(by=CLERK, look_in="l1"),
-        acts.RoomIs(hearing="h1", state="open" if on else "off_record"),
+        acts.RoomIs(hearing="h1", state="open" if on else "off_record"), staff.ToAudience(by=CLERK, on=on),
     ]  # fmt: skip
     return draw(st.sampled_from(possible)), person
 
@@ -277,7 +325,9 @@ def test_hearing_and_seeing_stay_within_a_talk_and_no_private_word_is_recorded(a
             order = apply(order, act, 0, who)
         except RefusedError:
             continue
-        talks = {name: one.consultation for name, one in order.people.items()} | dict.fromkeys((ROOM, *map(looker, order.look_ins)), 0)
+        talks = {name: one.consultation for name, one in order.people.items()} | dict.fromkeys(
+            (ROOM, AUDIENCE, *map(looker, order.look_ins)), 0
+        )
         for _, one, other in everything(order):
             assert talks[one] == talks[other]
         for name in order.people:

@@ -44,3 +44,21 @@ def test_a_look_in_is_told_with_the_person_and_the_reason() -> None:
     assert told(apply(order, look, 0), staff.StopLookIn(by="A. Judge", look_in="l1", reason="private matters")) == [
         ("look_in_ended", {"look_in": "l1", "by": "A. Judge", "reason": "private matters"})
     ]
+
+
+def test_what_a_large_audience_had_is_told_with_who_wanted_it_and_why_it_ended() -> None:
+    order = opened("party")
+    on, reached = staff.ToAudience(by=CLERK, on=True), acts.AudienceIs(reached=True)
+    assert told(order, on) == [("audience_on", {"by": CLERK})]
+    wanted = apply(order, on, 0)
+    assert told(wanted, reached) == [("audience_began", {})]
+    on_air = apply(wanted, reached, 0)
+    assert told(on_air, acts.AudienceIs(reached=False, reason="the connection is lost")) == [
+        ("audience_lost", {"reason": "the connection is lost"})
+    ]
+    assert told(on_air, acts.RoomIs(hearing="h1", state="privileged")) == [("audience_silent", {})]
+    silent = apply(on_air, acts.RoomIs(hearing="h1", state="privileged"), 0)
+    assert told(silent, acts.RoomIs(hearing="h1", state="open")) == [("audience_hears", {})]
+    why = {"by": CLERK, "reason": "a witness is afraid"}
+    assert told(on_air, staff.ToAudience(on=False, **why)) == [("audience_ended", why), ("audience_off", why)]
+    assert told(wanted, acts.AudienceRefused(reason="401")) == [("audience_off", {"reason": "401"})]

@@ -1,0 +1,162 @@
+"""WHIP's HTTP: what is asked of a server, what its answers mean, and where the token goes."""
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from recorder.contract.conference import AudienceServer
+from tests.lab.tls import Authority
+from vks.whip import LONGEST_WISH_S, MOST_SDP_BYTES, Whip, WhipAwayError, WhipRefusedError
+
+SDP = "application/sdp"
+TOKEN = "a-publishers-token"
+
+
+@dataclass
+class Server:
+    """Answers each request as the test wants."""
+
+    says: dict[str, Callable[[], web.Response]]
+    url: str = ""
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    """Method, path and token of each request."""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        token = request.headers.get("Authorization", "")
+        self.asked.append((request.method, request.path, token))
+        return self.says[f"{request.method} {request.path}"]()
+
+
+@asynccontextmanager
+async def serving(says: dict[str, Callable[[], web.Response]], tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    server, application = Server(says), web.Application()
+    application.router.add_route("*", "/{path:.*}", server.answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        server.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{runner.addresses[0][1]}"
+        yield server
+    finally:
+        await runner.cleanup()
+
+
+def takes(location: str = "", text: str = "v=0\r\n", content_type: str = SDP) -> web.Response:
+    """The answer of a server that takes what is published."""
+    return web.Response(status=201, text=text, content_type=content_type, headers={"Location": location} if location else None)
+
+
+def at(server: Server, path: str = "/whip/room", ca: str = "") -> Whip:
+    return Whip(AudienceServer(whip=f"{server.url}/whip/room", token=TOKEN, ca=ca), f"{server.url}{path}")
+
+
+async def failed(work: Awaitable[object], kind: type[Exception]) -> str:
+    with pytest.raises(kind) as caught:
+        await work
+    assert TOKEN not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("location", "path"), [("session/7", "/whip/session/7"), ("/session/7", "/session/7"), ("", None)], ids=["relative", "absolute", "none"]
+)
+async def test_an_offer_is_answered_and_what_was_published_is_deleted(location: str, path: str | None) -> None:
+    says = {"POST /whip/room": lambda: takes(location), f"DELETE {path}": web.Response}
+    async with serving(says) as server, at(server) as whip:
+        published = await whip.publish("v=0\r\n")
+        assert published.answer == "v=0\r\n"
+        assert (published.resource is None) == (path is None)
+        if published.resource is not None:
+            await whip.end(published.resource)
+    deleted = [] if path is None else [("DELETE", path, f"Bearer {TOKEN}")]
+    assert server.asked == [("POST", "/whip/room", f"Bearer {TOKEN}"), *deleted]
+
+
+async def test_a_server_that_sends_elsewhere_is_followed_and_the_token_stays_with_its_own_origin() -> None:
+    async with serving({"POST /there": lambda: takes("/session/7")}) as other:
+        says = {
+            "POST /whip/room": lambda: web.Response(status=307, headers={"Location": "/whip/better"}),
+            "POST /whip/better": lambda: takes(f"{other.url}/session/7"),
+            "POST /away": lambda: web.Response(status=308, headers={"Location": f"{other.url}/there"}),
+        }
+        other.says["DELETE /session/7"] = web.Response
+        async with serving(says) as server, at(server) as whip, at(server, "/away") as away:
+            published = await whip.publish("v=0\r\n")
+            assert server.asked == [("POST", path, f"Bearer {TOKEN}") for path in ("/whip/room", "/whip/better")]
+            assert published.resource is not None
+            await whip.end(published.resource)
+            await away.publish("v=0\r\n")
+        assert other.asked == [("DELETE", "/session/7", ""), ("POST", "/there", "")]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 409, 415, 422, 200, 204])
+async def test_what_a_server_refuses_it_is_not_asked_again(status: int) -> None:
+    async with serving({"POST /whip/room": lambda: web.Response(status=status)}) as server, at(server) as whip:
+        assert f"the server answers {status}" in await failed(whip.publish("v=0\r\n"), WhipRefusedError)
+
+
+@pytest.mark.parametrize(("status", "after", "wish_s"), [(500, "", 0), (503, "7", 7), (429, "86400", LONGEST_WISH_S), (503, "Sun, 1", 0)])
+async def test_a_server_that_cannot_now_is_left_alone_as_long_as_it_wants(status: int, after: str, wish_s: int) -> None:
+    headers = {"Retry-After": after} if after else {}
+    async with serving({"POST /whip/room": lambda: web.Response(status=status, headers=headers)}) as server, at(server) as whip:
+        with pytest.raises(WhipAwayError) as caught:
+            await whip.publish("v=0\r\n")
+    assert caught.value.wish_s == wish_s
+
+
+async def test_a_server_that_is_not_there_is_asked_another_time() -> None:
+    async with serving({}) as server:
+        pass
+    async with at(server) as whip:
+        await failed(whip.publish("v=0\r\n"), WhipAwayError)
+
+
+async def test_an_answer_that_is_none_is_refused() -> None:
+    for response in (
+        lambda: takes(text="<html>", content_type="text/html"),
+        lambda: takes(text="v" * (MOST_SDP_BYTES + 1)),
+    ):
+        async with serving({"POST /whip/room": response}) as server, at(server) as whip:
+            await failed(whip.publish("v=0\r\n"), WhipRefusedError)
+
+
+async def test_stun_and_turn_servers_are_taken_from_the_answer() -> None:
+    links = [
+        '<stun:stun.example.net>; rel="ice-server"',
+        '<turn:turn.example.net:3478?transport=udp>; rel="ice-server"; username="user"; credential="pass"; credential-type="password"',
+        '<https://example.net/>; rel="ice-server"',
+        '<https://example.net/>; rel="help"',
+        "<",
+    ]
+
+    def answer() -> web.Response:
+        response = takes()
+        for link in links:
+            response.headers.add("Link", link)
+        return response
+
+    async with serving({"POST /whip/room": answer}) as server, at(server) as whip:
+        ice = (await whip.publish("v=0\r\n")).ice
+    assert [(one.urls, one.username, one.credential) for one in ice] == [
+        ("stun:stun.example.net", None, None), ("turn:turn.example.net:3478?transport=udp", "user", "pass"),
+    ]  # fmt: skip
+
+
+async def test_the_server_is_the_one_that_the_authority_knows(tmp_path: Path) -> None:
+    authority, other = Authority(tmp_path / "one"), Authority(tmp_path / "other")
+    pair = authority.issue("server", address="127.0.0.1")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pair.certificate, pair.key)
+    async with serving({"POST /whip/room": takes}, tls) as server:
+        async with at(server, ca=str(authority.roots)) as whip:
+            await whip.publish("v=0\r\n")
+        async with at(server, ca=str(other.roots)) as whip:
+            await failed(whip.publish("v=0\r\n"), WhipAwayError)
+        assert len(server.asked) == 1
+        with pytest.raises(WhipRefusedError, match="cannot be read"):
+            at(server, ca=str(tmp_path / "missing.pem"))

@@ -1,0 +1,174 @@
+"""WHIP (RFC 9725) and WHEP: an offer is handed to a media server by HTTP, and answered. The client; media is not this module's.
+
+WHIP's offer sends, WHEP's receives (draft-ietf-wish-whep); what is said by HTTP is the same.
+
+A server may send us elsewhere (307, 308); the token stays with the one that is configured.
+"""
+
+import re
+import ssl
+from dataclasses import dataclass
+from typing import Self
+
+import aiohttp
+from aiortc import RTCIceServer
+from yarl import URL
+
+from recorder.contract.conference import AudienceServer
+
+ANSWER_S = 10.0
+MOST_SDP_BYTES = 64 * 1024
+MOST_REDIRECTS = 3
+MOST_ICE_SERVERS = 4
+LONGEST_WISH_S = 300
+"""A server's wish to be asked again later (Retry-After) is followed so far."""
+_COME_AGAIN = frozenset({408, 425, 429})
+"""What is no refusal among the answers from 400 to 499."""
+_ICE_URL = re.compile(r"(stun|turns?):[A-Za-z0-9.\[\]:-]+(\?transport=(udp|tcp))?")
+
+
+class WhipRefusedError(Exception):
+    """The server does not take what is offered, and will not take it if asked again."""
+
+
+class WhipAwayError(Exception):
+    """The server cannot be reached, or is not able to answer now.
+
+    Args:
+        message: for logs.
+        wish_s: so long it wants to be left alone.
+    """
+
+    def __init__(self, message: str, wish_s: int = 0) -> None:
+        super().__init__(message)
+        self.wish_s = wish_s
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a server has taken."""
+
+    answer: str
+    resource: URL | None
+    """What is deleted at the end."""
+    ice: list[RTCIceServer]
+    """By what media finds its way where it finds no straight one."""
+
+
+class Whip:
+    """A server; a context manager that keeps the connection to it.
+
+    Args:
+        server: which; its token goes to its origin alone.
+        url: what is asked of it.
+
+    Raises:
+        WhipRefusedError: its address or its authority cannot be used.
+    """
+
+    def __init__(self, server: AudienceServer, url: str) -> None:
+        self._url = URL(url)
+        self._origin = URL(server.whip).origin()
+        self._token = server.token
+        try:
+            self._tls = ssl.create_default_context(cafile=server.ca or None)
+        except (OSError, ssl.SSLError) as error:
+            raise WhipRefusedError(f"the authority's certificate {server.ca} cannot be read: {error}") from error
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        connector = aiohttp.TCPConnector(ssl=self._tls)
+        self._http = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=ANSWER_S))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End."""
+        if self._http is not None:
+            await self._http.close()
+
+    async def publish(self, offer: str) -> Published:
+        """Hand over an offer.
+
+        Raises:
+            WhipRefusedError: it is not taken.
+            WhipAwayError: it may be another time.
+        """
+        http = self._session()
+        headers = {**self._headers(self._url), "Content-Type": "application/sdp", "Accept": "application/sdp"}
+        try:
+            async with http.post(self._url, data=offer.encode(), headers=headers, max_redirects=MOST_REDIRECTS) as response:
+                judge(response)
+                if response.url.scheme != self._url.scheme:
+                    raise WhipRefusedError(f"the server sends us to an address that is not encrypted: {response.url.origin()}")
+                answer = await _body(response)
+                location = response.headers.get("Location", "")
+                return Published(answer, response.url.join(URL(location)) if location else None, ice_servers(response))
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise WhipAwayError(f"the server does not answer: {error or type(error).__name__}") from error
+
+    async def end(self, resource: URL) -> None:
+        """What was published is over. A server that does not hear it finds out by itself.
+
+        Raises:
+            WhipAwayError: it did not hear it.
+        """
+        try:
+            async with self._session().delete(resource, headers=self._headers(resource), allow_redirects=False):
+                return
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise WhipAwayError(f"the server does not answer: {error or type(error).__name__}") from error
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._http is None:
+            raise RuntimeError("not entered")
+        return self._http
+
+    def _headers(self, url: URL) -> dict[str, str]:
+        """The token, for the origin that it was given for."""
+        return {"Authorization": f"Bearer {self._token}"} if url.origin() == self._origin else {}
+
+
+def judge(response: aiohttp.ClientResponse) -> None:
+    """Find out what an answer means.
+
+    Raises:
+        WhipRefusedError: no.
+        WhipAwayError: not now.
+    """
+    said = f"the server answers {response.status} {response.reason or ''}".rstrip()
+    if response.status == 201:
+        if response.content_type != "application/sdp":
+            raise WhipRefusedError(f"{said}, and not with a description of media: it is no WHIP server")
+        return
+    if response.status >= 500 or response.status in _COME_AGAIN:
+        wish = response.headers.get("Retry-After", "")
+        raise WhipAwayError(said, min(int(wish), LONGEST_WISH_S) if wish.isascii() and wish.isdecimal() else 0)
+    raise WhipRefusedError(said)
+
+
+def ice_servers(response: aiohttp.ClientResponse) -> list[RTCIceServer]:
+    """The STUN and TURN servers that an answer names (RFC 9725, section 4.6); what is none is passed over."""
+    try:
+        links = response.links.getall("ice-server", [])
+    except ValueError:  # an address that is none
+        return []
+    found = [
+        RTCIceServer(urls=str(link["url"]), username=_text(link.get("username")), credential=_text(link.get("credential")))
+        for link in links
+        if _ICE_URL.fullmatch(str(link["url"]))
+    ]
+    return found[:MOST_ICE_SERVERS]
+
+
+def _text(value: str | URL | None) -> str | None:
+    return None if value is None else str(value)
+
+
+async def _body(response: aiohttp.ClientResponse) -> str:
+    body = b""
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > MOST_SDP_BYTES:
+            raise WhipRefusedError("the server's answer is longer than any description of media")
+    return body.decode(errors="replace")
