@@ -62,13 +62,16 @@ def invite(
     role: Annotated[str, typer.Argument(help="judge, clerk, party, counsel, witness, interpreter, prosecutor, specialist or observer.")],
     by: By,
     hearing: Annotated[str, typer.Option(help="The hearing; left out: the one that is held or near.")] = "",
+    iin: Annotated[str, typer.Option(help="The person's identification number (ИИН): an electronic signature (ЭЦП) vouches then.")] = "",
     run: Run = DEFAULT_RUN,
 ) -> None:
     """Make a link for somebody. It is shown this once; whoever has it comes as this person, so give it to nobody else.
 
+    In a hearing that is not public, whoever was invited with --iin can sign by NCALayer instead of reading a code to the clerk.
+
     The link alone goes to standard output. Beside it stands how the other commands name the person.
     """
-    order = InviteOrder(actor=by, name=name, role=role, hearing=hearing)  # type: ignore[arg-type] # checked where it is sent
+    order = InviteOrder(actor=by, name=name, role=role, hearing=hearing, iin=iin)  # type: ignore[arg-type] # checked where it is sent
     invited = ask(run, "/conference/invite", order, Invited)
     typer.echo(f"{name} is {invited.person}:", err=True)
     typer.echo(invited.link)
@@ -181,6 +184,23 @@ def device(
     _act(run, conference.ChooseDevice(by=by, person=person, accept=says == "new"))
 
 
+@app.command()
+def vouch(
+    person: Person,
+    code: Annotated[
+        list[str], typer.Argument(help="The 20 digits that the person's page shows, as read out by telephone.", show_default=False)
+    ],
+    by: By,
+    reason: Reason = "",
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """In a hearing that is not public: the person reads out this code, and you know the voice. Nobody is in the middle then.
+
+    Call the person by a number that you have from elsewhere than from the page or the link. Until then nothing is sent to the page.
+    """
+    _act(run, conference.Vouch(by=by, person=person, code="".join(code), reason=reason))
+
+
 @app.command("stop-look-in")
 def stop_look_in(
     look_in: Annotated[str, typer.Argument(help="Which, as `courtroom conference list` names it.")],
@@ -205,6 +225,7 @@ def _words(one: conference.Present, *, sharing: bool) -> list[str]:
         "raises a hand": one.hand,
         "shows a screen": sharing,
         "has come with another device too": one.rival,
+        "nobody has vouched for the page: have its code read out, and `vouch`": one.unvouched,
     }
     return [words for words, holds in said.items() if holds]
 

@@ -224,6 +224,10 @@ def _other_files(config: RoomConfig) -> Iterator[Finding]:
         reason = unreadable(path)
         if reason:
             yield Finding(place=place, what=reason)
+    if config.vks is not None and config.vks.vouching is not None:
+        reason = unreadable(config.vks.vouching.ca)
+        if reason:
+            yield Finding(place=("vks", "vouching", "ca"), what=reason, remedy="until then the clerk alone vouches", severity="warning")
     if config.watch.baseline:
         reason = unreadable(config.watch.baseline)
         if reason:

@@ -14,6 +14,7 @@ from aiohttp import WSMsgType, web
 from recorder.contract import conference as contract
 from vks.conference import Conference
 from vks.hall import Hall
+from vks.order import is_reached
 from vks.rules import RefusedError
 from vks.times import mono_us
 
@@ -119,7 +120,10 @@ class AgentLink:
             answer = contract.Answer(number=message.number, code="no_hearing", words="no hearing is near")
         else:
             try:
-                hall.conference.act(message.act)
+                if isinstance(message.act, contract.Vouch):
+                    hall.doubts.vouch(message.act)
+                else:
+                    hall.conference.act(message.act)
                 await self._tell_now(link)  # what was answered is kept, whatever befalls this process
                 answer = contract.Answer(number=message.number)
             except RefusedError as refused:
@@ -159,7 +163,7 @@ def stands(conference: Conference) -> contract.Stands:
     people = [
         contract.Present(
             person=one.id, name=one.name, role=one.role, place=one.place, connected=one.connected, rival=bool(one.rival), muted=one.muted,
-            hand=one.hand_us is not None, consultation=one.consultation,
+            hand=one.hand_us is not None, consultation=one.consultation, unvouched=one.connected and not is_reached(order, one),
             quality=conference.peers[one.id].quality if one.id in conference.peers else "",
         )
         for one in order.people.values()

@@ -4,10 +4,11 @@ The agent says which hearing it is (``agent_link.py``). Where that changes, all 
 process was killed, the agent gives back how the conference stood, and each device comes back to its place by its resume token.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
+from cryptography import x509
 from msgspec.structs import replace
 
 from recorder.contract import conference as contract
@@ -17,6 +18,7 @@ from vks.admission import Admission, NotAdmittedError, Seat
 from vks.conference import Conference
 from vks.connection import Connection
 from vks.display import Displays
+from vks.doubts import Doubts
 from vks.look_in import LookIns
 from vks.order import Order
 from vks.page import Page
@@ -35,15 +37,20 @@ class Hall:
         make: makes the conference of a hearing; is given what to call after each change, and where it stood.
         now_utc_us: the wall clock, by which links open and expire.
         changed: is called after each change of the conference.
+        roots: the authorities that vouch for persons.
     """
 
-    def __init__(self, make: MakeConference, now_utc_us: Callable[[], int], changed: Callable[[], None]) -> None:
+    def __init__(
+        self, make: MakeConference, now_utc_us: Callable[[], int], changed: Callable[[], None], roots: Sequence[x509.Certificate] = ()
+    ) -> None:
         self.conference: Conference | None = None
         self.hearing: contract.HearingIs | None = None
         self.displays = Displays()
         """The courtroom's own screens."""
         self.look_ins = LookIns(lambda: (self.conference, self.hearing))
         """Those of the Situation Centre who look in."""
+        self.doubts = Doubts(lambda: (self.conference, self.hearing), lambda: list(self._pages), roots, now_utc_us)
+        """Those for whose certificates nobody has vouched."""
         self._make = make
         self._now_utc_us = now_utc_us
         self._changed = changed
@@ -175,6 +182,7 @@ class Hall:
                 page.say(signalling.Wait())
             else:
                 page.end(signalling.Bye(code="elsewhere", again=False))
+        self.doubts.follow()
         self.displays.follow(conference, self.hearing)
         self.look_ins.follow()
         self._changed()
@@ -201,6 +209,6 @@ def _kept(hearing: contract.HearingIs) -> Order | None:
         return None
     if order.hearing != hearing.hearing:
         return None
-    people = {name: replace(person, connected=False, rival="") for name, person in order.people.items()}
+    people = {name: replace(person, connected=False, rival="", media="") for name, person in order.people.items()}
     look_ins = tuple(replace(one, connected=False) for one in order.look_ins)
     return replace(order, people=people, sharing="", look_ins=look_ins)

@@ -55,6 +55,12 @@ class Person(Struct, frozen=True, kw_only=True):
     """The language channel that an interpreter speaks into; empty: the floor."""
     consultation: int = 0
     """The number of the private consultation; 0: none."""
+    media: str = ""
+    """By what media goes: the certificate of the other end (SHA-256, hexadecimal). Empty: there is none."""
+    vouched: str = ""
+    """The certificate that is certainly this person's own (``vouching.py``). Empty: nobody has vouched for one."""
+    how: Literal["", "code", "signature"] = ""
+    """By what it is certain."""
 
 
 class LookIn(Struct, frozen=True, kw_only=True):
@@ -77,7 +83,7 @@ class Order(Struct, frozen=True, kw_only=True):
     hearing: str = ""
     room: RoomState = "idle"
     closed: bool = False
-    """The hearing is not public: no observers, no look-in."""
+    """The hearing is not public: no observers, no look-in, and nobody whose certificate is not vouched for."""
     people: dict[str, Person] = {}
     consultations: int = 0
     """How many there have been: the number of the newest."""
@@ -100,7 +106,18 @@ def is_on_floor(order: Order, name: str) -> bool:
     if name.startswith(LOOKS_IN):
         return may_look_in(order) and any(looker(one) == name for one in order.look_ins)
     person = order.people.get(name)
-    return person is not None and person.connected and person.place == "hearing" and not person.consultation
+    return person is not None and is_reached(order, person) and person.place == "hearing" and not person.consultation
+
+
+def is_reached(order: Order, person: Person) -> bool:
+    """Whether it is this person to whom media goes, and from whom it comes: in a hearing that is not public somebody else might be it."""
+    return person.connected and (not order.closed or admits(order, person.id, person.media))
+
+
+def admits(order: Order, name: str, certificate: str) -> bool:
+    """Whether media may go by a connection to who has this certificate."""
+    person = order.people.get(name)
+    return not order.closed or (person is not None and bool(certificate) and certificate == person.vouched)
 
 
 def may_speak(order: Order, name: str) -> bool:
@@ -111,7 +128,7 @@ def may_speak(order: Order, name: str) -> bool:
     return (
         person is not None
         and is_open(order)
-        and person.connected
+        and is_reached(order, person)
         and not person.muted
         and person.role not in SILENT
         and (person.consultation > 0 or person.place == "hearing")
@@ -158,7 +175,7 @@ def together(order: Order, one: str, other: str) -> bool:
     if is_on_floor(order, one) and is_on_floor(order, other):
         return True
     first, second = order.people.get(one), order.people.get(other)
-    if first is None or second is None or not first.connected or not second.connected:
+    if first is None or second is None or not is_reached(order, first) or not is_reached(order, second):
         return False
     return first.consultation > 0 and first.consultation == second.consultation
 

@@ -37,6 +37,10 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "") -> Order:
             order = _came(order, act)
         case acts.Gone():
             order = _gone(order, act)
+        case acts.Media():
+            order = _media(order, act)
+        case acts.Vouched():
+            order = _with(order, replace(_person(order, act.person), vouched=act.certificate, how=act.how))
         case acts.RoomIs():
             order = _room_is(order, act)
         case staff.BeginLookIn():
@@ -78,7 +82,7 @@ def _placed(person: Person, act: staff.OfStaff) -> Person:
         case staff.Dismiss():
             return replace(_admitted(person), place="dismissed", hand_us=None, consultation=0)
         case staff.Remove():
-            return replace(person, place="removed", hand_us=None, consultation=0, connected=False, device="", rival="")
+            return replace(person, place="removed", hand_us=None, consultation=0, connected=False, device="", rival="", media="")
         case staff.Readmit():
             if person.place != "removed":
                 raise RefusedError("not_removed", f"{person.name} was not removed")
@@ -94,7 +98,7 @@ def _placed(person: Person, act: staff.OfStaff) -> Person:
         case staff.ChooseDevice():
             if not person.rival:
                 raise RefusedError("no_other_device", f"{person.name} has come with one device only")
-            return replace(person, device=person.rival, rival="") if act.accept else replace(person, rival="")
+            return replace(person, device=person.rival, rival="", media="") if act.accept else replace(person, rival="")
         case _:
             raise RefusedError("unknown", f"{type(act).__name__} is nothing that is done with one person")
 
@@ -151,10 +155,10 @@ def _came(order: Order, act: acts.Came) -> Order:
     if person.connected and person.device != act.device:
         return _with(order, replace(person, rival=act.device))
     if person.device == act.device:
-        return _with(order, replace(person, connected=True))
+        return _with(order, replace(person, connected=True, media=""))
     # Another device while the first is not there. What a hearing that is not public would show, only the clerk shows to it.
     place = "lobby" if order.closed else person.place
-    return _with(order, replace(person, device=act.device, connected=True, rival="", place=place))
+    return _with(order, replace(person, device=act.device, connected=True, rival="", place=place, media=""))
 
 
 def _gone(order: Order, act: acts.Gone) -> Order:
@@ -167,7 +171,12 @@ def _gone(order: Order, act: acts.Gone) -> Order:
         return order
     if act.left:
         person = replace(person, hand_us=None, consultation=0)
-    return _with(order, replace(person, connected=False))
+    return _with(order, replace(person, connected=False, media=""))
+
+
+def _media(order: Order, act: acts.Media) -> Order:
+    person = _person(order, act.person)
+    return _with(order, replace(person, media=act.certificate)) if person.device == act.device else order
 
 
 def _room_is(order: Order, act: acts.RoomIs) -> Order:
