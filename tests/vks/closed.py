@@ -1,19 +1,32 @@
 """A hearing that is not public: pages with aiortc's own peers that do what the real page does, and somebody between a page and the room."""
 
 import asyncio
+import contextlib
 import re
 import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from aiortc import MediaStreamTrack, RTCBundlePolicy, RTCCertificate, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaRelay
+from msgspec.structs import replace
 
+from recorder.contract import conference as contract
+from recorder.contract.conference import iin_sha256_of
+from recorder.record.trust import load_certificates
+from tests.lab.persons import Persons
 from tests.vks.browsers import Browser, has_tone, listen, until
+from tests.vks.test_service import CLERK, Agent, House, invited, running
 from vks import signalling
 from vks.vouching import Unvouched
 
+OTHER_HZ = 1_300
+"""The tone of whom is on the floor."""
+IIN = "123456789011"
+"""Of p1."""
 _FINGERPRINT = re.compile(r"^a=fingerprint:sha-256 (\S+)", re.MULTILINE)
 
 
@@ -149,3 +162,47 @@ class Middle:
             hearing=seen.hearing, person=self._person, page=fingerprint(offer), room=fingerprint(answer), number=number
         )  # fmt: skip
         self._to_page.append(signalling.Unvouched(hearing=seen.hearing, commitment=self._doubt.commitment, sign=True))
+
+
+class Scene:
+    """A hearing with p2 on the floor, who is vouched for where that is needed, and the link of p1."""
+
+    def __init__(self, house: House, persons: Persons, agent: Agent, other: Guest, token: str) -> None:
+        self.house, self.persons, self.agent, self.other, self.token = house, persons, agent, other, token
+
+    def unvouched(self, person: str) -> bool:
+        """As the clerk reads it."""
+        people = [] if self.agent.stands is None else self.agent.stands.people
+        return any(one.unvouched for one in people if one.person == person)
+
+    async def vouch(self, code: str) -> contract.Answer:
+        """The clerk types what p1 has read out."""
+        return await self.agent.ask(contract.Vouch(by=CLERK, person="p1", code=code))
+
+    def told(self) -> list[dict[str, str | int]]:
+        """Who vouched for p1, by the record."""
+        return [fact.data for fact in self.agent.told if fact.name == "vouched" and fact.data["person"] == "p1"]
+
+
+@contextlib.asynccontextmanager
+async def held(run_dir: Path, *, closed: bool) -> AsyncIterator[Scene]:
+    """A hearing at a running process."""
+    persons = Persons(run_dir / "persons")
+    async with running(run_dir, load_certificates(persons.roots)) as house:
+        (token, invitation), (others_token, others) = invited("p1"), invited("p2")
+        agent = await house.agent()
+        await agent.hold(replace(invitation, iin_sha256=iin_sha256_of(IIN)), others, closed=closed)
+        await until(lambda: agent.stands, "the hearing is held")
+        page = await house.come(others_token, "device-2")
+        other = Guest(page, "p2", OTHER_HZ)
+        try:
+            other.dial()
+            await until(lambda: other.answered or other.seen, "the other's answer")
+            if other.seen is not None:
+                answer = await agent.ask(contract.Vouch(by=CLERK, person="p2", code=other.seen.code))
+                assert answer.code == "", answer
+            assert (await agent.ask(contract.Admit(by=CLERK, person="p2"))).code == ""
+            yield Scene(house, persons, agent, other, token)
+        finally:
+            await other.close()
+            await page.close()

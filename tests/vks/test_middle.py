@@ -6,75 +6,33 @@ from pathlib import Path
 
 import pytest
 from aiortc import RTCCertificate
-from msgspec.structs import replace
 
 from recorder.contract import conference as contract
-from recorder.contract.conference import iin_sha256_of
-from recorder.record.trust import load_certificates
-from tests.lab.persons import Persons
 from tests.vks.browsers import until
-from tests.vks.closed import Guest, Middle
-from tests.vks.test_service import CLERK, Agent, House, PageInTest, invited, running
+from tests.vks.closed import IIN, OTHER_HZ, Guest, Middle, Scene, held
+from tests.vks.test_service import CLERK, PageInTest, invited, running
 from vks import signalling
 from vks.vouching import TRIES
 
-PAGE_HZ, OTHER_HZ = 700, 1_300
-IIN = "123456789011"
-
-
-class Scene:
-    """A hearing with somebody on the floor, and a second person's link."""
-
-    def __init__(self, house: House, persons: Persons, agent: Agent, other: Guest, page: PageInTest, token: str) -> None:
-        self.house, self.persons, self.agent, self.token = house, persons, agent, token
-        self.other = other
-        """He comes by his own certificate, and is heard."""
-        self.page = page
-        """The connection to the room by the link of p1."""
-
-    def unvouched(self, person: str) -> bool:
-        """As the clerk reads it."""
-        people = [] if self.agent.stands is None else self.agent.stands.people
-        return any(one.unvouched for one in people if one.person == person)
-
-    async def vouch(self, code: str) -> contract.Answer:
-        """The clerk types what he was read."""
-        return await self.agent.ask(contract.Vouch(by=CLERK, person="p1", code=code))
-
-    def told(self) -> list[dict[str, str | int]]:
-        """Who vouched for p1, by the record."""
-        return [fact.data for fact in self.agent.told if fact.name == "vouched" and fact.data["person"] == "p1"]
+PAGE_HZ = 700
 
 
 @contextlib.asynccontextmanager
-async def scene(run_dir: Path, *, closed: bool) -> AsyncIterator[Scene]:
-    persons = Persons(run_dir / "persons")
-    async with running(run_dir, load_certificates(persons.roots)) as house:
-        (token, invitation), (others_token, others) = invited("p1"), invited("p2")
-        agent = await house.agent()
-        await agent.hold(replace(invitation, iin_sha256=iin_sha256_of(IIN)), others, closed=closed)
-        await until(lambda: agent.stands, "the hearing is held")
-        others_page = await house.come(others_token, "device-2")
-        other = Guest(others_page, "p2", OTHER_HZ)
-        page = await house.come(token)
+async def scene(run_dir: Path, *, closed: bool) -> AsyncIterator[tuple[Scene, PageInTest]]:
+    """The hearing, and a connection to the room by the link of p1, who is admitted."""
+    async with held(run_dir, closed=closed) as it:
+        page = await it.house.come(it.token)
         try:
-            other.dial()
-            await until(lambda: other.answered or other.seen, "the other's answer")
-            if other.seen is not None:
-                answer = await agent.ask(contract.Vouch(by=CLERK, person="p2", code=other.seen.code))
-                assert answer.code == "", answer
-            for person in ("p1", "p2"):
-                await page.first(signalling.Welcome)
-                assert (await agent.ask(contract.Admit(by=CLERK, person=person))).code == ""
-            yield Scene(house, persons, agent, other, page, token)
+            await page.first(signalling.Welcome)
+            assert (await it.agent.ask(contract.Admit(by=CLERK, person="p1"))).code == ""
+            yield it, page
         finally:
-            await other.close()
             await page.close()
 
 
 async def test_in_an_open_hearing_the_middle_hears_both_sides_which_is_what_vouching_is_for(tmp_path: Path) -> None:
-    async with scene(tmp_path, closed=False) as it:
-        middle = Middle(it.page, "p1")
+    async with scene(tmp_path, closed=False) as (it, page):
+        middle = Middle(page, "p1")
         victim = Guest(middle, "p1", PAGE_HZ)
         try:
             victim.dial()
@@ -87,8 +45,8 @@ async def test_in_an_open_hearing_the_middle_hears_both_sides_which_is_what_vouc
 
 
 async def test_in_a_closed_hearing_the_middle_hears_nothing_and_neither_code_nor_signature_lets_it_in(tmp_path: Path) -> None:
-    async with scene(tmp_path, closed=True) as it:
-        middle = Middle(it.page, "p1")
+    async with scene(tmp_path, closed=True) as (it, page):
+        middle = Middle(page, "p1")
         victim = Guest(middle, "p1", PAGE_HZ)
         try:
             victim.dial()
@@ -98,14 +56,14 @@ async def test_in_a_closed_hearing_the_middle_hears_nothing_and_neither_code_nor
             # the clerk is read the page's code, and the person signs what the page shows
             assert (await it.vouch(victim.seen.code)).code == "other_code"
             person = it.persons.issue("ТЕСТОВ ТЕСТ", IIN)
-            await it.page.say(signalling.Signed(cms=person.sign(victim.seen.text)))
-            assert (await it.page.first(signalling.Refused)).code == "signature_bad"
+            await page.say(signalling.Signed(cms=person.sign(victim.seen.text)))
+            assert (await page.first(signalling.Refused)).code == "signature_bad"
             # and somebody of the centre signs for the certificate in the middle
             assert middle.own.seen is not None
             insider = it.persons.issue("I. Nsider", "999999999999")
-            await it.page.say(signalling.Signed(cms=insider.sign(middle.own.seen.text)))
-            await until(lambda: len(it.page.all(signalling.Refused)) == 2, "an answer")
-            assert it.page.all(signalling.Refused)[-1].code == "signature_of_other"
+            await page.say(signalling.Signed(cms=insider.sign(middle.own.seen.text)))
+            await until(lambda: len(page.all(signalling.Refused)) == 2, "an answer")
+            assert page.all(signalling.Refused)[-1].code == "signature_of_other"
             assert not middle.own.answered
             assert middle.own.browser.heard == []
             assert it.unvouched("p1")
@@ -116,8 +74,8 @@ async def test_in_a_closed_hearing_the_middle_hears_nothing_and_neither_code_nor
 
 
 async def test_a_code_that_is_read_to_the_clerk_lets_the_page_in_through_a_centre_that_only_relays(tmp_path: Path) -> None:
-    async with scene(tmp_path, closed=True) as it:
-        guest = Guest(it.page, "p1", PAGE_HZ)
+    async with scene(tmp_path, closed=True) as (it, page):
+        guest = Guest(page, "p1", PAGE_HZ)
         try:
             guest.dial()
             await until(lambda: guest.seen, "the page shows a code")
@@ -131,14 +89,14 @@ async def test_a_code_that_is_read_to_the_clerk_lets_the_page_in_through_a_centr
 
 
 async def test_the_persons_own_signature_lets_the_page_in_and_the_record_says_whose_it_is(tmp_path: Path) -> None:
-    async with scene(tmp_path, closed=True) as it:
-        guest = Guest(it.page, "p1", PAGE_HZ)
+    async with scene(tmp_path, closed=True) as (it, page):
+        guest = Guest(page, "p1", PAGE_HZ)
         try:
             guest.dial()
             await until(lambda: guest.seen, "the page shows a text to sign")
             assert guest.seen is not None
-            assert it.page.all(signalling.Unvouched)[0].sign
-            await it.page.say(signalling.Signed(cms=it.persons.issue("ТЕСТОВ ТЕСТ", IIN).sign(guest.seen.text)))
+            assert page.all(signalling.Unvouched)[0].sign
+            await page.say(signalling.Signed(cms=it.persons.issue("ТЕСТОВ ТЕСТ", IIN).sign(guest.seen.text)))
             await until(lambda: guest.browser.hears(OTHER_HZ) and it.other.browser.hears(PAGE_HZ), "they hear each other")
             assert it.told() == [{"by": "ТЕСТОВ ТЕСТ", "person": "p1", "fingerprint": guest.seen.page, "how": "signature"}]
         finally:
@@ -146,36 +104,36 @@ async def test_the_persons_own_signature_lets_the_page_in_and_the_record_says_wh
 
 
 async def test_after_some_wrong_codes_the_page_shows_another_and_the_first_is_good_no_more(tmp_path: Path) -> None:
-    async with scene(tmp_path, closed=True) as it:
-        guest = Guest(it.page, "p1", PAGE_HZ)
+    async with scene(tmp_path, closed=True) as (it, page):
+        guest = Guest(page, "p1", PAGE_HZ)
         try:
             guest.dial()
             await until(lambda: guest.seen, "the page shows a code")
             assert guest.seen is not None
             for _ in range(TRIES):
-                assert len(it.page.all(signalling.Unvouched)) == 1
+                assert len(page.all(signalling.Unvouched)) == 1
                 assert (await it.vouch("0" * 20)).code == "other_code"
-            await until(lambda: len(it.page.all(signalling.Unvouched)) == 2, "another exchange")
-            assert it.page.all(signalling.Unvouched)[1].commitment != it.page.all(signalling.Unvouched)[0].commitment
+            await until(lambda: len(page.all(signalling.Unvouched)) == 2, "another exchange")
+            assert page.all(signalling.Unvouched)[1].commitment != page.all(signalling.Unvouched)[0].commitment
             assert (await it.vouch(guest.seen.code)).code == "no_code"
-            await it.page.say(signalling.Number(number="0" * 64))
-            await until(lambda: len(it.page.all(signalling.Shown)) == 2, "the room's new number")
+            await page.say(signalling.Number(number="0" * 64))
+            await until(lambda: len(page.all(signalling.Shown)) == 2, "the room's new number")
             assert (await it.vouch(guest.seen.code)).code == "other_code"
         finally:
             await guest.close()
 
 
 async def test_the_rooms_number_is_shown_once_whoever_asks_again(tmp_path: Path) -> None:
-    async with scene(tmp_path, closed=True) as it:
-        guest = Guest(it.page, "p1", PAGE_HZ)
+    async with scene(tmp_path, closed=True) as (it, page):
+        guest = Guest(page, "p1", PAGE_HZ)
         try:
             guest.dial()
             await until(lambda: guest.seen, "the page shows a code")
             assert guest.seen is not None
-            await it.page.say(signalling.Number(number="0" * 64))
-            await it.page.say(signalling.Ping())
-            await it.page.first(signalling.Pong)
-            assert len(it.page.all(signalling.Shown)) == 1
+            await page.say(signalling.Number(number="0" * 64))
+            await page.say(signalling.Ping())
+            await page.first(signalling.Pong)
+            assert len(page.all(signalling.Shown)) == 1
             assert (await it.vouch(guest.seen.code)).code == ""
         finally:
             await guest.close()
@@ -183,15 +141,15 @@ async def test_the_rooms_number_is_shown_once_whoever_asks_again(tmp_path: Path)
 
 async def test_a_reload_and_a_killed_conference_need_no_second_vouching(tmp_path: Path) -> None:
     kept = RTCCertificate.generateCertificate()
-    async with scene(tmp_path, closed=True) as it:
-        guest = Guest(it.page, "p1", PAGE_HZ, kept)
+    async with scene(tmp_path, closed=True) as (it, page):
+        guest = Guest(page, "p1", PAGE_HZ, kept)
         guest.dial()
         await until(lambda: guest.seen, "the page shows a code")
         assert guest.seen is not None
         assert (await it.vouch(guest.seen.code)).code == ""
         await until(lambda: guest.answered, "the answer")
         await guest.close()
-        await it.page.close()
+        await page.close()
         again = await it.house.come(it.token)
         reloaded = Guest(again, "p1", PAGE_HZ, kept)
         reloaded.dial()
@@ -206,8 +164,8 @@ async def test_a_reload_and_a_killed_conference_need_no_second_vouching(tmp_path
         token, invitation = invited("p1")
         await agent.hold(invitation, closed=True, kept=order)
         await until(lambda: agent.stands, "the hearing is held")
-        page = await house.come(token)
-        back = Guest(page, "p1", PAGE_HZ, kept)
+        after = await house.come(token)
+        back = Guest(after, "p1", PAGE_HZ, kept)
         back.dial()
         await until(lambda: back.answered, "the page is answered by the process that came after")
         assert back.seen is None
@@ -217,21 +175,21 @@ async def test_a_reload_and_a_killed_conference_need_no_second_vouching(tmp_path
         await until(lambda: stranger.seen, "another certificate has to be vouched for")
         assert stranger.seen is not None
         assert stranger.seen.room == room
-        for gone in (back, stranger, page, other_page):
+        for gone in (back, stranger, after, other_page):
             await gone.close()
 
 
 async def test_a_hearing_that_becomes_closed_sends_those_away_for_whom_nobody_has_vouched(tmp_path: Path) -> None:
-    async with scene(tmp_path, closed=False) as it:
-        guest = Guest(it.page, "p1", PAGE_HZ)
+    async with scene(tmp_path, closed=False) as (it, page):
+        guest = Guest(page, "p1", PAGE_HZ)
         try:
             guest.dial()
             await until(lambda: guest.browser.hears(OTHER_HZ), "the hearing is heard")
             token, invitation = invited("p1")
             await it.agent.hold(invitation, closed=True)
-            bye = await it.page.first(signalling.Bye)
+            bye = await page.first(signalling.Bye)
             assert (bye.code, bye.again) == ("unvouched", True)
-            await until(lambda: it.page.closed, "the page is gone")
+            await until(lambda: page.closed, "the page is gone")
             again = await it.house.come(token)
             second = Guest(again, "p1", PAGE_HZ)
             second.dial()
@@ -244,15 +202,15 @@ async def test_a_hearing_that_becomes_closed_sends_those_away_for_whom_nobody_ha
 
 @pytest.mark.parametrize(("old", "new"), [("a=fingerprint:sha-256", "a=fingerprint:sha-512"), ("a=fingerprint", "a=nothing")])
 async def test_an_offer_that_promises_no_certificate_is_not_answered(tmp_path: Path, old: str, new: str) -> None:
-    async with scene(tmp_path, closed=True) as it:
-        guest = Guest(it.page, "p1", PAGE_HZ)
+    async with scene(tmp_path, closed=True) as (_, page):
+        guest = Guest(page, "p1", PAGE_HZ)
 
         async def answer(offer: str) -> str:
-            await it.page.say(signalling.Offer(sdp=offer.replace(old, new)))
-            assert (await it.page.first(signalling.Refused)).code == "bad_offer"
+            await page.say(signalling.Offer(sdp=offer.replace(old, new)))
+            assert (await page.first(signalling.Refused)).code == "bad_offer"
             raise ConnectionError
 
         with pytest.raises(ConnectionError):
             await guest.browser.dial(answer)
-        assert it.page.all(signalling.Answer) == []
+        assert page.all(signalling.Answer) == []
         await guest.close()

@@ -9,7 +9,7 @@ import type { FromPage, Shown, ToPage, Unvouched } from "./messages";
 import { decode } from "./messages";
 import { addLine } from "./peer";
 import { LOOK_MS, Pulse } from "./pulse";
-import { codeOf, fingerprintOf, randomNumber, textOf } from "./vouching";
+import { bySha256Alone, codeOf, fingerprintOf, randomNumber, textOf } from "./vouching";
 import type { Doubt } from "./vouching";
 
 export interface Given {
@@ -106,7 +106,7 @@ export class Call extends Attempt {
     if (message.m === "vouched") this.trusted();
     if (message.m === "answer") {
       if (this.room !== "" && fingerprintOf(message.sdp) !== this.room) return this.isStrange();
-      this.finish(message.sdp, (tracks) => this.shown(tracks));
+      this.finish(bySha256Alone(message.sdp), (tracks) => this.shown(tracks));
     }
     this.events.said(message);
   }

@@ -15,10 +15,14 @@ const CODE = 10n ** 20n;
 
 /** The SHA-256 of the one certificate that all lines of a description promise; "" where it is not one. */
 export function fingerprintOf(sdp: string): string {
-  const values = new Set([...sdp.matchAll(/^a=fingerprint:(\S+) (\S+)\r?$/gm)].map(([, kind, value]) => `${kind?.toLowerCase()} ${value}`));
-  const [only, ...others] = values;
-  const found = /^sha-256 ((?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2})$/.exec(only ?? "");
-  return others.length > 0 || found?.[1] === undefined ? "" : found[1].replaceAll(":", "").toLowerCase();
+  const values = new Set([...sdp.matchAll(/^a=fingerprint:sha-256 (.*?)\r?$/gim)].map(([, value = ""]) => value.replaceAll(":", "").toLowerCase()));
+  const [only = "", ...others] = values;
+  return others.length === 0 && /^[0-9a-f]{64}$/.test(only) ? only : "";
+}
+
+/** The description without what else it promises: a browser may hold the other side to any one of several fingerprints. */
+export function bySha256Alone(sdp: string): string {
+  return sdp.replace(/^a=fingerprint:(?!sha-256 ).*\r?\n/gim, "");
 }
 
 /** A number that nobody can know before this page tells it. */
