@@ -209,6 +209,6 @@ def _kept(hearing: contract.HearingIs) -> Order | None:
         return None
     if order.hearing != hearing.hearing:
         return None
-    people = {name: replace(person, connected=False, rival="", media="") for name, person in order.people.items()}
+    people = {name: replace(person, connected=False, rival="") for name, person in order.people.items()}
     look_ins = tuple(replace(one, connected=False) for one in order.look_ins)
     return replace(order, people=people, sharing="", look_ins=look_ins)

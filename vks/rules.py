@@ -82,7 +82,7 @@ def _placed(person: Person, act: staff.OfStaff) -> Person:
         case staff.Dismiss():
             return replace(_admitted(person), place="dismissed", hand_us=None, consultation=0)
         case staff.Remove():
-            return replace(person, place="removed", hand_us=None, consultation=0, connected=False, device="", rival="", media="")
+            return replace(person, place="removed", hand_us=None, consultation=0, connected=False, device="", rival="")
         case staff.Readmit():
             if person.place != "removed":
                 raise RefusedError("not_removed", f"{person.name} was not removed")
@@ -171,7 +171,7 @@ def _gone(order: Order, act: acts.Gone) -> Order:
         return order
     if act.left:
         person = replace(person, hand_us=None, consultation=0)
-    return _with(order, replace(person, connected=False, media=""))
+    return _with(order, replace(person, connected=False))
 
 
 def _media(order: Order, act: acts.Media) -> Order:
