@@ -16,6 +16,10 @@ from recorder.contract import conference
 
 Person = Annotated[str, typer.Argument(help="The person, as `courtroom conference list` names it.", show_default=False)]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the record.")]
+_UNVOUCHED = (
+    "unvouched: the hearing is not public, and nothing goes to that page before it is certain who is there. Call the person, have the code\n"
+    "read out that the page shows, and type it: courtroom conference vouch PERSON CODE"
+)
 _COLOURS = {"lobby": "yellow", "hearing": "green", "isolated": "magenta", "dismissed": "dim", "removed": "red"}
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -54,6 +58,8 @@ def list_(run: Run = DEFAULT_RUN) -> None:
         link = one.quality if one.connected else "gone"
         table.add_row(one.person, Text(one.name), one.role, Text(one.place, _COLOURS.get(one.place, "")), link, words)
     console.print(table)
+    if any(one.unvouched for one in state.people):
+        console.print(Text(_UNVOUCHED, "yellow"))
 
 
 @app.command()
@@ -225,7 +231,7 @@ def _words(one: conference.Present, *, sharing: bool) -> list[str]:
         "raises a hand": one.hand,
         "shows a screen": sharing,
         "has come with another device too": one.rival,
-        "nobody has vouched for the page: have its code read out, and `vouch`": one.unvouched,
+        "unvouched": one.unvouched,
     }
     return [words for words, holds in said.items() if holds]
 

@@ -58,7 +58,7 @@ def run(
         run_dir=run_dir, own_run_dir=own_run or run_dir, cameras=[f"{camera.id}.{rung}" for camera in shown for rung in ("low", "small")],
         echo=own.echo == "cancel" and room.speaker is not None, address=own.address, port=own.port,
         certificate=Path(own.certificate) if own.certificate else None, key=Path(own.key) if own.key else None,
-        display_port=0 if own.is_on_this_pc_alone else own.display_port, roots=_roots(own),
+        display_port=0 if own.is_on_this_pc_alone else own.display_port, roots=roots_of(own),
     )  # fmt: skip
     raise typer.Exit(ports.run(serve(settings), own.port_range if own.ports else None))
 
@@ -75,7 +75,7 @@ def display(config: ConfigOption = CONFIG) -> None:
     typer.echo(" ".join((*KIOSK, own.display_url)))
 
 
-def _roots(own: "Vks") -> "list[Certificate]":
+def roots_of(own: "Vks") -> "list[Certificate]":
     """The authorities that vouch for persons. Without them the clerk still does, by the code: no reason to keep participants out."""
     from recorder.record.trust import TrustError, load_certificates  # noqa: PLC0415 - the command's help needs none
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.conference_link import ConferenceLink
@@ -11,6 +12,7 @@ from agent.guests import Guests
 from agent.held import Held
 from agent.recorder_link import RecorderLink
 from provisioning.videoconference import Vks
+from recorder.contract.conference import iin_sha256_of
 
 ORDER = InviteOrder(actor="A. Clerk", name="B. Party", role="party")
 
@@ -42,3 +44,19 @@ async def test_nobody_is_invited_to_a_room_that_no_link_leads_to(tmp_path: Path,
     with pytest.raises(DeskError, match=r"public_url in \[vks\] of room\.toml"):
         await counter.invite(ORDER)
     assert Guests(tmp_path / "guests.json").of("h1") == []
+
+
+async def test_an_identification_number_is_kept_as_its_hash_and_bound_to_the_link(tmp_path: Path) -> None:
+    counter = desk(tmp_path, Vks())
+    await counter.invite(ORDER)
+    await counter.invite(msgspec.structs.replace(ORDER, iin="123456789011"))
+    without, bound = Guests(tmp_path / "guests.json").of("h1")
+    assert (without.iin_sha256, bound.iin_sha256) == ("", iin_sha256_of("123456789011"))
+    assert counter.hearing_is(counter.held).invitations == [without, bound]
+    assert b"123456789011" not in (tmp_path / "guests.json").read_bytes()
+
+
+@pytest.mark.parametrize("iin", ["12345678901", "1234567890112", "IIN123456789", "12345678901\n"])
+def test_what_is_no_identification_number_is_refused(iin: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(msgspec.structs.replace(ORDER, iin=iin)), type=InviteOrder)
