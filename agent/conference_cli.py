@@ -17,8 +17,8 @@ from recorder.contract import conference
 Person = Annotated[str, typer.Argument(help="The person, as `courtroom conference list` names it.", show_default=False)]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the record.")]
 _UNVOUCHED = (
-    "unvouched: the hearing is not public, and nothing goes to that page before it is certain who is there. Call the person, have the code\n"
-    "read out that the page shows, and type it: courtroom conference vouch PERSON CODE"
+    "unvouched: the hearing is not public, and nothing goes to that page before it is certain who is there. Call the person, have the\n"
+    "code read out that the page shows, and type it: courtroom conference vouch PERSON CODE"
 )
 _COLOURS = {"lobby": "yellow", "hearing": "green", "isolated": "magenta", "dismissed": "dim", "removed": "red"}
 

@@ -1,5 +1,6 @@
 """The join page of a closed hearing in a real browser: what it shows, what it signs, and what it keeps for the next time."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.lab.tls import Authority
 from tests.vks.browsers import until
 from tests.vks.closed import IIN, OTHER_HZ, Scene, held
 from tests.vks.test_service import CLERK
+from vks.connection import Connection
 from vks.door import STATIC
 
 pytestmark = [
@@ -72,6 +74,32 @@ async def test_who_signs_by_ncalayer_needs_no_telephone(tmp_path: Path) -> None:
         (told,) = it.told()
         assert (told["by"], told["how"]) == ("ТЕСТОВ ТЕСТ", "signature")
         assert [asked["args"]["locale"] for asked in program.asked] == ["en"] * 3
+
+
+async def test_the_page_takes_no_other_answer_than_from_the_courtroom_that_was_vouched_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between = [True]
+    whole = Connection.answer
+
+    async def answer(connection: Connection, offer: str) -> str:
+        sdp = await whole(connection, offer)
+        return re.sub(r"(a=fingerprint:sha-256 )\S+", rf"\1{':'.join(['AB'] * 32)}", sdp) if between[0] else sdp
+
+    async with held(tmp_path, closed=True) as it, participant(tmp_path / "p1", "P1", "party", HZ, 120) as one:
+        monkeypatch.setattr(Connection, "answer", answer)
+        await one.join(f"{it.house.url}/join/#{it.token}")
+        code = str(await one.tab.until(CODE, "the code"))
+        await admitted(it)
+        assert (await it.vouch(code)).code == ""
+        await one.reads("It is not certain that the courtroom itself answers")
+        await one.tab.run("location.reload()")
+        await one.tab.until("performance.getEntriesByType('navigation')[0].type === 'reload'", "the page to be loaded anew")
+        await one.reads("It is not certain that the courtroom itself answers")
+        assert not it.other.browser.hears(HZ)
+        between[0] = False
+        await one.tab.run("location.reload()")
+        await until(lambda: it.other.browser.hears(HZ), "the page is heard when nobody is between")
 
 
 async def test_the_page_of_an_open_hearing_asks_for_nothing(tmp_path: Path) -> None:
