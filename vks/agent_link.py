@@ -14,7 +14,6 @@ from aiohttp import WSMsgType, web
 from recorder.contract import conference as contract
 from vks.conference import Conference
 from vks.hall import Hall
-from vks.order import is_reached
 from vks.rules import RefusedError
 from vks.times import mono_us
 
@@ -154,16 +153,16 @@ class AgentLink:
             conference = self._hall().conference
             if self._changed.is_set() and conference is not None:
                 self._changed.clear()
-                await _send(link, stands(conference))
+                await _send(link, stands(conference, self._hall().doubts.persons))
 
 
-def stands(conference: Conference) -> contract.Stands:
-    """How a conference stands."""
+def stands(conference: Conference, unvouched: frozenset[str] = frozenset()) -> contract.Stands:
+    """How a conference stands; ``unvouched`` are those whose pages have to be vouched for."""
     order = conference.order
     people = [
         contract.Present(
             person=one.id, name=one.name, role=one.role, place=one.place, connected=one.connected, rival=bool(one.rival), muted=one.muted,
-            hand=one.hand_us is not None, consultation=one.consultation, unvouched=one.connected and not is_reached(order, one),
+            hand=one.hand_us is not None, consultation=one.consultation, unvouched=one.id in unvouched,
             quality=conference.peers[one.id].quality if one.id in conference.peers else "",
         )
         for one in order.people.values()

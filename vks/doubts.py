@@ -50,6 +50,7 @@ class Doubts:
         pages: those that are there.
         roots: the authorities that vouch for persons.
         now_utc_us: the wall clock, by which a signer's certificate is good.
+        changed: is called where ``persons`` may be others.
     """
 
     def __init__(
@@ -58,13 +59,20 @@ class Doubts:
         pages: Callable[[], Sequence[DoubtedPage]],
         roots: Sequence[x509.Certificate],
         now_utc_us: Callable[[], int],
+        changed: Callable[[], None],
     ) -> None:
         self._now = now
         self._pages = pages
         self._roots = roots
         self._now_utc_us = now_utc_us
+        self._changed = changed
         self._own: tuple[bytes, RTCCertificate] | None = None
         """The room's certificate in this hearing, and the hearing's key."""
+
+    @property
+    def persons(self) -> frozenset[str]:
+        """Those whose pages have to be vouched for now."""
+        return frozenset(page.unvouched.person for page in self._pages() if page.unvouched is not None)
 
     def handshake(self, page: DoubtedPage) -> Handshake:
         """To whom a page's media may go.
@@ -87,6 +95,7 @@ class Doubts:
         )  # fmt: skip
         sign = bool(self._roots and _iin_sha256(hearing, seat.person))
         page.say(signalling.Unvouched(hearing=hearing.hearing, commitment=page.unvouched.commitment, sign=sign))
+        self._changed()
 
     def show(self, page: DoubtedPage, number: str) -> None:
         """The page has told its number, and is told the room's; only once, or whoever is in the middle could choose."""
@@ -136,9 +145,12 @@ class Doubts:
         )
 
     def follow(self) -> None:
-        """Send those away whose media may not go on: the hearing has become one that is not public. They dial again."""
+        """Send those away whose media may not go on, for the hearing is not public any more: they dial again. Or let all in, where it is."""
         conference, _ = self._now()
         for page in self._pages():
+            if page.unvouched is not None and conference is not None and not conference.order.closed:
+                page.unvouched = None
+                page.say(signalling.Vouched())
             person = None if conference is None or page.seat is None else conference.order.people.get(page.seat.person)
             if conference is None or page.seat is None or person is None or person.device != page.seat.device:
                 continue
@@ -151,6 +163,7 @@ class Doubts:
             if page.unvouched is not None and (page.unvouched.person, page.unvouched.page) == (act.person, act.certificate):
                 page.unvouched = None
                 page.say(signalling.Vouched())
+        self._changed()
 
     def _count(self, page: DoubtedPage, doubt: Unvouched) -> None:
         """One that did not fit; after some there is another code."""

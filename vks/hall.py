@@ -49,7 +49,7 @@ class Hall:
         """The courtroom's own screens."""
         self.look_ins = LookIns(lambda: (self.conference, self.hearing))
         """Those of the Situation Centre who look in."""
-        self.doubts = Doubts(lambda: (self.conference, self.hearing), lambda: list(self._pages), roots, now_utc_us)
+        self.doubts = Doubts(lambda: (self.conference, self.hearing), lambda: list(self._pages), roots, now_utc_us, changed)
         """Those for whose certificates nobody has vouched."""
         self._make = make
         self._now_utc_us = now_utc_us

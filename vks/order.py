@@ -33,6 +33,13 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Base of the conference's values: they are kept by the agent as JSON while this process is gone."""
 
 
+class OwnCertificate(Struct, frozen=True, kw_only=True):
+    """A certificate for which somebody has vouched (``vouching.py``)."""
+
+    sha256: str
+    how: Literal["code", "signature"]
+
+
 class Person(Struct, frozen=True, kw_only=True):
     """Somebody who has come by a link."""
 
@@ -57,10 +64,8 @@ class Person(Struct, frozen=True, kw_only=True):
     """The number of the private consultation; 0: none."""
     media: str = ""
     """By what media goes: the certificate of the other end (SHA-256, hexadecimal). Empty: there is none."""
-    vouched: str = ""
-    """The certificate that is certainly this person's own (``vouching.py``). Empty: nobody has vouched for one."""
-    how: Literal["", "code", "signature"] = ""
-    """By what it is certain."""
+    vouched: tuple[OwnCertificate, ...] = ()
+    """Those that are certainly this person's own, the newest last: of a telephone and a PC, say."""
 
 
 class LookIn(Struct, frozen=True, kw_only=True):
@@ -117,7 +122,7 @@ def is_reached(order: Order, person: Person) -> bool:
 def admits(order: Order, name: str, certificate: str) -> bool:
     """Whether media may go by a connection to who has this certificate."""
     person = order.people.get(name)
-    return not order.closed or (person is not None and bool(certificate) and certificate == person.vouched)
+    return not order.closed or (person is not None and any(one.sha256 == certificate for one in person.vouched))
 
 
 def may_speak(order: Order, name: str) -> bool:

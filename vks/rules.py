@@ -10,12 +10,14 @@ from msgspec.structs import replace
 
 from recorder.contract import conference as staff
 from vks import acts
-from vks.order import ROOM, SILENT, WAITS_TO_BE_CALLED, LookIn, Order, Person, is_on_floor, may_look_in, may_speak
+from vks.order import ROOM, SILENT, WAITS_TO_BE_CALLED, LookIn, Order, OwnCertificate, Person, is_on_floor, may_look_in, may_speak
 
 MOST_PEOPLE = 500
 """In one hearing, whoever has come and gone."""
 MOST_LOOK_INS = 4
 """At once: all are named on the courtroom's screen."""
+MOST_CERTIFICATES = 4
+"""Of one person: for the oldest nobody vouches any more."""
 
 
 class RefusedError(Exception):
@@ -40,7 +42,7 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "") -> Order:
         case acts.Media():
             order = _media(order, act)
         case acts.Vouched():
-            order = _with(order, replace(_person(order, act.person), vouched=act.certificate, how=act.how))
+            order = _vouched(order, act)
         case acts.RoomIs():
             order = _room_is(order, act)
         case staff.BeginLookIn():
@@ -177,6 +179,13 @@ def _gone(order: Order, act: acts.Gone) -> Order:
 def _media(order: Order, act: acts.Media) -> Order:
     person = _person(order, act.person)
     return _with(order, replace(person, media=act.certificate)) if person.device == act.device else order
+
+
+def _vouched(order: Order, act: acts.Vouched) -> Order:
+    person = _person(order, act.person)
+    others = [one for one in person.vouched if one.sha256 != act.certificate]
+    vouched = (*others, OwnCertificate(sha256=act.certificate, how=act.how))[-MOST_CERTIFICATES:]
+    return _with(order, replace(person, vouched=vouched))
 
 
 def _room_is(order: Order, act: acts.RoomIs) -> Order:

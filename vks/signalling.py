@@ -139,7 +139,7 @@ class Shown(Message, frozen=True, kw_only=True, tag="shown"):
 
 
 class Vouched(Message, frozen=True, kw_only=True, tag="vouched"):
-    """Somebody has vouched for the page's certificate."""
+    """Somebody has vouched for the page's certificate, or nobody needs to any more: the offer is to be said again."""
 
 
 class Other(msgspec.Struct, frozen=True, kw_only=True):

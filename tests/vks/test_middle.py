@@ -200,6 +200,21 @@ async def test_a_hearing_that_becomes_closed_sends_those_away_for_whom_nobody_ha
             await guest.close()
 
 
+async def test_a_hearing_that_becomes_public_lets_those_in_who_showed_a_code(tmp_path: Path) -> None:
+    async with scene(tmp_path, closed=True) as (it, page):
+        guest = Guest(page, "p1", PAGE_HZ)
+        try:
+            guest.dial()
+            await until(lambda: guest.seen and it.unvouched("p1"), "the page shows a code")
+            _, invitation = invited("p1")
+            await it.agent.hold(invitation, closed=False)
+            await until(lambda: guest.browser.hears(OTHER_HZ), "the hearing is heard")
+            await until(lambda: not it.unvouched("p1"), "the clerk's list says so")
+            assert it.told() == []
+        finally:
+            await guest.close()
+
+
 @pytest.mark.parametrize(("old", "new"), [("a=fingerprint:sha-256", "a=fingerprint:sha-512"), ("a=fingerprint", "a=nothing")])
 async def test_an_offer_that_promises_no_certificate_is_not_answered(tmp_path: Path, old: str, new: str) -> None:
     async with scene(tmp_path, closed=True) as (_, page):

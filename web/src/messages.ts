@@ -79,7 +79,7 @@ export interface Shown {
   number: string;
 }
 
-/** Somebody has: the offer is to be said again. */
+/** Somebody has, or nobody needs to any more: the offer is to be said again. */
 export interface Vouched {
   m: "vouched";
 }
