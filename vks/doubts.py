@@ -145,7 +145,7 @@ class Doubts:
         )
 
     def follow(self) -> None:
-        """Send those away whose media may not go on, for the hearing is not public any more: they dial again. Or let all in, where it is."""
+        """Send those away whose media may not go on in a hearing that has been closed: they dial again. In a public one ask for nothing."""
         conference, _ = self._now()
         for page in self._pages():
             if page.unvouched is not None and conference is not None and not conference.order.closed:
