@@ -16,6 +16,10 @@ from recorder.contract import conference
 
 Person = Annotated[str, typer.Argument(help="The person, as `courtroom conference list` names it.", show_default=False)]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the record.")]
+_UNVOUCHED = (
+    "unvouched: the hearing is not public, and nothing goes to that page before it is certain who is there. Call the person, have the\n"
+    "code read out that the page shows, and type it: courtroom conference vouch PERSON CODE"
+)
 _COLOURS = {"lobby": "yellow", "hearing": "green", "isolated": "magenta", "dismissed": "dim", "removed": "red"}
 _AUDIENCE: dict[conference.Audience, str] = {
     "off": "",
@@ -64,6 +68,8 @@ def list_(run: Run = DEFAULT_RUN) -> None:
         link = one.quality if one.connected else "gone"
         table.add_row(one.person, Text(one.name), one.role, Text(one.place, _COLOURS.get(one.place, "")), link, words)
     console.print(table)
+    if any(one.unvouched for one in state.people):
+        console.print(Text(_UNVOUCHED, "yellow"))
 
 
 @app.command()
@@ -72,13 +78,16 @@ def invite(
     role: Annotated[str, typer.Argument(help="judge, clerk, party, counsel, witness, interpreter, prosecutor, specialist or observer.")],
     by: By,
     hearing: Annotated[str, typer.Option(help="The hearing; left out: the one that is held or near.")] = "",
+    iin: Annotated[str, typer.Option(help="The person's identification number (ИИН): an electronic signature (ЭЦП) vouches then.")] = "",
     run: Run = DEFAULT_RUN,
 ) -> None:
     """Make a link for somebody. It is shown this once; whoever has it comes as this person, so give it to nobody else.
 
+    In a hearing that is not public, whoever was invited with --iin can sign by NCALayer instead of reading a code to the clerk.
+
     The link alone goes to standard output. Beside it stands how the other commands name the person.
     """
-    order = InviteOrder(actor=by, name=name, role=role, hearing=hearing)  # type: ignore[arg-type] # checked where it is sent
+    order = InviteOrder(actor=by, name=name, role=role, hearing=hearing, iin=iin)  # type: ignore[arg-type] # checked where it is sent
     invited = ask(run, "/conference/invite", order, Invited)
     typer.echo(f"{name} is {invited.person}:", err=True)
     typer.echo(invited.link)
@@ -191,6 +200,23 @@ def device(
     _act(run, conference.ChooseDevice(by=by, person=person, accept=says == "new"))
 
 
+@app.command()
+def vouch(
+    person: Person,
+    code: Annotated[
+        list[str], typer.Argument(help="The 20 digits that the person's page shows, as read out by telephone.", show_default=False)
+    ],
+    by: By,
+    reason: Reason = "",
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """In a hearing that is not public: the person reads out this code, and you know the voice. Nobody is in the middle then.
+
+    Call the person by a number that you have from elsewhere than from the page or the link. Until then nothing is sent to the page.
+    """
+    _act(run, conference.Vouch(by=by, person=person, code="".join(code), reason=reason))
+
+
 @app.command("stop-look-in")
 def stop_look_in(
     look_in: Annotated[str, typer.Argument(help="Which, as `courtroom conference list` names it.")],
@@ -247,6 +273,7 @@ def _words(one: conference.Present, *, sharing: bool) -> list[str]:
         "raises a hand": one.hand,
         "shows a screen": sharing,
         "has come with another device too": one.rival,
+        "unvouched": one.unvouched,
     }
     return [words for words, holds in said.items() if holds]
 

@@ -25,6 +25,8 @@ class InviteOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     name: conference.Name
     role: conference.Role
     hearing: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    iin: Annotated[str, msgspec.Meta(pattern=r"^([0-9]{12})?$(?![\s\S])")] = ""
+    """The person's identification number: in a hearing that is not public, a signature by that person's key vouches for the page."""
 
 
 class WithdrawInvitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,7 +104,7 @@ class GuestDesk:
         root = self._root()
         now_us = time.time_ns() // 1_000
         try:
-            person, token = self._guests.invite(hearing, order.name, order.role, now_us, now_us + AFTER_US, now_us)
+            person, token = self._guests.invite(hearing, order.name, order.role, now_us, now_us + AFTER_US, now_us, order.iin)
         except GuestsError as error:
             raise DeskError(str(error)) from None
         await self._link.tell_now()

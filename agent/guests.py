@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from agent import whole_file
-from recorder.contract.conference import Invitation, Role
+from recorder.contract.conference import Invitation, Role, iin_sha256_of
 
 TOKEN_BYTES = 32
 KEPT_US = 7 * 86_400_000_000
@@ -56,8 +56,10 @@ class Guests:
         except (OSError, msgspec.DecodeError) as error:
             raise GuestsError(f"{path} cannot be read: {error}; set it aside, and invite again whom it named") from error
 
-    def invite(self, hearing: str, name: str, role: Role, from_utc_us: int, until_utc_us: int, now_utc_us: int) -> tuple[str, str]:
-        """Invite somebody; returns the person's id, and the token of the link.
+    def invite(
+        self, hearing: str, name: str, role: Role, from_utc_us: int, until_utc_us: int, now_utc_us: int, iin: str = ""
+    ) -> tuple[str, str]:
+        """Invite somebody; returns the person's id, and the token of the link. ``iin`` is whose signature vouches for the person's page.
 
         Raises:
             GuestsError: it cannot be written down, or there are too many.
@@ -70,7 +72,7 @@ class Guests:
         person = f"g{made}"
         invitation = Invitation(
             token_sha256=hashlib.sha256(token.encode()).hexdigest(), person=person, name=name, role=role, from_utc_us=from_utc_us,
-            until_utc_us=until_utc_us,
+            until_utc_us=until_utc_us, iin_sha256=iin_sha256_of(iin) if iin else "",
         )  # fmt: skip
         self._keep(msgspec.structs.replace(self._file, guests=[*kept, Guest(hearing=hearing, invitation=invitation)], made=made))
         return person, token

@@ -28,6 +28,7 @@ from provisioning.room import (
 from provisioning.toml_places import Place
 from provisioning.turn_server import TurnSecretError, read_secret
 from recorder.record.levels import LEVELS
+from recorder.record.trust import TrustError, load_certificates
 
 FULL_HD_PIXELS_PER_S = 1920 * 1080 * 25
 """One raw 1080p25 camera: 0.34 of a core by libx264 superfast, 0.54 with both rungs for viewers; two cores carry one beside the rest."""
@@ -57,6 +58,7 @@ def check_config(config: RoomConfig, now: dt.datetime, machine: Machine) -> list
         *check_signing(config, now),
         *_key_files(config),
         *_agents_secrets(config),
+        *_vouching(config),
         *_recipients(config, now),
         *_other_files(config),
         *check_centre(config, now),
@@ -192,6 +194,21 @@ def _agents_secret(place: Place, path: Path, read: Callable[[Path], str], remedy
     if mode & 0o077:
         what = f"{path} can be read by other users of this PC"
         yield Finding(place=place, what=what, remedy=f"chown courtroom-agent {path}; chmod 600 {path}", severity="warning")
+
+
+def _vouching(config: RoomConfig) -> Iterator[Finding]:
+    if config.vks is None or config.vks.vouching is None:
+        return
+    path = Path(config.vks.vouching.ca)
+    try:
+        load_certificates(path)
+    except OSError as error:
+        what = f"{path} cannot be read: {error.strerror}"
+    except TrustError as error:
+        what = str(error)
+    else:
+        return
+    yield Finding(place=("vks", "vouching", "ca"), what=what, remedy="until it is right, the clerk alone vouches", severity="warning")
 
 
 def _recipients(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:

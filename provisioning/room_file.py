@@ -27,6 +27,7 @@ _PATHS: tuple[tuple[str, ...], ...] = (
     ("centre", "key"), ("centre", "certificate"), ("centre", "roots"), ("centre", "receipt_roots"),
     ("centre", "revocations"), ("centre_revocations",), ("vks", "certificate"), ("vks", "key"), ("vks", "turn", "secret"),
     ("vks", "audience", "token"), ("vks", "audience", "ca"),
+    ("vks", "vouching", "ca"),
 )  # fmt: skip
 """Values that are paths whatever the kind of their table; a relative one counts from the file's own directory."""
 _SIGNING_PATHS = {"file": ("key", "chain"), "pkcs11": ("chain",)}

@@ -13,6 +13,13 @@ class _Stanza(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Vouching(_Stanza):
+    """``[vks.vouching]``: by whose signatures pages are vouched for in hearings that are not public."""
+
+    ca: str
+    """PEM file of the authorities that vouch for persons, the roots of the national certification centre. Readable by courtroom-vks."""
+
+
 class Vks(_Stanza):
     """``[vks]``: the videoconference. ``address`` is where browsers in the court's own network reach it; empty: only through the centre."""
 
@@ -33,6 +40,8 @@ class Vks(_Stanza):
     """The relay for media that finds no straight way. Empty: there is none."""
     audience: Audience | None = None
     """The media server by which a large audience watches public hearings. Empty: there is none."""
+    vouching: Vouching | None = None
+    """Empty: the clerk alone vouches, by the code that a person reads out."""
 
     @model_validator(mode="after")
     def _is_encrypted(self) -> "Vks":

@@ -4,7 +4,9 @@
 message that names a clerk's act does not decode. What staff ask comes from the agent, and is part of its contract with this process.
 """
 
-from recorder.contract.conference import Act, Channel, DeviceId, LookInId, Name, OfCentre, OfStaff, PersonId, Role
+from typing import Literal
+
+from recorder.contract.conference import Act, Channel, DeviceId, LookInId, Name, OfCentre, OfStaff, PersonId, Role, Words
 from recorder.contract.control import State as RoomState
 
 # of the participants, on their own connection
@@ -60,6 +62,25 @@ class Gone(OwnFact, frozen=True, kw_only=True, tag="gone"):
     left: bool = False
 
 
+class Media(OwnFact, frozen=True, kw_only=True, tag="media"):
+    """The person's media goes by a connection whose other end has this certificate (the SHA-256 of it)."""
+
+    person: PersonId
+    device: DeviceId
+    certificate: str
+
+
+class Vouched(OwnFact, frozen=True, kw_only=True, tag="vouched"):
+    """It is certain that a certificate is the person's own."""
+
+    person: PersonId
+    certificate: str
+    by: Name
+    """The clerk; or whom the certificate names by which it was signed."""
+    how: Literal["code", "signature"]
+    reason: Words = ""
+
+
 class RoomIs(OwnFact, frozen=True, kw_only=True, tag="room"):
     """The recorder's state, and the hearing that is held."""
 
@@ -106,5 +127,5 @@ class TimeIs(OwnFact, frozen=True, kw_only=True, tag="time"):
 
 
 OfParticipant = RaiseHand | Share | Listen | LeaveConsultation
-OfProcess = Came | Gone | RoomIs | Looks | LooksNoMore | AudienceIs | AudienceRefused | FeedRefused | TimeIs
+OfProcess = Came | Gone | Media | Vouched | RoomIs | Looks | LooksNoMore | AudienceIs | AudienceRefused | FeedRefused | TimeIs
 AnyAct = OfStaff | OfCentre | OfParticipant | OfProcess

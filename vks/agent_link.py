@@ -120,7 +120,10 @@ class AgentLink:
             answer = contract.Answer(number=message.number, code="no_hearing", words="no hearing is near")
         else:
             try:
-                hall.conference.act(message.act)
+                if isinstance(message.act, contract.Vouch):
+                    hall.doubts.vouch(message.act)
+                else:
+                    hall.conference.act(message.act)
                 await self._tell_now(link)  # what was answered is kept, whatever befalls this process
                 answer = contract.Answer(number=message.number)
             except RefusedError as refused:
@@ -151,16 +154,16 @@ class AgentLink:
             conference = self._hall().conference
             if self._changed.is_set() and conference is not None:
                 self._changed.clear()
-                await _send(link, stands(conference))
+                await _send(link, stands(conference, self._hall().doubts.persons))
 
 
-def stands(conference: Conference) -> contract.Stands:
-    """How a conference stands."""
+def stands(conference: Conference, unvouched: frozenset[str] = frozenset()) -> contract.Stands:
+    """How a conference stands; ``unvouched`` are those whose pages have to be vouched for."""
     order = conference.order
     people = [
         contract.Present(
             person=one.id, name=one.name, role=one.role, place=one.place, connected=one.connected, rival=bool(one.rival), muted=one.muted,
-            hand=one.hand_us is not None, consultation=one.consultation,
+            hand=one.hand_us is not None, consultation=one.consultation, unvouched=one.id in unvouched,
             quality=conference.peers[one.id].quality if one.id in conference.peers else "",
         )
         for one in order.people.values()

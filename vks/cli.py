@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from provisioning.room import RoomConfig
     from provisioning.videoconference import Vks
 
@@ -56,7 +58,7 @@ def run(
         run_dir=run_dir, own_run_dir=own_run or run_dir, cameras=[f"{camera.id}.{rung}" for camera in shown for rung in ("low", "small")],
         echo=own.echo == "cancel" and room.speaker is not None, address=own.address, port=own.port,
         certificate=Path(own.certificate) if own.certificate else None, key=Path(own.key) if own.key else None,
-        display_port=0 if own.is_on_this_pc_alone else own.display_port,
+        display_port=0 if own.is_on_this_pc_alone else own.display_port, roots=roots_of(own),
     )  # fmt: skip
     raise typer.Exit(ports.run(serve(settings), own.port_range if own.ports else None))
 
@@ -71,6 +73,19 @@ def display(config: ConfigOption = CONFIG) -> None:
         raise typer.Exit(2)
     typer.echo(own.display_url)
     typer.echo(" ".join((*KIOSK, own.display_url)))
+
+
+def roots_of(own: "Vks") -> "list[Certificate]":
+    """The authorities that vouch for persons. Without them the clerk still does, by the code: no reason to keep participants out."""
+    from recorder.record.trust import TrustError, load_certificates  # noqa: PLC0415 - the command's help needs none
+
+    if own.vouching is None:
+        return []
+    try:
+        return load_certificates(Path(own.vouching.ca))
+    except (OSError, TrustError) as error:
+        typer.echo(f"[vks.vouching] ca: no signature vouches for anybody, for {own.vouching.ca} cannot be used: {error}", err=True)
+        return []
 
 
 def _load(config: Path) -> "tuple[RoomConfig, Vks]":

@@ -105,6 +105,7 @@ class Conference:
 
     def media(self, peer: Peer, connection: Connection) -> None:
         """A person's media goes by this connection from now on."""
+        self.act(acts.Media(person=peer.person, device=peer.device, certificate=connection.peer_certificate))
         peer.take(connection, mono_us(), lambda: self._show(peer))
         sound = connection.inbound(SOUND)
         sound.on_level = lambda level: self.sound.level(peer.person, level, mono_us())

@@ -4,9 +4,10 @@ Only H.264 in the profile that every browser and phone has (constrained baseline
 """
 
 import re
+from collections.abc import Callable
 from typing import Literal
 
-from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCBundlePolicy, RTCCertificate, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.codecs import CODECS, is_rtx
 from aiortc.exceptions import InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamTrack
@@ -43,19 +44,41 @@ class OfferError(Exception):
         self.code = code
 
 
+class UnvouchedError(Exception):
+    """No media goes to whom the offer came from; ``certificate`` is the one that it promises (SHA-256, hexadecimal; empty: none)."""
+
+    def __init__(self, certificate: str) -> None:
+        super().__init__(certificate)
+        self.certificate = certificate
+
+
 class Connection(RTCPeerConnection):
     """One peer.
 
     Args:
         ice_servers: STUN and TURN; none in the court's own network.
         takes_media: whether it may send anything; an offer that would is refused otherwise.
+        certificate: what this side shows; one of its own is made where there is none.
+        admits: whether a peer that promises this certificate is answered.
     """
 
-    def __init__(self, ice_servers: list[RTCIceServer], *, takes_media: bool = True) -> None:
+    def __init__(
+        self,
+        ice_servers: list[RTCIceServer],
+        *,
+        takes_media: bool = True,
+        certificate: RTCCertificate | None = None,
+        admits: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self._takes_media = takes_media
         self._ends: list[tuple[Outbound, Inbound]] = []
         self._candidates = 0
+        self._admits = admits
+        self.peer_certificate = ""
+        """The SHA-256 of the one that the peer promised, and had to show before any media went (``wire.py``)."""
         super().__init__(RTCConfiguration(iceServers=ice_servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        if certificate is not None:
+            wire.use_certificate(self, certificate)
 
     def _RTCPeerConnection__createTransceiver(  # noqa: N802 - aiortc's own name for it: called for each media line of an offer
         self, direction: str, kind: str, sender_track: MediaStreamTrack | None = None
@@ -74,6 +97,7 @@ class Connection(RTCPeerConnection):
 
         Raises:
             OfferError: it offers something else than one can agree on.
+            UnvouchedError: no media goes to whom it came from.
         """
         if len(offer) > MOST_SDP_BYTES or not 1 <= offer.count("\nm=") <= MOST_LINES:
             raise OfferError("bad_offer", "the offer is longer than any browser's, or offers nothing")
@@ -81,6 +105,9 @@ class Connection(RTCPeerConnection):
             await self.setRemoteDescription(RTCSessionDescription(_END.sub("", offer), "offer"))
             if not self._takes_media and (self.sctp is not None or any(_sends(one) for one in self.getTransceivers())):
                 raise OfferError("bad_offer", "it offers to send something, and may only receive")
+            self.peer_certificate = wire.offered_certificate(self)
+            if not self._admits(self.peer_certificate):
+                raise UnvouchedError(self.peer_certificate)
             for candidate in _CANDIDATE.findall(offer.split("\nm=")[1]):
                 await self.take_candidate(candidate)
             for transceiver in self.getTransceivers():

@@ -4,10 +4,11 @@ The agent says which hearing it is (``agent_link.py``). Where that changes, all 
 process was killed, the agent gives back how the conference stood, and each device comes back to its place by its resume token.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
+from cryptography import x509
 from msgspec.structs import replace
 
 from recorder.contract import conference as contract
@@ -18,6 +19,7 @@ from vks.audience import Audience
 from vks.conference import Conference
 from vks.connection import Connection
 from vks.display import Displays
+from vks.doubts import Doubts
 from vks.look_in import LookIns
 from vks.order import Order
 from vks.page import Page
@@ -37,9 +39,12 @@ class Hall:
         make: makes the conference of a hearing; is given what to call after each change, and where it stood.
         now_utc_us: the wall clock, by which links open and expire.
         changed: is called after each change of the conference.
+        roots: the authorities that vouch for persons.
     """
 
-    def __init__(self, make: MakeConference, now_utc_us: Callable[[], int], changed: Callable[[], None]) -> None:
+    def __init__(
+        self, make: MakeConference, now_utc_us: Callable[[], int], changed: Callable[[], None], roots: Sequence[x509.Certificate] = ()
+    ) -> None:
         self.conference: Conference | None = None
         self.hearing: contract.HearingIs | None = None
         self.displays = Displays()
@@ -50,6 +55,8 @@ class Hall:
         """The large audience that stands elsewhere."""
         self.taken_in = TakenIn(lambda: (self.conference, self.hearing))
         """Those of it who speak in the hearing."""
+        self.doubts = Doubts(lambda: (self.conference, self.hearing), lambda: list(self._pages), roots, now_utc_us, changed)
+        """Those for whose certificates nobody has vouched."""
         self._make = make
         self._now_utc_us = now_utc_us
         self._changed = changed
@@ -183,6 +190,7 @@ class Hall:
                 page.say(signalling.Wait())
             else:
                 page.end(signalling.Bye(code="elsewhere", again=False))
+        self.doubts.follow()
         self.displays.follow(conference, self.hearing)
         self.look_ins.follow()
         self.audience.follow()

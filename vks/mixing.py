@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from vks.order import ROOM, Order, hears, is_on_floor
+from vks.order import ROOM, Order, hears, is_on_floor, is_reached
 
 RATE_HZ = 48_000
 BLOCK = 960
@@ -37,7 +37,7 @@ def blend_of(order: Order, listener: str, speakers: set[str]) -> Blend:
 def mix_of(order: Order, listener: str, speakers: set[str]) -> str:
     """The name of the mix that somebody gets; empty where he hears nobody."""
     person = order.people.get(listener)
-    if not is_on_floor(order, listener) and not (person is not None and person.consultation and person.connected):
+    if not is_on_floor(order, listener) and not (person is not None and person.consultation and is_reached(order, person)):
         return ""
     if listener in speakers:
         return f"own:{listener}"

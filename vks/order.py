@@ -35,6 +35,13 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Base of the conference's values: they are kept by the agent as JSON while this process is gone."""
 
 
+class OwnCertificate(Struct, frozen=True, kw_only=True):
+    """A certificate for which somebody has vouched (``vouching.py``)."""
+
+    sha256: str
+    how: Literal["code", "signature"]
+
+
 class Person(Struct, frozen=True, kw_only=True):
     """Somebody who has come by a link."""
 
@@ -59,6 +66,10 @@ class Person(Struct, frozen=True, kw_only=True):
     """The number of the private consultation; 0: none."""
     feed: str = ""
     """From where a speaker of the large audience is fetched; empty: the person comes by a link."""
+    media: str = ""
+    """By what media goes: the certificate of the other end (SHA-256, hexadecimal). Empty: there is none."""
+    vouched: tuple[OwnCertificate, ...] = ()
+    """Those that are certainly this person's own, the newest last: of a telephone and a PC, say."""
 
 
 class LookIn(Struct, frozen=True, kw_only=True):
@@ -81,7 +92,7 @@ class Order(Struct, frozen=True, kw_only=True):
     hearing: str = ""
     room: RoomState = "idle"
     closed: bool = False
-    """The hearing is not public: no observers, no look-in."""
+    """The hearing is not public: no observers, no look-in, and nobody whose certificate is not vouched for."""
     people: dict[str, Person] = {}
     consultations: int = 0
     """How many there have been: the number of the newest."""
@@ -112,7 +123,18 @@ def is_on_floor(order: Order, name: str) -> bool:
     if name.startswith(LOOKS_IN):
         return may_look_in(order) and any(looker(one) == name for one in order.look_ins)
     person = order.people.get(name)
-    return person is not None and person.connected and person.place == "hearing" and not person.consultation
+    return person is not None and is_reached(order, person) and person.place == "hearing" and not person.consultation
+
+
+def is_reached(order: Order, person: Person) -> bool:
+    """Whether it is this person to whom media goes, and from whom it comes: in a hearing that is not public somebody else might be it."""
+    return person.connected and (not order.closed or admits(order, person.id, person.media))
+
+
+def admits(order: Order, name: str, certificate: str) -> bool:
+    """Whether media may go by a connection to who has this certificate."""
+    person = order.people.get(name)
+    return not order.closed or (person is not None and any(one.sha256 == certificate for one in person.vouched))
 
 
 def may_speak(order: Order, name: str) -> bool:
@@ -123,7 +145,7 @@ def may_speak(order: Order, name: str) -> bool:
     return (
         person is not None
         and is_open(order)
-        and person.connected
+        and is_reached(order, person)
         and not person.muted
         and person.role not in SILENT
         and (person.consultation > 0 or person.place == "hearing")
@@ -170,7 +192,7 @@ def together(order: Order, one: str, other: str) -> bool:
     if is_on_floor(order, one) and is_on_floor(order, other):
         return True
     first, second = order.people.get(one), order.people.get(other)
-    if first is None or second is None or not first.connected or not second.connected:
+    if first is None or second is None or not is_reached(order, first) or not is_reached(order, second):
         return False
     return first.consultation > 0 and first.consultation == second.consultation
 

@@ -9,10 +9,12 @@ from recorder.contract import conference as contract
 from vks import signalling
 from vks.acts import OfParticipant
 from vks.admission import NotAdmittedError, Seat
-from vks.connection import Connection
+from vks.connection import Connection, UnvouchedError
+from vks.doubts import Doubts
 from vks.peer import Peer
 from vks.rules import RefusedError
 from vks.talk import Talk
+from vks.vouching import Unvouched
 
 FIRST_S = 10.0
 """So long may a page take for its first message."""
@@ -20,6 +22,11 @@ FIRST_S = 10.0
 
 class Hall(Protocol):
     """What a page asks of the hearing that it wants to come to (``hall.py``)."""
+
+    @property
+    def doubts(self) -> Doubts:
+        """To whom media may go."""
+        ...
 
     def seat(self, token: str, source: str) -> Seat:
         """Whose resume token it is.
@@ -79,6 +86,8 @@ class Page:
         self.say, self.end = self._talk.say, self._talk.end
         self.seat: Seat | None = None
         self.peer: Peer | None = None
+        self.unvouched: Unvouched | None = None
+        """What has to be vouched for before media goes to it."""
 
     async def serve(self) -> None:
         """Hear the page until it is gone."""
@@ -119,9 +128,11 @@ class Page:
                 case signalling.Leave():
                     return True
                 case signalling.Offer():
-                    # Who is in the court's own network reaches this side as it is; looking for more would cost him time.
-                    ice = self._hall.relays(seat).room if self._relayed else []
-                    await self._talk.answer(message.sdp, ice, lambda connection: self._hall.media(self, connection))
+                    await self._answer(seat, message.sdp)
+                case signalling.Number():
+                    self._hall.doubts.show(self, message.number)
+                case signalling.Signed():
+                    self._hall.doubts.check(self, message.cms)
                 case signalling.Candidate():
                     await self._talk.take_candidate(message.candidate)
                 case signalling.Ping():
@@ -135,3 +146,11 @@ class Page:
                     self.end(signalling.Bye(code="bad_message", again=False))
                     return False
         return False
+
+    async def _answer(self, seat: Seat, sdp: str) -> None:
+        # Who is in the court's own network reaches this side as it is; looking for more would cost him time.
+        ice = self._hall.relays(seat).room if self._relayed else []
+        try:
+            await self._talk.answer(sdp, ice, lambda connection: self._hall.media(self, connection), self._hall.doubts.handshake(self))
+        except UnvouchedError as error:
+            self._hall.doubts.begin(self, error.certificate)

@@ -10,7 +10,21 @@ from msgspec.structs import replace
 
 from recorder.contract import conference as staff
 from vks import acts
-from vks.order import AUDIENCE, ROOM, SILENT, WAITS_TO_BE_CALLED, LookIn, Order, Person, Place, is_on_floor, is_open, may_look_in, may_speak
+from vks.order import (
+    AUDIENCE,
+    ROOM,
+    SILENT,
+    WAITS_TO_BE_CALLED,
+    LookIn,
+    Order,
+    OwnCertificate,
+    Person,
+    Place,
+    is_on_floor,
+    is_open,
+    may_look_in,
+    may_speak,
+)
 
 MOST_PEOPLE = 500
 """In one hearing, whoever has come and gone."""
@@ -18,6 +32,8 @@ FED = "from-audience-"
 """Before a number, the name of a speaker of the large audience."""
 MOST_LOOK_INS = 4
 """At once: all are named on the courtroom's screen."""
+MOST_CERTIFICATES = 4
+"""Of one person: for the oldest nobody vouches any more."""
 
 
 class RefusedError(Exception):
@@ -39,6 +55,10 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "") -> Order:
             order = _came(order, act)
         case acts.Gone():
             order = _gone(order, act)
+        case acts.Media():
+            order = _media(order, act)
+        case acts.Vouched():
+            order = _vouched(order, act)
         case acts.RoomIs():
             order = _room_is(order, act)
         case staff.BeginLookIn():
@@ -106,7 +126,7 @@ def _placed(person: Person, act: staff.OfStaff) -> Person:
         case staff.ChooseDevice():
             if not person.rival:
                 raise RefusedError("no_other_device", f"{person.name} has come with one device only")
-            return replace(person, device=person.rival, rival="") if act.accept else replace(person, rival="")
+            return replace(person, device=person.rival, rival="", media="") if act.accept else replace(person, rival="")
         case _:
             raise RefusedError("unknown", f"{type(act).__name__} is nothing that is done with one person")
 
@@ -165,10 +185,10 @@ def _came(order: Order, act: acts.Came) -> Order:
     if person.connected and person.device != act.device:
         return _with(order, replace(person, rival=act.device))
     if person.device == act.device:
-        return _with(order, replace(person, connected=True))
+        return _with(order, replace(person, connected=True, media=""))
     # Another device while the first is not there. What a hearing that is not public would show, only the clerk shows to it.
     place = "lobby" if order.closed else person.place
-    return _with(order, replace(person, device=act.device, connected=True, rival="", place=place))
+    return _with(order, replace(person, device=act.device, connected=True, rival="", place=place, media=""))
 
 
 def _gone(order: Order, act: acts.Gone) -> Order:
@@ -182,6 +202,18 @@ def _gone(order: Order, act: acts.Gone) -> Order:
     if act.left:
         person = replace(person, hand_us=None, consultation=0)
     return _with(order, replace(person, connected=False))
+
+
+def _media(order: Order, act: acts.Media) -> Order:
+    person = _person(order, act.person)
+    return _with(order, replace(person, media=act.certificate)) if person.device == act.device else order
+
+
+def _vouched(order: Order, act: acts.Vouched) -> Order:
+    person = _person(order, act.person)
+    others = [one for one in person.vouched if one.sha256 != act.certificate]
+    vouched = (*others, OwnCertificate(sha256=act.certificate, how=act.how))[-MOST_CERTIFICATES:]
+    return _with(order, replace(person, vouched=vouched))
 
 
 def _room_is(order: Order, act: acts.RoomIs) -> Order:

@@ -7,13 +7,14 @@ import pwd
 import signal
 import ssl
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 from aiohttp import web
+from cryptography import x509
 
 from recorder.contract import conference as contract
 from vks import signalling
@@ -57,6 +58,8 @@ class Settings:
     port: int = 0
     certificate: Path | None = None
     key: Path | None = None
+    roots: Sequence[x509.Certificate] = ()
+    """The authorities that vouch for persons: theirs may vouch for a page in a hearing that is not public."""
     display_port: int = 0
     """Where the courtroom's own screens reach it on 127.0.0.1, when they do not by ``address``; 0: nowhere."""
 
@@ -75,7 +78,7 @@ class Service:
         self._room_out = RoomOut(run_dir)
         self._recording = Recording(run_dir, self._keyframe_wanted)
         self._link = AgentLink(lambda: self.hall, _uids(AGENT_USER))
-        self.hall = Hall(self._make, lambda: time.time_ns() // 1_000, self._link.changed)
+        self.hall = Hall(self._make, lambda: time.time_ns() // 1_000, self._link.changed, settings.roots)
         self._sound = RoomSound(run_dir, self._take_sound, self._silence)
         self.port = 0
         """The TCP port, when it is open."""

@@ -19,6 +19,8 @@ from vks.order import Place
 MESSAGE_BYTES = 128 * 1024
 """A longer message ends the connection."""
 MOST_TILES = 9
+Number32 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?![\s\S])")]
+"""32 bytes in hexadecimal."""
 Token = Annotated[str, msgspec.Meta(min_length=1, max_length=1_024)]
 
 
@@ -48,6 +50,18 @@ class Offer(Message, frozen=True, kw_only=True, tag="offer"):
     sdp: Annotated[str, msgspec.Meta(max_length=64 * 1024)]
 
 
+class Number(Message, frozen=True, kw_only=True, tag="number"):
+    """The answer to ``Unvouched``: the page's own random number."""
+
+    number: Number32
+
+
+class Signed(Message, frozen=True, kw_only=True, tag="signed"):
+    """The person's signature over ``vouching.Unvouched.text``: a detached CMS signature in base64."""
+
+    cms: Annotated[str, msgspec.Meta(max_length=48 * 1024)]
+
+
 class Candidate(Message, frozen=True, kw_only=True, tag="candidate"):
     """An address of the browser's that it found after its offer, such as one at a relay (RFC 8839, ``candidate-attribute``)."""
 
@@ -75,7 +89,7 @@ class Look(Message, frozen=True, kw_only=True, tag="look"):
     device: DeviceId
 
 
-FromPage = Resume | Offer | Candidate | Do | Ping | Leave
+FromPage = Resume | Offer | Number | Signed | Candidate | Do | Ping | Leave
 FromLookIn = Look | Offer | Candidate | Leave
 
 
@@ -103,6 +117,29 @@ class Answer(Message, frozen=True, kw_only=True, tag="answer"):
     """The answer to ``Offer``."""
 
     sdp: str
+
+
+class Unvouched(Message, frozen=True, kw_only=True, tag="unvouched"):
+    """The answer to ``Offer`` in a hearing that is not public, where nobody has vouched for the page's certificate (``vouching.py``).
+
+    The page keeps its offer, and says it again when it is told ``Vouched``.
+    """
+
+    hearing: str
+    commitment: Number32
+    sign: bool
+    """Whether the person's own signature would do."""
+
+
+class Shown(Message, frozen=True, kw_only=True, tag="shown"):
+    """The answer to ``Number``: what the commitment was made of."""
+
+    room: Number32
+    number: Number32
+
+
+class Vouched(Message, frozen=True, kw_only=True, tag="vouched"):
+    """Somebody has vouched for the page's certificate, or nobody needs to any more: the offer is to be said again."""
 
 
 class Other(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +227,7 @@ class Looking(Message, frozen=True, kw_only=True, tag="looking"):
     ice: list[IceServer]
 
 
-ToPage = Welcome | Answer | View | Tiles | Link | Wait | Pong | Refused | Bye
+ToPage = Welcome | Answer | Unvouched | Shown | Vouched | View | Tiles | Link | Wait | Pong | Refused | Bye
 ToDisplay = Screen | Answer | Tiles | Refused | Bye
 ToLookIn = Looking | Screen | Answer | Tiles | Link | Refused | Bye
 encoder = msgspec.json.Encoder()

@@ -45,6 +45,9 @@ def _person(then: Person | None, now: Person) -> Iterator[_Found]:
         yield "device_changed", who
     if then.connected != now.connected:
         yield ("connected" if now.connected else "disconnected"), who
+    for one in now.vouched:
+        if one not in then.vouched:
+            yield "vouched", {**who, "fingerprint": one.sha256, "how": one.how}
     if then.muted != now.muted:
         yield ("muted" if now.muted else "unmuted"), who
     if then.interprets != now.interprets:

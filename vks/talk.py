@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
 import structlog
 from aiohttp import WSMsgType, web
-from aiortc import RTCIceServer
+from aiortc import RTCCertificate, RTCIceServer
 
 from recorder.contract.conference import IceServer
 from vks import signalling
@@ -27,6 +28,14 @@ _OFFERS = 5
 _OFFERS_S = 10.0
 FromIt = TypeVar("FromIt")
 _ToIt = signalling.ToPage | signalling.ToDisplay | signalling.ToLookIn
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """Who media goes to by DTLS: the certificate of this side, and whether it may go to whom another one is promised of."""
+
+    certificate: RTCCertificate
+    admits: Callable[[str], bool]
 
 
 class Talk(Generic[FromIt]):
@@ -85,8 +94,12 @@ class Talk(Generic[FromIt]):
             self.end(signalling.Bye(code="bad_message", again=False))
             return None
 
-    async def answer(self, sdp: str, ice: list[IceServer], use: Callable[[Connection], None]) -> None:
-        """Answer an offer; ``use`` is given the connection by which media goes from now on. Where that fails, it stays the earlier one."""
+    async def answer(self, sdp: str, ice: list[IceServer], use: Callable[[Connection], None], handshake: Handshake | None = None) -> None:
+        """Answer an offer; ``use`` is given the connection by which media goes from now on. Where that fails, it stays the earlier one.
+
+        Raises:
+            UnvouchedError: no media goes to whom the offer promises.
+        """
         now_s = asyncio.get_running_loop().time()
         self._offers_s = [at_s for at_s in self._offers_s if now_s - at_s < _OFFERS_S]
         if len(self._offers_s) >= _OFFERS:
@@ -94,7 +107,7 @@ class Talk(Generic[FromIt]):
             return
         self._offers_s.append(now_s)
         async with contextlib.AsyncExitStack() as unused:
-            made = Connection([_server(one) for one in ice], takes_media=self._takes_media)
+            made = self._connection_by([_server(one) for one in ice], handshake)
             unused.push_async_callback(made.close)
             try:
                 self.say(signalling.Answer(sdp=await made.answer(sdp)))
@@ -121,6 +134,11 @@ class Talk(Generic[FromIt]):
         await self._socket.close()
         if self._connection is not None:
             await self._connection.close()
+
+    def _connection_by(self, ice: list[RTCIceServer], handshake: Handshake | None) -> Connection:
+        if handshake is None:
+            return Connection(ice, takes_media=self._takes_media)
+        return Connection(ice, takes_media=self._takes_media, certificate=handshake.certificate, admits=handshake.admits)
 
     def _within_rate(self) -> bool:
         now_s = asyncio.get_running_loop().time()

@@ -8,8 +8,8 @@ import asyncio
 import functools
 from typing import Protocol
 
-from aiortc import rtp
-from aiortc.rtcdtlstransport import RTCDtlsTransport, State
+from aiortc import RTCPeerConnection, rtp
+from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsParameters, RTCDtlsTransport, State
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpReceiveParameters, RTCRtpSendParameters
 from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtcrtptransceiver import RTCRtpTransceiver
@@ -109,6 +109,24 @@ def gather_within(transport: RTCDtlsTransport, most_s: int) -> None:
     """Wait no longer for what a STUN or TURN server says (aioice waits 5 s): the answer to a page waits for it, too."""
     ice = transport.transport._connection
     vars(ice)["get_component_candidates"] = functools.partial(ice.get_component_candidates, timeout=most_s)
+
+
+def use_certificate(connection: RTCPeerConnection, certificate: RTCCertificate) -> None:
+    """Have a connection that was just made show this certificate; aiortc makes one for each by itself."""
+    vars(connection)["_RTCPeerConnection__certificates"] = [certificate]
+
+
+def offered_certificate(connection: RTCPeerConnection) -> str:
+    """The SHA-256 of the certificate that all lines of the peer's offer promise (hexadecimal); empty: they do not promise one.
+
+    aiortc holds the peer to it before any media goes either way: it compares the certificate of the handshake with every fingerprint of the
+    offer (aiortc 1.16, rtcdtlstransport.py:433-451), and makes keys for media only where all fit (:536-541). By then OpenSSL has seen that
+    the peer has the certificate's key.
+    """
+    lines: list[RTCDtlsParameters] = list(vars(connection)["_RTCPeerConnection__remoteDtls"].values())
+    promised = [{one.value.replace(":", "").lower() for one in line.fingerprints if one.algorithm.lower() == "sha-256"} for line in lines]
+    values = set[str]().union(*promised)
+    return values.pop() if len(values) == 1 and all(promised) else ""
 
 
 def jitter_us(statistics: StreamStatistics) -> int:

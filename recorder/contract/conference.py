@@ -5,6 +5,7 @@ tells what changed and how the conference stands, so that one that was killed go
 but what the clerk must see.
 """
 
+import hashlib
 from typing import Annotated, Literal
 
 import msgspec
@@ -133,6 +134,13 @@ class TakeIn(StaffAct, frozen=True, kw_only=True, tag="take_in"):
     role: Role
 
 
+class Vouch(StaffAct, frozen=True, kw_only=True, tag="vouch"):
+    """The person has read out the code that the page shows: the page's certificate is the person's own (``vks/vouching.py``)."""
+
+    person: PersonId
+    code: Annotated[str, msgspec.Meta(max_length=64)]
+
+
 class BeginLookIn(Act, frozen=True, kw_only=True, tag="look_in"):
     """A named person of the Situation Centre may look in for so long, by a link of whose token the room knows the SHA-256 alone."""
 
@@ -151,7 +159,7 @@ class EndLookIn(Act, frozen=True, kw_only=True, tag="end_look_in"):
 
 OfStaff = (
     Admit | Call | Isolate | Dismiss | Remove | Readmit | Mute | Consult | EndConsultation | Interpret | StopShare | LowerHand
-    | ChooseDevice | StopLookIn | ToAudience | TakeIn
+    | ChooseDevice | StopLookIn | ToAudience | TakeIn | Vouch
 )  # fmt: skip
 OfCentre = BeginLookIn | EndLookIn
 """What the centre's commands lead to: no staff of the room asks for it, and no command for what staff may."""
@@ -166,6 +174,8 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     role: Role
     from_utc_us: int
     until_utc_us: int
+    iin_sha256: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?$(?![\s\S])")] = ""
+    """Of the person's identification number (``iin_sha256_of``); empty: no signature vouches for the person's page."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="m", forbid_unknown_fields=True):
@@ -268,6 +278,8 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     hand: bool
     consultation: int
     quality: str
+    unvouched: bool = False
+    """The hearing is not public, and nobody has vouched for the certificate of the person's page: no media goes either way."""
 
 
 class LookingIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -301,6 +313,11 @@ class Stands(Message, frozen=True, kw_only=True, tag="stands"):
 encoder = msgspec.json.Encoder()
 from_agent = msgspec.json.Decoder(HearingIs | Ask)
 from_vks = msgspec.json.Decoder(Answer | Told | Stands)
+
+
+def iin_sha256_of(iin: str) -> str:
+    """What is kept of an identification number: 12 digits can be tried out, so it hides the number from a glance and no more."""
+    return hashlib.sha256(f"courtroom-iin-v1\n{iin}".encode()).hexdigest()
 
 
 def socket_path(run_dir: str) -> str:

@@ -12,17 +12,19 @@ from typer.testing import CliRunner, Result
 
 from agent.conference_cli import app
 from agent.desk import SOCKET
-from agent.guest_desk import GuestState, Invited
-from recorder.contract.conference import LookingIn, Present
+from agent.guest_desk import Done, GuestState, Invited
+from recorder.contract.conference import LookingIn, Present, Vouch
 
 LINK = "https://centre.example/r/lab/join/#token"
 
 
 @asynccontextmanager
-async def agent(run_dir: Path, path: str, answer: msgspec.Struct) -> AsyncIterator[None]:
-    """An agent that answers whatever is asked there."""
+async def agent(run_dir: Path, path: str, answer: msgspec.Struct) -> AsyncIterator[list[bytes]]:
+    """An agent that answers whatever is asked there, and notes it."""
+    orders: list[bytes] = []
 
-    async def asked(_: web.Request) -> web.Response:
+    async def asked(request: web.Request) -> web.Response:
+        orders.append(await request.read())
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
     application = web.Application()
@@ -31,7 +33,7 @@ async def agent(run_dir: Path, path: str, answer: msgspec.Struct) -> AsyncIterat
     await runner.setup()
     try:
         await web.UnixSite(runner, str(run_dir / SOCKET)).start()
-        yield
+        yield orders
     finally:
         await runner.cleanup()
 
@@ -84,3 +86,18 @@ async def test_the_clerk_reads_whether_a_large_audience_watches_and_why_not(tmp_
     refused = GuestState(hearing="h1", title="", running=True, audience_fault="the server answers 401 Unauthorized")
     async with agent(tmp_path, "/conference", refused):
         assert "the large audience: the server answers 401 Unauthorized" in (await command(tmp_path, "list")).stdout
+
+
+async def test_the_clerk_reads_for_whose_page_nobody_has_vouched(tmp_path: Path) -> None:
+    people = [msgspec.structs.replace(talking("g1", 0), unvouched=True), talking("g2", 0)]
+    async with agent(tmp_path, "/conference", GuestState(hearing="h1", title="", running=True, people=people)):
+        done = await command(tmp_path, "list")
+    first, second = [line for line in done.stdout.splitlines() if "A. Party" in line]
+    assert ("unvouched" in first, "unvouched" in second) == (True, False)
+    assert "courtroom conference vouch PERSON CODE" in done.stdout
+
+
+async def test_a_code_is_typed_in_the_groups_in_which_it_is_read(tmp_path: Path) -> None:
+    async with agent(tmp_path, "/conference/act", Done(text="Done.")) as orders:
+        await command(tmp_path, "vouch", "g1", "12345", "67890", "12345", "67890", "--by", "A. Clerk")
+    assert msgspec.json.decode(orders[0], type=Vouch) == Vouch(by="A. Clerk", person="g1", code="12345678901234567890")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.audience_token import AGAIN_S, AudienceToken
@@ -14,6 +15,7 @@ from agent.recorder_link import RecorderLink
 from provisioning.audience import Audience
 from provisioning.videoconference import Vks
 from recorder.contract import conference
+from recorder.contract.conference import iin_sha256_of
 
 ORDER = InviteOrder(actor="A. Clerk", name="B. Party", role="party")
 
@@ -84,3 +86,19 @@ async def test_speakers_are_taken_in_from_the_large_audiences_own_server_alone(t
         await counter.act(conference.TakeIn(by="A. Clerk", feed=url, name="C. Expert", role="specialist"))
     with pytest.raises(DeskError, match="not running"):
         await counter.act(conference.TakeIn(by="A. Clerk", feed="https://sfu.example/whep/7", name="C. Expert", role="specialist"))
+
+
+async def test_an_identification_number_is_kept_as_its_hash_and_bound_to_the_link(tmp_path: Path) -> None:
+    counter = desk(tmp_path, Vks())
+    await counter.invite(ORDER)
+    await counter.invite(msgspec.structs.replace(ORDER, iin="123456789011"))
+    without, bound = Guests(tmp_path / "guests.json").of("h1")
+    assert (without.iin_sha256, bound.iin_sha256) == ("", iin_sha256_of("123456789011"))
+    assert counter.hearing_is(counter.held).invitations == [without, bound]
+    assert b"123456789011" not in (tmp_path / "guests.json").read_bytes()
+
+
+@pytest.mark.parametrize("iin", ["12345678901", "1234567890112", "IIN123456789", "12345678901\n"])
+def test_what_is_no_identification_number_is_refused(iin: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(msgspec.structs.replace(ORDER, iin=iin)), type=InviteOrder)

@@ -193,13 +193,15 @@ class Participant:
 
 
 @asynccontextmanager
-async def participant(base: Path, name: str, role: str, hz: float, shade: int, *, phone: bool = False) -> AsyncIterator[Participant]:
-    """A browser with devices of its own; ``base`` is where the files lie that they give, without their endings."""
+async def participant(
+    base: Path, name: str, role: str, hz: float, shade: int, *, phone: bool = False, flags: tuple[str, ...] = ()
+) -> AsyncIterator[Participant]:
+    """A browser with devices of its own; ``base`` is where the files lie that they give, without their endings; ``flags`` are its own."""
     sound, pictures = base.with_suffix(".wav"), base.with_suffix(".y4m")
     write_beeps(sound, hz)
     write_pictures(pictures, shade)
-    flags = (*_STEADY, f"--use-file-for-fake-audio-capture={sound}", f"--use-file-for-fake-video-capture={pictures}")
-    async with opened(flags) as tab:
+    devices = (*_STEADY, *flags, f"--use-file-for-fake-audio-capture={sound}", f"--use-file-for-fake-video-capture={pictures}")
+    async with opened(devices) as tab:
         await tab.call("Emulation.setDeviceMetricsOverride", _PHONE if phone else _DESK)
         if phone:
             await tab.call("Emulation.setUserAgentOverride", {"userAgent": _PHONE_AGENT, "platform": "Linux armv81"})

@@ -110,8 +110,7 @@ class Besieger:
 
     def _keyframe_wishes(self) -> list[bytes]:
         kinds = (rtp.RTCP_PSFB_PLI, rtp.RTCP_PSFB_FIR)
-        wishes = [bytes(rtp.RtcpPsfbPacket(fmt=kind, ssrc=1, media_ssrc=ssrc)) for ssrc in self._theirs for kind in kinds]
-        return wishes
+        return [bytes(rtp.RtcpPsfbPacket(fmt=kind, ssrc=1, media_ssrc=ssrc)) for ssrc in self._theirs for kind in kinds]
 
     def _large_pictures(self) -> Callable[[], list[bytes]]:
         payloads, ssrc = split(nal_units(large_picture()), []), self._peer.getTransceivers()[1].sender._ssrc

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 import av
 import numpy as np
 import numpy.typing as npt
-from aiortc import MediaStreamTrack, RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCBundlePolicy, RTCCertificate, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from av.frame import Frame
 
+from vks import wire
 from vks.connection import Connection
 from vks.h264_payloads import nal_units
 
@@ -162,13 +163,16 @@ class Browser:
         hz: the tone of its microphone.
         shade: the brightness of its camera's pictures.
         tiles: how many pictures it takes.
+        certificate: by what its media is encrypted; one of its own where there is none.
     """
 
-    def __init__(self, hz: float, shade: int, tiles: int = 2) -> None:
+    def __init__(self, hz: float, shade: int, tiles: int = 2, certificate: RTCCertificate | None = None) -> None:
         self.microphone, self.camera = Tone(hz), Shades(shade)
         self.heard: list[npt.NDArray[np.int16]] = []
         self.shades: list[list[int]] = [[] for _ in range(tiles)]
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        if certificate is not None:
+            wire.use_certificate(self._peer, certificate)
         self._tasks: list[asyncio.Task[None]] = []
         self._tiles = tiles
 

@@ -5,13 +5,14 @@ import contextlib
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
+from cryptography import x509
 
 from recorder.contract import conference as contract
 from recorder.contract.page_door import MOST_PER_SOURCE
@@ -71,10 +72,10 @@ class Agent:
                     self.answers[said.number] = said
 
     async def hold(self, *invitations: contract.Invitation, hearing: str = "h1", kept: bytes = b"", **more: Any) -> None:
-        state, title = more.pop("state", "open"), more.pop("title", "Case 1")
+        state, title, closed = more.pop("state", "open"), more.pop("title", "Case 1"), more.pop("closed", False)
         await self._say(
             contract.HearingIs(
-                hearing=hearing, title=title, state=state, closed=False, invitations=list(invitations), secret=SECRET, kept=kept, **more
+                hearing=hearing, title=title, state=state, closed=closed, invitations=list(invitations), secret=SECRET, kept=kept, **more
             )
         )
 
@@ -92,8 +93,12 @@ class Agent:
 class House:
     """A running process, and the ways to it."""
 
-    def __init__(self, run_dir: Path, http: aiohttp.ClientSession, inside: aiohttp.ClientSession) -> None:
-        self.service = Service(Settings(run_dir=run_dir, own_run_dir=run_dir, cameras=["cam.low"], address="127.0.0.1", port=0))
+    def __init__(
+        self, run_dir: Path, http: aiohttp.ClientSession, inside: aiohttp.ClientSession, roots: Sequence[x509.Certificate] = ()
+    ) -> None:
+        self.service = Service(
+            Settings(run_dir=run_dir, own_run_dir=run_dir, cameras=["cam.low"], address="127.0.0.1", port=0, roots=roots)
+        )
         self.http, self.inside = http, inside
         self.agents: list[asyncio.Task[None]] = []
 
@@ -164,19 +169,27 @@ class PageInTest:
         self._listening.cancel()
 
 
+@contextlib.asynccontextmanager
+async def running(run_dir: Path, roots: Sequence[x509.Certificate] = ()) -> AsyncIterator[House]:
+    inside = aiohttp.ClientSession(connector=aiohttp.UnixConnector(contract.socket_path(str(run_dir))))
+    async with aiohttp.ClientSession() as http, inside:
+        house = House(run_dir, http, inside, roots)
+        ready = asyncio.Event()
+        serving = asyncio.create_task(house.service.run(ready.set))
+        await ready.wait()
+        try:
+            yield house
+        finally:
+            serving.cancel()
+            for task in (serving, *house.agents):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    inside = aiohttp.ClientSession(connector=aiohttp.UnixConnector(contract.socket_path(str(tmp_path))))
-    async with aiohttp.ClientSession() as http, inside:
-        house = House(tmp_path, http, inside)
-        ready = asyncio.Event()
-        running = asyncio.create_task(house.service.run(ready.set))
-        await ready.wait()
+    async with running(tmp_path) as house:
         yield house
-        running.cancel()
-        for task in (running, *house.agents):
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
 
 async def test_a_person_comes_by_the_link_waits_in_the_lobby_and_is_admitted(house: House) -> None:

@@ -17,7 +17,8 @@ export abstract class Attempt {
   protected peer: RTCPeerConnection | null = null;
   protected over = false;
   private readonly socket: WebSocket;
-  private readonly attempt = setTimeout(() => this.end(), ATTEMPT_MS);
+  private attempt = setTimeout(() => this.end(), ATTEMPT_MS);
+  private begun = false;
   private disconnected: ReturnType<typeof setTimeout> | undefined;
 
   /** @param door which of the courtroom's doors. */
@@ -47,6 +48,11 @@ export abstract class Attempt {
   /** It has said something. */
   protected abstract read(text: string): void;
 
+  /** By what media is encrypted; none: the browser makes a certificate for this attempt alone. */
+  protected certificates(): Promise<RTCCertificate[]> {
+    return Promise.resolve([]);
+  }
+
   /** Media flows, for the first time or again. */
   protected connected(): void {
     this.ends.up();
@@ -65,7 +71,22 @@ export abstract class Attempt {
 
   /** Offer media by these relays, on the lines that are laid; nothing is offered a second time. `alone`: no address follows the offer. */
   protected begin(relays: IceServer[], lay: (peer: RTCPeerConnection) => void, alone = false): void {
-    if (this.peer === null) void this.offer(relays, lay, alone).catch(() => this.end());
+    if (this.begun) return;
+    this.begun = true;
+    void this.offer(relays, lay, alone).catch(() => this.end());
+  }
+
+  /** The courtroom does not answer the offer yet, and may take its time. */
+  protected pause(): void {
+    clearTimeout(this.attempt);
+  }
+
+  /** Say the offer again, with all addresses that are known by now. */
+  protected offerAgain(): void {
+    if (this.peer?.signalingState !== "have-local-offer") return this.end();
+    clearTimeout(this.attempt);
+    this.attempt = setTimeout(() => this.end(), ATTEMPT_MS);
+    this.send({ m: "offer", sdp: this.peer.localDescription?.sdp ?? "" });
   }
 
   /** Take the courtroom's answer; `then` is told the tracks of all lines. */
@@ -74,7 +95,10 @@ export abstract class Attempt {
   }
 
   private async offer(relays: IceServer[], lay: (peer: RTCPeerConnection) => void, alone: boolean): Promise<void> {
-    const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: relays.map(withoutEmpty) });
+    const certificates = await this.certificates();
+    if (this.over) return;
+    const own = certificates.length > 0 ? { certificates } : {};
+    const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: relays.map(withoutEmpty), ...own });
     this.peer = peer;
     peer.onconnectionstatechange = () => this.changed(peer.connectionState);
     lay(peer);

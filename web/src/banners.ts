@@ -17,7 +17,7 @@ const LONG = 4;
 export function banners(page: Page): Banner[] {
   if (page.screen !== "in") return [];
   const found: Banner[] = [];
-  if (page.line === "dialling" && (page.stood || page.failed > 0)) {
+  if (page.line === "dialling" && page.doubt === null && (page.stood || page.failed > 0)) {
     found.push({ kind: "trouble", word: page.failed >= LONG ? "line_long" : "line_lost" });
   }
   const { view } = page;

@@ -2,12 +2,15 @@
 
 import type { Ends } from "./attempt";
 import { Attempt } from "./attempt";
+import { ownCertificate } from "./certificate";
 import { canPictures } from "./codecs";
 import { CAMERA, CAMERA_BPS, FIRST_TILE, SCREEN, SCREEN_BPS, SOUND, linesFor } from "./lines";
-import type { FromPage, ToPage } from "./messages";
+import type { FromPage, Shown, ToPage, Unvouched } from "./messages";
 import { decode } from "./messages";
 import { addLine } from "./peer";
 import { LOOK_MS, Pulse } from "./pulse";
+import { bySha256Alone, codeOf, fingerprintOf, randomNumber, textOf } from "./vouching";
+import type { Doubt } from "./vouching";
 
 export interface Given {
   microphone: MediaStreamTrack | null;
@@ -17,6 +20,12 @@ export interface Given {
 
 export interface CallEvents extends Ends {
   said(message: ToPage): void;
+  /** Nobody has vouched for this page: what the clerk is to be read, or the person to sign. */
+  doubted(doubt: { code: string; sign: boolean; text: string }): void;
+  /** Somebody has, and the certificate of the courtroom, which page and courtroom had in common then, is this one. */
+  vouched(room: string): void;
+  /** Whoever answers is not the courtroom, or somebody is in the middle. It is over. */
+  strange(): void;
   /** Sound and pictures of others, by their line; told when the answer is there. */
   tracks(sound: MediaStreamTrack, pictures: MediaStreamTrack[]): void;
 }
@@ -30,10 +39,14 @@ export function picturesPossible(): boolean {
 
 export class Call extends Attempt {
   private looking: ReturnType<typeof setInterval> | undefined;
+  private person = "";
+  private doubt: Doubt | null = null;
   private readonly pulse = new Pulse(performance.now());
 
   constructor(
     private readonly resume: string,
+    /** The courtroom's certificate, where it is known; "": any is taken. */
+    private room: string,
     private readonly plan: { pictures: boolean; tiles: number },
     private given: Given,
     private readonly events: CallEvents,
@@ -84,9 +97,22 @@ export class Call extends Attempt {
     this.pulse.heard(performance.now());
     const message = decode(text);
     if (message === null) return;
-    if (message.m === "welcome") this.begin(message.ice, (peer) => this.lay(peer));
-    if (message.m === "answer") this.finish(message.sdp, (tracks) => this.shown(tracks));
+    if (message.m === "welcome") {
+      this.person = message.person;
+      this.begin(message.ice, (peer) => this.lay(peer));
+    }
+    if (message.m === "unvouched") this.doubted(message);
+    if (message.m === "shown") void this.compare(message).catch(() => this.end());
+    if (message.m === "vouched") this.trusted();
+    if (message.m === "answer") {
+      if (this.room !== "" && fingerprintOf(message.sdp) !== this.room) return this.isStrange();
+      this.finish(bySha256Alone(message.sdp), (tracks) => this.shown(tracks));
+    }
     this.events.said(message);
+  }
+
+  protected override certificates(): Promise<RTCCertificate[]> {
+    return ownCertificate();
   }
 
   protected override connected(): void {
@@ -102,6 +128,36 @@ export class Call extends Attempt {
       addLine(peer, line, sends ? bps : undefined);
     }
     this.give(this.given);
+  }
+
+  private doubted(asked: Unvouched): void {
+    this.pause();
+    this.doubt = {
+      person: this.person, page: fingerprintOf(this.peer?.localDescription?.sdp ?? ""), number: randomNumber(), asked,
+    };
+    this.say({ m: "number", number: this.doubt.number });
+  }
+
+  private async compare(shown: Shown): Promise<void> {
+    const { doubt } = this;
+    if (doubt === null) return;
+    const code = await codeOf(doubt, shown);
+    if (this.over || doubt !== this.doubt) return;
+    if (code === null || (this.room !== "" && this.room !== shown.room)) return this.isStrange();
+    this.room = shown.room;
+    this.events.doubted({ code, sign: doubt.asked.sign, text: textOf(doubt, shown) });
+  }
+
+  private trusted(): void {
+    if (this.doubt === null || this.room === "") return;
+    this.doubt = null;
+    this.events.vouched(this.room);
+    this.offerAgain();
+  }
+
+  private isStrange(): void {
+    this.close();
+    this.events.strange();
   }
 
   private shown([sound, ...others]: MediaStreamTrack[]): void {

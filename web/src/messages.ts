@@ -14,6 +14,8 @@ export type Act =
 export type FromPage =
   | { m: "resume"; token: string }
   | { m: "offer"; sdp: string }
+  | { m: "number"; number: string }
+  | { m: "signed"; cms: string }
   | { m: "candidate"; candidate: string }
   | { m: "do"; act: Act }
   | { m: "ping" }
@@ -62,6 +64,26 @@ export interface Answer {
   sdp: string;
 }
 
+/** The hearing is not public, and nobody has vouched for this page's certificate. */
+export interface Unvouched {
+  m: "unvouched";
+  hearing: string;
+  commitment: string;
+  sign: boolean;
+}
+
+/** What the commitment was made of. */
+export interface Shown {
+  m: "shown";
+  room: string;
+  number: string;
+}
+
+/** Somebody has, or nobody needs to any more: the offer is to be said again. */
+export interface Vouched {
+  m: "vouched";
+}
+
 export interface Tiles {
   m: "tiles";
   shown: string[];
@@ -93,7 +115,7 @@ export interface Pong {
   m: "pong";
 }
 
-export type ToPage = Welcome | Answer | View | Tiles | Link | Wait | Pong | Refused | Bye;
+export type ToPage = Welcome | Answer | Unvouched | Shown | Vouched | View | Tiles | Link | Wait | Pong | Refused | Bye;
 
 /** All that a screen of the courtroom shows. */
 export interface Screen {
@@ -124,6 +146,9 @@ type Shapes<M extends { m: string }> = Record<M["m"], Record<string, unknown>>;
 const SHAPES: Shapes<ToPage> = {
   welcome: { person: "", name: "", role: "", title: "", resume: "", ice: [] },
   answer: { sdp: "" },
+  unvouched: { hearing: "", commitment: "", sign: true },
+  shown: { room: "", number: "" },
+  vouched: {},
   view: {
     place: "", room: "", muted: true, hand: true, others: [], consultation: true, sharing: "", look_ins: [], channels: [], listens: "",
   },

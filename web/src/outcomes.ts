@@ -17,12 +17,18 @@ const ENDS: Record<string, Word> = {
   hearing_over: "end_over",
   elsewhere: "end_elsewhere",
   bad_message: "end_browser",
+  strange: "end_strange",
 };
 const NOTICES: Record<string, Word> = {
   not_in_hearing: "refused_not_in_hearing",
   not_there: "refused_not_in_hearing",
   other_screen: "refused_other_screen",
   no_h264: "sound_alone_browser",
+  no_ncalayer: "refused_no_ncalayer",
+  not_signed: "refused_not_signed",
+  signature_bad: "refused_signature",
+  signature_unknown: "refused_signature",
+  signature_of_other: "refused_signature_of_other",
 };
 
 /** Why a link does not open, after somebody pressed "join". */

@@ -42,6 +42,8 @@ export interface Page {
   refusal: { code: string; at_utc_us: number } | null;
   /** What was asked for and cannot be done. */
   notice: Refused["code"] | null;
+  /** What has to be vouched for before media goes: the code for the clerk, or the text that the person signs. */
+  doubt: { code: string; sign: boolean; text: string; signing: boolean } | null;
   /** What hinders a device that was asked for. */
   trouble: { what: Trouble; device: Device } | null;
   /** Which app's own browser this is. */
@@ -59,6 +61,10 @@ export type Event =
   | { e: "own"; own: Partial<Own> }
   | { e: "trouble"; trouble: Page["trouble"] }
   | { e: "sound_locked"; locked: boolean }
+  | { e: "doubted"; doubt: { code: string; sign: boolean; text: string } }
+  | { e: "signing" }
+  | { e: "not_signed"; code: string }
+  | { e: "strange" }
   | { e: "notice_read" }
   | { e: "leave" };
 
@@ -77,6 +83,7 @@ export const BEGIN: Page = {
   soundLocked: false,
   refusal: null,
   notice: null,
+  doubt: null,
   trouble: null,
   app: "",
 };
@@ -103,6 +110,14 @@ export function reduce(page: Page, event: Event): Page {
       return { ...page, trouble: event.trouble };
     case "sound_locked":
       return { ...page, soundLocked: event.locked };
+    case "doubted":
+      return { ...page, doubt: { ...event.doubt, signing: false } };
+    case "signing":
+      return { ...page, notice: null, doubt: page.doubt && { ...page.doubt, signing: true } };
+    case "not_signed":
+      return { ...page, notice: event.code, doubt: page.doubt && { ...page.doubt, signing: false } };
+    case "strange":
+      return { ...gone(page, "ended"), refusal: { code: "strange", at_utc_us: 0 } };
     case "notice_read":
       return { ...page, notice: null };
     case "leave":
@@ -113,7 +128,7 @@ export function reduce(page: Page, event: Event): Page {
 /** A screen that was shown is asked for again: the courtroom ended it with the connection. */
 function lost(page: Page): Page {
   const own: Own = page.own.screen === "yes" ? { ...page.own, screen: "asked" } : page.own;
-  return { ...page, line: "dialling", failed: page.failed + 1, tiles: [], quality: "good", own };
+  return { ...page, line: "dialling", failed: page.failed + 1, tiles: [], quality: "good", doubt: null, own };
 }
 
 function said(page: Page, message: ToPage): Page {
@@ -131,14 +146,19 @@ function said(page: Page, message: ToPage): Page {
     case "refused": {
       const given = page.own.screen === "asked" && (message.code === "other_screen" || message.code === "not_in_hearing");
       const own: Own = given ? { ...page.own, screen: "no" } : page.own;
-      return { ...page, notice: message.code, own, pictures: message.code === "no_h264" ? false : page.pictures };
+      const doubt = page.doubt && { ...page.doubt, signing: false };
+      return { ...page, notice: message.code, own, doubt, pictures: message.code === "no_h264" ? false : page.pictures };
     }
     case "bye":
       if (message.again) return page;
       // The way back is not known to the courtroom any more, but the link may be: it is used anew, by another press.
       if (isForgotten(message.code)) return gone(page, "check");
       return { ...gone(page, "ended"), refusal: { code: message.code, at_utc_us: 0 } };
+    case "vouched":
+      return { ...page, doubt: null, notice: null };
     case "answer":
+    case "unvouched":
+    case "shown":
     case "pong":
       return page;
   }
@@ -154,7 +174,7 @@ function screenAfter(page: Page, view: View): SharedScreen {
 
 function gone(page: Page, screen: Screen): Page {
   return {
-    ...page, screen, line: "none", failed: 0, stood: false, view: null, tiles: [], waits: false, quality: "good", notice: null, trouble: null,
+    ...page, screen, line: "none", failed: 0, stood: false, view: null, tiles: [], waits: false, quality: "good", notice: null, doubt: null, trouble: null,
     own: { ...page.own, screen: "no" },
   };
 }

@@ -16,6 +16,7 @@ import { troubleOf, worthTryingApart } from "./permission";
 import type { Device } from "./permission";
 import { deviceName, join, placeOf, tokenOf } from "./seat";
 import { Sound } from "./sound";
+import { sign } from "./ncalayer";
 import { keep, kept } from "./storage";
 import { inApp } from "./webview";
 
@@ -106,6 +107,7 @@ export class Session {
     const joined = await join(this.token, deviceName());
     if ("code" in joined) return this.dispatch({ e: "refused", ...joined });
     keep(this.place, joined.resume);
+    keep(`room.${this.place}`, null);
     for (const kind of KINDS) keep(`own.${kind}`, null);
     this.keepChoices();
     this.connect();
@@ -131,6 +133,16 @@ export class Session {
 
   act(act: Act): void {
     this.dialler.call?.say({ m: "do", act });
+  }
+
+  /** Vouch for this page by the person's own key. */
+  async sign(locale: string): Promise<void> {
+    const { doubt } = this.page;
+    if (doubt === null) return;
+    this.dispatch({ e: "signing" });
+    const signed = await sign(doubt.text, locale);
+    if ("code" in signed) return this.dispatch({ e: "not_signed", code: signed.code });
+    this.dialler.call?.say({ m: "signed", cms: signed.cms });
   }
 
   async share(): Promise<void> {
@@ -186,7 +198,7 @@ export class Session {
 
   private dial(lost: () => void, up: () => void): Call {
     const plan = { pictures: this.page.pictures, tiles: tilesFor(screen.width, screen.height) };
-    return new Call(kept(this.place) ?? "", plan, this.given(), {
+    return new Call(kept(this.place) ?? "", kept(`room.${this.place}`) ?? "", plan, this.given(), {
       said: (message) => this.heard(message),
       up: () => {
         up();
@@ -194,6 +206,9 @@ export class Session {
         if (this.page.own.screen === "asked") this.act({ act: "share", on: true });
       },
       lost,
+      doubted: (doubt) => this.dispatch({ e: "doubted", doubt }),
+      vouched: (room) => keep(`room.${this.place}`, room),
+      strange: () => this.dispatch({ e: "strange" }),
       tracks: (sound, pictures) => {
         this.sound.play(sound);
         this.pictures = pictures;

@@ -128,3 +128,30 @@ describe("banners", () => {
     expect(words(after({ e: "show", screen: "check" }))).toEqual([]);
   });
 });
+
+describe("a page for which nobody has vouched", () => {
+  const doubted: Event[] = [
+    { e: "dial" }, { e: "lost" }, saying(WELCOME), saying({ ...VIEW, place: "lobby" }),
+    { e: "doubted", doubt: { code: "16464626444026686458", sign: true, text: "" } },
+  ];
+  it("shows its code, and no lost connection", () => {
+    const page = after(...doubted);
+    expect(page.doubt).toMatchObject({ code: "16464626444026686458", signing: false });
+    expect(words(page)).toEqual([]);
+  });
+  it("shows none any more when somebody has, or when the connection is lost", () => {
+    for (const event of [saying({ m: "vouched" }), { e: "lost" }, { e: "leave" }] as Event[]) expect(after(...doubted, event).doubt).toBeNull();
+  });
+  it("waits for a signature until it is there, or is refused", () => {
+    const signing: Event[] = [...doubted, { e: "signing" }];
+    expect(after(...signing).doubt?.signing).toBe(true);
+    for (const event of [{ e: "not_signed", code: "not_signed" }, saying({ m: "refused", code: "signature_bad" })] as Event[]) {
+      const page = after(...signing, event);
+      expect([page.doubt?.signing, page.notice === null]).toEqual([false, false]);
+    }
+  });
+  it("ends where somebody else answers", () => {
+    const page = after(...doubted, { e: "strange" });
+    expect([page.screen, page.refusal?.code, maySpeak(page)]).toEqual(["ended", "strange", false]);
+  });
+});

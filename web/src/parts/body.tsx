@@ -6,6 +6,7 @@ import { Hearing } from "./hearing";
 import { CopyLink, Notice } from "./notice";
 import { Place } from "./place";
 import { useUi } from "./ui";
+import { Vouching } from "./vouching";
 
 /** The screen that the state asks for. */
 export function Body() {
@@ -61,6 +62,7 @@ export function Body() {
       );
     }
     case "in":
+      if (page.doubt !== null) return <Vouching />;
       if (page.waits) return <Notice heading="waits" hint={say("waits_hint")} />;
       if (page.view === null) return <Notice heading="connecting" />;
       return page.view.place === "hearing" || page.view.consultation ? <Hearing view={page.view} /> : <Place view={page.view} />;
