@@ -4,7 +4,7 @@
 message that names a clerk's act does not decode. What staff ask comes from the agent, and is part of its contract with this process.
 """
 
-from recorder.contract.conference import Act, Channel, DeviceId, LookInId, Name, OfCentre, OfStaff, PersonId, Role
+from recorder.contract.conference import Act, Channel, DeviceId, LookInId, Name, OfCentre, OfStaff, PersonId, Role, StillOf
 from recorder.contract.control import State as RoomState
 
 # of the participants, on their own connection
@@ -81,10 +81,24 @@ class LooksNoMore(OwnFact, frozen=True, kw_only=True, tag="looks_no_more"):
     look_in: LookInId
 
 
+class CheckSeen(OwnFact, frozen=True, kw_only=True, tag="check_seen"):
+    """A screen shows the person whose identity is checked: the page of this name has opened the link."""
+
+    person: PersonId
+    device: DeviceId
+
+
+class StillTaken(OwnFact, frozen=True, kw_only=True, tag="still_taken"):
+    """The picture that was asked for was handed to the recorder."""
+
+    person: PersonId
+    of: StillOf
+
+
 class TimeIs(OwnFact, frozen=True, kw_only=True, tag="time"):
     """Nothing happened; what lasts until a time may be over."""
 
 
 OfParticipant = RaiseHand | Share | Listen | LeaveConsultation
-OfProcess = Came | Gone | RoomIs | Looks | LooksNoMore | TimeIs
+OfProcess = Came | Gone | RoomIs | Looks | LooksNoMore | CheckSeen | StillTaken | TimeIs
 AnyAct = OfStaff | OfCentre | OfParticipant | OfProcess

@@ -17,6 +17,7 @@ from vks.admission import Admission, NotAdmittedError, Seat
 from vks.conference import Conference
 from vks.connection import Connection
 from vks.display import Displays
+from vks.identity_screen import IdentityScreens
 from vks.look_in import LookIns
 from vks.order import Order
 from vks.page import Page
@@ -44,6 +45,8 @@ class Hall:
         """The courtroom's own screens."""
         self.look_ins = LookIns(lambda: (self.conference, self.hearing))
         """Those of the Situation Centre who look in."""
+        self.identity_screens = IdentityScreens(lambda: (self.conference, self.hearing))
+        """The clerk's, each with somebody whose identity is checked."""
         self._make = make
         self._now_utc_us = now_utc_us
         self._changed = changed
@@ -65,6 +68,7 @@ class Hall:
             self.conference.act(acts.RoomIs(hearing=hearing.hearing, state=hearing.state, closed=hearing.closed))
         self.displays.follow(self.conference, hearing)
         self.look_ins.follow()
+        self.identity_screens.follow()
 
     def close(self, code: str, *, again: bool = False) -> None:
         """Send all pages away."""
@@ -177,6 +181,7 @@ class Hall:
                 page.end(signalling.Bye(code="elsewhere", again=False))
         self.displays.follow(conference, self.hearing)
         self.look_ins.follow()
+        self.identity_screens.follow()
         self._changed()
 
     def _seat(self, conference: Conference, page: Page) -> None:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from recorder.contract.conference import Role
+from recorder.contract.conference import Role, StillOf
 from recorder.contract.control import State as RoomState
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -26,11 +26,29 @@ SILENT: frozenset[Role] = frozenset({"observer"})
 """Who sends neither sound nor pictures."""
 LOOKS_IN = "look-in:"
 """Before its id, the name of a look-in among those who hear and see. No person can bear such a name (``PersonId``)."""
+CHECKS = "identity:"
+"""Before a person's name, the clerk's screen on which that person's identity is checked. No person can bear such a name."""
 _TALKS: frozenset[RoomState] = frozenset({"open", "off_record"})
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of the conference's values: they are kept by the agent as JSON while this process is gone."""
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """The clerk checks who somebody is (``identity.py``)."""
+
+    by: str
+    """Who asked last."""
+    token_sha256: str
+    """Of the token of the link by which a screen shows the person."""
+    device: str = ""
+    """The page that has opened the link: it opens for no other."""
+    wanted: StillOf | None = None
+    wanted_until_us: int = 0
+    faces: int = 0
+    documents: int = 0
+    """Stills that were taken."""
 
 
 class Person(Struct, frozen=True, kw_only=True):
@@ -55,6 +73,10 @@ class Person(Struct, frozen=True, kw_only=True):
     """The language channel that an interpreter speaks into; empty: the floor."""
     consultation: int = 0
     """The number of the private consultation; 0: none."""
+    identity: Literal["unchecked", "confirmed", "refused"] = "unchecked"
+    """What the last check has found. It is of the device that holds the seat."""
+    check: Check | None = None
+    """The check that goes on."""
 
 
 class LookIn(Struct, frozen=True, kw_only=True):
@@ -129,7 +151,9 @@ def hears(order: Order, listener: str, speaker: str) -> bool:
 
 
 def sees(order: Order, viewer: str, shown: str) -> bool:
-    """Whether one sees another. A muted person is still seen."""
+    """Whether one sees another. A muted person is still seen; whose identity is checked is seen by the clerk's screen alone."""
+    if shown in order.people and order.people[shown].check is not None:
+        return is_open(order) and viewer == checker(shown)
     if shown != ROOM and (shown not in order.people or order.people[shown].role in SILENT):
         return False
     return together(order, viewer, shown)
@@ -144,6 +168,11 @@ def recorded(order: Order, name: str) -> bool:
     """Whether what this person sends goes to the recorder: what the court could hear or see, and nothing else."""
     person = order.people.get(name)
     return person is not None and person.role not in SILENT and is_on_floor(order, name)
+
+
+def picture_recorded(order: Order, name: str) -> bool:
+    """Whether this person's camera is recorded: not while it may show a document."""
+    return recorded(order, name) and order.people[name].check is None
 
 
 def sound_recorded(order: Order, name: str) -> bool:
@@ -166,6 +195,11 @@ def together(order: Order, one: str, other: str) -> bool:
 def looker(look_in: LookIn) -> str:
     """The name of a look-in among those who hear and see."""
     return f"{LOOKS_IN}{look_in.id}"
+
+
+def checker(person: str) -> str:
+    """The name of the clerk's screen on which this person's identity is checked, among those who see."""
+    return f"{CHECKS}{person}"
 
 
 def may_look_in(order: Order) -> bool:

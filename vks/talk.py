@@ -26,7 +26,7 @@ _OFFERS = 5
 """Offers within ``_OFFERS_S``: each costs a handshake's keys."""
 _OFFERS_S = 10.0
 FromIt = TypeVar("FromIt")
-_ToIt = signalling.ToPage | signalling.ToDisplay | signalling.ToLookIn
+_ToIt = signalling.ToPage | signalling.ToDisplay | signalling.ToLookIn | signalling.ToIdentity
 
 
 class Talk(Generic[FromIt]):
