@@ -1,7 +1,7 @@
 """The clerk's screens on the room's PC, each of which shows one person whose identity is checked; they send nothing.
 
-A screen opens by a link that is shown to the clerk once, and for the first page that comes with it: that page makes a name for itself, keeps
-it in no storage, and dials again by it. The display's page, which the public reads, never shows what these do (``order.sees``).
+A screen opens by a link that is shown to the clerk once, and for the first page that comes with it: that page makes a name for itself,
+keeps it in no storage, and dials again by it. The display's page, which the public reads, never shows what these do (``order.sees``).
 """
 
 import asyncio
