@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent import identity_cli
 from agent.desk_client import DEFAULT_RUN, ask
 from agent.guest_desk import Done, GuestState, Invited, InviteOrder, WithdrawInvitation
 from agent.hearing_cli import By, Run
+from agent.identity_cli import IDENTITY, Person
 from recorder.contract import conference
 
-Person = Annotated[str, typer.Argument(help="The person, as `courtroom conference list` names it.", show_default=False)]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the record.")]
 _COLOURS = {"lobby": "yellow", "hearing": "green", "isolated": "magenta", "dismissed": "dim", "removed": "red"}
 
@@ -34,7 +35,7 @@ def main() -> None:
 
 @app.command("list")
 def list_(run: Run = DEFAULT_RUN) -> None:
-    """Who is there, who waits, and how good each one's link is."""
+    """Who is there, who waits, whose identity is confirmed, and how good each one's link is."""
     state = ask(run, "/conference", None, GuestState)
     console = Console(highlight=False)
     if not state.running:
@@ -48,11 +49,12 @@ def list_(run: Run = DEFAULT_RUN) -> None:
     if not state.people:
         console.print("Nobody has come yet. `courtroom conference invite` makes a link.")
         return
-    table = Table("person", "name", "role", "place", "link", "")
+    table = Table("person", "name", "role", "place", "identity", "link", "")
     for one in state.people:
         words = ", ".join(_words(one, sharing=state.sharing == one.person))
         link = one.quality if one.connected else "gone"
-        table.add_row(one.person, Text(one.name), one.role, Text(one.place, _COLOURS.get(one.place, "")), link, words)
+        identity = Text(*IDENTITY[one.identity])
+        table.add_row(one.person, Text(one.name), one.role, Text(one.place, _COLOURS.get(one.place, "")), identity, link, words)
     console.print(table)
 
 
@@ -190,6 +192,11 @@ def stop_look_in(
 ) -> None:
     """End a look-in of the Situation Centre."""
     _act(run, conference.StopLookIn(by=by, look_in=look_in, reason=reason))
+
+
+app.command()(identity_cli.identify)
+app.command()(identity_cli.confirm)
+app.command("refuse-identity")(identity_cli.refuse_identity)
 
 
 def _looks_in(one: conference.LookingIn, now_us: int) -> str:

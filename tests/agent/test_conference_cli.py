@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from agent.conference_cli import app
 from agent.desk import SOCKET
 from agent.guest_desk import GuestState, Invited
+from agent.identity_desk import Identifying
 from recorder.contract.conference import LookingIn, Present
 
 LINK = "https://centre.example/r/lab/join/#token"
@@ -74,3 +75,23 @@ async def test_the_clerk_reads_who_looks_in_why_and_for_how_long_also_where_nobo
     async with agent(tmp_path, "/conference", GuestState(hearing="h1", title="", running=True, look_ins=[look_in])):
         done = await command(tmp_path, "list")
     assert "B. Inspector of the Situation Centre looks in for 4 min more (look-1): a complaint" in done.stdout
+
+
+async def test_the_list_says_whose_identity_is_confirmed(tmp_path: Path) -> None:
+    people = [
+        msgspec.structs.replace(talking(f"g{number}", 0), identity=identity)
+        for number, identity in enumerate(("unchecked", "checking", "confirmed", "refused"))
+    ]
+    async with agent(tmp_path, "/conference", GuestState(hearing="h1", title="Case 1", running=True, people=people)):
+        done = await command(tmp_path, "list")
+    lines = [line for line in done.stdout.splitlines() if "A. Party" in line]
+    for line, words in zip(lines, ("not checked", "being checked", "confirmed", "refused"), strict=True):
+        assert words in line
+
+
+async def test_who_checks_somebody_reads_where_the_screen_is_and_a_script_the_link_alone(tmp_path: Path) -> None:
+    link = "http://127.0.0.1:8443/identity/#token"
+    async with agent(tmp_path, "/conference/identify", Identifying(link=link)):
+        done = await command(tmp_path, "identify", "g1", "--by", "A. Clerk")
+    assert done.stdout == f"{link}\n"
+    assert "Only this screen shows g1" in done.stderr
