@@ -11,12 +11,14 @@ export interface IdentityPage {
   checking: Checking | null;
   /** Whether the person's picture comes. */
   seen: boolean;
+  /** Whether the link has opened the check: one that is not known later is over. */
+  opened: boolean;
 }
 
 export type IdentityEvent = { e: "lost" } | { e: "said"; message: ToIdentity };
 
 export function identityBegin(token: string): IdentityPage {
-  return { phase: token === "" ? "no_link" : "in", code: "", checking: null, seen: false };
+  return { phase: token === "" ? "no_link" : "in", code: "", checking: null, seen: false, opened: false };
 }
 
 export function reduceIdentity(page: IdentityPage, event: IdentityEvent): IdentityPage {
@@ -24,7 +26,7 @@ export function reduceIdentity(page: IdentityPage, event: IdentityEvent): Identi
   const { message } = event;
   switch (message.m) {
     case "checking":
-      return { ...page, checking: message };
+      return { ...page, checking: message, opened: true };
     case "tiles":
       return { ...page, seen: message.shown.some((shown) => shown !== "") };
     case "answer":
@@ -36,7 +38,10 @@ export function reduceIdentity(page: IdentityPage, event: IdentityEvent): Identi
   }
 }
 
-const over = (page: IdentityPage, code: string): IdentityPage => ({ ...page, phase: "over", code, checking: null, seen: false });
+function over(page: IdentityPage, told: string): IdentityPage {
+  const code = told === "unknown" && page.opened ? "check_over" : told;
+  return { ...page, phase: "over", code, checking: null, seen: false };
+}
 
 const ENDS: Record<string, Word> = {
   unknown: "screen_unknown",

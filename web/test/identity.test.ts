@@ -22,6 +22,11 @@ describe("the screen on which the clerk checks somebody's identity", () => {
     expect(over).toMatchObject({ phase: "over", checking: null, seen: false });
     expect(after(...there, said({ m: "bye", code: "closing", again: true })).phase).toBe("in");
   });
+  it("knows that a check is over of which it hears when it dials again", () => {
+    const unknown = said({ m: "bye", code: "unknown", again: false });
+    expect(after(said(CHECKING), { e: "lost" }, unknown).code).toBe("check_over");
+    expect(after(unknown).code).toBe("unknown");
+  });
   it("says why, and needs a link", () => {
     expect(["check_over", "check_seen", "unknown", "anything"].map(identityEndWord)).toEqual(["screen_over", "screen_used", "screen_unknown", "end_other"]);
     expect(identityBegin("").phase).toBe("no_link");
