@@ -173,11 +173,8 @@ class IdentityScreen:
         return None
 
     async def _hear(self) -> None:
-        while isinstance(message := await self._talk.receive(), signalling.Offer | signalling.Candidate):
-            if isinstance(message, signalling.Offer):
-                await self._talk.answer(message.sdp, [], self._use)
-            else:
-                await self._talk.take_candidate(message.candidate)
+        while isinstance(offer := await self._talk.receive(), signalling.Offer):
+            await self._talk.answer(offer.sdp, [], self._use)
 
     def _use(self, connection: Connection) -> None:
         if [connection.outbound(line).kind for line in range(connection.lines)] != ["video"]:

@@ -86,7 +86,7 @@ class See(Message, frozen=True, kw_only=True, tag="see"):
 
 FromPage = Resume | Offer | Candidate | Do | Ping | Leave
 FromLookIn = Look | Offer | Candidate | Leave
-FromIdentity = See | Offer | Candidate
+FromIdentity = See | Offer
 
 
 # to the page

@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 import pytest
+from aioice import ice
 
 from recorder.contract import child
 from recorder.contract import conference as contract
@@ -27,7 +28,21 @@ pytestmark = [
     pytest.mark.skipif(not (STATIC / "identity/index.html").exists(), reason="the pages are not built (scripts/build-pages)"),
 ]
 FACE = 200
+
+
+@pytest.fixture(autouse=True)
+def _own_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aioice keeps a lock for each thread, and it belongs to the first event loop that waits for it; each test has its own."""
+    monkeypatch.delattr(ice._mdns, "lock", raising=False)
+
+
 PICTURE = "(document.querySelector('.identity video')?.getVideoPlaybackQuality().totalVideoFrames ?? 0) > 0"
+
+
+async def visit(tab: browser.Tab, url: str) -> None:
+    """Open an address that does not stay in the bar."""
+    await tab.call("Page.navigate", {"url": url})
+    await tab.run("new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', () => done()))")
 
 
 async def keep(tab: browser.Tab, path: Path) -> None:
@@ -52,7 +67,7 @@ async def test_the_person_is_led_through_the_check_in_the_lobby_and_the_clerk_se
             await until(lambda: ingest.all(child.TrackOpened), "the track of stills")
             record(ingest)
 
-            await clerk.call("Page.navigate", {"url": f"{house.url}/identity/#{link}"})
+            await visit(clerk, f"{house.url}/identity/#{link}")
             await clerk.until(PICTURE, "the clerk to see the person")
             await clerk.until("document.body.innerText.includes('P1, party')", "the name")
             assert await clerk.run("[location.hash, document.querySelectorAll('button, a, input, audio').length]") == ["", 0]
@@ -82,11 +97,11 @@ async def test_a_link_that_was_opened_shows_nobody_a_second_time(house: House, t
         await person.join(f"{house.url}/join/#{token}")
         await person.reads("You are in the waiting room")
         await agent.ask(contract.Identify(by=CLERK, person="p1", token_sha256=hashlib.sha256(link.encode()).hexdigest()))
-        await clerk.call("Page.navigate", {"url": f"{house.url}/identity/#{link}"})
+        await visit(clerk, f"{house.url}/identity/#{link}")
         await clerk.until(PICTURE, "the clerk to see the person")
-        await clerk.call("Page.reload", {})
+        await visit(clerk, f"{house.url}/identity/")  # what a reload would open
         await clerk.until("document.body.innerText.includes('This link opens no check')", "the token to be kept nowhere in the browser")
-        await clerk.call("Page.navigate", {"url": "about:blank"})
-        await clerk.call("Page.navigate", {"url": f"{house.url}/identity/#{link}"})
+        await visit(clerk, "about:blank")
+        await visit(clerk, f"{house.url}/identity/#{link}")
         await clerk.until("document.body.innerText.includes('was opened already')", "the link to be used up")
         assert not await clerk.run("document.querySelector('video') !== null")

@@ -69,7 +69,9 @@ async def test_the_link_opens_for_one_page_and_for_that_one_again(house: House) 
         await (await opened(house, other, "screen-2")).page.first(signalling.Checking)
 
 
-@pytest.mark.parametrize("text", ['{"m":"resume","token":"t"}', '{"m":"do","act":{"act":"raise_hand","on":true}}', '{"m":"leave"}', "x"])
+@pytest.mark.parametrize(
+    "text", ['{"m":"resume","token":"t"}', '{"m":"do","act":{"act":"raise_hand","on":true}}', '{"m":"candidate","candidate":"c"}', "x"]
+)
 async def test_a_screen_can_ask_for_nothing_but_the_picture(house: House, text: str) -> None:
     async with held(house) as (hearing, _):
         screen = await opened(house, await begin(hearing))

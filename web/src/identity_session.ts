@@ -36,6 +36,7 @@ export class IdentitySession {
       door: "identity",
       hello: { m: "see", token: this.token, device: this.device },
       lines: [{ kind: "video", direction: "recvonly" }],
+      samePc: true,
       decode: decodeForIdentity,
       relays: (message) => (message.m === "checking" ? [] : null),
       ends: (message) => message.m === "bye" || message.m === "refused",
