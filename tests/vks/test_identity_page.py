@@ -14,11 +14,11 @@ from recorder.contract import conference as contract
 from tests.children.linked import linked
 from tests.children.test_ingest import DEVICE
 from tests.lab import browser
-from tests.lab.participant import participant
+from tests.lab.participant import Participant, participant
 from tests.vks.browsers import NEAR, until
 from tests.vks.test_conference import record
 from tests.vks.test_identity_check import shades
-from tests.vks.test_pages import held
+from tests.vks.test_pages import DEVICES, held
 from tests.vks.test_service import CLERK, House, invited
 from tests.vks.test_service import house as house  # noqa: PLC0414 - a fixture is used by its name
 from vks.door import STATIC
@@ -105,3 +105,25 @@ async def test_a_link_that_was_opened_shows_nobody_a_second_time(house: House, t
         await visit(clerk, f"{house.url}/identity/#{link}")
         await clerk.until("document.body.innerText.includes('was opened already')", "the link to be used up")
         assert not await clerk.run("document.querySelector('video') !== null")
+
+
+async def test_the_clerk_reads_a_document_in_larger_pictures_than_a_hearing_has(house: House, tmp_path: Path) -> None:
+    token, own = invited("p1")
+    agent = await held(house, own)
+    size = "[document.querySelector('.check video')?.videoWidth, document.querySelector('.check video')?.videoHeight].join('x')"
+    with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
+        async with browser.opened(DEVICES) as tab:
+            person = Participant("P1", "party", 0, 0, tab, tmp_path)
+            await person.join(f"{house.url}/join/#{token}")
+            await person.reads("You are in the waiting room")
+            await agent.ask(contract.Identify(by=CLERK, person="p1", token_sha256="a" * 64))
+            await tab.until(f"{size} === '1280x720'", "larger pictures")
+            await until(lambda: ingest.all(child.TrackOpened), "the track of stills")
+            record(ingest)
+            await agent.ask(contract.TakeStill(by=CLERK, person="p1", of="document"))
+            await person.reads("look into the camera")
+            await until(lambda: agent.stands and agent.stands.people[0].documents == 1, "the still")
+            await agent.ask(contract.RefuseIdentity(by=CLERK, person="p1", reason="r"))
+            await until(lambda: ingest.all(child.TrackClosed), "the end of the track")
+        (init,) = ingest.all(child.Init)
+    assert (init.width, init.height) == (1280, 720)
