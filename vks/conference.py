@@ -167,7 +167,7 @@ class Conference:
             self.hide(screen)
         for key in list(self._sources):
             self._end(key, "hearing-over")
-        self._stills.follow(Order())
+        self._stills.stop(Order())
 
     def keyframe_wanted(self, track: str) -> None:
         """The record needs a keyframe of this track."""
@@ -215,9 +215,10 @@ class Conference:
                 self._cut(name, now_us)
             elif was is not None and was.check is not None and person.check is None:
                 self._cut_picture(name, now_us)
-        self._stills.follow(self.order)
+        self._stills.stop(self.order)  # before other tracks begin, and begun behind those that end: the recorder takes so many at a time
         for (name, kind), source in self._sources.items():
             self._record(name, kind, source)
+        self._stills.start(self.order)
         for viewer in self._viewers():
             self._show(viewer)
         for peer in self.peers.values():

@@ -29,15 +29,19 @@ class Stills:
         self._taken = taken
         self._tracks: set[str] = set()
 
-    def follow(self, order: Order) -> None:
-        """Begin and end tracks by whom the order has checked."""
-        checked = {_track(one.id): one for one in order.people.values() if one.check is not None}
-        for track in self._tracks - set(checked):
+    def stop(self, order: Order) -> None:
+        """End the tracks of those whom nobody checks any more."""
+        over = self._tracks - {_track(one.id) for one in _checked(order)}
+        for track in over:
             self._recording.stop(track, "check-over")
-        for track in set(checked) - self._tracks:
-            person = checked[track]
-            self._recording.start(track, "video", f"{person.name} ({person.role})", level="identity")
-        self._tracks = set(checked)
+        self._tracks -= over
+
+    def start(self, order: Order) -> None:
+        """Begin the tracks of those who are checked."""
+        for person in _checked(order):
+            if _track(person.id) not in self._tracks:
+                self._tracks.add(_track(person.id))
+                self._recording.start(_track(person.id), "video", f"{person.name} ({person.role})", level="identity")
 
     def see(self, person: Person | None, units: list[bytes], at_us: int) -> bool:
         """A picture of somebody's camera; True where another one is wanted, that begins anew."""
@@ -50,6 +54,10 @@ class Stills:
             return True
         self._taken(acts.StillTaken(person=person.id, of=person.check.wanted))
         return False
+
+
+def _checked(order: Order) -> list[Person]:
+    return [one for one in order.people.values() if one.check is not None]
 
 
 def _track(person: str) -> str:
