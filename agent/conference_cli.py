@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent import identity_cli
 from agent.desk_client import DEFAULT_RUN, ask
 from agent.guest_desk import Done, GuestState, Invited, InviteOrder, WithdrawInvitation
 from agent.hearing_cli import By, Run
+from agent.identity_cli import IDENTITY, Person
 from recorder.contract import conference
 
-Person = Annotated[str, typer.Argument(help="The person, as `courtroom conference list` names it.", show_default=False)]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the record.")]
 _UNVOUCHED = (
     "unvouched: the hearing is not public, and nothing goes to that page before it is certain who is there. Call the person, have the\n"
@@ -44,7 +45,7 @@ def main() -> None:
 
 @app.command("list")
 def list_(run: Run = DEFAULT_RUN) -> None:
-    """Who is there, who waits, and how good each one's link is."""
+    """Who is there, who waits, whose identity is confirmed, and how good each one's link is."""
     state = ask(run, "/conference", None, GuestState)
     console = Console(highlight=False)
     if not state.running:
@@ -62,11 +63,12 @@ def list_(run: Run = DEFAULT_RUN) -> None:
     if not state.people:
         console.print("Nobody has come yet. `courtroom conference invite` makes a link.")
         return
-    table = Table("person", "name", "role", "place", "link", "")
+    table = Table("person", "name", "role", "place", "identity", "link", "")
     for one in state.people:
         words = ", ".join(_words(one, sharing=state.sharing == one.person))
         link = one.quality if one.connected else "gone"
-        table.add_row(one.person, Text(one.name), one.role, Text(one.place, _COLOURS.get(one.place, "")), link, words)
+        identity = Text(*IDENTITY[one.identity])
+        table.add_row(one.person, Text(one.name), one.role, Text(one.place, _COLOURS.get(one.place, "")), identity, link, words)
     console.print(table)
     if any(one.unvouched for one in state.people):
         console.print(Text(_UNVOUCHED, "yellow"))
@@ -258,6 +260,11 @@ def take_in(
     A witness waits apart until called.
     """
     _act(run, conference.TakeIn(by=by, feed=url, name=name, role=role, reason=reason))  # type: ignore[arg-type] # checked where it is sent
+
+
+app.command()(identity_cli.identify)
+app.command()(identity_cli.confirm)
+app.command("refuse-identity")(identity_cli.refuse_identity)
 
 
 def _looks_in(one: conference.LookingIn, now_us: int) -> str:

@@ -10,6 +10,7 @@ from agent.conference_link import ConferenceAwayError, ConferenceLink
 from agent.desk import Actor, DeskError
 from agent.guests import Guests, GuestsError
 from agent.held import Held
+from agent.identity_desk import IdentityDesk
 from agent.relay_credentials import RelayCredentials
 from provisioning.videoconference import Vks
 from recorder.contract import conference
@@ -85,6 +86,8 @@ class GuestDesk:
         self._audience = AudienceToken(vks.audience)
         self.held = Held()
         """The hearing that is held or near; the agent keeps it up to date."""
+        self.identity = IdentityDesk(self.act, link, vks)
+        """Checks who somebody is."""
 
     def state(self) -> GuestState:
         """The conference now."""

@@ -36,10 +36,11 @@ from agent.desk import (
     WithdrawOrder,
 )
 from agent.guest_desk import GuestDesk, InviteOrder, WithdrawInvitation
+from agent.identity_desk import IdentifyOrder
 from agent.metrics import CONTENT_TYPE
 from agent.probes import Ready, RecordingNow
 from agent.recorder_link import RecorderAwayError, RecorderRefusedError
-from recorder.contract.conference import OfStaff
+from recorder.contract.conference import OfStaff, TakeStill
 
 log = structlog.get_logger()
 
@@ -179,6 +180,8 @@ class LocalServer:
             ("/invite", InviteOrder, guests.invite),
             ("/withdraw", WithdrawInvitation, guests.withdraw),
             ("/act", OfStaff, guests.act),
+            ("/identify", IdentifyOrder, guests.identity.begin),
+            ("/still", TakeStill, guests.identity.take),
         ]
 
     @web.middleware

@@ -76,9 +76,17 @@ class Vks(_Stanza):
     @property
     def display_url(self) -> str:
         """The display's page, as the room's PC opens it; empty: there is none."""
+        return self._screen_url("display")
+
+    @property
+    def identity_url(self) -> str:
+        """The page on which the clerk checks who somebody is, as the room's PC opens it; empty: there is none."""
+        return self._screen_url("identity")
+
+    def _screen_url(self, page: str) -> str:
         if self.is_on_this_pc_alone:
-            return f"{self.own_url}/display/" if self.own_url else ""
-        return f"http://127.0.0.1:{self.display_port}/display/" if self.display_port else ""
+            return f"{self.own_url}/{page}/" if self.own_url else ""
+        return f"http://127.0.0.1:{self.display_port}/{page}/" if self.display_port else ""
 
     @property
     def port_range(self) -> tuple[int, int]:

@@ -25,8 +25,9 @@ def entry_of(message: child.Message, clock: SessionClock) -> Entry | None:
             data: dict[str, str | int] = {"what": message.what[:80], "detail": message.detail[:200]}
             return entries.Event(source="ingest", name="refused", track="", data=data)
         case child.TrackOpened():
+            level = {} if message.level is None else {"level": message.level}
             return entries.Event(
-                source="ingest", name="track_opened", track=message.track, data={"kind": message.kind, "label": message.label}
+                source="ingest", name="track_opened", track=message.track, data={"kind": message.kind, "label": message.label, **level}
             )
         case child.TrackClosed():
             return entries.Event(

@@ -62,7 +62,7 @@ class Recorder(ChildOwner):
         self._closing = False
         self._ending = False
         self._preroll = False
-        self._participants = Participants(self._view, mono_us)
+        self._participants = Participants(self._view, mono_us, store.can_be_opened)
         self._commits_us: deque[int] = deque(maxlen=240)
         self._latency_us = {device.id: device.latency_us for device in (*config.camera, *config.microphone)}
         self.children = {plan.name: ChildProcess(plan, str(run_dir), self) for plan in plans(config, bus_uids)}

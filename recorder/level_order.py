@@ -73,6 +73,9 @@ def give_order(
     unknown = set(tracks) - set(levels.tracks)
     if unknown:
         raise OrderError(f"the record has no track {', '.join(sorted(unknown))}; it has {', '.join(levels.tracks)}")
+    stills = {part.track for part in levels.parts.values() if part.stands_apart} & set(tracks)
+    if stills:
+        raise OrderError(f"{', '.join(sorted(stills))} holds stills of identity checks, of which no order speaks: they are in no copy")
     from_us, to_us = _interval(wish, levels)
     with _alone(record):
         found = _orders(record, genesis, sums, levels)

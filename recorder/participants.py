@@ -10,6 +10,7 @@ from recorder.child_entries import entry_of
 from recorder.child_process import LimitError
 from recorder.contract import child
 from recorder.record import entries
+from recorder.record.entries import Level
 from recorder.room_view import RoomView
 from recorder.running import RunningSession
 
@@ -22,11 +23,18 @@ MOST_PARTS = 10_000
 
 
 class Participants:
-    """What ingest (a device of that name) has told of tracks. ``now_us`` is CLOCK_MONOTONIC."""
+    """What ingest (a device of that name) has told of tracks.
 
-    def __init__(self, view: RoomView, now_us: Callable[[], int]) -> None:
+    Args:
+        view: what the room sees of them.
+        now_us: CLOCK_MONOTONIC.
+        can_be_opened: whether media of a level would have a reader.
+    """
+
+    def __init__(self, view: RoomView, now_us: Callable[[], int], can_be_opened: Callable[[Level], bool] = lambda _: True) -> None:
         self._view = view
         self._now_us = now_us
+        self._can_be_opened = can_be_opened
         self._open: dict[str, child.TrackOpened] = {}
 
     def opened(self, message: child.TrackOpened, device: str, session: RunningSession | None) -> bool:
@@ -39,7 +47,7 @@ class Participants:
             raise LimitError(f"more than {MOST_OPEN} tracks are open")
         self._open[message.track] = message
         self._view.add(message.track, message.kind, device)
-        if session is None:
+        if session is None or not self._may_be_read(message, session):
             return True
         if not _add(session, device, message):
             return False
@@ -58,7 +66,8 @@ class Participants:
     def begin(self, session: RunningSession, device: str) -> None:
         """A session begins; who is there is recorded from now on."""
         for message in self._open.values():
-            _add(session, device, message)
+            if self._may_be_read(message, session):
+                _add(session, device, message)
         session.start_device(device, self._now_us())
 
     def gone(self, session: RunningSession | None) -> None:
@@ -70,6 +79,14 @@ class Participants:
                 _journal(session, child.TrackClosed(track=track, cause="ingest_lost", detail="the process that took its media has ended"))
         self._open.clear()
 
+    def _may_be_read(self, message: child.TrackOpened, session: RunningSession) -> bool:
+        """Whether somebody may open what is of this track's level: else it is not recorded, and the record says so."""
+        if message.level is None or self._can_be_opened(message.level):
+            return True
+        detail = f"not recorded: nobody may open level '{message.level}'; name a [[recipient]] for it in room.toml"
+        session.journal(entries.Event(source="ingest", name="refused", track=message.track, data={"what": "level", "detail": detail}))
+        return False
+
 
 def _add(session: RunningSession, device: str, message: child.TrackOpened) -> bool:
     remote = [track for name, track in session.tracks.items() if name.startswith("remote-")]
@@ -79,7 +96,7 @@ def _add(session: RunningSession, device: str, message: child.TrackOpened) -> bo
         session.journal(entries.Event(source="ingest", name="refused", track=message.track, data={"what": "tracks", "detail": what}))
         return False
     kinds: dict[str, Literal["video", "audio"]] = {message.track: message.kind}
-    session.add_tracks(device, kinds, continuous=False)
+    session.add_tracks(device, kinds, continuous=False, least=message.level or "open")
     _journal(session, message)
     return True
 

@@ -16,6 +16,7 @@ from recorder.contract.control import State
 from recorder.record import entries, layout
 from recorder.record.entries import Entry, Level, PausedState
 from recorder.record.journal import Times
+from recorder.record.levels import rank
 from recorder.tracks import PausedTime, Track
 
 log = structlog.get_logger()
@@ -99,12 +100,13 @@ class RunningSession:
         for entry in new:
             self.sink.put_entry(entry, times, urgent=urgent)
 
-    def add_tracks(self, device: str, kinds: Mapping[str, Literal["video", "audio"]], *, continuous: bool) -> None:
-        """A device is there with these tracks; those that the session knows keep their part numbers."""
+    def add_tracks(self, device: str, kinds: Mapping[str, Literal["video", "audio"]], *, continuous: bool, least: Level = "open") -> None:
+        """A device is there with these tracks; those that the session knows keep their part numbers, and their level at least."""
         for name, kind in kinds.items():
             if name not in self.tracks:
                 self.tracks[name] = Track(name=name, kind=kind, device=device, continuous=continuous)
-            self.tracks[name].device, self.tracks[name].gone = device, False
+            track = self.tracks[name]
+            track.device, track.gone, track.least = device, False, max(track.least, least, key=rank)
 
     def start_device(self, device: str, from_mono_us: int, only: str | None = None) -> None:
         """Let a device record its tracks (or one of them) from this moment on; keys are stored before their first fragment."""
@@ -116,12 +118,13 @@ class RunningSession:
                 continue
             number = track.start(self.clock.t_us(from_mono_us))
             numbers[track.name] = number
-            made = self.make_key(track.name, number, self.level)
+            level = max(self.level, track.least, key=rank)
+            made = self.make_key(track.name, number, level)
             key_file = None if made is None else layout.key_file(track.name, number)
             self.parts[track.name, number] = Part(
                 track=track.name,
                 number=number,
-                level=self.level,
+                level=level,
                 key_file=key_file,
                 key=None if made is None else made.key.key,
             )

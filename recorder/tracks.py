@@ -7,7 +7,7 @@ journal; between two fragments that do not meet there is a gap as well, even whe
 from dataclasses import dataclass, field
 from typing import Literal
 
-from recorder.record.entries import Entry, Gap, GapEnd
+from recorder.record.entries import Entry, Gap, GapEnd, Level
 
 SEAM_US = 150_000
 """How far two fragments may lie apart before that is a gap: three FLAC blocks, or four frames at 25 fps, plus the clock's re-basing."""
@@ -28,6 +28,8 @@ class Track:
     kind: Literal["video", "audio"]
     device: str
     continuous: bool
+    least: Level = "open"
+    """No part of it is of a lower level, whatever the session's is."""
     part: int = -1
     next_part: int = 0
     awaiting_from_us: int | None = None

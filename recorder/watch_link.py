@@ -32,9 +32,9 @@ class WatchLink:
         return track in self._parts or track in self._before
 
     def part(self, session: RunningSession, message: child.Init) -> None:
-        """A part's header is about to be written."""
+        """A part's header is about to be written. The watch is given no key to stills of an identity check: it has nothing to judge."""
         part = session.parts.get((message.track, message.part))
-        if self._process is None or part is None:
+        if self._process is None or part is None or session.tracks[message.track].least == "identity":
             return
         if session.record != self._record:
             self._record, self._before = session.record, frozenset(self._parts)

@@ -6,7 +6,7 @@ message that names a clerk's act does not decode. What staff ask comes from the 
 
 from typing import Literal
 
-from recorder.contract.conference import Act, Channel, DeviceId, LookInId, Name, OfCentre, OfStaff, PersonId, Role, Words
+from recorder.contract.conference import Act, Channel, DeviceId, LookInId, Name, OfCentre, OfStaff, PersonId, Role, StillOf, Words
 from recorder.contract.control import State as RoomState
 
 # of the participants, on their own connection
@@ -122,10 +122,38 @@ class FeedRefused(OwnFact, frozen=True, kw_only=True, tag="feed_refused"):
     reason: str
 
 
+class CheckSeen(OwnFact, frozen=True, kw_only=True, tag="check_seen"):
+    """A screen shows the person whose identity is checked: the page of this name has opened the link."""
+
+    person: PersonId
+    device: DeviceId
+
+
+class StillTaken(OwnFact, frozen=True, kw_only=True, tag="still_taken"):
+    """The picture that was asked for was handed to the recorder."""
+
+    person: PersonId
+    of: StillOf
+
+
 class TimeIs(OwnFact, frozen=True, kw_only=True, tag="time"):
     """Nothing happened; what lasts until a time may be over."""
 
 
 OfParticipant = RaiseHand | Share | Listen | LeaveConsultation
-OfProcess = Came | Gone | Media | Vouched | RoomIs | Looks | LooksNoMore | AudienceIs | AudienceRefused | FeedRefused | TimeIs
+OfProcess = (
+    Came
+    | Gone
+    | Media
+    | Vouched
+    | RoomIs
+    | Looks
+    | LooksNoMore
+    | AudienceIs
+    | AudienceRefused
+    | FeedRefused
+    | CheckSeen
+    | StillTaken
+    | TimeIs
+)
 AnyAct = OfStaff | OfCentre | OfParticipant | OfProcess

@@ -12,6 +12,7 @@ import structlog
 from aiohttp import WSMsgType, web
 
 from recorder.contract import conference as contract
+from vks import identity
 from vks.conference import Conference
 from vks.hall import Hall
 from vks.order import AUDIENCE, Order, is_on_floor
@@ -164,7 +165,8 @@ def stands(conference: Conference, unvouched: frozenset[str] = frozenset()) -> c
         contract.Present(
             person=one.id, name=one.name, role=one.role, place=one.place, connected=one.connected, rival=bool(one.rival), muted=one.muted,
             hand=one.hand_us is not None, consultation=one.consultation, unvouched=one.id in unvouched,
-            quality=conference.peers[one.id].quality if one.id in conference.peers else "",
+            quality=conference.peers[one.id].quality if one.id in conference.peers else "", identity=identity.standing(one),
+            faces=0 if one.check is None else one.check.faces, documents=0 if one.check is None else one.check.documents,
         )
         for one in order.people.values()
     ]  # fmt: skip

@@ -16,12 +16,13 @@ from vks.jitter import Unit
 from vks.media_time import MediaTime
 from vks.mixing import RATE_HZ, Block
 from vks.opus import duration_us
-from vks.order import ROOM, Order, is_open, recorded, sees, sees_screen, sound_recorded
+from vks.order import ROOM, Order, is_open, picture_recorded, recorded, sees, sees_screen, sound_recorded
 from vks.peer import CAMERA, SCREEN, SOUND, Peer
 from vks.recording import Recording
 from vks.rules import apply
 from vks.sound import BLOCK_US, PRIVATE_TAIL_US, Sound
 from vks.speaking import Stage
+from vks.stills import Stills
 from vks.story import facts
 from vks.times import mono_us
 from vks.view import view_of
@@ -36,6 +37,7 @@ class Source:
     """One stream that somebody sends: where it goes, and since when."""
 
     def __init__(self, person: str, kind: Kind, request_keyframe: Callable[[], None]) -> None:
+        self.person, self.kind = person, kind
         self.track = f"{person}-{kind}"
         self.clock = MediaTime(RATE_HZ if kind == "audio" else PICTURE_HZ)
         self.feed = Feed(request_keyframe)
@@ -43,6 +45,11 @@ class Source:
         self.not_before_us = 0
         """What arrived before was for others."""
         self.last_us = 0
+
+    def cut(self, now_us: int) -> None:
+        """What is still on its way was for others than those who see it now."""
+        self.not_before_us = now_us + PRIVATE_TAIL_US
+        self.feed.forget()
 
 
 class Conference:
@@ -79,6 +86,7 @@ class Conference:
         self._changed = changed
         self._sources: dict[tuple[str, Kind], Source] = {}
         self._stage = Stage()
+        self._stills = Stills(recording, self.act)
         self._sent_us = 0
 
     def act(self, act: acts.AnyAct, who: str = "") -> None:
@@ -165,6 +173,7 @@ class Conference:
             self.hide(screen)
         for key in list(self._sources):
             self._end(key, "hearing-over")
+        self._stills.stop(Order())
 
     def keyframe_wanted(self, track: str) -> None:
         """The record needs a keyframe of this track."""
@@ -210,8 +219,12 @@ class Conference:
             was = before.people.get(name)
             if was is not None and (opened or (was.consultation, was.place) != (person.consultation, person.place)):
                 self._cut(name, now_us)
+            elif was is not None and was.check is not None and person.check is None:
+                self._cut_picture(name, now_us)
+        self._stills.stop(self.order)  # before other tracks begin, and begun behind those that end: the recorder takes so many at a time
         for (name, kind), source in self._sources.items():
             self._record(name, kind, source)
+        self._stills.start(self.order)
         for viewer in self._viewers():
             self._show(viewer)
         for peer in self.peers.values():
@@ -222,15 +235,20 @@ class Conference:
         self.sound.cut(name, now_us)
         for (person, _), source in self._sources.items():
             if person == name:
-                source.not_before_us = now_us + PRIVATE_TAIL_US
-                source.feed.forget()
+                source.cut(now_us)
+
+    def _cut_picture(self, name: str, now_us: int) -> None:
+        """The camera is shown to others again: what is still on its way may show a document."""
+        source = self._sources.get((name, "video"))
+        if source is not None:
+            source.cut(now_us)
 
     def _record(self, name: str, kind: Kind, source: Source) -> None:
         """Begin or end a track of the record, where the order says so now."""
         if kind == "screen":
             wanted = self.order.sharing == name and recorded(self.order, name)
         else:
-            wanted = sound_recorded(self.order, name) if kind == "audio" else recorded(self.order, name)
+            wanted = sound_recorded(self.order, name) if kind == "audio" else picture_recorded(self.order, name)
         if wanted == source.recorded:
             return
         source.recorded = wanted
@@ -264,6 +282,8 @@ class Conference:
             dur_us = min(max(at_us - source.last_us, 1), 1_000_000) if source.last_us else 40_000
             self._recording.media(source.track, at_us, dur_us, h264_payloads.annex_b(units), key=h264_payloads.is_keyframe(units))
         source.last_us = at_us
+        if source.kind == "video" and self._stills.see(self.order.people.get(source.person), units, at_us):
+            source.feed.want_keyframe(now_us)
 
     def _show(self, peer: Peer) -> None:
         """Put the pictures that this viewer may see into the tiles that the link carries."""

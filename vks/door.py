@@ -16,6 +16,7 @@ from vks import signalling
 from vks.admission import NotAdmittedError
 from vks.display import Display
 from vks.hall import Hall
+from vks.identity_screen import IdentityScreen
 from vks.look_in import LookInPage
 from vks.page import Page
 
@@ -55,7 +56,7 @@ class Door:
         return application
 
     def display_application(self) -> web.Application:
-        """The routes of the courtroom's own screens alone."""
+        """The routes of the courtroom's own screens, and of the clerk's, alone."""
         application = web.Application(middlewares=[secured(HEADERS)], client_max_size=MAX_BODY_BYTES)
         self._add_displays(application)
         _add_assets(application)
@@ -65,6 +66,8 @@ class Door:
         application.router.add_get("/display", _to_display)
         application.router.add_get("/display/", _on_this_pc(page(STATIC / "display" / "index.html")))
         application.router.add_get("/api/display", _on_this_pc(self._display))
+        application.router.add_get("/identity/", _on_this_pc(page(STATIC / "identity" / "index.html")))
+        application.router.add_get("/api/identity", _on_this_pc(self._identity))
 
     async def _join(self, request: web.Request) -> web.Response:
         try:
@@ -105,6 +108,14 @@ class Door:
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=signalling.MESSAGE_BYTES, compress=False)
         await socket.prepare(request)
         await Display(self._hall.displays, socket).serve()
+        return socket
+
+    async def _identity(self, request: web.Request) -> web.StreamResponse:
+        if not is_own_origin(request):
+            return refused(403, "origin")
+        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=signalling.MESSAGE_BYTES, compress=False)
+        await socket.prepare(request)
+        await IdentityScreen(self._hall.identity_screens, socket).serve()
         return socket
 
     def _source(self, request: web.Request) -> str:

@@ -20,6 +20,7 @@ from vks.conference import Conference
 from vks.connection import Connection
 from vks.display import Displays
 from vks.doubts import Doubts
+from vks.identity_screen import IdentityScreens
 from vks.look_in import LookIns
 from vks.order import Order
 from vks.page import Page
@@ -57,6 +58,8 @@ class Hall:
         """Those of it who speak in the hearing."""
         self.doubts = Doubts(lambda: (self.conference, self.hearing), lambda: list(self._pages), roots, now_utc_us, changed)
         """Those for whose certificates nobody has vouched."""
+        self.identity_screens = IdentityScreens(lambda: (self.conference, self.hearing))
+        """The clerk's, each with somebody whose identity is checked."""
         self._make = make
         self._now_utc_us = now_utc_us
         self._changed = changed
@@ -80,6 +83,7 @@ class Hall:
         self.look_ins.follow()
         self.audience.follow()
         self.taken_in.follow()
+        self.identity_screens.follow()
 
     def close(self, code: str, *, again: bool = False) -> None:
         """Send all pages away."""
@@ -195,6 +199,7 @@ class Hall:
         self.look_ins.follow()
         self.audience.follow()
         self.taken_in.follow()
+        self.identity_screens.follow()
         self._changed()
 
     def _seat(self, conference: Conference, page: Page) -> None:

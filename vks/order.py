@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from recorder.contract.conference import Role
+from recorder.contract.conference import Role, StillOf
 from recorder.contract.control import State as RoomState
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -28,6 +28,8 @@ AUDIENCE = "audience:"
 """The large audience among those who hear and see. It stands elsewhere, and sends nothing; no person can bear this name (``PersonId``)."""
 LOOKS_IN = "look-in:"
 """Before its id, the name of a look-in among those who hear and see. No person can bear such a name (``PersonId``)."""
+CHECKS = "identity:"
+"""Before a person's name, the clerk's screen on which that person's identity is checked. No person can bear such a name."""
 _TALKS: frozenset[RoomState] = frozenset({"open", "off_record"})
 
 
@@ -40,6 +42,22 @@ class OwnCertificate(Struct, frozen=True, kw_only=True):
 
     sha256: str
     how: Literal["code", "signature"]
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """The clerk checks who somebody is (``identity.py``)."""
+
+    by: str
+    """Who asked last."""
+    token_sha256: str
+    """Of the token of the link by which a screen shows the person."""
+    device: str = ""
+    """The page that has opened the link: it opens for no other."""
+    wanted: StillOf | None = None
+    wanted_until_us: int = 0
+    faces: int = 0
+    documents: int = 0
+    """Stills that were taken."""
 
 
 class Person(Struct, frozen=True, kw_only=True):
@@ -70,6 +88,10 @@ class Person(Struct, frozen=True, kw_only=True):
     """By what media goes: the certificate of the other end (SHA-256, hexadecimal). Empty: there is none."""
     vouched: tuple[OwnCertificate, ...] = ()
     """Those that are certainly this person's own, the newest last: of a telephone and a PC, say."""
+    identity: Literal["unchecked", "confirmed", "refused"] = "unchecked"
+    """What the last check has found. It is of the device that holds the seat."""
+    check: Check | None = None
+    """The check that goes on."""
 
 
 class LookIn(Struct, frozen=True, kw_only=True):
@@ -163,7 +185,9 @@ def hears(order: Order, listener: str, speaker: str) -> bool:
 
 
 def sees(order: Order, viewer: str, shown: str) -> bool:
-    """Whether one sees another. A muted person is still seen."""
+    """Whether one sees another. A muted person is still seen; whose identity is checked is seen by the clerk's screen alone."""
+    if shown in order.people and order.people[shown].check is not None:
+        return is_open(order) and viewer == checker(shown)
     if shown != ROOM and (shown not in order.people or order.people[shown].role in SILENT):
         return False
     return together(order, viewer, shown)
@@ -178,6 +202,11 @@ def recorded(order: Order, name: str) -> bool:
     """Whether what this person sends goes to the recorder: what the court could hear or see, and nothing else."""
     person = order.people.get(name)
     return person is not None and person.role not in SILENT and is_on_floor(order, name)
+
+
+def picture_recorded(order: Order, name: str) -> bool:
+    """Whether this person's camera is recorded: not while it may show a document."""
+    return recorded(order, name) and order.people[name].check is None
 
 
 def sound_recorded(order: Order, name: str) -> bool:
@@ -200,6 +229,11 @@ def together(order: Order, one: str, other: str) -> bool:
 def looker(look_in: LookIn) -> str:
     """The name of a look-in among those who hear and see."""
     return f"{LOOKS_IN}{look_in.id}"
+
+
+def checker(person: str) -> str:
+    """The name of the clerk's screen on which this person's identity is checked, among those who see."""
+    return f"{CHECKS}{person}"
 
 
 def may_look_in(order: Order) -> bool:

@@ -15,6 +15,7 @@ import structlog
 
 from recorder.contract import ingest
 from recorder.contract.framing import FrameError, FrameReader, pack
+from vks.times import mono_us
 
 log = structlog.get_logger()
 
@@ -28,6 +29,8 @@ _READ_BYTES = 64 * 1024
 class _Track:
     start: ingest.TrackStart
     dropped: int = 0
+    ready_us: int | None = None
+    """Since when the record waits for pictures of it."""
 
 
 class Recording:
@@ -62,6 +65,7 @@ class Recording:
             delay_s = RETRY_FIRST_S
             self._writer = writer
             for track in self._tracks.values():
+                track.ready_us = None
                 self._say(track.start)
             try:
                 await self._listen(reader)
@@ -72,25 +76,31 @@ class Recording:
                     await writer.wait_closed()
             await asyncio.sleep(delay_s)
 
-    def start(self, track: str, kind: Literal["video", "audio"], label: str) -> None:
-        """A track begins. It begins again by itself where the connection was lost."""
+    def start(self, track: str, kind: Literal["video", "audio"], label: str, level: Literal["identity"] | None = None) -> None:
+        """A track begins. It begins again by itself where the connection was lost. ``level``: it is of this one, and not the session's."""
         codec: Literal["h264", "opus"] = "h264" if kind == "video" else "opus"
-        start = ingest.TrackStart(track=track, kind=kind, codec=codec, label=label)
+        start = ingest.TrackStart(track=track, kind=kind, codec=codec, label=label, level=level)
         self._tracks[track] = _Track(start)
         self._say(start)
 
-    def media(self, track: str, mono_us: int, dur_us: int, body: bytes, *, key: bool) -> None:
-        """One access unit (Annex B) or packet of Opus of a track that was started."""
+    def ready_us(self, track: str) -> int | None:
+        """Since when (CLOCK_MONOTONIC) the record takes pictures of a track; None where it does not, or nobody knows."""
+        known = self._tracks.get(track)
+        return None if known is None or self._writer is None else known.ready_us
+
+    def media(self, track: str, mono_us: int, dur_us: int, body: bytes, *, key: bool) -> bool:
+        """One access unit (Annex B) or packet of Opus of a track that was started; False where it was not handed over."""
         known = self._tracks.get(track)
         if known is None or self._writer is None:
-            return
+            return False
         if self._writer.transport.get_write_buffer_size() > MOST_WAITING_BYTES:
             known.dropped += 1
-            return
+            return False
         if known.dropped:
             self.tell(track, "not_taken", {"packets": known.dropped})
             known.dropped = 0
         self._say(ingest.MediaPacket(track=track, mono_us=mono_us, dur_us=dur_us, key=key), body)
+        return True
 
     def tell(self, track: str, name: str, data: dict[str, str | int]) -> None:
         """Something about a track for the record: loss, jitter, who spoke."""
@@ -114,6 +124,9 @@ class Recording:
                 if isinstance(message, ingest.Refusal):
                     log.error("ingest refused", what=message.what, detail=message.detail)
                     return
+                wanted = self._tracks.get(message.track)
+                if wanted is not None and wanted.ready_us is None:
+                    wanted.ready_us = mono_us()
                 self._on_keyframe_wanted(message.track)
 
     async def _read(self, reader: asyncio.StreamReader) -> bytes:

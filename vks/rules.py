@@ -9,7 +9,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from recorder.contract import conference as staff
-from vks import acts
+from vks import acts, identity
 from vks.order import (
     AUDIENCE,
     ROOM,
@@ -25,6 +25,7 @@ from vks.order import (
     may_look_in,
     may_speak,
 )
+from vks.refused import RefusedError as RefusedError  # noqa: PLC0414 - everybody takes it from here
 
 MOST_PEOPLE = 500
 """In one hearing, whoever has come and gone."""
@@ -34,14 +35,6 @@ MOST_LOOK_INS = 4
 """At once: all are named on the courtroom's screen."""
 MOST_CERTIFICATES = 4
 """Of one person: for the oldest nobody vouches any more."""
-
-
-class RefusedError(Exception):
-    """That is not possible now. ``code`` is what pages translate; the message is for logs and the command line."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "") -> Order:
@@ -87,6 +80,8 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "") -> Order:
             order = _consult(order, act)
         case staff.EndConsultation():
             order = _each(order, lambda one: replace(one, consultation=0) if one.consultation == act.consultation else one)
+        case staff.Identify() | staff.TakeStill() | staff.ConfirmIdentity() | staff.RefuseIdentity() | acts.StillTaken() | acts.CheckSeen():
+            order = _with(order, identity.asked(order, _person(order, act.person), act, now_us))
         case staff.StopShare():
             order = replace(order, sharing="")
         case _:
@@ -126,7 +121,7 @@ def _placed(person: Person, act: staff.OfStaff) -> Person:
         case staff.ChooseDevice():
             if not person.rival:
                 raise RefusedError("no_other_device", f"{person.name} has come with one device only")
-            return replace(person, device=person.rival, rival="", media="") if act.accept else replace(person, rival="")
+            return _seated(replace(person, rival=""), person.rival) if act.accept else replace(person, rival="")
         case _:
             raise RefusedError("unknown", f"{type(act).__name__} is nothing that is done with one person")
 
@@ -163,6 +158,8 @@ def _consult(order: Order, act: staff.Consult) -> Order:
             raise RefusedError("not_there", f"{person.name} cannot be spoken with now")
         if person.consultation:
             raise RefusedError("consults", f"{person.name} is in a private talk already")
+        if person.check is not None:
+            raise RefusedError("checked", f"the identity of {person.name} is being checked")
     if len(chosen) < 2:
         raise RefusedError("alone", "a private talk takes two people at least")
     number = order.consultations + 1
@@ -188,7 +185,12 @@ def _came(order: Order, act: acts.Came) -> Order:
         return _with(order, replace(person, connected=True, media=""))
     # Another device while the first is not there. What a hearing that is not public would show, only the clerk shows to it.
     place = "lobby" if order.closed else person.place
-    return _with(order, replace(person, device=act.device, connected=True, rival="", place=place, media=""))
+    return _with(order, _seated(replace(person, connected=True, rival="", place=place), act.device))
+
+
+def _seated(person: Person, device: str) -> Person:
+    """Another device holds the seat: who sits at it nobody has checked."""
+    return replace(person, device=device, media="", identity="unchecked", check=None)
 
 
 def _gone(order: Order, act: acts.Gone) -> Order:
@@ -271,6 +273,7 @@ def _settled(order: Order, now_us: int) -> Order:
     """End what may not go on."""
     if order.closed:
         order = _each(order, lambda one: replace(one, place="removed", connected=False) if one.role in SILENT else one)
+    order = _each(order, lambda one: identity.settled(order, one, now_us))
     sizes: dict[int, int] = {}
     for person in order.people.values():
         sizes[person.consultation] = sizes.get(person.consultation, 0) + 1

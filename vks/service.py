@@ -104,6 +104,7 @@ class Service:
             self.hall.close("closing", again=True)
             self.hall.displays.close(signalling.Bye(code="closing", again=True))
             self.hall.look_ins.close(signalling.Bye(code="closing", again=True))
+            self.hall.identity_screens.close(signalling.Bye(code="closing", again=True))
             await self._link.close()
             for runner in runners:
                 await runner.cleanup()

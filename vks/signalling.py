@@ -4,7 +4,8 @@
 there from the beginning, and what they carry changes without negotiation. A lost connection is dialled again with the resume token.
 
 A screen of the courtroom (the display's page) needs no token: it is told ``Screen`` at once, and offers lines that take pictures alone. A
-page of the Situation Centre looks in by ``Look``, is told the same, and offers one line that takes sound and then pictures alone.
+page of the Situation Centre looks in by ``Look``, is told the same, and offers one line that takes sound and then pictures alone. The
+screen on which the clerk checks who somebody is says ``See``, is told ``Checking``, and offers one line that takes a picture.
 """
 
 from typing import Annotated, Literal
@@ -21,6 +22,7 @@ MESSAGE_BYTES = 128 * 1024
 MOST_TILES = 9
 Number32 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?![\s\S])")]
 """32 bytes in hexadecimal."""
+Step = Literal["", "face", "document", "done"]
 Token = Annotated[str, msgspec.Meta(min_length=1, max_length=1_024)]
 
 
@@ -89,8 +91,16 @@ class Look(Message, frozen=True, kw_only=True, tag="look"):
     device: DeviceId
 
 
+class See(Message, frozen=True, kw_only=True, tag="see"):
+    """First message of the screen on which the clerk checks somebody: the link's token, and the page's name, which it belongs to then."""
+
+    token: Token
+    device: DeviceId
+
+
 FromPage = Resume | Offer | Number | Signed | Candidate | Do | Ping | Leave
 FromLookIn = Look | Offer | Candidate | Leave
+FromIdentity = See | Offer
 
 
 # to the page
@@ -169,6 +179,8 @@ class View(Message, frozen=True, kw_only=True, tag="view"):
     channels: list[str]
     """Languages that are interpreted into now."""
     listens: str
+    identity: Step
+    """What the clerk, who checks who this person is, asks to be shown to the camera; nobody else sees it. Empty: nothing."""
 
 
 class Tiles(Message, frozen=True, kw_only=True, tag="tiles"):
@@ -227,9 +239,21 @@ class Looking(Message, frozen=True, kw_only=True, tag="looking"):
     ice: list[IceServer]
 
 
+class Checking(Message, frozen=True, kw_only=True, tag="checking"):
+    """Whose identity is checked, and what the person is asked to show; sent whole whenever anything of it changes."""
+
+    name: str
+    role: Role
+    step: Step
+    faces: int
+    documents: int
+    """Stills that were taken."""
+
+
 ToPage = Welcome | Answer | Unvouched | Shown | Vouched | View | Tiles | Link | Wait | Pong | Refused | Bye
 ToDisplay = Screen | Answer | Tiles | Refused | Bye
 ToLookIn = Looking | Screen | Answer | Tiles | Link | Refused | Bye
+ToIdentity = Checking | Answer | Tiles | Refused | Bye
 encoder = msgspec.json.Encoder()
 from_page = msgspec.json.Decoder(FromPage)
 to_page = msgspec.json.Decoder(ToPage)
@@ -237,4 +261,6 @@ from_display = msgspec.json.Decoder(Offer)
 to_display = msgspec.json.Decoder(ToDisplay)
 from_look_in = msgspec.json.Decoder(FromLookIn)
 to_look_in = msgspec.json.Decoder(ToLookIn)
+from_identity = msgspec.json.Decoder(FromIdentity)
+to_identity = msgspec.json.Decoder(ToIdentity)
 join_body = msgspec.json.Decoder(Join)

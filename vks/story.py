@@ -7,7 +7,7 @@ The facts are found by comparing the order before and after, not told by whoever
 from collections.abc import Iterator
 
 from recorder.contract.conference import Fact
-from vks.order import AUDIENCE, Order, Person, is_on_floor
+from vks.order import AUDIENCE, Check, Order, Person, is_on_floor
 
 MOST_NAMES = 20
 """A private talk has no more people (``staff.Consult``)."""
@@ -52,10 +52,31 @@ def _person(then: Person | None, now: Person) -> Iterator[_Found]:
         yield ("muted" if now.muted else "unmuted"), who
     if then.interprets != now.interprets:
         yield "interprets", {**who, "channel": now.interprets}
+    yield from _identity(then, now)
     if then.listens != now.listens:
         yield "listens", {**who, "channel": now.listens}
     if (then.hand_us is None) != (now.hand_us is None):
         yield ("hand_lowered" if now.hand_us is None else "hand_raised"), who
+
+
+def _identity(then: Person, now: Person) -> Iterator[_Found]:
+    """The check of who somebody is, from its beginning to what was found."""
+    who: dict[str, str | int] = {"person": now.id}
+    began = now.check is not None and (then.check is None or then.check.token_sha256 != now.check.token_sha256)
+    if began:
+        yield "identity_check_began", who
+    elif then.check is not None and now.check is not None:
+        yield from _stills(who, then.check, now.check)
+    if then.identity != now.identity and not began:
+        yield {"unchecked": "identity_unknown", "confirmed": "identity_confirmed", "refused": "identity_refused"}[now.identity], who
+    elif then.check is not None and now.check is None:
+        yield "identity_check_ended", who
+
+
+def _stills(who: dict[str, str | int], then: Check, now: Check) -> Iterator[_Found]:
+    for of, were, are in (("face", then.faces, now.faces), ("document", then.documents, now.documents)):
+        if are > were:
+            yield "identity_still_taken", {**who, "of": of, "by": now.by}
 
 
 def _members(order: Order) -> dict[int, list[Person]]:

@@ -27,7 +27,7 @@ _OFFERS = 5
 """Offers within ``_OFFERS_S``: each costs a handshake's keys."""
 _OFFERS_S = 10.0
 FromIt = TypeVar("FromIt")
-_ToIt = signalling.ToPage | signalling.ToDisplay | signalling.ToLookIn
+_ToIt = signalling.ToPage | signalling.ToDisplay | signalling.ToLookIn | signalling.ToIdentity
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What one person's page, or a screen of the courtroom, shows of the order: nothing of those whom it neither sees nor hears. Pure."""
 
-from vks import signalling
+from vks import identity, signalling
 from vks.order import ROOM, Order, is_on_floor, sees_screen, together
 
 
@@ -13,6 +13,7 @@ def view_of(order: Order, person: str) -> signalling.View:
         place=own.place, room=order.room, muted=own.muted, hand=own.hand_us is not None, others=_others(order, person),
         consultation=own.consultation > 0, sharing=order.sharing if on_floor else "",
         look_ins=[one.person for one in order.look_ins] if on_floor else [], channels=sorted(channels), listens=own.listens,
+        identity=identity.step(own),
     )  # fmt: skip
 
 

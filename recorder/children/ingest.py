@@ -176,7 +176,7 @@ class Ingest:
                     name, label=message.label, channels=_OPUS_CHANNELS, fragment_us=self._fragment_us, segment_us=self._segment_us
                 )
                 self._remotes[name] = _Remote(peer, message.track, message.kind, recorded)
-                self._loop.send(child.TrackOpened(track=name, kind=message.kind, label=message.label))
+                self._loop.send(child.TrackOpened(track=name, kind=message.kind, label=message.label, level=message.level))
             case ingest.MediaPacket():
                 self._media(self._remotes[self._gate.media(peer.number, message, len(body), now)], message, body)
             case ingest.TrackStop():

@@ -19,6 +19,8 @@ MAX_DUR_US = 1_000_000
 BURST_S = 4
 """A track's quota may be used up for so many seconds at once (a keyframe, a stall of the network)."""
 LABEL_CHARS = 200
+STILLS = "-identity"
+"""How tracks are called that may be of level ``identity`` by themselves."""
 QUALITY_PER_S = 20
 QUALITY_ITEMS = 32
 STARTS_PER_S = 5
@@ -122,6 +124,8 @@ class Gate:
             raise RefusedError("tracks", "tracks are started too often")
         if {"h264": "video", "opus": "audio"}[message.codec] != message.kind:
             raise RefusedError("track", f"{message.codec} is no {message.kind}")
+        if message.level is not None and (message.kind != "video" or not message.track.endswith(STILLS)):
+            raise RefusedError("level", f"'{name}' is no track of stills: of what is heard and seen in a hearing the court says the level")
         if len(message.label) > LABEL_CHARS or not message.label.isprintable():
             raise RefusedError("label", f"a label is at most {LABEL_CHARS} printable characters")
         self._tracks[name] = _Track(peer, message.kind, Bucket(self._track_bytes_per_s, self._track_bytes_per_s * BURST_S, now_us))

@@ -235,6 +235,8 @@ class TrackOpened(Message, frozen=True, kw_only=True, tag="track_opened"):
     track: str
     kind: Literal["video", "audio"]
     label: str
+    level: Literal["identity"] | None = None
+    """The least level of its parts; None: that of the session. No child can have one lowered."""
 
 
 class TrackClosed(Message, frozen=True, kw_only=True, tag="track_closed"):

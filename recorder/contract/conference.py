@@ -141,6 +141,37 @@ class Vouch(StaffAct, frozen=True, kw_only=True, tag="vouch"):
     code: Annotated[str, msgspec.Meta(max_length=64)]
 
 
+StillOf = Literal["face", "document"]
+Identity = Literal["unchecked", "checking", "confirmed", "refused"]
+
+
+class Identify(StaffAct, frozen=True, kw_only=True, tag="identify"):
+    """The clerk checks who the person is. From now on one screen alone sees the person, by a link whose token has this hash."""
+
+    person: PersonId
+    token_sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?![\s\S])")]
+
+
+class TakeStill(StaffAct, frozen=True, kw_only=True, tag="take_still"):
+    """The next keyframe of the person's camera goes into the record, at level ``identity``."""
+
+    person: PersonId
+    of: StillOf
+
+
+class ConfirmIdentity(StaffAct, frozen=True, kw_only=True, tag="confirm_identity"):
+    """The person is who was expected; both stills were taken."""
+
+    person: PersonId
+
+
+class RefuseIdentity(StaffAct, frozen=True, kw_only=True, tag="refuse_identity"):
+    """That is not known. The person stays where he is: what follows from it the clerk says."""
+
+    person: PersonId
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?![\s\S])")]
+
+
 class BeginLookIn(Act, frozen=True, kw_only=True, tag="look_in"):
     """A named person of the Situation Centre may look in for so long, by a link of whose token the room knows the SHA-256 alone."""
 
@@ -157,9 +188,10 @@ class EndLookIn(Act, frozen=True, kw_only=True, tag="end_look_in"):
     look_in: LookInId
 
 
+OfIdentity = Identify | TakeStill | ConfirmIdentity | RefuseIdentity
 OfStaff = (
     Admit | Call | Isolate | Dismiss | Remove | Readmit | Mute | Consult | EndConsultation | Interpret | StopShare | LowerHand
-    | ChooseDevice | StopLookIn | ToAudience | TakeIn | Vouch
+    | ChooseDevice | StopLookIn | ToAudience | TakeIn | Vouch | OfIdentity
 )  # fmt: skip
 OfCentre = BeginLookIn | EndLookIn
 """What the centre's commands lead to: no staff of the room asks for it, and no command for what staff may."""
@@ -280,6 +312,10 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     quality: str
     unvouched: bool = False
     """The hearing is not public, and nobody has vouched for the certificate of the person's page: no media goes either way."""
+    identity: Identity = "unchecked"
+    faces: int = 0
+    documents: int = 0
+    """Stills that were taken in the check that goes on."""
 
 
 class LookingIn(msgspec.Struct, frozen=True, kw_only=True):

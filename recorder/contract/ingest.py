@@ -21,6 +21,8 @@ class TrackStart(Message, frozen=True, kw_only=True, tag="track_start"):
     kind: Literal["video", "audio"]
     codec: Literal["h264", "opus"]
     label: str
+    level: Literal["identity"] | None = None
+    """``identity``: it holds stills of an identity check, whatever the session's level is. None: it is of the session's level."""
 
 
 class MediaPacket(Message, frozen=True, kw_only=True, tag="media"):

@@ -3,6 +3,9 @@
 A part has the level that its ``init`` says. A ``level`` entry that comes while a part runs raises the rest of that part too (a camera that
 encodes itself begins the new part with its next keyframe only); it does not lower it, for the part's key belongs to its own level. An order
 stands over both, a later order over an earlier one.
+
+A part may be ``identity`` in a session of a lower level: stills of an identity check. Of such a part no order speaks: who orders about the
+hearing may have no key to it, and nobody means it who lowers the level of all that was said.
 """
 
 from collections.abc import Sequence
@@ -37,6 +40,8 @@ class PartSpan:
     key_sha256: str = ""
     from_us: int | None = None
     to_us: int = 0
+    stands_apart: bool = False
+    """It is ``identity`` of its own: no order speaks of it."""
 
     def overlaps(self, from_us: int, to_us: int) -> bool:
         """Whether it has media in this interval."""
@@ -71,6 +76,7 @@ class Levels:
             case entries.Init():
                 part = self._part(line, entry)
                 part.level, part.kind, part.timescale, part.key = entry.level, entry.kind, max(1, entry.timescale), entry.key
+                part.stands_apart = entry.level == "identity" and self._begun_in(part) != "identity"
             case entries.LevelChange():
                 self._changes.append((line.seq, entry))
             case _:
@@ -86,7 +92,11 @@ class Levels:
         return sorted({track for track, _ in self.parts})
 
     def concerned(self, tracks: Sequence[str], from_us: int, to_us: int) -> list[PartSpan]:
-        """The parts of these tracks (none: all) that have media in an interval."""
+        """The parts of these tracks (none: all) that have media in an interval, and of which orders speak."""
+        return [part for part in self.with_media(tracks, from_us, to_us) if not part.stands_apart]
+
+    def with_media(self, tracks: Sequence[str], from_us: int, to_us: int) -> list[PartSpan]:
+        """All parts of these tracks (none: all) that have media in an interval."""
         found = [part for (track, _), part in sorted(self.parts.items()) if not tracks or track in tracks]
         return [part for part in found if part.overlaps(from_us, to_us)]
 
@@ -103,11 +113,12 @@ class Levels:
             for (_, change), end_us in zip(self._changes, ends_us, strict=False)
             if change.from_us < order.to_us and order.from_us < end_us and rank(change.level) > rank(order.level)
         }
-        return concerned + [part for part in self.parts.values() if part.level in said and part.key is not None and part not in concerned]
+        of_said = [part for part in self.parts.values() if part.level in said and part.key is not None and not part.stands_apart]
+        return concerned + [part for part in of_said if part not in concerned]
 
     def at(self, track: str, t_us: int) -> Level:
         """The level of a track at a moment; where parts meet, the higher one; where it has no media, that of the session."""
-        there = [part for part in self.concerned([track], t_us, t_us + 1) if part.track == track]
+        there = self.with_media([track], t_us, t_us + 1)
         if not there:
             return self._ordered(track, t_us) or self._told(-1, t_us) or "open"
         return max((self._part_at(part, t_us) for part in there), key=rank)
@@ -133,7 +144,13 @@ class Levels:
         """The level of what belongs to no track (notes): orders that name tracks do not speak of it."""
         return self._ordered(None, t_us) or self._told(-1, t_us) or "open"
 
+    def _begun_in(self, part: PartSpan) -> Level:
+        """The session's level when a part began."""
+        return next((change.level for seq, change in reversed(self._changes) if seq < part.seq), "open")
+
     def _part_at(self, part: PartSpan, t_us: int, begun_us: int | None = None) -> Level:
+        if part.stands_apart:
+            return part.level
         for order in reversed(self.orders):
             # A picture may be presented a little outside its part's span; an order about all of the part speaks of it too.
             outside = not part.overlaps(t_us, t_us + 1) and part.is_within(order.from_us, order.to_us)

@@ -175,7 +175,7 @@ def may_not_lower(root: Path, signer: Addressee, order: LevelOrder, levels: Leve
     for earlier in found.given:
         if rank(order.level) >= rank(earlier.order.level) or earlier.signer == signer or not order.meets(earlier.order):
             continue
-        for part in levels.concerned((), 0, LAST_US):
+        for part in levels.with_media((), 0, LAST_US):
             opened = _first(root, part, found)
             if earlier.signer in opened and signer not in opened:
                 return earlier
@@ -271,7 +271,7 @@ def _check_key(
 ) -> frozenset[Addressee]:
     path = layout.order_key_file(order.number, key.track, key.part)
     part = levels.parts.get((key.track, key.part))
-    if part is None or not order.concerns(key.track) or not part.is_within(order.from_us, order.to_us):
+    if part is None or part.stands_apart or not order.concerns(key.track) or not part.is_within(order.from_us, order.to_us):
         text = "the order wraps the key of a part that it does not cover: the key opens more than the order says"
         found.problems.append(Problem("order_key", path, text))
         return frozenset()

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from agent.conference_cli import app
 from agent.desk import SOCKET
 from agent.guest_desk import Done, GuestState, Invited
+from agent.identity_desk import Identifying
 from recorder.contract.conference import LookingIn, Present, Vouch
 
 LINK = "https://centre.example/r/lab/join/#token"
@@ -101,3 +102,23 @@ async def test_a_code_is_typed_in_the_groups_in_which_it_is_read(tmp_path: Path)
     async with agent(tmp_path, "/conference/act", Done(text="Done.")) as orders:
         await command(tmp_path, "vouch", "g1", "12345", "67890", "12345", "67890", "--by", "A. Clerk")
     assert msgspec.json.decode(orders[0], type=Vouch) == Vouch(by="A. Clerk", person="g1", code="12345678901234567890")
+
+
+async def test_the_list_says_whose_identity_is_confirmed(tmp_path: Path) -> None:
+    people = [
+        msgspec.structs.replace(talking(f"g{number}", 0), identity=identity)
+        for number, identity in enumerate(("unchecked", "checking", "confirmed", "refused"))
+    ]
+    async with agent(tmp_path, "/conference", GuestState(hearing="h1", title="Case 1", running=True, people=people)):
+        done = await command(tmp_path, "list")
+    lines = [line for line in done.stdout.splitlines() if "A. Party" in line]
+    for line, words in zip(lines, ("not checked", "being checked", "confirmed", "refused"), strict=True):
+        assert words in line
+
+
+async def test_who_checks_somebody_reads_where_the_screen_is_and_a_script_the_link_alone(tmp_path: Path) -> None:
+    link = "http://127.0.0.1:8443/identity/#token"
+    async with agent(tmp_path, "/conference/identify", Identifying(link=link)):
+        done = await command(tmp_path, "identify", "g1", "--by", "A. Clerk")
+    assert done.stdout == f"{link}\n"
+    assert "Only this screen shows g1" in done.stderr

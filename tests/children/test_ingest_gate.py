@@ -46,6 +46,15 @@ def test_garbage_is_refused_and_nothing_else_happens(head: bytes) -> None:
         assert refused.what == "verb"  # noqa: PT017 - anything that is no refusal must fail the test
 
 
+@pytest.mark.parametrize(("track", "kind", "codec"), [("p1-video", "video", "h264"), ("p1-identity", "audio", "opus")])
+def test_what_is_no_track_of_stills_cannot_be_withheld_from_copies(gate: Gate, track: str, kind: str, codec: str) -> None:
+    asked = ingest.TrackStart(track=track, kind=kind, codec=codec, label="", level="identity")  # type: ignore[arg-type]
+    with pytest.raises(RefusedError, match="level"):
+        gate.start(1, asked, NOW_US)
+    stills = ingest.TrackStart(track="p1-identity", kind="video", codec="h264", label="", level="identity")
+    assert gate.start(1, stills, NOW_US) == "remote-p1-identity"
+
+
 @given(st.text(max_size=60))
 def test_no_name_that_could_be_a_path_becomes_a_track(track: str) -> None:
     gate = Gate(max_tracks=2, track_bytes_per_s=1_000)

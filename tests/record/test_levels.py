@@ -99,6 +99,22 @@ def test_an_order_of_one_track_says_nothing_of_notes_and_other_tracks() -> None:
     assert (levels.at("cam", 4), levels.at("cam", 5), levels.of_session(4), levels.of_session(5)) == ("closed", "secret", "closed", "open")
 
 
+def test_no_order_speaks_of_stills_which_are_identity_in_a_session_of_a_lower_level() -> None:
+    journal = (init("cam", 0, "open"), init("p-identity", 0, "identity"), frag("cam", 0, 0, 9), frag("p-identity", 0, 3, 5))
+    levels = told(*journal, change("secret", 6), orders=(order("open", 0, 9), order("open", 3, 5, "p-identity")))
+    assert levels.highest("p-identity", 0, 3, 5) == levels.at("p-identity", 4) == "identity"
+    assert (levels.of_session(4), levels.at("cam", 4)) == ("open", "open"), "the session's own level is what it would be without them"
+    assert [part.track for part in levels.to_be_held(order("open", 0, 9))] == ["cam"]
+    assert [part.track for part in levels.with_media((), 0, 9)] == ["cam", "p-identity"]
+
+
+def test_orders_speak_of_a_session_that_is_identity_as_of_any_other() -> None:
+    journal = (change("identity", 0), init("cam", 0, "identity"), frag("cam", 0, 0, 9), change("open", 9), init("cam", 1, "open"))
+    levels = told(*journal, orders=(order("closed", 0, 9),))
+    assert levels.highest("cam", 0, 0, 9) == "closed"
+    assert levels.to_be_held(order("open", 0, 9))
+
+
 some_level = st.sampled_from(LEVELS)
 some_orders = st.lists(
     st.builds(
@@ -119,7 +135,7 @@ def sessions(draw: st.DrawFn) -> tuple[Levels, list[tuple[Level, int, int, list[
     journal: list[AnyEntry] = []
     parts = []
     for number, (start, level) in enumerate(zip(starts, said, strict=True)):
-        if number:
+        if number or level != "open":
             journal.append(change(level, start))
         begin = min(start + late[number], END - 1)
         end = END if number == len(moments) else max(begin + 1, min(starts[number + 1] + late[number + 1], END))

@@ -22,9 +22,9 @@ WHILE = 12
 class Screen:
     """A display's page, and what it shows."""
 
-    def __init__(self, page: PageInTest) -> None:
+    def __init__(self, page: PageInTest, tiles: int = 6) -> None:
         self.page = page
-        self.pictures = Watcher()
+        self.pictures = Watcher(tiles)
 
     async def call(self) -> None:
         """Media."""

@@ -16,7 +16,7 @@ from tests.vks.test_service import house as house  # noqa: PLC0414 - a fixture i
 from vks.cli import app
 from vks.door import BY_ANOTHER, Door
 
-PATHS = ("/display/", "/api/display")
+PATHS = ("/display/", "/api/display", "/identity/", "/api/identity")
 
 
 async def test_there_is_no_screen_behind_the_relay(house: House) -> None:
@@ -35,8 +35,9 @@ async def test_there_is_no_screen_for_whoever_asks_through_another(house: House,
 
 @pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "[::1]:1"])
 async def test_there_is_a_screen_under_this_pcs_own_names(house: House, host: str) -> None:
-    async with house.http.get(f"{house.url}/api/display", headers={"Host": host}) as answer:
-        assert answer.status == 400, "it is a WebSocket"
+    for path in ("/api/display", "/api/identity"):
+        async with house.http.get(f"{house.url}{path}", headers={"Host": host}) as answer:
+            assert answer.status == 400, "it is a WebSocket"
 
 
 @pytest.mark.parametrize("host", ["evil.example:1", "192.0.2.7", "127.0.0.1.evil", ""])
@@ -47,8 +48,9 @@ async def test_there_is_no_screen_under_other_names(house: House, host: str) -> 
 
 
 async def test_a_page_of_another_origin_cannot_connect_as_a_screen(house: House) -> None:
-    with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
-        await house.http.ws_connect(f"{house.url}/api/display", headers={"Origin": "https://evil.example"})
+    for path in ("/api/display", "/api/identity"):
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await house.http.ws_connect(f"{house.url}{path}", headers={"Origin": "https://evil.example"})
 
 
 def own_address() -> str:
@@ -99,6 +101,7 @@ def test_the_address_is_where_the_rooms_pc_reaches_it() -> None:
     assert Vks(address="", display_port=9_000).display_url == "http://127.0.0.1:9000/display/"
     assert Vks(address="", display_port=0).display_url == ""
     assert Vks(port=0).display_url == ""
+    assert Vks(address="192.0.2.20", certificate="c.pem", key="k.pem").identity_url == "http://127.0.0.1:8444/identity/"
 
 
 ROOM = """\

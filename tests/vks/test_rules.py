@@ -17,6 +17,7 @@ from vks.order import (
     ROOM,
     Order,
     Place,
+    checker,
     hears,
     is_on_floor,
     looker,
@@ -55,7 +56,7 @@ def everything(order: Order) -> set[tuple[str, str, str]]:
     """All pairs of whom the one hears or sees the other, or his screen."""
     found = {
         (what, one, other)
-        for one, other in permutations((ROOM, AUDIENCE, *order.people, *map(looker, order.look_ins)), 2)
+        for one, other in permutations((ROOM, AUDIENCE, *order.people, *map(looker, order.look_ins), *map(checker, order.people)), 2)
         for what, does in (("hears", hears), ("sees", sees))
         if does(order, one, other)
     }

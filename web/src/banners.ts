@@ -1,7 +1,7 @@
 // What must be told above everything else, and cannot be hidden. Pure.
 
 import type { Page } from "./page";
-import { isObserver } from "./page";
+import { isChecked, isObserver } from "./page";
 import type { Word } from "./words/en";
 
 export interface Banner {
@@ -25,6 +25,10 @@ export function banners(page: Page): Banner[] {
   if (view.room !== "open") found.push({ kind: "stop", word: `room_${view.room}` });
   if (view.consultation) {
     found.push({ kind: "private", word: "private_talk", values: { names: view.others.map((one) => one.name).join(", ") || "–" } });
+  }
+  if (isChecked(page)) {
+    if (view.identity !== "") found.push({ kind: "told", word: `identity_${view.identity}` });
+    if (page.own.camera !== "on") found.push({ kind: "stop", word: "identity_camera" });
   }
   if (view.place !== "hearing" && !view.consultation) return found;
   if (view.muted && !isObserver(page)) found.push({ kind: "stop", word: "muted_by_clerk" });

@@ -4,7 +4,7 @@ import type { Ends } from "./attempt";
 import { Attempt } from "./attempt";
 import { ownCertificate } from "./certificate";
 import { canPictures } from "./codecs";
-import { CAMERA, CAMERA_BPS, FIRST_TILE, SCREEN, SCREEN_BPS, SOUND, linesFor } from "./lines";
+import { CAMERA, CAMERA_BPS, DOCUMENT_BPS, FIRST_TILE, SCREEN, SCREEN_BPS, SOUND, linesFor } from "./lines";
 import type { FromPage, Shown, ToPage, Unvouched } from "./messages";
 import { decode } from "./messages";
 import { addLine } from "./peer";
@@ -71,6 +71,16 @@ export class Call extends Attempt {
       put(CAMERA, given.camera);
       put(SCREEN, given.screen);
     }
+  }
+
+  /** Send the camera's pictures so large that a document can be read, or as in a hearing. */
+  readable(wanted: boolean): void {
+    const sender = this.peer?.getTransceivers()[CAMERA]?.sender;
+    const settings = sender?.getParameters();
+    const encoding = settings?.encodings[0];
+    if (sender === undefined || settings === undefined || encoding === undefined) return;
+    encoding.maxBitrate = wanted ? DOCUMENT_BPS : CAMERA_BPS;
+    void sender.setParameters(settings).catch(() => undefined); // a small picture is better than none
   }
 
   /** The energy that the microphone has given in all; null where the browser does not tell. */

@@ -11,7 +11,7 @@ import { WatchingCall } from "./watching_call";
 import type { Way } from "./watching_call";
 
 const WAY: Way<ToDisplay> = {
-  door: "display", hello: null, lines: displayLines(), decode: decodeForDisplay, relays: () => null, ends: endsCall,
+  door: "display", hello: null, lines: displayLines(), samePc: true, decode: decodeForDisplay, relays: () => null, ends: endsCall,
 };
 
 export class DisplaySession {

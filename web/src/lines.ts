@@ -11,6 +11,9 @@ export const CAMERA_BPS = 400_000;
 export const SCREEN_BPS = 1_000_000;
 /** H.264's level 3.1 ends at 1280 x 720. */
 export const CAMERA_SIZE = { width: 640, height: 360, rate: 25 } as const;
+/** What the camera sends to the clerk alone, who wants to read a document. */
+export const DOCUMENT_BPS = 1_500_000;
+export const DOCUMENT_SIZE = { width: 1280, height: 720, rate: 15 } as const;
 export const SCREEN_SIZE = { width: 1280, height: 720, rate: 15 } as const;
 
 export interface Line {

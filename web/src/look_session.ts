@@ -37,6 +37,7 @@ export class LookSession {
       door: "look",
       hello: { m: "look", token: this.token, device: deviceName() },
       lines: lookLines(tilesFor(screen.width, screen.height)),
+      samePc: false,
       decode: decodeForLookIn,
       relays: (message) => (message.m === "looking" ? message.ice : null),
       ends: (message) => message.m === "bye" || message.m === "refused",

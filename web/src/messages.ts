@@ -3,6 +3,8 @@
 export type Role = "judge" | "clerk" | "party" | "counsel" | "witness" | "interpreter" | "prosecutor" | "specialist" | "observer";
 export type Place = "lobby" | "hearing" | "isolated" | "dismissed" | "removed";
 export type RoomState = "idle" | "open" | "off_record" | "privileged" | "deliberation" | "closing";
+/** What the clerk, who checks somebody's identity, asks to be shown to the camera; "" where nobody checks. */
+export type Step = "" | "face" | "document" | "done";
 export type Quality = "good" | "small" | "sound";
 
 export type Act =
@@ -57,6 +59,7 @@ export interface View {
   look_ins: string[];
   channels: string[];
   listens: string;
+  identity: Step;
 }
 
 export interface Answer {
@@ -141,6 +144,18 @@ export interface Looking {
 
 export type ToLookIn = Looking | Screen | Answer | Tiles | Link | Refused | Bye;
 
+/** Whose identity is checked on the clerk's screen, what the person is asked to show, and how many stills were taken. */
+export interface Checking {
+  m: "checking";
+  name: string;
+  role: Role;
+  step: Step;
+  faces: number;
+  documents: number;
+}
+
+export type ToIdentity = Checking | Answer | Tiles | Refused | Bye;
+
 /** The fields that each message must have, by an example of each field's kind. */
 type Shapes<M extends { m: string }> = Record<M["m"], Record<string, unknown>>;
 const SHAPES: Shapes<ToPage> = {
@@ -151,6 +166,7 @@ const SHAPES: Shapes<ToPage> = {
   vouched: {},
   view: {
     place: "", room: "", muted: true, hand: true, others: [], consultation: true, sharing: "", look_ins: [], channels: [], listens: "",
+    identity: "",
   },
   tiles: { shown: [] },
   link: { quality: "" },
@@ -169,6 +185,14 @@ const DISPLAY_SHAPES: Shapes<ToDisplay> = {
 
 const LOOK_IN_SHAPES: Shapes<ToLookIn> = { ...DISPLAY_SHAPES, looking: { person: "", left_s: 1, ice: [] }, link: SHAPES.link };
 
+const IDENTITY_SHAPES: Shapes<ToIdentity> = {
+  checking: { name: "", role: "", step: "", faces: 1, documents: 1 },
+  answer: SHAPES.answer,
+  tiles: SHAPES.tiles,
+  refused: SHAPES.refused,
+  bye: SHAPES.bye,
+};
+
 /** What a text from the courtroom says; null where it says nothing that this page knows. A newer courtroom may say more. */
 export function decode(text: string): ToPage | null {
   return decodeAs<ToPage>(text, SHAPES);
@@ -182,6 +206,11 @@ export function decodeForDisplay(text: string): ToDisplay | null {
 /** The same for a page that looks in. */
 export function decodeForLookIn(text: string): ToLookIn | null {
   return decodeAs<ToLookIn>(text, LOOK_IN_SHAPES);
+}
+
+/** The same for the screen on which the clerk checks somebody's identity. */
+export function decodeForIdentity(text: string): ToIdentity | null {
+  return decodeAs<ToIdentity>(text, IDENTITY_SHAPES);
 }
 
 function decodeAs<M>(text: string, shapes: Record<string, Record<string, unknown>>): M | null {

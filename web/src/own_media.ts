@@ -1,6 +1,6 @@
 // This person's microphone, camera and screen: opened, held, given up. Nothing is sent from here.
 
-import { CAMERA_SIZE, SCREEN_SIZE } from "./lines";
+import { CAMERA_SIZE, DOCUMENT_SIZE, SCREEN_SIZE } from "./lines";
 import { keep, kept } from "./storage";
 
 export type Kind = "microphone" | "camera";
@@ -81,6 +81,15 @@ export class OwnMedia {
       track.onunmute = () => this.onDead(kind, false);
     }
     this.onChange();
+  }
+
+  /** Have the camera give pictures in which letters can be read, as far as it can; or as in a hearing again. */
+  readable(wanted: boolean): void {
+    if (this.camera === null) return;
+    const { width, height, rate } = wanted ? DOCUMENT_SIZE : CAMERA_SIZE;
+    this.camera.contentHint = wanted ? "detail" : "";
+    const size = { width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: rate, max: 30 } };
+    void this.camera.applyConstraints(size).catch(() => undefined); // it gives what it gave
   }
 
   /** Give up everything: lamps go out. */

@@ -192,9 +192,15 @@ export function maySpeak(page: Page): boolean {
   return isTalking(page) && (microphone === "on" || microphone === "dead") && page.view?.muted === false;
 }
 
+/** Whether the clerk, and nobody else, wants to see who this person is. */
+export function isChecked(page: Page): boolean {
+  const { view } = page;
+  return page.screen === "in" && view !== null && view.identity !== "" && view.room === "open" && !isObserver(page);
+}
+
 /** Whether the camera's picture may leave this page. Whom the clerk has muted is still seen. */
 export function mayBeSeen(page: Page): boolean {
-  return isTalking(page) && page.own.camera === "on";
+  return (isTalking(page) || isChecked(page)) && page.own.camera === "on";
 }
 
 /** Whether the screen's picture may leave this page. */

@@ -22,9 +22,14 @@ export function tokenOf(fragment: string): string {
 export function deviceName(): string {
   const before = kept("device");
   if (before !== null && DEVICE.test(before)) return before;
-  const made = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const made = nameMade();
   keep("device", made);
   return made;
+}
+
+/** A name that nobody else has. */
+export function nameMade(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** Where the resume token for a link is kept. The link's token itself cannot be read out of it. */

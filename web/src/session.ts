@@ -10,7 +10,7 @@ import type { Act, ToPage } from "./messages";
 import { isOther, networkNow } from "./network";
 import { OwnMedia, ask, askScreen } from "./own_media";
 import type { Kind } from "./own_media";
-import { BEGIN, isObserver, maySpeak, mayBeSeen, mayShowScreen, reduce } from "./page";
+import { BEGIN, isChecked, isObserver, maySpeak, mayBeSeen, mayShowScreen, reduce } from "./page";
 import type { Event, Page } from "./page";
 import { troubleOf, worthTryingApart } from "./permission";
 import type { Device } from "./permission";
@@ -234,6 +234,11 @@ export class Session {
     if (media.microphone !== null) media.microphone.enabled = maySpeak(page) || page.screen === "check"; // the check's meter
     if (media.camera !== null) media.camera.enabled = mayBeSeen(page) || page.screen === "check";
     if (media.screen !== null) media.screen.enabled = mayShowScreen(page);
+    const checked = isChecked(page);
+    if (checked !== isChecked(before) || (checked && before.own.camera !== page.own.camera)) {
+      media.readable(checked);
+      this.dialler.call?.readable(checked);
+    }
     if (before.own.screen !== "no" && page.own.screen === "no") media.put("screen", null);
     if (page.screen === "in" && before.own !== page.own) this.keepChoices();
     this.awake.want(page.screen === "in");

@@ -12,6 +12,8 @@ export interface Way<M> {
   /** What is said first; null: media is offered at once. */
   hello: object | null;
   lines: Line[];
+  /** Whether it is on the room's own PC: all its addresses stand in the offer then. */
+  samePc: boolean;
   decode(text: string): M | null;
   /** The relays by which media may go, where a message names them: it is the leave to offer media. */
   relays(message: M): IceServer[] | null;
@@ -52,6 +54,6 @@ export class WatchingCall<M extends { m: string }> extends Attempt {
     const lay = (peer: RTCPeerConnection): void => {
       for (const line of this.way.lines) addLine(peer, line);
     };
-    this.begin(relays, lay, this.way.hello === null); // a screen is on the same PC, whose addresses stand in the offer
+    this.begin(relays, lay, this.way.samePc);
   }
 }

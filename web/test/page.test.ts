@@ -8,7 +8,7 @@ import type { Event, Page } from "../src/page";
 const WELCOME: Welcome = { m: "welcome", person: "witness-1", name: "A. Omarova", role: "witness", title: "7599", resume: "r", ice: [] };
 const VIEW: View = {
   m: "view", place: "hearing", room: "open", muted: false, hand: false, others: [], consultation: false, sharing: "", look_ins: [],
-  channels: [], listens: "",
+  channels: [], listens: "", identity: "",
 };
 const after = (...events: Event[]): Page => events.reduce(reduce, BEGIN);
 const saying = (message: ToPage): Event => ({ e: "said", message });
@@ -32,6 +32,14 @@ describe("what leaves this page", () => {
   it.each(["lobby", "isolated", "dismissed", "removed"] as const)("is nothing in the place %s, but in a private talk", (place) => {
     expect([maySpeak(inView({ place })), mayBeSeen(inView({ place }))]).toEqual([false, false]);
     expect([maySpeak(inView({ place, consultation: true })), mayBeSeen(inView({ place, consultation: true }))]).toEqual([true, true]);
+  });
+  it("is a picture alone, to the clerk, from somebody whose identity is checked in the lobby", () => {
+    for (const identity of ["face", "document", "done"] as const) {
+      const page = inView({ place: "lobby", identity });
+      expect([maySpeak(page), mayBeSeen(page)]).toEqual([false, true]);
+    }
+    expect(mayBeSeen(inView({ place: "lobby", identity: "face", room: "deliberation" }))).toBe(false);
+    expect(mayBeSeen(after(...THERE, saying({ ...VIEW, place: "lobby", identity: "face" }), { e: "own", own: { camera: "off" } }))).toBe(false);
   });
   it("is a picture alone from somebody whom the clerk has muted", () => {
     const page = inView({ muted: true });
@@ -122,6 +130,12 @@ describe("banners", () => {
     const page = reduce(inView({ muted: true, look_ins: ["C. Akhmetov", "D. Li"] }), saying({ m: "link", quality: "sound" }));
     expect(words(page)).toEqual(["muted_by_clerk", "look_in", "link_sound"]);
     expect(banners(page)[1]?.values).toEqual({ names: "C. Akhmetov, D. Li" });
+  });
+  it("tell what the clerk, who checks one's identity, wants to see, wherever one is", () => {
+    expect(words(inView({ identity: "face" }))).toEqual(["identity_face"]);
+    expect(words(inView({ place: "lobby", identity: "document" }))).toEqual(["identity_document"]);
+    const dark = after(...THERE, saying({ ...VIEW, place: "lobby", identity: "face" }), { e: "own", own: { camera: "off" } });
+    expect(words(dark)).toEqual(["identity_face", "identity_camera"]);
   });
   it("tell nothing where nothing is to be told", () => {
     expect(words(after(...THERE))).toEqual([]);

@@ -1,5 +1,5 @@
 import type { View } from "../messages";
-import { isObserver } from "../page";
+import { isChecked, isObserver } from "../page";
 import { Channels } from "./channels";
 import { Controls } from "./controls";
 import { Heading } from "./notice";
@@ -15,6 +15,7 @@ export function Hearing({ view }: { view: View }) {
     <section class="hearing">
       <div class="hidden"><Heading word={view.consultation ? "people_private" : "title"} /></div>
       {isObserver(page) && <p class="banner told">{say("observer")}</p>}
+      {isChecked(page) && <p class="banner told">{say("identity_kept")}</p>}
       <Tiles view={view} />
       <Channels view={view} />
       {talks && <People view={view} />}

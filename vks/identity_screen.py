@@ -1,0 +1,187 @@
+"""The clerk's screens on the room's PC, each of which shows one person whose identity is checked; they send nothing.
+
+A screen opens by a link that is shown to the clerk once, and for the first page that comes with it: that page makes a name for itself,
+keeps it in no storage, and dials again by it. The display's page, which the public reads, never shows what these do (``order.sees``).
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+
+from aiohttp import web
+
+from recorder.contract import conference as contract
+from vks import acts, identity, signalling
+from vks.conference import Conference
+from vks.connection import Connection
+from vks.order import Check, Order, Person, checker
+from vks.peer import Peer
+from vks.rules import RefusedError
+from vks.talk import Talk
+from vks.times import mono_us
+
+FIRST_S = 10.0
+"""So long may a page take for its first message."""
+STARTING = "starting"
+"""The same token is worth another try at once."""
+
+
+def opened_by(order: Order, token: str) -> tuple[Person, Check]:
+    """Whose check has the link of this token.
+
+    Raises:
+        RefusedError: nobody's has.
+    """
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    for person in order.people.values():
+        if person.check is not None and person.check.token_sha256 == digest:
+            return person, person.check
+    raise RefusedError("unknown", "this link opens no check now")
+
+
+class Viewer(Peer):
+    """A screen: it takes one picture. It is on the same PC: no link has to be measured."""
+
+    first_tile = 0
+    rates_bps = ()
+
+
+class IdentityScreens:
+    """All of them.
+
+    Args:
+        now: the conference and its hearing, where there is one.
+    """
+
+    def __init__(self, now: Callable[[], tuple[Conference | None, contract.HearingIs | None]]) -> None:
+        self._now = now
+        self._screens: list[IdentityScreen] = []
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._screens)
+
+    def follow(self) -> None:
+        """Bring all in line with the hearing: those whose check is over show nothing more."""
+        conference, _ = self._now()
+        people = {} if conference is None else conference.order.people
+        for screen in self._screens:
+            person = people.get(screen.person)
+            check = None if person is None else person.check
+            if person is None or check is None or check.token_sha256 != screen.token_sha256:
+                screen.end(signalling.Bye(code="check_over", again=False))
+                continue
+            screen.tell(
+                signalling.Checking(
+                    name=person.name, role=person.role, step=identity.step(person), faces=check.faces, documents=check.documents
+                )
+            )
+
+    def take(self, screen: "IdentityScreen", see: signalling.See) -> None:
+        """A page has come with its link's token.
+
+        Raises:
+            RefusedError: it opens nothing.
+        """
+        conference, hearing = self._now()
+        if hearing is None:
+            raise RefusedError(STARTING, "nobody has said yet which hearing it is")
+        if conference is None:
+            raise RefusedError("unknown", "no hearing is held")
+        person, check = opened_by(conference.order, see.token)
+        conference.act(acts.CheckSeen(person=person.id, device=see.device))
+        for earlier in self._screens:
+            if earlier.token_sha256 == check.token_sha256:
+                earlier.end(signalling.Bye(code="elsewhere", again=False))
+        screen.begin(person.id, check.token_sha256)
+        self._screens.append(screen)
+        self.follow()
+
+    def lose(self, screen: "IdentityScreen") -> None:
+        """It is gone."""
+        if screen not in self._screens:
+            return
+        self._screens.remove(screen)
+        conference, _ = self._now()
+        if conference is not None and screen.viewer is not None:
+            conference.hide(screen.viewer)
+
+    def use(self, screen: "IdentityScreen", connection: Connection) -> None:
+        """Its picture goes by this connection."""
+        conference, _ = self._now()
+        if conference is not None and screen.viewer is not None and screen in self._screens:
+            screen.viewer.take(connection, mono_us(), _nothing)
+            conference.show(screen.viewer)
+
+    def close(self, bye: signalling.Bye) -> None:
+        """Send all away."""
+        for screen in self._screens:
+            screen.end(bye)
+
+
+class IdentityScreen:
+    """One screen's WebSocket; ``serve`` is its life.
+
+    Args:
+        screens: those that it belongs to.
+        socket: the connection.
+    """
+
+    def __init__(self, screens: IdentityScreens, socket: web.WebSocketResponse) -> None:
+        self._screens = screens
+        self._talk = Talk(socket, "identity", signalling.from_identity, takes_media=False)
+        self.end = self._talk.end
+        self.person, self.token_sha256 = "", ""
+        self.viewer: Viewer | None = None
+        self._told: signalling.Checking | None = None
+
+    def begin(self, person: str, token_sha256: str) -> None:
+        """It shows this person."""
+        self.person, self.token_sha256 = person, token_sha256
+        self.viewer = Viewer(checker(person), "identity", self._talk.say)
+
+    def tell(self, checking: signalling.Checking) -> None:
+        """Show this, where it is not shown already."""
+        if checking != self._told:
+            self._told = checking
+            self._talk.say(checking)
+
+    async def serve(self) -> None:
+        """Hear the page until it is gone."""
+        try:
+            see = await self._first()
+            if see is not None:
+                self._screens.take(self, see)
+                await self._hear()
+        except RefusedError as refused:
+            self.end(signalling.Bye(code=refused.code, again=refused.code == STARTING))
+        finally:
+            self._screens.lose(self)
+            if self.viewer is not None:
+                self.viewer.leave(mono_us())
+            await self._talk.finish()
+
+    async def _first(self) -> signalling.See | None:
+        try:
+            async with asyncio.timeout(FIRST_S):
+                message = await self._talk.receive()
+        except TimeoutError:
+            message = None
+        if isinstance(message, signalling.See):
+            return message
+        self.end(signalling.Bye(code="bad_message", again=False))
+        return None
+
+    async def _hear(self) -> None:
+        while isinstance(offer := await self._talk.receive(), signalling.Offer):
+            await self._talk.answer(offer.sdp, [], self._use)
+
+    def _use(self, connection: Connection) -> None:
+        if [connection.outbound(line).kind for line in range(connection.lines)] != ["video"]:
+            self.end(signalling.Bye(code="bad_offer", again=False))
+            return
+        self._screens.use(self, connection)
+
+
+def _nothing() -> None:
+    """There is no rung that could change."""
