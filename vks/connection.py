@@ -4,6 +4,7 @@ Only H.264 in the profile that every browser and phone has (constrained baseline
 """
 
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
@@ -91,6 +92,24 @@ class Connection(RTCPeerConnection):
         except (ValueError, KeyError, IndexError, AssertionError, AttributeError) as error:  # aiortc's parser on what is no SDP
             raise OfferError("bad_offer", f"not an offer: {error!r}") from error
         return _FMTP.sub(rf"\1;x-google-start-bitrate={START_KBPS}", self.localDescription.sdp)
+
+    async def offer(self, lines: Sequence[tuple[str, str]]) -> str:
+        """Offer these lines, each a kind and a direction, when the addresses of this side are known."""
+        for kind, direction in lines:
+            self.addTransceiver(kind, direction)
+        await self.setLocalDescription(await self.createOffer())
+        return self.localDescription.sdp
+
+    async def take_answer(self, answer: str) -> None:
+        """Take what the other side answers to ``offer``.
+
+        Raises:
+            OfferError: it is no answer to that.
+        """
+        try:
+            await self.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        except (ValueError, KeyError, IndexError, AssertionError, AttributeError, OperationError, InvalidStateError) as error:
+            raise OfferError("bad_offer", f"not an answer: {error!r}") from error
 
     async def take_candidate(self, text: str) -> None:
         """Try an address that the browser found after its offer; what is none, and what is too much, is passed over."""

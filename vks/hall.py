@@ -44,6 +44,8 @@ class Hall:
         """The courtroom's own screens."""
         self.look_ins = LookIns(lambda: (self.conference, self.hearing))
         """Those of the Situation Centre who look in."""
+        self.on_visit: Callable[[contract.Visit | None], None] = _nothing
+        """Is told whether this room takes part in another one's hearing."""
         self._make = make
         self._now_utc_us = now_utc_us
         self._changed = changed
@@ -65,6 +67,7 @@ class Hall:
             self.conference.act(acts.RoomIs(hearing=hearing.hearing, state=hearing.state, closed=hearing.closed))
         self.displays.follow(self.conference, hearing)
         self.look_ins.follow()
+        self.on_visit(hearing.visit)
 
     def close(self, code: str, *, again: bool = False) -> None:
         """Send all pages away."""
@@ -204,3 +207,7 @@ def _kept(hearing: contract.HearingIs) -> Order | None:
     people = {name: replace(person, connected=False, rival="") for name, person in order.people.items()}
     look_ins = tuple(replace(one, connected=False) for one in order.look_ins)
     return replace(order, people=people, sharing="", look_ins=look_ins)
+
+
+def _nothing(_: contract.Visit | None) -> None:
+    """Nobody visits."""

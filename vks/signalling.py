@@ -180,6 +180,8 @@ class Screen(Message, frozen=True, kw_only=True, tag="screen"):
     look_ins: list[str]
     closed: bool
     """The hearing is not public."""
+    visit: Place | Literal["", "lost"] = ""
+    """The hearing is another courtroom's, and this is the place that this one has in it, or is not known now. Empty: it is its own."""
 
 
 class Looking(Message, frozen=True, kw_only=True, tag="looking"):
