@@ -39,6 +39,7 @@ from agent.guest_desk import GuestDesk, InviteOrder, WithdrawInvitation
 from agent.metrics import CONTENT_TYPE
 from agent.probes import Ready, RecordingNow
 from agent.recorder_link import RecorderAwayError, RecorderRefusedError
+from agent.visit_desk import LeaveVisit, VisitOrder
 from recorder.contract.conference import OfStaff
 
 log = structlog.get_logger()
@@ -179,6 +180,8 @@ class LocalServer:
             ("/invite", InviteOrder, guests.invite),
             ("/withdraw", WithdrawInvitation, guests.withdraw),
             ("/act", OfStaff, guests.act),
+            ("/visit", VisitOrder, guests.visits.begin),
+            ("/leave-visit", LeaveVisit, guests.visits.end),
         ]
 
     @web.middleware

@@ -1,7 +1,7 @@
 """When a room that takes part in another's hearing gives a connection up, and when it dials again. Pure; the clock is passed in.
 
-As a participant's page does it (``web/src/pulse.ts``, ``backoff.ts``): sound comes fifty times a second, so where it stops the other room is
-asked whether it is there, and where it does not answer the call is lost.
+As a participant's page does it (``web/src/pulse.ts``, ``backoff.ts``): sound comes fifty times a second, so where it stops the other room
+is asked whether it is there, and where it does not answer the call is lost.
 """
 
 from typing import Literal

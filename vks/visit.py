@@ -1,7 +1,7 @@
 """This room takes part in another room's hearing: it comes by a link as a person's page does, and dials again for as long as it may.
 
-The agent says by which link (``contract.Visit``), also to a process that follows one which was killed; it is told how the visit stands, and the
-newest resume token, by which the next process comes back to the place. One visit at a time.
+The agent says by which link (``contract.Visit``), also to a process that follows one which was killed; it is told how the visit stands,
+and the newest resume token, by which the next process comes back to the place. One visit at a time.
 """
 
 import asyncio

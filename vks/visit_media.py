@@ -1,8 +1,8 @@
 """Sound and pictures between this room and the one whose hearing it takes part in.
 
-For the sound that other room is the one person of a conference of our own (``sound.Sound``), so that what this room says goes through the same
-canceller and into the same kind of mix as to any participant, and what it hears through the same playout. Pictures are those that the media
-bus has anyway, and those that come are given to this room's screens as they are: nothing is coded anew.
+For the sound that other room is the one person of a conference of our own (``sound.Sound``), so that what this room says goes through the
+same canceller and into the same kind of mix as to any participant, and what it hears through the same playout. Pictures are those that the
+media bus has anyway, and those that come are given to this room's screens as they are: no picture is coded anew.
 """
 
 from collections.abc import Callable
