@@ -12,7 +12,7 @@ from rich.text import Text
 from agent.desk_client import DEFAULT_RUN, ask
 from agent.guest_desk import Done, GuestState, Invited, InviteOrder, WithdrawInvitation
 from agent.hearing_cli import By, Run
-from agent.visit_desk import VisitAnswer, LeaveVisit, VisitOrder, VisitState
+from agent.visit_desk import LeaveVisit, VisitAnswer, VisitOrder, VisitState
 from recorder.contract import conference
 
 Person = Annotated[str, typer.Argument(help="The person, as `courtroom conference list` names it.", show_default=False)]

@@ -70,6 +70,13 @@ class Connection(RTCPeerConnection):
         self._ends.append((sender, receiver))
         return made
 
+    async def _RTCPeerConnection__connect(self) -> None:  # noqa: N802 - aiortc's own name for it: a task that nobody waits for
+        try:
+            await super()._RTCPeerConnection__connect()  # type: ignore[misc]
+        except InvalidStateError:  # aiortc goes on with the next line of one that was closed meanwhile
+            if self.connectionState != "closed":
+                raise
+
     async def answer(self, offer: str) -> str:
         """Answer a browser's offer, when the addresses of this side are known.
 
