@@ -139,6 +139,7 @@ async def test_the_rooms_hear_and_see_each_other_and_the_visiting_room_s_screen_
     visit = await rooms.visit(await rooms.invite("court-2"))
     assert (await rooms.until_phase(visit, "waits")).title == "Case 1"
     await until(lambda: shown.now is not None and shown.now.visit == "lobby", "the screen says that this room waits")
+    assert shown.now is not None
     assert (shown.now.title, shown.names) == ("Case 1", [])
     await rooms.ask(contract.Admit(by=CLERK, person="court-2"))
     await rooms.until_phase(visit, "takes_part")
@@ -195,6 +196,7 @@ async def test_nothing_passes_while_the_visiting_room_is_isolated_and_it_sends_n
     before = await sent(rooms)
     await quiet(rooms, there)
     assert await sent(rooms) == before
+    assert shown.now is not None
     assert (shown.now.visit, shown.names, shown.tiles, shown.now.recording) == ("isolated", [], [], False)
     await rooms.ask(contract.Call(by=CLERK, person="court-2"))
     await until(lambda: there.hears(VISITOR_HZ) and there.sees(VISITOR_SHADE) and rooms.hears(PARTY_HZ), "both ways again")
