@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import numpy as np
 import pytest
 
 from recorder.contract import conference as contract
@@ -39,13 +41,23 @@ class Rooms:
     played: list[Block] = field(default_factory=list)
     invitations: list[contract.Invitation] = field(default_factory=list)
     visits: int = 0
+    echo: deque[Block] = field(default_factory=deque)
+    """What the loudspeakers play and the microphones have not heard yet."""
+    echo_gain: float = 0.0
+
+    def play(self, block: Block, _at_us: int) -> None:
+        """The visiting room's loudspeakers."""
+        self.played.append(block)
+        self.echo.append(block)
 
     async def run(self) -> None:
         """The visiting room's camera and microphones."""
         encoder = PictureEncoder()
         for number in itertools.count():
             await asyncio.sleep(0.02)
-            self.visiting.service._take_sound(tone(VISITOR_HZ, 6_000, number))
+            said = tone(VISITOR_HZ, 6_000, number)
+            heard = self.echo.popleft() if self.echo else np.zeros_like(said)
+            self.visiting.service._take_sound((said + self.echo_gain * heard).astype(np.int16))
             if number % 4 == 0:
                 now_us = asyncio.get_running_loop().time() * 1_000_000
                 feed = self.visiting.service._pictures[0].feed
@@ -107,10 +119,11 @@ async def house(base: Path, **settings: Any) -> AsyncIterator[House]:
 
 
 @pytest.fixture
-async def rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rooms]:
-    async with house(tmp_path / "hosting") as hosting, house(tmp_path / "visiting") as visiting:
+async def rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[Rooms]:
+    """Two rooms; a parameter is whether the visiting one cancels the echo."""
+    async with house(tmp_path / "hosting") as hosting, house(tmp_path / "visiting", echo=getattr(request, "param", True)) as visiting:
         made = Rooms(hosting, visiting, await hosting.agent(), await visiting.agent())
-        monkeypatch.setattr(visiting.service._room_out, "play", lambda block, _at_us: made.played.append(block))
+        monkeypatch.setattr(visiting.service._room_out, "play", made.play)
         await made.hold()
         devices = asyncio.create_task(made.run())
         yield made
@@ -210,6 +223,21 @@ async def test_nothing_passes_while_the_hosting_room_is(rooms: Rooms, state: str
     await quiet(rooms, there)
     await rooms.hold("open")
     await until(lambda: there.hears(VISITOR_HZ) and there.sees(VISITOR_SHADE) and rooms.hears(PARTY_HZ), "both ways again")
+    await there.close()
+
+
+@pytest.mark.parametrize("rooms", [True, False], ids=["cancels", "does not"], indirect=True)
+async def test_what_the_loudspeakers_give_the_microphones_is_not_sent_back_where_the_room_cancels_it(rooms: Rooms) -> None:
+    there, _ = await admitted(rooms)
+    rooms.echo_gain = 0.4
+    if rooms.visiting.service._settings.echo:
+        await until(lambda: there.heard and not there.hears(PARTY_HZ), "it is learnt")
+        there.forget()
+        await until(lambda: len(there.heard) > 100, "two seconds")
+        assert not there.hears(PARTY_HZ, 100)
+    else:
+        await until(lambda: there.hears(PARTY_HZ), "he hears himself")
+    assert there.hears(VISITOR_HZ)
     await there.close()
 
 
