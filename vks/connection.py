@@ -113,6 +113,8 @@ class Connection(RTCPeerConnection):
         Raises:
             OfferError: it is no answer to that.
         """
+        if len(answer) > MOST_SDP_BYTES or len(_CANDIDATE.findall(answer)) > MOST_CANDIDATES * MOST_LINES:
+            raise OfferError("bad_offer", "the answer is longer than any of ours")
         try:
             await self.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         except (ValueError, KeyError, IndexError, AssertionError, AttributeError, OperationError, InvalidStateError) as error:

@@ -160,8 +160,8 @@ class Service:
                 await visit.report(mono_us())
 
     def _visit_media(self) -> VisitMedia:
-        picture = self._pictures[0].feed if self._pictures else None
-        return VisitMedia(picture, self._room_out.play, EchoCanceller() if self._settings.echo else None, mono_us)
+        feeds = [picture.feed for picture in self._pictures]
+        return VisitMedia(feeds, self._room_out.play, EchoCanceller() if self._settings.echo else None, mono_us)
 
     def _make(self, changed: Callable[[], None], order: Order | None) -> Conference:
         feeds = [picture.feed for picture in self._pictures]

@@ -22,7 +22,7 @@ from vks.redial import Pulse, wait_us
 from vks.times import mono_us
 from vks.visit_door import Door, VisitError, door
 from vks.visit_media import LINES, VisitMedia
-from vks.visit_state import may_send, names_on, phase_of, screen_of, words_of
+from vks.visit_state import may_send, names_on, phase_of, plain, screen_of, words_of
 
 log = structlog.get_logger()
 
@@ -30,6 +30,8 @@ LOOK_S = 0.25
 MEDIA_US = 12_000_000
 """So long one attempt may take until media can flow."""
 LAST_WORD_S = 1.0
+MOST_TOKEN = 1_024
+"""Characters of a resume token; a longer one would be refused where it came from."""
 _PASSES = frozenset({"untrusted", "too_many"})
 """What whoever stands between the rooms, or shares this one's address, may bring about: it ends no visit that stood."""
 _FORGOTTEN = frozenset({"unknown", "expired"})
@@ -130,6 +132,8 @@ class Visitor:
     async def _take(self, socket: aiohttp.ClientWebSocketResponse, message: signalling.ToPage) -> None:
         match message:
             case signalling.Welcome():
+                if self._connection is not None or len(message.resume) > MOST_TOKEN:
+                    raise VisitError("unlike", again=False)
                 self._welcome, self._resume = message, message.resume
                 await self._offer(socket, message.ice)
             case signalling.Answer():
@@ -197,8 +201,8 @@ class Visitor:
     def _say_how(self, phase: contract.VisitPhase, code: str = "") -> None:
         welcome = self._welcome
         now = contract.VisitIs(
-            visit=self.id, phase=phase, title="" if welcome is None else welcome.title, name="" if welcome is None else welcome.name,
-            words=words_of(code) if code else "", resume=self._resume,
+            visit=self.id, phase=phase, title="" if welcome is None else plain(welcome.title),
+            name="" if welcome is None else plain(welcome.name), words=plain(words_of(code)) if code else "", resume=self._resume,
         )  # fmt: skip
         if now != self._told:
             self._told = now

@@ -11,7 +11,7 @@ from vks import h264_payloads
 from vks.conference import PICTURE_HZ
 from vks.connection import Connection
 from vks.echo import EchoCanceller
-from vks.forwarding import Feed, Slot
+from vks.forwarding import Feed
 from vks.jitter import Unit
 from vks.media_time import MediaTime
 from vks.mixing import Block
@@ -31,6 +31,16 @@ _TOGETHER = Order(
 )  # fmt: skip
 
 
+class _Uplink(Peer):
+    """The other room as one to whom this room's picture is sent, by the rung that the link carries."""
+
+    def __init__(self) -> None:
+        super().__init__(_HOST, "visit", _nothing)
+
+    def _picture_lines(self, connection: Connection) -> range:
+        return range(CAMERA, min(CAMERA + 1, connection.lines))
+
+
 class _Tile:
     """One line that brings pictures."""
 
@@ -48,20 +58,20 @@ class VisitMedia:
     """For one visit, through all its connections.
 
     Args:
-        picture: what is sent of this room; None: it has no camera.
+        pictures: the rungs of this room's camera, the largest first; none where it has no camera.
         play: takes what the loudspeakers are to play.
         echo: takes the loudspeakers' sound out of what is sent; None where the room's own devices do.
         now_us: the clock (CLOCK_MONOTONIC).
     """
 
     def __init__(
-        self, picture: Feed | None, play: Callable[[Block, int], None], echo: EchoCanceller | None, now_us: Callable[[], int]
+        self, pictures: list[Feed], play: Callable[[Block, int], None], echo: EchoCanceller | None, now_us: Callable[[], int]
     ) -> None:
-        self._picture = picture
+        self._pictures = pictures
         self._now_us = now_us
         self._sound = Sound(play, echo)
         self._connection: Connection | None = None
-        self._camera: Slot | None = None
+        self._uplink = _Uplink()
         self._sends = (False, False)
         self._names = [""] * TILES
         self._tiles: list[_Tile] = []
@@ -77,9 +87,7 @@ class VisitMedia:
         """Media goes by this connection from now on."""
         self.lose()
         self._connection = connection
-        out = connection.outbound(CAMERA)
-        self._camera = camera = Slot(out)
-        out.on_keyframe_wanted = lambda: camera.want_keyframe(self._now_us())
+        self._uplink.take(connection, self._now_us(), self._show_own)
         connection.inbound(SOUND).on_unit = self._heard
         for number in range(TILES):
             self._hear_line(connection, number)
@@ -87,9 +95,8 @@ class VisitMedia:
 
     def lose(self) -> None:
         """The connection is the caller's to close; nothing goes or comes until another is taken."""
-        if self._camera is not None:
-            self._camera.show(None, self._now_us())
-        self._connection, self._camera, self._tiles = None, None, []
+        self._uplink.leave(self._now_us())
+        self._connection, self._tiles = None, []
         self._names = [""] * TILES
         self._sound.forget(_HOST)
         self._show_all()
@@ -141,10 +148,8 @@ class VisitMedia:
 
     async def ask(self, now_us: int) -> None:
         """Ask for what was lost, and for keyframes; called some times each 40 ms."""
-        if self._camera is not None:
-            self._camera.starved(now_us)
-        for screen in self._screens:
-            for slot in screen.slots:
+        for viewer in (self._uplink, *self._screens):
+            for slot in viewer.slots:
                 slot.starved(now_us)
         connection = self._connection
         if connection is not None:
@@ -156,6 +161,9 @@ class VisitMedia:
         connection = self._connection
         if connection is None:
             return
+        self._uplink.count(now_us)
+        self._uplink.wait(now_us)
+        self._show_own()
         for line in (SOUND, CAMERA):
             await connection.outbound(line).report(now_us)
         for line in (SOUND, *range(FIRST_TILE, connection.lines)):
@@ -191,8 +199,11 @@ class VisitMedia:
             out.write([packet], self._sent_us)
 
     def _show_own(self) -> None:
-        if self._camera is not None:
-            self._camera.show(self._picture if self._sends[1] else None, self._now_us())
+        ladder, feed = self._uplink.ladder, None
+        if self._sends[1] and self._pictures and ladder is not None and not ladder.sound_alone:
+            feed = self._pictures[min(ladder.rung, len(self._pictures) - 1)]
+        for slot in self._uplink.slots:
+            slot.show(feed, self._now_us())
 
     def _show_all(self) -> None:
         for screen in self._screens:
@@ -201,3 +212,7 @@ class VisitMedia:
     def _fill(self, screen: Peer) -> None:
         feeds = {name: tile.feed for name, tile in zip(self._names, self._tiles, strict=False) if name}
         fill(screen, feeds, self._stage, self._now_us())
+
+
+def _nothing(_: object) -> None:
+    """The other room is told nothing of lines that it has offered none of."""

@@ -9,7 +9,7 @@ import pytest
 from recorder.contract.control import State
 from vks import signalling
 from vks.order import Place
-from vks.visit_state import may_send, names_on, phase_of, screen_of, words_of
+from vks.visit_state import may_send, names_on, phase_of, plain, screen_of, words_of
 
 PARTY = signalling.Other(person="party", name="A. Party", role="party", muted=False, hand=False)
 VIEW = signalling.View(
@@ -69,3 +69,8 @@ def test_the_clerk_reads_where_this_room_is() -> None:
 
 def test_a_code_that_is_not_known_is_told_too() -> None:
     assert "something-new" in words_of("something-new")
+
+
+def test_what_the_other_room_says_cannot_write_over_the_clerk_s_terminal() -> None:
+    assert plain("Case\x1b[2J 1\n\x9b\u202e") == "Case·[2J 1···"
+    assert len(plain("x" * 10_000)) < 1_000
