@@ -21,7 +21,9 @@ from tests.vks.browsers import Browser, Watcher, has_tone, until
 from tests.vks.hearing import BY, asked, clerk, free_port, stanzas
 from tests.vks.hearing import has_tone as has_tone_recorded
 from tests.vks.test_hearing import call, come
+from tests.vks.test_hearing import closed_room as closed_room  # noqa: PLC0414 - a fixture is used by its name
 from tests.vks.test_service import CLERK, Agent, PageInTest, invited
+from tests.vks.test_visit import house
 from vks import signalling
 from vks.mixing import Block
 
@@ -240,3 +242,21 @@ async def test_a_room_whose_own_hearing_is_held_visits_nobody(hosting: Hosting, 
     await asyncio.to_thread(visiting.order, "start", *BY)
     await until(lambda: hosting.agent.place("court-2") == "", "its own hearing ends the visit")
     await asyncio.to_thread(visiting.order, "stop", *BY)
+
+
+async def test_a_room_comes_through_the_centre_to_one_that_takes_no_connection(
+    closed_room: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asyncio.to_thread(closed_room.order, "start", *BY)
+    await asyncio.to_thread(closed_room.until, lambda: closed_room.recorder_state() == "open", "the session")
+    root, token = (await clerk(closed_room, "invite", "Court 2", "party", *BY)).strip().split("/join/#")
+    assert "/r/lab" in root
+    async with house(tmp_path / "guest") as guest:
+        agent, speakers = await guest.agent(), Loudspeakers()
+        monkeypatch.setattr(guest.service._room_out, "play", lambda block, _at_us: speakers.played.append(block))
+        visit = contract.Visit(id="v1", root=root, token=token, device="visiting-room-1")
+        await agent.hold(hearing="", state="idle", visit=visit)
+        await until(lambda: agent.visits and agent.visits[-1].phase == "waits", "the lobby")
+        await clerk(closed_room, "admit", "g1", *BY)
+        await until(lambda: speakers.play(VISITING_HZ), "the hosting room's sound")
+    await asyncio.to_thread(closed_room.order, "stop", *BY)
