@@ -14,6 +14,7 @@ from agent.desk_client import DEFAULT_RUN, ask
 from agent.guest_desk import Done, GuestState, Invited, InviteOrder, WithdrawInvitation
 from agent.hearing_cli import By, Run
 from agent.identity_cli import IDENTITY, Person
+from agent.visit_desk import LeaveVisit, VisitAnswer, VisitOrder, VisitState
 from recorder.contract import conference
 
 Reason = Annotated[str, typer.Option(help="Why; it stands in the record.")]
@@ -50,6 +51,8 @@ def list_(run: Run = DEFAULT_RUN) -> None:
     console = Console(highlight=False)
     if not state.running:
         console.print(Text("the videoconference is not running; see `systemctl status courtroom-vks`", "red"))
+    if state.visit is not None:
+        console.print(Text(_visits(state.visit), "magenta"))
     if not state.hearing:
         console.print("No hearing is held or near; the lobby opens an hour before one.")
         return
@@ -265,6 +268,42 @@ def take_in(
 app.command()(identity_cli.identify)
 app.command()(identity_cli.confirm)
 app.command("refuse-identity")(identity_cli.refuse_identity)
+
+
+@app.command()
+def visit(
+    link: Annotated[str, typer.Argument(help="The link that the other room's clerk made for this room; '-': read it.", show_default=False)],
+    by: By,
+    run: Run = DEFAULT_RUN,
+) -> None:
+    """Take part with this room's cameras and microphones in another room's hearing.
+
+    Whoever reads a command line on this PC would read the link, too: `courtroom conference visit - --by … ` asks for it. It is not possible
+    while this room's own hearing is held.
+    """
+    if link == "-":
+        link = typer.prompt("The link", hide_input=True, err=True)
+    begun = ask(run, "/conference/visit", VisitOrder(actor=by, link=link), VisitAnswer)
+    Console(highlight=False).print(Text(begun.text, "green"))
+
+
+@app.command("leave-visit")
+def leave_visit(by: By, run: Run = DEFAULT_RUN) -> None:
+    """Take part in the other room's hearing no more."""
+    done = ask(run, "/conference/leave-visit", LeaveVisit(actor=by), VisitAnswer)
+    Console(highlight=False).print(Text(done.text, "green"))
+
+
+def _visits(visit: VisitState) -> str:
+    said = {
+        "dials": f"dials {visit.root}" + (f": {visit.words}" if visit.words else ""),
+        "waits": "waits to be admitted by the other room's clerk",
+        "takes_part": "takes part",
+        "apart": "is apart: it neither hears nor is heard now",
+        "over": visit.words,
+    }
+    where = f" in “{visit.title}” as “{visit.name}”" if visit.title or visit.name else ""
+    return f"this room's visit{where}: {said[visit.phase]}"
 
 
 def _looks_in(one: conference.LookingIn, now_us: int) -> str:

@@ -59,6 +59,8 @@ class ConferenceLink:
         self._is_told = False
         self.on_fact: Callable[[conference.Fact], None] = _nothing
         """Is called with each fact."""
+        self.on_visit: Callable[[conference.VisitIs], None] = _nothing
+        """Is called with what vks says of this room's visit."""
 
     @property
     def stands_now(self) -> conference.Stands | None:
@@ -140,7 +142,7 @@ class ConferenceLink:
             await self.tell_now()
             await asyncio.sleep(LOOK_S)
 
-    def _take(self, message: conference.Answer | conference.Told | conference.Stands) -> None:
+    def _take(self, message: conference.Answer | conference.Told | conference.Stands | conference.VisitIs) -> None:
         match message:
             case conference.Answer():
                 waiting = self._answers.get(message.number)
@@ -154,6 +156,8 @@ class ConferenceLink:
                 self._due.set()
             case conference.Stands():
                 self.stands, self._is_told = message, True
+            case conference.VisitIs():
+                self.on_visit(message)
 
     def _drop_what_is_too_much(self) -> None:
         while len(self._facts) > MOST_FACTS:
@@ -209,5 +213,5 @@ class ConferenceLink:
         ]
 
 
-def _nothing(_: conference.Fact) -> None:
+def _nothing(_: object) -> None:
     """Nobody listens."""

@@ -12,6 +12,7 @@ from agent.guests import Guests, GuestsError
 from agent.held import Held
 from agent.identity_desk import IdentityDesk
 from agent.relay_credentials import RelayCredentials
+from agent.visit_desk import VisitDesk, VisitState
 from provisioning.videoconference import Vks
 from recorder.contract import conference
 
@@ -65,6 +66,8 @@ class GuestState(msgspec.Struct, frozen=True, kw_only=True):
     look_ins: list[conference.LookingIn] = []
     audience: conference.Audience = "off"
     audience_fault: str = ""
+    visit: VisitState | None = None
+    """Of this room to another one's hearing."""
 
 
 class GuestDesk:
@@ -75,9 +78,11 @@ class GuestDesk:
         guests: who was invited here.
         vks: its configuration.
         room: the room's id.
+        visits: takes this room to another one's hearing.
     """
 
-    def __init__(self, link: ConferenceLink, guests: Guests, vks: Vks, room: str) -> None:
+    def __init__(self, link: ConferenceLink, guests: Guests, vks: Vks, room: str, visits: VisitDesk) -> None:
+        self.visits = visits
         self._room = room
         self._link = link
         self._guests = guests
@@ -93,10 +98,10 @@ class GuestDesk:
         """The conference now."""
         stands = self._link.stands
         if stands is None or stands.hearing != self.held.id:
-            return GuestState(hearing=self.held.id, title=self.held.title, running=self._link.reachable)
+            return GuestState(hearing=self.held.id, title=self.held.title, running=self._link.reachable, visit=self.visits.state())
         return GuestState(
             hearing=self.held.id, title=self.held.title, running=self._link.reachable, people=stands.people, sharing=stands.sharing,
-            look_ins=stands.look_ins, audience=stands.audience, audience_fault=stands.audience_fault,
+            look_ins=stands.look_ins, audience=stands.audience, audience_fault=stands.audience_fault, visit=self.visits.state(),
         )  # fmt: skip
 
     async def invite(self, order: InviteOrder) -> Invited:
@@ -154,5 +159,5 @@ class GuestDesk:
         return conference.HearingIs(
             hearing=held.id, title=held.title, state=held.state, closed=held.closed, invitations=invitations,
             secret=self._guests.secret_of(held.id), relays=self._relays.relays(invitations, now_s),
-            look_in_relays=self._relays.of_look_ins(now_s), audience=self._audience.server(now_s),
+            look_in_relays=self._relays.of_look_ins(now_s), audience=self._audience.server(now_s), visit=self.visits.visit(held),
         )  # fmt: skip

@@ -40,6 +40,7 @@ from agent.identity_desk import IdentifyOrder
 from agent.metrics import CONTENT_TYPE
 from agent.probes import Ready, RecordingNow
 from agent.recorder_link import RecorderAwayError, RecorderRefusedError
+from agent.visit_desk import LeaveVisit, VisitOrder
 from recorder.contract.conference import OfStaff, TakeStill
 
 log = structlog.get_logger()
@@ -182,6 +183,8 @@ class LocalServer:
             ("/act", OfStaff, guests.act),
             ("/identify", IdentifyOrder, guests.identity.begin),
             ("/still", TakeStill, guests.identity.take),
+            ("/visit", VisitOrder, guests.visits.begin),
+            ("/leave-visit", LeaveVisit, guests.visits.end),
         ]
 
     @web.middleware

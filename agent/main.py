@@ -35,13 +35,15 @@ from agent.staff import Linked, Staff
 from agent.store_file import StoreError
 from agent.upstream import contract
 from agent.upstream.client import Credentials
+from agent.visit_desk import VisitDesk
+from agent.visits import Visits, VisitsError
 from provisioning.room import RoomConfig
 from recorder.contract import conference
 from recorder.contract.control import Status
 
 log = structlog.get_logger()
 
-FILE, GUESTS, LOOK_INS = "agent.sqlite", "guests.json", "look_ins.json"
+FILE, GUESTS, LOOK_INS, VISIT = "agent.sqlite", "guests.json", "look_ins.json", "visit.json"
 RECORDER = "courtroom-recorder"
 """The user as whom the recorder and the delivery run."""
 MEASURE_S, SPAN_S, TIDY_S = 5.0, 60.0, 3_600.0
@@ -70,7 +72,7 @@ async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, vks_run_di
         raise AgentError(f"the agent's file {state_dir / FILE} cannot be used: {error}") from error
     try:
         agent = Agent(process, state_dir, vks_run_dir)
-    except GuestsError as error:
+    except (GuestsError, VisitsError) as error:
         await process.store.close()
         raise AgentError(str(error)) from error
     try:
@@ -97,7 +99,8 @@ class Agent:
         self._conference: ConferenceLink | None = None
         if process.config.vks is not None:
             self._conference = ConferenceLink(vks_run_dir, process.link, self._hearing_is)
-            self._guests = GuestDesk(self._conference, Guests(state_dir / GUESTS), process.config.vks, process.room)
+            visits = VisitDesk(self._conference, Visits(state_dir / VISIT), _authorities(process.config))
+            self._guests = GuestDesk(self._conference, Guests(state_dir / GUESTS), process.config.vks, process.room, visits)
         self._room_end: RoomEnd | None = None
         self._centre: CentreLink | None = None
         self._delivery_alarms: tuple[str, ...] = ()
@@ -225,6 +228,12 @@ async def _every(period_s: float, work: Callable[[], Awaitable[None]]) -> None:
     while True:
         await work()
         await asyncio.sleep(period_s)
+
+
+def _authorities(config: RoomConfig) -> Path | None:
+    """Who vouches for the court's servers, so also for other rooms' doors."""
+    named = config.centre_roots if config.centre is None else config.centre.roots
+    return Path(named) if named else None
 
 
 def _uids(names: list[str]) -> list[int]:

@@ -188,7 +188,7 @@ async def _published(janus: Janus, count: int) -> float:
     port = runner.addresses[0][1]
     url = f"http://127.0.0.1:{port}/whip"
     async with Whip(AudienceServer(whip=url, token=_PUBLISHER), url) as whip:
-        await ours.accept((await whip.publish(await ours.offer("video"))).answer)
+        await ours.accept((await whip.publish(await ours.offer([("video", "sendonly")]))).answer)
     Slot(ours.outbound(0)).show(feed, mono_us())
     feeding = asyncio.create_task(_feed(feed, pictures))
     print(port, flush=True)

@@ -48,6 +48,8 @@ class AgentLink:
         self._told = asyncio.Event()
         self._telling = asyncio.Lock()
         self._newest: web.WebSocketResponse | None = None
+        self._visit: contract.VisitIs | None = None
+        self._told_visit: contract.VisitIs | None = None
 
     def add_to(self, application: web.Application) -> None:
         """Its route; nobody else may use anything at this door."""
@@ -65,6 +67,11 @@ class AgentLink:
     def changed(self) -> None:
         """The conference stands otherwise now."""
         self._changed.set()
+        self._told.set()
+
+    def visit(self, visit: contract.VisitIs) -> None:
+        """This room's visit stands otherwise now."""
+        self._visit = visit
         self._told.set()
 
     async def close(self) -> None:
@@ -132,6 +139,7 @@ class AgentLink:
         await _send(link, answer)
 
     async def _tell(self, link: web.WebSocketResponse) -> None:
+        self._told_visit = None
         self.changed()
         while True:
             await self._told.wait()
@@ -156,6 +164,10 @@ class AgentLink:
             if self._changed.is_set() and conference is not None:
                 self._changed.clear()
                 await _send(link, stands(conference, self._hall().doubts.persons))
+            visit = self._visit
+            if visit is not None and visit is not self._told_visit:
+                self._told_visit = visit
+                await _send(link, visit)
 
 
 def stands(conference: Conference, unvouched: frozenset[str] = frozenset()) -> contract.Stands:

@@ -24,11 +24,10 @@ from vks.sound import BLOCK_US, PRIVATE_TAIL_US, Sound
 from vks.speaking import Stage
 from vks.stills import Stills
 from vks.story import facts
+from vks.tiles import SHARED, fill
 from vks.times import mono_us
 from vks.view import view_of
 
-SHARED = "screen"
-"""Name of the shared screen among feeds."""
 PICTURE_HZ = 90_000
 Kind = Literal["audio", "video", "screen"]
 
@@ -287,14 +286,7 @@ class Conference:
 
     def _show(self, peer: Peer) -> None:
         """Put the pictures that this viewer may see into the tiles that the link carries."""
-        feeds = self._feeds(peer)
-        wanted = peer.tiles_wanted
-        kept = [name if number < wanted else "" for number, name in enumerate(peer.tiles)]
-        chosen = self._stage.fill(kept[:wanted], list(feeds), pinned=SHARED)
-        peer.tiles = [*chosen, *[""] * (len(peer.tiles) - wanted)]
-        for slot, name in zip(peer.slots, peer.tiles, strict=True):
-            slot.show(feeds.get(name), mono_us())
-        peer.tell_tiles()
+        fill(peer, self._feeds(peer), self._stage, mono_us())
 
     def _feeds(self, peer: Peer) -> dict[str, Feed]:
         """What this person, or the room, may see, by name, the room first."""

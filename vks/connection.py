@@ -4,7 +4,7 @@ Only H.264 in the profile that every browser and phone has (constrained baseline
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from aiortc import RTCBundlePolicy, RTCCertificate, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
@@ -92,6 +92,13 @@ class Connection(RTCPeerConnection):
         self._ends.append((sender, receiver))
         return made
 
+    async def _RTCPeerConnection__connect(self) -> None:  # noqa: N802 - aiortc's own name for it: a task that nobody waits for
+        try:
+            await super()._RTCPeerConnection__connect()  # type: ignore[misc]
+        except InvalidStateError:  # aiortc goes on with the next line of one that was closed meanwhile
+            if self.connectionState != "closed":
+                raise
+
     async def answer(self, offer: str) -> str:
         """Answer a browser's offer, when the addresses of this side are known.
 
@@ -119,9 +126,9 @@ class Connection(RTCPeerConnection):
             raise OfferError("bad_offer", f"not an offer: {error!r}") from error
         return _FMTP.sub(rf"\1;x-google-start-bitrate={START_KBPS}", self.localDescription.sdp)
 
-    async def offer(self, *kinds: Literal["audio", "video"], direction: Literal["sendonly", "recvonly"] = "sendonly") -> str:
-        """Offer lines of these kinds, when the addresses of this side are known; ``accept`` takes the answer."""
-        for kind in kinds:
+    async def offer(self, lines: Sequence[tuple[str, str]]) -> str:
+        """Offer these lines, each a kind and a direction, when the addresses of this side are known; ``accept`` takes the answer."""
+        for kind, direction in lines:
             self.addTransceiver(kind, direction)
         await self.setLocalDescription(await self.createOffer())
         return self.localDescription.sdp

@@ -1,5 +1,7 @@
 """The courtroom's own screens: pages on the room's PC that show the public what the room may see, and send nothing."""
 
+from typing import Protocol
+
 from aiohttp import web
 
 from recorder.contract import conference as contract
@@ -22,12 +24,27 @@ class _Viewer(Peer):
     rates_bps = ()
 
 
+class Shows(Protocol):
+    """What gives screens their pictures: this courtroom's conference, or its visit to another's (``visit_media.py``)."""
+
+    def show(self, screen: Peer) -> None:
+        """A screen shows it from now on; called again when its media goes another way."""
+        ...
+
+    def hide(self, screen: Peer) -> None:
+        """It does no more."""
+        ...
+
+
 class Displays:
     """All screens of the courtroom. They stay connected from one hearing to the next."""
 
     def __init__(self) -> None:
         self._displays: list[Display] = []
-        self._conference: Conference | None = None
+        self._own: Shows | None = None
+        self._own_screen: signalling.Screen | None = None
+        self._visit: Shows | None = None
+        self._shows: Shows | None = None
         self._screen: signalling.Screen | None = None
 
     def __len__(self) -> int:
@@ -35,15 +52,27 @@ class Displays:
         return len(self._displays)
 
     def follow(self, conference: Conference | None, hearing: contract.HearingIs | None) -> None:
-        """Show this conference of this hearing."""
-        if self._conference is not None and self._conference is not conference:
+        """Show this conference of this hearing, where none of another courtroom is shown."""
+        self._own = conference
+        if hearing is not None:  # nothing is known before: a screen says that it waits for the courtroom
+            order = Order() if conference is None else conference.order
+            self._own_screen = screen_of(order, hearing.title if hearing.hearing else "")
+        if self._visit is None:
+            self._bring(self._own, self._own_screen)
+
+    def visit(self, visit: Shows | None, screen: signalling.Screen | None = None) -> None:
+        """Show another courtroom's hearing; None: this one's own again."""
+        self._visit = visit
+        if visit is None:
+            self._bring(self._own, self._own_screen)
+        else:
+            self._bring(visit, screen)
+
+    def _bring(self, shows: Shows | None, screen: signalling.Screen | None) -> None:
+        if self._shows is not None and self._shows is not shows:
             for display in self._displays:
-                self._conference.hide(display.viewer)
-        self._conference = conference
-        if hearing is None:
-            return  # nothing is known yet: a screen says that it waits for the courtroom
-        order = Order() if conference is None else conference.order
-        self._screen = screen_of(order, hearing.title if hearing.hearing else "")
+                self._shows.hide(display.viewer)
+        self._shows, self._screen = shows, screen
         for display in self._displays:
             self.show(display)
 
@@ -57,8 +86,8 @@ class Displays:
 
     def show(self, display: "Display") -> None:
         """Bring a screen in line with the hearing."""
-        if self._conference is not None:
-            self._conference.show(display.viewer)
+        if self._shows is not None:
+            self._shows.show(display.viewer)
         if self._screen is not None:
             display.tell(self._screen)
 
@@ -67,8 +96,8 @@ class Displays:
         if display not in self._displays:
             return
         self._displays.remove(display)
-        if self._conference is not None:
-            self._conference.hide(display.viewer)
+        if self._shows is not None:
+            self._shows.hide(display.viewer)
 
     def close(self, bye: signalling.Bye) -> None:
         """Send all away."""

@@ -60,6 +60,8 @@ class Hall:
         """Those for whose certificates nobody has vouched."""
         self.identity_screens = IdentityScreens(lambda: (self.conference, self.hearing))
         """The clerk's, each with somebody whose identity is checked."""
+        self.on_visit: Callable[[contract.Visit | None], None] = _nothing
+        """Is told whether this room takes part in another one's hearing."""
         self._make = make
         self._now_utc_us = now_utc_us
         self._changed = changed
@@ -84,6 +86,7 @@ class Hall:
         self.audience.follow()
         self.taken_in.follow()
         self.identity_screens.follow()
+        self.on_visit(hearing.visit)
 
     def close(self, code: str, *, again: bool = False) -> None:
         """Send all pages away."""
@@ -227,3 +230,7 @@ def _kept(hearing: contract.HearingIs) -> Order | None:
     people = {name: replace(person, connected=False, rival="") for name, person in order.people.items()}
     look_ins = tuple(replace(one, connected=False) for one in order.look_ins)
     return replace(order, people=people, sharing="", look_ins=look_ins, reaches_audience=False)
+
+
+def _nothing(_: contract.Visit | None) -> None:
+    """Nobody visits."""

@@ -67,7 +67,7 @@ class Kept:
     async def _once(self, whip: Whip) -> None:
         connection = Connection(self._ice)
         try:
-            published = await whip.publish(await connection.offer("audio", "video", direction=self._direction))
+            published = await whip.publish(await connection.offer([("audio", self._direction), ("video", self._direction)]))
             self._ice = published.ice
             try:
                 await _begin(connection, published.answer)

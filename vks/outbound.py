@@ -31,8 +31,9 @@ MOST_WAITING_BYTES = 256 * 1024
 """What may wait in the socket's queue."""
 REMB_LONGEST_BPS = 2**40
 _SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
+_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 _PLAIN = struct.Struct(">BBHII")
-_TIMED = struct.Struct(">BBHIIHHI")
+_EXTENDED = struct.Struct(">BBHIIHHI")
 _ONE_BYTE_EXTENSIONS = 0xBEDE
 _FIRST, _FIRST_EXTENDED = 0x80, 0x90
 _MARKER = 0x80
@@ -61,6 +62,8 @@ class Outbound:
         self.sent = 0
         self.reports = 0
         """How often the receiver said anything of it."""
+        self.level_dbov: int | None = None
+        """How loud what is written now is (0 to -127 dB), where the peer is to know; None of a mix, which nobody mixes again."""
         self._losses = Losses()
         self.sent_bytes = 0
         self.dropped = 0
@@ -74,6 +77,7 @@ class Outbound:
         self._payload_type: int | None = None
         self._again_type: int | None = None
         self._send_time_id = 0
+        self._level_id = 0
         self._cname = ""
         self._sequence = random.getrandbits(15)
         self._again_sequence = random.getrandbits(15)
@@ -101,6 +105,8 @@ class Outbound:
         for extension in parameters.headerExtensions:
             if extension.uri == _SEND_TIME:
                 self._send_time_id = extension.id
+            elif extension.uri == _LEVEL:
+                self._level_id = extension.id
         self._cname = parameters.rtcp.cname or ""
         wire.add_sender(self.transport, self, parameters)
         self._payload_type = codec.payloadType
@@ -177,14 +183,20 @@ class Outbound:
         await wire.say(self.transport, said)
 
     def _packet(self, payload_type: int, ssrc: int, sequence: int, timestamp: int, *, marker: bool) -> bytes:
-        """The header, with the time of sending where the peer knows that extension (its estimate of the link is made from it)."""
+        """The header, with the extension that the peer wants of this kind of stream."""
         second = payload_type | (_MARKER if marker else 0)
-        if not self._send_time_id:
+        extension = self._extension()
+        if not extension:
             return _PLAIN.pack(_FIRST, second, sequence, timestamp, ssrc)
-        now = int(time.time() * (1 << 18)) & 0xFFFFFF
-        return _TIMED.pack(
-            _FIRST_EXTENDED, second, sequence, timestamp, ssrc, _ONE_BYTE_EXTENSIONS, 1, (self._send_time_id << 4 | 2) << 24 | now
-        )
+        return _EXTENDED.pack(_FIRST_EXTENDED, second, sequence, timestamp, ssrc, _ONE_BYTE_EXTENSIONS, 1, extension)
+
+    def _extension(self) -> int:
+        """Of pictures the time of sending, from which the peer estimates the link; of a voice its level (RFC 6464). 0: none."""
+        if self._send_time_id:
+            return (self._send_time_id << 4 | 2) << 24 | int(time.time() * (1 << 18)) & 0xFFFFFF
+        if self._level_id and self.level_dbov is not None:
+            return self._level_id << 28 | -self.level_dbov << 16
+        return 0
 
     def _send_again(self, lost: list[int]) -> None:
         line = wire.line(self.transport)

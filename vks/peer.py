@@ -64,7 +64,7 @@ class Peer:
         self.leave(now_us)
         self.connection, self.ladder = connection, Ladder(self.rates_bps, now_us) if self.rates_bps else None
         self._sent_bytes, self._sent_us = 0, now_us
-        for line in range(self.first_tile, connection.lines):
+        for line in self._picture_lines(connection):
             out = connection.outbound(line)
             slot = Slot(out, partial(self._begun, len(self.slots)))
             self.slots.append(slot)
@@ -118,7 +118,7 @@ class Peer:
     def rung_changed(self) -> None:
         """Something else is sent from now on."""
         if self.connection is not None:
-            for line in range(self.first_tile, self.connection.lines):
+            for line in self._picture_lines(self.connection):
                 self.connection.outbound(line).begin_anew()
 
     def hear(self, packet: bytes, mono_us: int) -> None:
@@ -145,6 +145,10 @@ class Peer:
         if quality != self._told_quality:
             self._told_quality = quality
             self.say(signalling.Link(quality=quality))
+
+    def _picture_lines(self, connection: Connection) -> range:
+        """The lines by which it is sent pictures."""
+        return range(self.first_tile, connection.lines)
 
     def _begun(self, line: int) -> None:
         self._on_line[line] = self.tiles[line]

@@ -30,6 +30,8 @@ from vks.room_feed import RoomPicture, RoomSound
 from vks.room_out import RoomOut
 from vks.sound import BLOCK_US
 from vks.times import mono_us
+from vks.visit import Visits
+from vks.visit_media import VisitMedia
 
 log = structlog.get_logger()
 
@@ -79,6 +81,8 @@ class Service:
         self._recording = Recording(run_dir, self._keyframe_wanted)
         self._link = AgentLink(lambda: self.hall, _uids(AGENT_USER))
         self.hall = Hall(self._make, lambda: time.time_ns() // 1_000, self._link.changed, settings.roots)
+        self._visits = Visits(self._visit_media, self.hall.displays, self._link.visit)
+        self.hall.on_visit = self._visits.hold
         self._sound = RoomSound(run_dir, self._take_sound, self._silence)
         self.port = 0
         """The TCP port, when it is open."""
@@ -92,6 +96,7 @@ class Service:
         runners: list[web.AppRunner] = []
         works: list[Coroutine[Any, Any, None]] = [self._clock(), self._recording.run(), self._room_out.run(), self._sound.run()]
         works += [self.hall.audience.run(), self.hall.taken_in.run()]
+        works.append(self._visits.run())
         works += [picture.run() for picture in self._pictures]
         try:
             await self._open_doors(runners)
@@ -142,14 +147,26 @@ class Service:
             await asyncio.sleep(max(0, due_us - mono_us()) / 1_000_000)
             blocks += 1
             conference = self.hall.conference
-            if conference is None:
-                continue
-            if conference.is_attended:
+            if conference is not None and conference.is_attended:
                 conference.tick(mono_us())
                 if blocks % ASK_EVERY == 0:
                     await conference.ask(mono_us())
-            if blocks % REPORT_EVERY == 0:
+            if conference is not None and blocks % REPORT_EVERY == 0:
                 await conference.report(mono_us())
+            await self._visit_clock(blocks)
+
+    async def _visit_clock(self, blocks: int) -> None:
+        visit = self._visits.media
+        if visit is not None:
+            visit.tick(mono_us())
+            if blocks % ASK_EVERY == 0:
+                await visit.ask(mono_us())
+            if blocks % REPORT_EVERY == 0:
+                await visit.report(mono_us())
+
+    def _visit_media(self) -> VisitMedia:
+        feeds = [picture.feed for picture in self._pictures]
+        return VisitMedia(feeds, self._room_out.play, EchoCanceller() if self._settings.echo else None, mono_us)
 
     def _make(self, changed: Callable[[], None], order: Order | None) -> Conference:
         feeds = [picture.feed for picture in self._pictures]
@@ -160,10 +177,14 @@ class Service:
         conference = self.hall.conference
         if conference is not None and conference.is_attended:
             conference.sound.room(block, mono_us())
+        if self._visits.media is not None:
+            self._visits.media.room(block)
 
     def _silence(self) -> None:
         if self.hall.conference is not None:
             self.hall.conference.sound.silence_room()
+        if self._visits.media is not None:
+            self._visits.media.silence_room()
 
     def _keyframe_wanted(self, track: str) -> None:
         if self.hall.conference is not None:

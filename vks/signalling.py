@@ -229,6 +229,9 @@ class Screen(Message, frozen=True, kw_only=True, tag="screen"):
     look_ins: list[str]
     closed: bool
     """The hearing is not public."""
+    visit: Place | Literal["", "private", "lost"] = ""
+    """The hearing is another courtroom's, and this is the place that this one has in it: in a private talk, or not known now. Empty: it
+    is this one's own."""
 
 
 class Looking(Message, frozen=True, kw_only=True, tag="looking"):

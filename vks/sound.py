@@ -54,6 +54,8 @@ class Sound:
         self._voices: dict[str, _Voice] = {}
         self._room = Playout()
         self._room_samples = 0
+        self.room_level_dbov = -127
+        """How loud the courtroom was last."""
         self._mixer = Mixer()
         self._encoders: dict[str, Encoder] = {}
 
@@ -74,7 +76,8 @@ class Sound:
         """What the courtroom's microphones give together, in a row."""
         if self._echo is not None and block.size == BLOCK:
             block = self._echo.clean(block, self._played.popleft() if self._played else None)
-        self.speaking.hear(ROOM, level_dbov(block), now_us)
+        self.room_level_dbov = level_dbov(block)
+        self.speaking.hear(ROOM, self.room_level_dbov, now_us)
         self._room.push(block, self._room_samples)
         self._room_samples += block.size
 

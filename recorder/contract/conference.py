@@ -210,6 +210,22 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Of the person's identification number (``iin_sha256_of``); empty: no signature vouches for the person's page."""
 
 
+class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """This room takes part in another room's hearing, by a link such as a person is given."""
+
+    id: str
+    """Names the visit between agent and vks alone."""
+    root: str
+    """Where the link leads, without ``/join/`` and what follows."""
+    token: str
+    """The link's."""
+    device: DeviceId
+    resume: str = ""
+    """The resume token that a vks before this one had last (``VisitIs``)."""
+    authorities: str = ""
+    """Certificates (PEM) that vouch for the other room's door, besides those that this PC trusts."""
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="m", forbid_unknown_fields=True):
     """Base of the messages."""
 
@@ -263,6 +279,8 @@ class HearingIs(Message, frozen=True, kw_only=True, tag="hearing"):
     """None: the hearing goes to no large audience."""
     kept: bytes = b""
     """The newest ``Stands.order`` of this hearing."""
+    visit: Visit | None = None
+    """The hearing of another room that this room takes part in."""
 
 
 class Ask(Message, frozen=True, kw_only=True, tag="ask"):
@@ -346,9 +364,28 @@ class Stands(Message, frozen=True, kw_only=True, tag="stands"):
     """Why the large audience is not reached, or was given up."""
 
 
+VisitPhase = Literal["dials", "waits", "takes_part", "apart", "over"]
+"""``waits``: in the other room's lobby. ``apart``: admitted, and neither sees nor hears now. ``over``: it does not dial again."""
+
+
+class VisitIs(Message, frozen=True, kw_only=True, tag="visit"):
+    """How this room's visit stands."""
+
+    visit: str
+    phase: VisitPhase
+    title: str = ""
+    """Of the other room's hearing."""
+    name: str = ""
+    """As whom this room is there."""
+    words: str = ""
+    """Why it dials, or is over."""
+    resume: str = ""
+    """What a vks that comes after this one goes on by."""
+
+
 encoder = msgspec.json.Encoder()
 from_agent = msgspec.json.Decoder(HearingIs | Ask)
-from_vks = msgspec.json.Decoder(Answer | Told | Stands)
+from_vks = msgspec.json.Decoder(Answer | Told | Stands | VisitIs)
 
 
 def iin_sha256_of(iin: str) -> str:

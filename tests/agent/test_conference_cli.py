@@ -14,6 +14,7 @@ from agent.conference_cli import app
 from agent.desk import SOCKET
 from agent.guest_desk import Done, GuestState, Invited
 from agent.identity_desk import Identifying
+from agent.visit_desk import VisitAnswer, VisitState
 from recorder.contract.conference import LookingIn, Present, Vouch
 
 LINK = "https://centre.example/r/lab/join/#token"
@@ -122,3 +123,23 @@ async def test_who_checks_somebody_reads_where_the_screen_is_and_a_script_the_li
         done = await command(tmp_path, "identify", "g1", "--by", "A. Clerk")
     assert done.stdout == f"{link}\n"
     assert "Only this screen shows g1" in done.stderr
+
+
+async def test_the_clerk_reads_how_the_room_s_own_visit_stands_also_where_no_hearing_is_near(tmp_path: Path) -> None:
+    visit = VisitState(root="https://centre.example/r/lab", phase="waits", title="Case 1", name="Court 2")
+    async with agent(tmp_path, "/conference", GuestState(hearing="", title="", running=True, visit=visit)):
+        done = await command(tmp_path, "list")
+    assert "this room's visit in “Case 1” as “Court 2”: waits to be admitted by the other room's clerk" in done.stdout
+    away = VisitState(root="https://centre.example/r/lab", words="the other room cannot be reached")
+    async with agent(tmp_path, "/conference", GuestState(hearing="", title="", running=True, visit=away)):
+        done = await command(tmp_path, "list")
+    assert "this room's visit: dials https://centre.example/r/lab: the other room cannot be reached" in done.stdout
+
+
+async def test_a_link_that_no_command_line_is_to_show_is_asked_for_and_not_echoed(tmp_path: Path) -> None:
+    async with agent(tmp_path, "/conference/visit", VisitAnswer(text="This room waits.")):
+        arguments = ["visit", "-", "--by", "A. Clerk", "--run", str(tmp_path)]
+        done = await asyncio.to_thread(CliRunner().invoke, app, arguments, input=f"{LINK}\n")
+    assert done.exit_code == 0, done.output
+    assert "This room waits." in done.stdout
+    assert LINK not in done.output

@@ -12,6 +12,8 @@ from agent.guest_desk import GuestDesk, InviteOrder
 from agent.guests import Guests
 from agent.held import Held
 from agent.recorder_link import RecorderLink
+from agent.visit_desk import VisitDesk
+from agent.visits import Visits
 from provisioning.audience import Audience
 from provisioning.videoconference import Vks
 from recorder.contract import conference
@@ -22,7 +24,9 @@ ORDER = InviteOrder(actor="A. Clerk", name="B. Party", role="party")
 
 def desk(run_dir: Path, vks: Vks) -> GuestDesk:
     """Of a room with this videoconference, where a hearing is held."""
-    made = GuestDesk(ConferenceLink(run_dir, RecorderLink(run_dir), lambda: None), Guests(run_dir / "guests.json"), vks, "lab")
+    link = ConferenceLink(run_dir, RecorderLink(run_dir), lambda: None)
+    visits = VisitDesk(link, Visits(run_dir / "visit.json"), None)
+    made = GuestDesk(link, Guests(run_dir / "guests.json"), vks, "lab", visits)
     made.held = Held(id="h1", hearing="h1")
     return made
 

@@ -11,6 +11,7 @@ from aiortc import MediaStreamTrack, RTCBundlePolicy, RTCCertificate, RTCConfigu
 from aiortc.mediastreams import MediaStreamError
 from av.frame import Frame
 
+from tests.lab import frame_strip
 from vks import wire
 from vks.connection import Connection
 from vks.h264_payloads import nal_units
@@ -170,6 +171,8 @@ class Browser:
         self.microphone, self.camera = Tone(hz), Shades(shade)
         self.heard: list[npt.NDArray[np.int16]] = []
         self.shades: list[list[int]] = [[] for _ in range(tiles)]
+        self.numbers: dict[int, list[int]] = {}
+        """The numbers in test patterns, by the pictures' width."""
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         if certificate is not None:
             wire.use_certificate(self._peer, certificate)
@@ -191,7 +194,8 @@ class Browser:
         await self._peer.setRemoteDescription(RTCSessionDescription(await answer(self._peer.localDescription.sdp), "answer"))
         sound, _, _, *pictures = [transceiver.receiver.track for transceiver in self._peer.getTransceivers()]
         self._tasks.append(asyncio.create_task(listen(sound, self.heard)))
-        self._tasks += [asyncio.create_task(watch(track, shades)) for track, shades in zip(pictures, self.shades, strict=True)]
+        watched = zip(pictures, self.shades, strict=True)
+        self._tasks += [asyncio.create_task(watch(track, shades, self.numbers)) for track, shades in watched]
 
     async def close(self) -> None:
         """Hang up."""
@@ -231,12 +235,15 @@ async def listen(track: MediaStreamTrack, heard: list[npt.NDArray[np.int16]]) ->
         heard.append(frame.to_ndarray().reshape(-1)[::2].astype(np.int16))
 
 
-async def watch(track: MediaStreamTrack, shades: list[int]) -> None:
-    """Note the brightness of every picture."""
+async def watch(track: MediaStreamTrack, shades: list[int], numbers: dict[int, list[int]] | None = None) -> None:
+    """Note the brightness of every picture, and the number that a test pattern has."""
     while True:
         try:
             frame = await track.recv()
         except MediaStreamError:
             return
         assert isinstance(frame, av.VideoFrame)
-        shades.append(int(frame.to_ndarray(format="gray").mean()))
+        luma = frame.to_ndarray(format="gray").astype(np.uint8, copy=False)
+        shades.append(int(luma.mean()))
+        if numbers is not None and (number := frame_strip.read(luma)) is not None:
+            numbers.setdefault(frame.width, []).append(number)

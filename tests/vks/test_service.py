@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class Agent:
         self.told: list[contract.Fact] = []
         self.stands: contract.Stands | None = None
         self.answers: dict[int, contract.Answer] = {}
+        self.visits: list[contract.VisitIs] = []
 
     def place(self, person: str) -> str:
         """Where somebody is, as the clerk sees it."""
@@ -70,6 +72,8 @@ class Agent:
                     self.stands = said
                 case contract.Answer():
                     self.answers[said.number] = said
+                case contract.VisitIs():
+                    self.visits.append(said)
 
     async def hold(self, *invitations: contract.Invitation, hearing: str = "h1", kept: bytes = b"", **more: Any) -> None:
         state, title, closed = more.pop("state", "open"), more.pop("title", "Case 1"), more.pop("closed", False)
@@ -93,12 +97,9 @@ class Agent:
 class House:
     """A running process, and the ways to it."""
 
-    def __init__(
-        self, run_dir: Path, http: aiohttp.ClientSession, inside: aiohttp.ClientSession, roots: Sequence[x509.Certificate] = ()
-    ) -> None:
-        self.service = Service(
-            Settings(run_dir=run_dir, own_run_dir=run_dir, cameras=["cam.low"], address="127.0.0.1", port=0, roots=roots)
-        )
+    def __init__(self, run_dir: Path, http: aiohttp.ClientSession, inside: aiohttp.ClientSession, **more: Any) -> None:
+        settings = Settings(run_dir=run_dir, own_run_dir=run_dir, cameras=["cam.low"], address="127.0.0.1", port=0)
+        self.service = Service(replace(settings, **more))
         self.http, self.inside = http, inside
         self.agents: list[asyncio.Task[None]] = []
 
@@ -173,7 +174,7 @@ class PageInTest:
 async def running(run_dir: Path, roots: Sequence[x509.Certificate] = ()) -> AsyncIterator[House]:
     inside = aiohttp.ClientSession(connector=aiohttp.UnixConnector(contract.socket_path(str(run_dir))))
     async with aiohttp.ClientSession() as http, inside:
-        house = House(run_dir, http, inside, roots)
+        house = House(run_dir, http, inside, roots=roots)
         ready = asyncio.Event()
         serving = asyncio.create_task(house.service.run(ready.set))
         await ready.wait()

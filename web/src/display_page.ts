@@ -1,6 +1,6 @@
 // A courtroom screen's state as one value, and what each event makes of it. Pure. The public reads this screen: what is not known is not shown.
 
-import type { Other, Screen, ToDisplay } from "./messages";
+import type { Other, Screen, ToDisplay, Visit } from "./messages";
 import type { Word } from "./words/en";
 
 export interface DisplayPage {
@@ -40,10 +40,23 @@ export interface DisplayBanner {
   values?: Record<string, string>;
 }
 
+/** What stands above them where this courtroom is in the hearing of another one, and not on its floor. */
+const VISITS: Record<Exclude<Visit, "" | "hearing">, DisplayBanner> = {
+  lost: { kind: "trouble", word: "visit_lost" },
+  lobby: { kind: "stop", word: "visit_lobby" },
+  private: { kind: "stop", word: "visit_private" },
+  isolated: { kind: "stop", word: "visit_apart" },
+  dismissed: { kind: "stop", word: "visit_apart" },
+  removed: { kind: "stop", word: "visit_apart" },
+};
+
 /** What stands above the pictures. None of it can be hidden. */
 export function displayBanners({ screen, stood }: DisplayPage): DisplayBanner[] {
   if (screen === null) return [{ kind: "trouble", word: stood ? "display_lost" : "connecting" }];
+  const visit = screen.visit ?? "";
+  if (visit !== "" && visit !== "hearing") return [VISITS[visit]];
   const found: DisplayBanner[] = [{ kind: screen.room === "open" ? "calm" : "stop", word: `display_${screen.room}` }];
+  if (visit === "hearing") found.push({ kind: "told", word: "visit_hearing" });
   if (screen.closed) found.push({ kind: "told", word: "display_closed" });
   if (screen.look_ins.length > 0) found.push({ kind: "told", word: "look_in", values: { names: screen.look_ins.join(", ") } });
   return found;
@@ -51,9 +64,12 @@ export function displayBanners({ screen, stood }: DisplayPage): DisplayBanner[] 
 
 /** `unknown`: the lamp is not shown, neither red nor off. */
 export function lamp({ screen }: DisplayPage): "on" | "off" | "unknown" {
-  if (screen === null) return "unknown";
+  if (screen === null || screen.visit === "lost") return "unknown";
   return screen.recording ? "on" : "off";
 }
+
+/** The courtroom whose hearing this one takes part in: it has a picture, and neither a name nor a role. */
+const HOST: Other = { person: "room", name: "", role: "judge", muted: false, hand: false };
 
 export interface DisplayTile {
   /** The line that carries it. */
@@ -68,6 +84,7 @@ export interface DisplayTile {
 export function displayTiles({ screen, tiles }: DisplayPage): DisplayTile[] {
   if (screen === null) return [];
   return tiles.flatMap((shown, line) => {
+    if (shown === "room") return screen.visit ? [{ line, shown, person: HOST, large: false }] : [];
     const wanted = shown === "screen" ? screen.sharing : shown;
     const person = screen.people.find((one) => one.person === wanted);
     return person === undefined ? [] : [{ line, shown, person, large: shown === "screen" }];

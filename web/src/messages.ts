@@ -130,7 +130,11 @@ export interface Screen {
   sharing: string;
   look_ins: string[];
   closed: boolean;
+  /** Where this courtroom is in the hearing of another one; empty, and with an older vks not there: the hearing is its own. */
+  visit?: Visit;
 }
+
+export type Visit = Place | "private" | "lost" | "";
 
 export type ToDisplay = Screen | Answer | Tiles | Refused | Bye;
 

@@ -40,6 +40,26 @@ describe("the banners", () => {
   });
 });
 
+describe("a visit to another courtroom's hearing", () => {
+  it("is told beside the state of that hearing", () => {
+    expect(words(after(showing({ visit: "hearing" })))).toEqual(["display_open", "visit_hearing"]);
+    expect(words(after(showing({ visit: "hearing", room: "privileged" })))).toEqual(["display_privileged", "visit_hearing"]);
+  });
+  it.each([["lobby", "visit_lobby"], ["isolated", "visit_apart"], ["dismissed", "visit_apart"], ["private", "visit_private"]] as const)(
+    "that is %s says so, and nothing of a hearing that this courtroom does not hear", (visit, word) => {
+      expect(words(after(showing({ visit })))).toEqual([word]);
+    },
+  );
+  it("that is lost has no lamp", () => {
+    expect(words(after(showing({ visit: "lost" })))).toEqual(["visit_lost"]);
+    expect(lamp(after(showing({ visit: "lost", recording: false })))).toBe("unknown");
+  });
+  it("shows the other courtroom, which a hearing of its own never does", () => {
+    expect(shown(after(showing({ visit: "hearing" }), tiles("room")))).toEqual([["room", 0]]);
+    expect(shown(after(showing(), tiles("room")))).toEqual([]);
+  });
+});
+
 describe("the pictures", () => {
   const people = [one("p1"), one("p2"), one("p3")];
   it("are of those whom the courtroom names, each from its line", () => {

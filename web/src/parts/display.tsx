@@ -56,11 +56,16 @@ function Tile({ tile, track }: { tile: DisplayTile; track: MediaStreamTrack }) {
   const { person, large } = tile;
   return (
     <figure ref={figure} class={large ? "tile large" : "tile"}>
-      <Picture track={track} label={person.name} />
+      <Picture track={track} label={tile.shown === "room" ? allOf("room") : person.name} />
       {still && <p class="still"><Said word="no_picture" /></p>}
-      <figcaption>{large ? <Said word="screen_of" values={{ name: person.name }} /> : <Name of={person} />}</figcaption>
+      <figcaption><Caption tile={tile} /></figcaption>
     </figure>
   );
+}
+
+function Caption({ tile: { shown, person, large } }: { tile: DisplayTile }) {
+  if (shown === "room") return <Said word="room" />;
+  return large ? <Said word="screen_of" values={{ name: person.name }} /> : <Name of={person} />;
 }
 
 /** A person's name, and the role in every language. */

@@ -208,6 +208,11 @@ export const en = {
   screen_over: "The check is over, or was begun anew with another link.",
   screen_used: "This link was opened already. Begin the check again: that gives another link.",
   screen_unknown: "This link opens no check. Begin one: that gives a link.",
+  visit_hearing: "The hearing is held in another courtroom; this one takes part by video.",
+  visit_lobby: "This courtroom waits to be admitted to a hearing in another courtroom. Nobody there hears or sees it.",
+  visit_apart: "This courtroom and the hearing in the other one neither hear nor see each other now.",
+  visit_private: "Private talk with this courtroom: nobody else in the hearing hears it, and it is NOT RECORDED.",
+  visit_lost: "There is no connection with the courtroom where the hearing is held. It is being restored by itself…",
   // the page of one who looks in
   look_heading: "Look into the hearing",
   look_hint: "You will hear and see the hearing, and nobody will hear or see you. The courtroom reads your name as long as you look in, and it can end this at any time. The link opens in this browser alone.",

@@ -1,0 +1,169 @@
+"""Carries out `courtroom conference visit` and `leave-visit`: this room takes part in another room's hearing."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import structlog
+
+from agent.conference_link import ConferenceLink
+from agent.desk import Actor, DeskError
+from agent.held import Held
+from agent.visits import Visits, VisitsError, visit_by
+from recorder.contract import conference
+
+log = structlog.get_logger()
+
+ANSWER_S = 8.0
+"""So long the clerk's command waits for the other room."""
+OWN_HEARING = "this room's own hearing is held"
+
+
+class VisitOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Take part in another room's hearing."""
+
+    actor: Actor
+    link: Annotated[str, msgspec.Meta(max_length=2_000)]
+
+
+class LeaveVisit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Take part in it no more."""
+
+    actor: Actor
+
+
+class VisitState(msgspec.Struct, frozen=True, kw_only=True):
+    """The visit as the clerk sees it."""
+
+    root: str
+    phase: conference.VisitPhase = "dials"
+    title: str = ""
+    name: str = ""
+    words: str = ""
+
+
+class VisitDesk:
+    """For one room.
+
+    Args:
+        link: to vks.
+        visits: what is kept of it.
+        authorities: file of certificates that vouch for other rooms' doors; None: those alone that the PC trusts.
+    """
+
+    def __init__(self, link: ConferenceLink, visits: Visits, authorities: Path | None) -> None:
+        self._link = link
+        self._visits = visits
+        self._authorities = authorities
+        self._held: Held | None = None
+        self._stands: conference.VisitIs | None = None
+        self._news = asyncio.Event()
+        link.on_visit = self._heard
+
+    def visit(self, held: Held) -> conference.Visit | None:
+        """What vks is to know of it; a visit ends where this room's own hearing begins."""
+        self._held = held
+        if self._visits.now is not None and held.state != "idle":
+            log.error("this room takes part in the other room's hearing no more: its own has begun", root=self._visits.now.root)
+            self._drop()
+        return self._visits.now
+
+    def state(self) -> VisitState | None:
+        """The visit now."""
+        visit, stands = self._visits.now, self._stands
+        if visit is None:
+            return None
+        if stands is None or stands.visit != visit.id or not self._link.reachable:
+            return VisitState(root=visit.root)
+        return VisitState(root=visit.root, phase=stands.phase, title=stands.title, name=stands.name, words=stands.words)
+
+    async def begin(self, order: VisitOrder) -> "VisitAnswer":
+        """Take part in a hearing by this link; answered when the other room has said something, or after ``ANSWER_S``."""
+        if self._visits.now is not None:
+            raise DeskError("this room takes part in another room's hearing already; `courtroom conference leave-visit` ends that")
+        if self._held is None:
+            raise DeskError("it is not known whether this room's own hearing is held: the recorder is away")
+        if self._held.state != "idle":
+            raise DeskError(f"{OWN_HEARING}: end it by `courtroom hearing stop` first, a room can be in one hearing at a time")
+        if not self._link.reachable:
+            raise DeskError("the videoconference is not running; see `systemctl status courtroom-vks`")
+        try:
+            visit = visit_by(order.link, await asyncio.to_thread(self._read_authorities))
+            self._visits.keep(visit)
+        except VisitsError as error:
+            raise DeskError(str(error)) from None
+        log.info("this room visits another one", by=order.actor, root=visit.root)
+        await self._link.tell_now()
+        stands = await self._first_word(visit)
+        if stands is not None and stands.phase == "over":
+            raise DeskError(stands.words)
+        return VisitAnswer(text=_words(stands))
+
+    async def end(self, order: LeaveVisit) -> "VisitAnswer":
+        """Take part no more."""
+        visit = self._visits.now
+        if visit is None:
+            raise DeskError("this room takes part in no other room's hearing")
+        log.info("this room's visit is ended", by=order.actor, root=visit.root)
+        self._drop()
+        await self._link.tell_now()
+        return VisitAnswer(text="This room takes part in the other room's hearing no more.")
+
+    async def _first_word(self, visit: conference.Visit) -> conference.VisitIs | None:
+        """What is known of the visit when the other room has answered, or does not for long."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                while (stands := self._of(visit)) is None or stands.phase == "dials":
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            pass
+        return self._of(visit)
+
+    def _of(self, visit: conference.Visit) -> conference.VisitIs | None:
+        return self._stands if self._stands is not None and self._stands.visit == visit.id else None
+
+    def _heard(self, stands: conference.VisitIs) -> None:
+        visit = self._visits.now
+        if visit is None or stands.visit != visit.id:
+            return
+        self._stands = stands
+        if stands.phase == "over":
+            log.warning("this room's visit is over", root=visit.root, words=stands.words)
+            self._drop()
+        elif stands.resume and stands.resume != visit.resume:
+            try:
+                self._visits.keep(msgspec.structs.replace(visit, resume=stands.resume))
+            except VisitsError as error:
+                log.error("the way back into the other room's hearing cannot be kept", error=str(error))
+        self._news.set()
+
+    def _drop(self) -> None:
+        try:
+            self._visits.drop()
+        except VisitsError as error:
+            log.error("what is kept of this room's visit cannot be removed", error=str(error))
+
+    def _read_authorities(self) -> str:
+        if self._authorities is None:
+            return ""
+        try:
+            return self._authorities.read_text(encoding="ascii")
+        except (OSError, UnicodeError) as error:
+            raise VisitsError(f"{self._authorities}, which vouches for other rooms, cannot be read: {error}") from error
+
+
+class VisitAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How it stands."""
+
+    text: str
+
+
+def _words(stands: conference.VisitIs | None) -> str:
+    if stands is None or stands.phase == "dials":
+        why = "" if stands is None else f": {stands.words}"
+        return f"The other room has not answered yet{why}. It is dialled until it does; `courtroom conference list` shows it."
+    if stands.phase == "waits":
+        return f"This room waits as “{stands.name}” to be admitted to “{stands.title}” by the other room's clerk."
+    return f"This room is in “{stands.title}” as “{stands.name}”."

@@ -1,0 +1,86 @@
+"""The hearing of another room that this room takes part in: one small file of the agent, that only it reads.
+
+It has the link's token, for whatever process follows a killed one must come back by it; no log and no answer to the clerk has it.
+"""
+
+import re
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from agent import whole_file
+from recorder.contract.conference import Visit
+
+DEVICE_BYTES = 16
+_LINK = re.compile(
+    r"(?P<root>(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[^\s#?@/\[\]:]+)(:\d{1,5})?(/[^\s#?]*)?)/join/?#(?P<token>[\w-]{1,1024})"
+)
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+class VisitsError(Exception):
+    """It is no link, or the file cannot be used; the message says why, and has no token."""
+
+
+class Visits:
+    """The file.
+
+    Args:
+        path: where it is; this room visits nobody where there is none.
+
+    Raises:
+        VisitsError: it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.now: Visit | None = None
+        """The visit that there is now."""
+        try:
+            self.now = msgspec.json.decode(path.read_bytes(), type=Visit)
+        except FileNotFoundError:
+            return
+        except (OSError, msgspec.DecodeError) as error:
+            raise VisitsError(f"{path} cannot be read: {error}; set it aside, and visit anew") from error
+
+    def keep(self, visit: Visit) -> None:
+        """This is the visit now.
+
+        Raises:
+            VisitsError: it cannot be written down; what was holds.
+        """
+        try:
+            whole_file.write(self._path, msgspec.json.encode(visit))
+        except OSError as error:
+            raise VisitsError(f"{self._path} cannot be written: {error.strerror}; look after the disk") from error
+        self.now = visit
+
+    def drop(self) -> None:
+        """There is none any more.
+
+        Raises:
+            VisitsError: the file cannot be removed; the visit is over until the agent is started anew.
+        """
+        self.now = None
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise VisitsError(f"{self._path} cannot be removed: {error.strerror}; look after the disk") from error
+
+
+def visit_by(link: str, authorities: str) -> Visit:
+    """A visit by a link as the other room's clerk gives it.
+
+    Raises:
+        VisitsError: it is none.
+    """
+    found = _LINK.fullmatch(link.strip())
+    if found is None:
+        raise VisitsError("this is no link to a hearing: it has the form https://…/join/#…, as `courtroom conference invite` prints it")
+    if found["scheme"] == "http" and found["host"] not in _LOOPBACK:
+        raise VisitsError("this link is not encrypted: ask the other room's clerk for one that begins with https")
+    return Visit(
+        id=secrets.token_hex(8), root=found["root"], token=found["token"], device=secrets.token_urlsafe(DEVICE_BYTES),
+        authorities=authorities,
+    )  # fmt: skip

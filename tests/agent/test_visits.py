@@ -1,0 +1,64 @@
+"""By which links a room visits another, and what is kept of a visit."""
+
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.visits import Visits, VisitsError, visit_by
+
+TOKEN = "t0ken-_" + "x" * 36
+
+
+@pytest.mark.parametrize(
+    ("root", "scheme"),
+    [
+        ("192.0.2.7:8443", "https"), ("[2001:db8::7]:8443", "https"), ("centre.example/r/lab", "https"), ("127.0.0.1:8443", "http"),
+        ("[::1]:8443", "http"),
+    ],
+)  # fmt: skip
+def test_a_link_leads_to_the_room_that_gave_it(root: str, scheme: str) -> None:
+    visit = visit_by(f" {scheme}://{root}/join/#{TOKEN}\n", "")
+    assert (visit.root, visit.token) == (f"{scheme}://{root}", TOKEN)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "", TOKEN, f"https://centre.example/join/{TOKEN}", f"https://a@centre.example/join/#{TOKEN}", f"ftp://centre.example/join/#{TOKEN}",
+        f"https://centre.example/join/#{TOKEN} --by", f"https:///join/#{TOKEN}", f"http://centre.example/join/#{TOKEN}",
+        f"http://127.0.0.1.example/join/#{TOKEN}", f"https://centre.example/?/join/#{TOKEN}",
+    ],
+)  # fmt: skip
+def test_what_is_no_link_or_would_go_unencrypted_is_refused_without_its_token_in_the_words(link: str) -> None:
+    with pytest.raises(VisitsError) as refused:
+        visit_by(link, "")
+    assert TOKEN not in str(refused.value)
+
+
+def test_each_visit_has_a_name_and_a_device_of_its_own() -> None:
+    link = f"https://centre.example/join/#{TOKEN}"
+    first, second = visit_by(link, ""), visit_by(link, "")
+    assert first.id != second.id
+    assert first.device != second.device
+
+
+def test_a_visit_is_kept_until_it_is_dropped_and_read_by_the_agent_alone(tmp_path: Path) -> None:
+    path = tmp_path / "visit.json"
+    visit = visit_by(f"https://centre.example/join/#{TOKEN}", "PEM")
+    Visits(path).keep(visit)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    again = Visits(path)
+    assert again.now == visit
+    again.keep(msgspec.structs.replace(visit, resume="r"))
+    again.drop()
+    assert Visits(path).now is None
+    again.drop()
+
+
+def test_a_file_that_cannot_be_read_is_told_and_not_taken_for_none(tmp_path: Path) -> None:
+    path = tmp_path / "visit.json"
+    path.write_text('{"token": 1}')
+    with pytest.raises(VisitsError, match="set it aside"):
+        Visits(path)

@@ -1,0 +1,82 @@
+"""What a room that takes part in another's hearing makes of what it is told there: what it sends, shows and says of itself. Pure."""
+
+from recorder.contract.conference import VisitPhase
+from vks import signalling
+from vks.order import ROOM
+
+MOST_CHARACTERS = 300
+WORDS = {
+    "unknown": "the other room does not know this link: withdrawn, mistyped, or of another hearing; ask its clerk for a new one",
+    "early": "this link does not open yet; try again when the hearing is near",
+    "expired": "this link has expired; ask the other room's clerk for a new one",
+    "used": "this link is used by another device, which is in the hearing; ask the other room's clerk for a link of this room's own",
+    "elsewhere": "another device has this room's place in the hearing; ask the other room's clerk for a link of this room's own",
+    "removed": "this room was put out of the hearing; only the other room's clerk can let it in again",
+    "hearing_over": "the other room's hearing is over",
+    "not_public": "the other room's hearing is not public, and a room cannot be vouched for: take part in it by a browser",
+    "full": "too many people have come to the other room's hearing",
+    "too_many": "the other room takes no more attempts from here now; try again in a minute",
+    "starting": "the other room's videoconference is starting",
+    "closing": "the other room's videoconference is being started anew",
+    "untrusted": (
+        "the other room's door has a certificate that nobody vouches for whom this room trusts; it needs one for its own name under the "
+        "court's authority, or this room's [centre] roots in room.toml need that authority"
+    ),
+    "no_court": "there is no courtroom at that address",
+    "unlike": "the other room and this one do not understand each other: their versions differ",
+    "unreachable": "the other room cannot be reached",
+    "lost": "the connection with the other room is lost",
+    "no_media": "no sound and pictures pass between the rooms: look after the firewall ([vks] ports)",
+}
+"""By the codes that the other room gives, and our own."""
+
+
+def words_of(code: str) -> str:
+    """A code in words; one that is not known is told, too."""
+    return WORDS.get(code, f"the other room has ended it: {code}")
+
+
+def plain(text: str) -> str:
+    """What another room says, as it may stand on this one's terminals and in its logs: no control characters, and no more than a line."""
+    return "".join(one if one.isprintable() else "·" for one in text[:MOST_CHARACTERS])
+
+
+def phase_of(view: signalling.View) -> VisitPhase:
+    """Where this room is in the other's hearing."""
+    if view.place == "lobby":
+        return "waits"
+    return "takes_part" if _takes_part(view) else "apart"
+
+
+def may_send(view: signalling.View | None) -> tuple[bool, bool]:
+    """Whether sound, and whether pictures, leave this room now: nothing that the other room would not let anybody hear or see."""
+    if view is None or not _takes_part(view) or view.room not in {"open", "off_record"}:
+        return False, False
+    return not view.muted, True
+
+
+def names_on(view: signalling.View | None, shown: list[str]) -> list[str]:
+    """Whose picture is on each line, of those alone whom this room was told of; empty where it may not be shown."""
+    if view is None:
+        return [""] * len(shown)
+    known = {one.person for one in view.others} | ({ROOM} if _sees_room(view) else set()) | ({"screen"} if view.sharing else set())
+    return [name if name in known else "" for name in shown]
+
+
+def screen_of(title: str, view: signalling.View | None) -> signalling.Screen:
+    """What the public in this room reads; without a view nobody knows how the hearing stands."""
+    if view is None:
+        return signalling.Screen(title=title, room="idle", recording=False, people=[], sharing="", look_ins=[], closed=False, visit="lost")
+    takes_part = _takes_part(view) and not view.consultation
+    return signalling.Screen(
+        title=title, room=view.room, recording=takes_part and view.room == "open", people=view.others, sharing=view.sharing,
+        look_ins=view.look_ins, closed=False, visit="private" if view.consultation else view.place,
+    )  # fmt: skip
+
+
+def _takes_part(view: signalling.View) -> bool:
+    return view.place == "hearing" or view.consultation
+
+
+def _sees_room(view: signalling.View) -> bool:
+    return view.place == "hearing" and not view.consultation and view.room in {"open", "off_record"}
