@@ -296,3 +296,27 @@ async def test_a_server_that_is_away_delays_an_answer_by_seconds_and_does_not_pr
         assert asyncio.get_running_loop().time() - began_s < GATHER_S + 1
         await until(lambda: ours.connectionState == "connected", "the connection")
         await asyncio.gather(ours.close(), theirs.close())
+
+
+async def test_what_we_offer_to_send_is_taken_by_a_peer_and_no_other_answer_is() -> None:
+    ours, theirs = Connection([]), Connection([])
+    offer = await ours.offer("audio", "video")
+    answer = await theirs.answer(offer)
+    with pytest.raises(OfferError, match="too long"):
+        await ours.accept(answer + "a=x\r\n" * 20_000)
+    with pytest.raises(OfferError, match="not an answer"):
+        await ours.accept("v=0\r\n")
+    await ours.accept(answer)
+    async with asyncio.timeout(10):
+        while ours.connectionState != "connected":  # noqa: ASYNC110 - aiortc tells no one event
+            await asyncio.sleep(0.02)
+    await asyncio.gather(ours.close(), theirs.close())
+
+
+async def test_a_server_that_takes_the_sound_alone_is_not_sent_to() -> None:
+    ours, theirs = Connection([]), Connection([])
+    answer = await theirs.answer(await ours.offer("audio", "video"))
+    without_picture = re.sub(r"^a=(recvonly|sendrecv)\r\n", "a=inactive\r\n", answer.partition("\nm=video")[2], flags=re.MULTILINE)
+    with pytest.raises(OfferError, match="does not take all"):
+        await ours.accept(answer.partition("\nm=video")[0] + "\nm=video" + without_picture)
+    await asyncio.gather(ours.close(), theirs.close())
