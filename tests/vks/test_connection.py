@@ -300,7 +300,7 @@ async def test_a_server_that_is_away_delays_an_answer_by_seconds_and_does_not_pr
 
 async def test_what_we_offer_to_send_is_taken_by_a_peer_and_no_other_answer_is() -> None:
     ours, theirs = Connection([]), Connection([])
-    offer = await ours.offer("audio", "video")
+    offer = await ours.offer([("audio", "sendonly"), ("video", "sendonly")])
     answer = await theirs.answer(offer)
     with pytest.raises(OfferError, match="too long"):
         await ours.accept(answer + "a=x\r\n" * 20_000)
@@ -315,7 +315,7 @@ async def test_what_we_offer_to_send_is_taken_by_a_peer_and_no_other_answer_is()
 
 async def test_a_server_that_takes_the_sound_alone_is_not_sent_to() -> None:
     ours, theirs = Connection([]), Connection([])
-    answer = await theirs.answer(await ours.offer("audio", "video"))
+    answer = await theirs.answer(await ours.offer([("audio", "sendonly"), ("video", "sendonly")]))
     without_picture = re.sub(r"^a=(recvonly|sendrecv)\r\n", "a=inactive\r\n", answer.partition("\nm=video")[2], flags=re.MULTILINE)
     with pytest.raises(OfferError, match="does not take all"):
         await ours.accept(answer.partition("\nm=video")[0] + "\nm=video" + without_picture)
