@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from recorder.contract import conference as staff
 from vks import acts
-from vks.order import SILENT, Check, Order, Person
+from vks.order import SILENT, Check, Order, Person, is_reached
 from vks.refused import RefusedError
 
 WISH_US = 10_000_000
@@ -86,6 +86,8 @@ def _admit(order: Order, person: Person) -> None:
         raise RefusedError("not_open", "nothing is recorded now, and stills of an identity check belong into the record: begin the session")
     if person.role in SILENT:
         raise RefusedError("no_picture", f"{person.name} only follows the hearing, and sends no picture")
+    if person.feed:
+        raise RefusedError("fed", f"{person.name} speaks from the large audience, and has no page that would say what to show")
     if person.consultation:
         raise RefusedError("consults", f"{person.name} is in a private talk")
     if not _may_go_on(order, person):
@@ -93,7 +95,7 @@ def _admit(order: Order, person: Person) -> None:
 
 
 def _may_go_on(order: Order, person: Person) -> bool:
-    return order.room == "open" and person.connected and person.place in _PLACES and not person.consultation
+    return order.room == "open" and is_reached(order, person) and person.place in _PLACES and not person.consultation
 
 
 def _with_still(check: Check, of: staff.StillOf) -> Check:

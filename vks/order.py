@@ -187,7 +187,7 @@ def hears(order: Order, listener: str, speaker: str) -> bool:
 def sees(order: Order, viewer: str, shown: str) -> bool:
     """Whether one sees another. A muted person is still seen; whose identity is checked is seen by the clerk's screen alone."""
     if shown in order.people and order.people[shown].check is not None:
-        return is_open(order) and viewer == checker(shown)
+        return is_open(order) and is_reached(order, order.people[shown]) and viewer == checker(shown)
     if shown != ROOM and (shown not in order.people or order.people[shown].role in SILENT):
         return False
     return together(order, viewer, shown)

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from recorder.contract import conference as staff
 from recorder.contract.control import State as RoomState
 from tests.vks.test_rules import CLERK, PEOPLE, any_act, came, everything, look_in, opened
+from tests.vks.test_vouching import closed, vouched, with_media
 from vks import acts, identity
-from vks.order import LOOKS_IN, ROOM, Order, checker, hears, looker, picture_recorded, sees, sound_recorded
+from vks.order import AUDIENCE, LOOKS_IN, ROOM, Order, checker, hears, looker, picture_recorded, sees, sound_recorded
 from vks.rules import RefusedError, apply
 from vks.story import facts
 from vks.view import view_of
@@ -27,7 +28,7 @@ def still(order: Order, of: staff.StillOf, person: str = "party") -> Order:
 
 
 def seers(order: Order, shown: str) -> set[str]:
-    everybody = (ROOM, *order.people, *map(looker, order.look_ins), *map(checker, order.people))
+    everybody = (ROOM, AUDIENCE, *order.people, *map(looker, order.look_ins), *map(checker, order.people))
     return {name for name in everybody if sees(order, name, shown)}
 
 
@@ -145,6 +146,23 @@ def test_who_cannot_be_looked_at_is_not_checked() -> None:
         apply(apply(order, identify(), 0), staff.Consult(by=CLERK, people=["party", "counsel"]), 0)
     with pytest.raises(RefusedError, match="cannot be seen"):
         apply(apply(order, acts.Gone(person="party", device="phone"), 0), identify(), 0)
+
+
+def test_a_speaker_of_the_large_audience_has_no_page_that_says_what_to_show() -> None:
+    order = apply(opened("party"), staff.TakeIn(by=CLERK, feed="https://sfu.example/whep/7", name="C. Expert", role="specialist"), 0)
+    (fed,) = [one.id for one in order.people.values() if one.feed]
+    with pytest.raises(RefusedError, match="has no page"):
+        apply(order, identify(fed), 0)
+
+
+def test_in_a_closed_hearing_a_document_goes_by_a_certificate_that_is_vouched_for_alone() -> None:
+    order = with_media(closed(opened("party")))
+    with pytest.raises(RefusedError, match="cannot be seen"):
+        apply(order, identify(), 0)
+    order = apply(vouched(order), identify(), 0)
+    assert seers(order, "party") == {checker("party")}
+    order = apply(order, acts.Media(person="party", device="phone", certificate="00" * 32), 0)
+    assert order.people["party"].check is None, "it goes by another connection now"
 
 
 def test_nothing_is_confirmed_without_both_stills() -> None:
