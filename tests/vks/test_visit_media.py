@@ -12,7 +12,7 @@ from vks.jitter import Unit
 from vks.mixing import Block
 from vks.order import ROOM
 from vks.peer import CAMERA, FIRST_TILE, RATES_BPS, Peer
-from vks.visit_media import LINES, VisitMedia
+from vks.visit_media import LINES, TILES, VisitMedia
 
 SECOND_US = 1_000_000
 
@@ -26,6 +26,8 @@ class Line:
         self.sent_bytes = 0
         self.on_unit: Callable[[Unit], None] = lambda _: None
         self.on_estimate: Callable[[int], None] = lambda _: None
+        self.on_loss: Callable[[float], None] = lambda _: None
+        self.tells_estimates = True
 
     def write(self, payloads: list[bytes], _at_us: int) -> bool:
         self.written.append(payloads)
@@ -104,6 +106,11 @@ def test_no_picture_of_one_person_stands_under_the_name_of_the_next() -> None:
     assert (room.tiles, room.shown) == (["witness"], 3)
 
 
+def test_the_other_room_is_told_no_estimate_of_a_single_line() -> None:
+    room = Room()
+    assert not any(room.wires.inbound(FIRST_TILE + number).tells_estimates for number in range(TILES))
+
+
 def test_a_line_whose_owner_this_room_is_not_told_of_is_not_shown() -> None:
     room = Room()
     room.picture(0, key=True)
@@ -117,10 +124,9 @@ def test_the_room_s_picture_goes_by_the_rung_that_the_link_carries_and_only_whil
     assert not any(rung.watched for rung in room.rungs)
     room.media.send(sound=True, picture=True)
     assert [rung.watched for rung in room.rungs] == [True, False]
-    room.now_us += 4 * SECOND_US
-    room.wires.outbound(CAMERA).sent_bytes += RATES_BPS[0] // 8 * 4
-    room.media._uplink.count(room.now_us)
-    room.wires.outbound(CAMERA).on_estimate(RATES_BPS[1])
+    room.wires.outbound(CAMERA).on_estimate(RATES_BPS[1] // 2)
+    for _ in range(3):
+        room.wires.outbound(CAMERA).on_loss(0.2)
     assert [rung.watched for rung in room.rungs] == [False, True]
     room.media.send(sound=True, picture=False)
     assert not any(rung.watched for rung in room.rungs)
