@@ -20,7 +20,7 @@ WORDS = {
     "closing": "the other room's videoconference is being started anew",
     "untrusted": (
         "the other room's door has a certificate that nobody vouches for whom this room trusts; it needs one for its own name under the "
-        "court's authority, or this room's [centre] roots in room.toml need that authority"
+        "court's authority, which must be in this room's [centre] roots, or trusted by its PC"
     ),
     "no_court": "there is no courtroom at that address",
     "unlike": "the other room and this one do not understand each other: their versions differ",
