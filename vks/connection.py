@@ -147,7 +147,7 @@ class Connection(RTCPeerConnection):
                 await self.take_candidate(candidate)
         except OperationError as error:
             raise OfferError("no_h264", str(error)) from error
-        except (ValueError, KeyError, IndexError, AssertionError, AttributeError) as error:  # aiortc's parser on what is no SDP
+        except (ValueError, KeyError, IndexError, AssertionError, AttributeError, InvalidStateError) as error:  # no SDP, or not now
             raise OfferError("bad_offer", f"not an answer: {error!r}") from error
         if any(one.currentDirection != one.direction for one in self.getTransceivers()):
             raise OfferError("no_h264", "it does not take all that was offered")

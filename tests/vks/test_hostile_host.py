@@ -11,6 +11,8 @@ from aiohttp import web
 from recorder.contract import conference as contract
 from tests.vks.browsers import until
 from tests.vks.test_visit_state import VIEW
+from vks import signalling
+from vks.connection import Connection
 from vks.display import Displays
 from vks.mixing import Block
 from vks.times import mono_us
@@ -28,6 +30,9 @@ class Host:
         self.says: list[Any] = []
         self.joined: Any = {"resume": "r"}
         self.dials = 0
+        self.answers = 0
+        """How often it answers an offer."""
+        self.connection: Connection | None = None
 
     async def join(self, _: web.Request) -> web.Response:
         raw = self.joined if isinstance(self.joined, bytes) else msgspec.json.encode(self.joined)
@@ -39,8 +44,12 @@ class Host:
         await socket.prepare(request)
         for one in self.says:
             await socket.send_str(one if isinstance(one, str) else msgspec.json.encode(one).decode())
-        async for _ in socket:
-            pass
+        async for message in socket:
+            if self.answers and msgspec.json.decode(message.data)["m"] == "offer":
+                self.connection = Connection([])
+                sdp = await self.connection.answer(msgspec.json.decode(message.data)["sdp"])
+                for _ in range(self.answers):
+                    await socket.send_str(signalling.encoder.encode(signalling.Answer(sdp=sdp)).decode())
         return socket
 
 
@@ -98,6 +107,14 @@ async def test_what_no_room_says_ends_the_visit_and_nothing_else(host: tuple[Hos
     host[0].says = says
     await guest.go(host[1])
     assert "versions differ" in (await guest.phase("over")).words
+
+
+async def test_an_answer_that_comes_twice_ends_the_visit_and_nothing_else(host: tuple[Host, str], guest: Guest) -> None:
+    host[0].says, host[0].answers = [WELCOME], 2
+    await guest.go(host[1])
+    assert "versions differ" in (await guest.phase("over")).words
+    assert host[0].connection is not None
+    await host[0].connection.close()
 
 
 @pytest.mark.parametrize("joined", [b"", b"<html>", {"resume": 1}, {}], ids=str)
