@@ -5,7 +5,7 @@ same canceller and into the same kind of mix as to any participant, and what it 
 media bus has anyway, and those that come are given to this room's screens as they are: no picture is coded anew.
 
 What the link carries is known by what is lost on it, both ways: our estimates (``inbound.py``) are each of one line, and a ladder takes
-what it is told for the whole link's (measured: six lines at 50 kbit/s in all were estimated at 25, which led to sound alone in ten seconds).
+what it is told for the whole link's (measured: lines of 50 kbit/s in all were estimated at 25, and fell to sound alone in ten seconds).
 """
 
 from collections.abc import Callable
