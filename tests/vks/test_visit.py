@@ -72,9 +72,9 @@ class Rooms:
         await self.hold()
         return token
 
-    async def hold(self, state: str = "open") -> None:
+    async def hold(self, state: str = "open", *, closed: bool = False) -> None:
         """The hosting room's state."""
-        await self.agent.hold(*self.invitations, state=state)
+        await self.agent.hold(*self.invitations, state=state, closed=closed)
         hall = self.hosting.service.hall
         await until(lambda: hall.hearing and (hall.hearing.state, hall.hearing.invitations) == (state, self.invitations), "the state")
 
@@ -257,6 +257,19 @@ async def test_a_visit_that_was_put_out_is_over_and_says_why(rooms: Rooms) -> No
     await rooms.until_phase(visit, "waits")
     await rooms.ask(contract.Remove(by=CLERK, person="court-2"))
     assert "put out" in (await rooms.until_phase(visit, "over")).words
+
+
+async def test_a_hearing_that_is_not_public_takes_no_room_in_and_sends_one_away(rooms: Rooms) -> None:
+    there, visit = await admitted(rooms)
+    await rooms.hold(closed=True)
+    assert "is not public" in (await rooms.until_phase(visit, "over")).words
+    rooms.invitations.clear()
+    token, invitation = invited("court-3")
+    rooms.invitations.append(invitation)
+    await rooms.hold(closed=True)
+    visit = await rooms.visit(token)
+    assert "is not public" in (await rooms.until_phase(visit, "over")).words
+    await there.close()
 
 
 async def test_a_link_that_another_device_uses_is_refused(rooms: Rooms) -> None:
