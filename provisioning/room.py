@@ -250,7 +250,7 @@ class Ingest(Stanza):
     """``[ingest]``: limits for participants' media."""
 
     enabled: bool = False
-    max_tracks: int = Field(default=40, ge=1, le=200)
+    max_tracks: int = Field(default=64, ge=1, le=200)
     track_bytes_per_s: int = Field(default=1_500_000, ge=1_000)
     user: str = ""
     """Only this system user may connect (default: the recorder's own)."""

@@ -29,6 +29,8 @@ from vks.times import mono_us
 from vks.view import view_of
 
 PICTURE_HZ = 90_000
+SEATS = 30
+"""As many as [ingest] max_tracks lets in where room.toml does not say otherwise."""
 Kind = Literal["audio", "video", "screen"]
 
 
@@ -62,6 +64,7 @@ class Conference:
         changed: is called after each change.
         order: where the conference of this hearing stood, when another process held it.
         echo: takes the loudspeakers' sound out of what the room sends; None where the room's own devices do.
+        seats: how many people's sound and pictures the recorder takes at once.
     """
 
     def __init__(
@@ -73,7 +76,9 @@ class Conference:
         changed: Callable[[], None],
         order: Order | None = None,
         echo: EchoCanceller | None = None,
+        seats: int = SEATS,
     ) -> None:
+        self._seats = seats
         self.order = order or Order()
         self.sound = Sound(play_in_room, echo)
         self.peers: dict[str, Peer] = {}
@@ -95,7 +100,7 @@ class Conference:
             RefusedError: it cannot be done; nothing has changed.
         """
         before = self.order
-        after = apply(before, act, mono_us(), who)
+        after = apply(before, act, mono_us(), who, self._seats)
         if after == before:
             return
         self.order = after

@@ -37,12 +37,21 @@ MOST_CERTIFICATES = 4
 """Of one person: for the oldest nobody vouches any more."""
 
 
-def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "") -> Order:
-    """The order after the act. ``who`` is the person on whose connection a participant's act came.
+def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "", seats: int = MOST_PEOPLE) -> Order:
+    """The order after the act.
+
+    Args:
+        order: how it stands.
+        act: what is asked.
+        now_us: CLOCK_MONOTONIC.
+        who: the person on whose connection a participant's act came.
+        seats: so many people who may be heard and seen the recorder takes at once. Nobody is let in beyond them: what the court hears of
+            people is recorded.
 
     Raises:
         RefusedError: it cannot be done; nothing has changed.
     """
+    before = order
     match act:
         case acts.Came():
             order = _came(order, act)
@@ -86,7 +95,16 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "") -> Order:
             order = replace(order, sharing="")
         case _:
             order = _with(order, _placed(_person(order, act.person), act))
-    return _settled(order, now_us)
+    if (seated := _seated_in(after := _settled(order, now_us))) > seats and seated > _seated_in(before):
+        raise RefusedError(
+            "no_seat", f"{seats} people take part, and the recorder takes no more: dismiss somebody first, or raise [ingest] max_tracks"
+        )
+    return after
+
+
+def _seated_in(order: Order) -> int:
+    """How many people are in the hearing who are recorded there."""
+    return sum(one.place == "hearing" and one.role not in SILENT for one in order.people.values())
 
 
 def _placed(person: Person, act: staff.OfStaff) -> Person:

@@ -19,7 +19,7 @@ from cryptography import x509
 from recorder.contract import conference as contract
 from vks import signalling
 from vks.agent_link import AgentLink
-from vks.conference import Conference
+from vks.conference import SEATS, Conference
 from vks.door import Door
 from vks.echo import EchoCanceller
 from vks.hall import Hall
@@ -53,6 +53,8 @@ class Settings:
     """Of this process's own socket, to which the agent comes."""
     cameras: list[str]
     """Streams of the media bus that are shown, the rungs of one camera: the largest first."""
+    seats: int = SEATS
+    """How many people's sound and pictures the recorder takes at once."""
     echo: bool = True
     """Whether the loudspeakers' sound is taken out of the room's here, and not by its own devices."""
     address: str = ""
@@ -171,7 +173,7 @@ class Service:
     def _make(self, changed: Callable[[], None], order: Order | None) -> Conference:
         feeds = [picture.feed for picture in self._pictures]
         echo = EchoCanceller() if self._settings.echo else None
-        return Conference(self._recording, feeds, self._room_out.play, self._link.tell, changed, order, echo)
+        return Conference(self._recording, feeds, self._room_out.play, self._link.tell, changed, order, echo, self._settings.seats)
 
     def _take_sound(self, block: Block) -> None:
         conference = self.hall.conference

@@ -337,3 +337,17 @@ def test_hearing_and_seeing_stay_within_a_talk_and_no_private_word_is_recorded(a
                 assert hears(order, ROOM, name) or order.people[name].interprets
             assert not (recorded(order, name) and talks[name])
         assert not any(order.people[name].role == "observer" and may_speak(order, name) for name in order.people)
+
+
+def test_nobody_is_let_in_whom_the_recorder_could_not_take_and_observers_need_no_seat() -> None:
+    order = opened("party", "counsel")
+    for name, role in (("late", "prosecutor"), ("guest", "observer"), ("witness", "witness")):
+        order = apply(order, acts.Came(person=name, name=name.title(), role=role, device="d"), 0)  # type: ignore[arg-type]
+    for person in ("guest", "witness"):
+        order = apply(order, staff.Admit(by=CLERK, person=person), 0, seats=2)
+    for act in (staff.Admit(by=CLERK, person="late"), staff.Call(by=CLERK, person="witness")):
+        with pytest.raises(RefusedError, match="dismiss somebody first"):
+            apply(order, act, 0, seats=2)
+    order = apply(order, staff.Mute(by=CLERK, person="party", on=True), 0, seats=1)
+    order = apply(order, staff.Dismiss(by=CLERK, person="party"), 0, seats=2)
+    assert apply(order, staff.Admit(by=CLERK, person="late"), 0, seats=2).people["late"].place == "hearing"
