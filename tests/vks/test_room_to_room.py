@@ -1,6 +1,7 @@
 """Two courtrooms in one hearing, by their real processes: what each hears and sees of the other, what the record has, what a kill costs."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import time
@@ -83,15 +84,21 @@ def vks(it: Room) -> Iterator[None]:
         process.wait(30)
 
 
+def takes_connections(path: Path) -> bool:
+    """Whether somebody listens at a socket: there is a moment between its file and that."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
 @pytest.fixture
 async def hosting(tmp_path: Path, visiting: Site) -> AsyncIterator[Hosting]:  # noqa: ARG001 - what begins that room holds this loop up
     port = free_port()
     with ExitStack() as stack, room(tmp_path / "hosting", HOSTING_DEVICES, extra=stanzas(f"port = {port}")) as it:
         await asyncio.to_thread(it.wait_live, "cam", "bench", "room-mix")
         stack.enter_context(vks(it))
-        socket = Path(contract.socket_path(str(it.run_dir)))
-        await until(socket.exists, "the videoconference")
-        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as inside:
+        door = Path(contract.socket_path(str(it.run_dir)))
+        await until(lambda: takes_connections(door), "the videoconference")
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(door))) as inside:
             agent = Agent(await inside.ws_connect("http://vks/agent"))
             listening = asyncio.create_task(agent.listen())
             made = Hosting(it, port, agent)
