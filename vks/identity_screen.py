@@ -4,7 +4,6 @@ A screen opens by a link that is shown to the clerk once, and for the first page
 keeps it in no storage, and dials again by it. The display's page, which the public reads, never shows what these do (``order.sees``).
 """
 
-import asyncio
 import hashlib
 from collections.abc import Callable
 
@@ -14,16 +13,12 @@ from recorder.contract import conference as contract
 from vks import acts, identity, signalling
 from vks.conference import Conference
 from vks.connection import Connection
+from vks.opened_page import STARTING, OpenedPage
 from vks.order import Check, Order, Person, checker
 from vks.peer import Peer
 from vks.rules import RefusedError
 from vks.talk import Talk
 from vks.times import mono_us
-
-FIRST_S = 10.0
-"""So long may a page take for its first message."""
-STARTING = "starting"
-"""The same token is worth another try at once."""
 
 
 def opened_by(order: Order, token: str) -> tuple[Person, Check]:
@@ -119,8 +114,8 @@ class IdentityScreens:
             screen.end(bye)
 
 
-class IdentityScreen:
-    """One screen's WebSocket; ``serve`` is its life.
+class IdentityScreen(OpenedPage[signalling.FromIdentity, signalling.See, signalling.Checking]):
+    """One screen.
 
     Args:
         screens: those that it belongs to.
@@ -128,49 +123,20 @@ class IdentityScreen:
     """
 
     def __init__(self, screens: IdentityScreens, socket: web.WebSocketResponse) -> None:
+        super().__init__(Talk(socket, "identity", signalling.from_identity, takes_media=False), signalling.See)
         self._screens = screens
-        self._talk = Talk(socket, "identity", signalling.from_identity, takes_media=False)
-        self.end = self._talk.end
         self.person, self.token_sha256 = "", ""
-        self.viewer: Viewer | None = None
-        self._told: signalling.Checking | None = None
 
     def begin(self, person: str, token_sha256: str) -> None:
         """It shows this person."""
         self.person, self.token_sha256 = person, token_sha256
         self.viewer = Viewer(checker(person), "identity", self._talk.say)
 
-    def tell(self, checking: signalling.Checking) -> None:
-        """Show this, where it is not shown already."""
-        if checking != self._told:
-            self._told = checking
-            self._talk.say(checking)
+    def _open(self, first: signalling.See) -> None:
+        self._screens.take(self, first)
 
-    async def serve(self) -> None:
-        """Hear the page until it is gone."""
-        try:
-            see = await self._first()
-            if see is not None:
-                self._screens.take(self, see)
-                await self._hear()
-        except RefusedError as refused:
-            self.end(signalling.Bye(code=refused.code, again=refused.code == STARTING))
-        finally:
-            self._screens.lose(self)
-            if self.viewer is not None:
-                self.viewer.leave(mono_us())
-            await self._talk.finish()
-
-    async def _first(self) -> signalling.See | None:
-        try:
-            async with asyncio.timeout(FIRST_S):
-                message = await self._talk.receive()
-        except TimeoutError:
-            message = None
-        if isinstance(message, signalling.See):
-            return message
-        self.end(signalling.Bye(code="bad_message", again=False))
-        return None
+    def _lose(self) -> None:
+        self._screens.lose(self)
 
     async def _hear(self) -> None:
         while isinstance(offer := await self._talk.receive(), signalling.Offer):

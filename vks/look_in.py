@@ -4,7 +4,6 @@ A look-in is begun and ended by the agent (``BeginLookIn``). The order says who 
 for the first device that comes with it, and for that one again where its connection is lost.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Callable
 
@@ -14,17 +13,13 @@ from recorder.contract import conference as contract
 from vks import acts, signalling
 from vks.conference import Conference
 from vks.connection import Connection
+from vks.opened_page import STARTING, OpenedPage
 from vks.order import LookIn, Order, looker
 from vks.peer import SOUND, Peer
 from vks.rules import RefusedError
 from vks.talk import Talk
 from vks.times import mono_us
 from vks.view import screen_of
-
-FIRST_S = 10.0
-"""So long may a page take for its first message."""
-STARTING = "starting"
-"""The same token is worth another try at once."""
 
 
 def opened_by(order: Order, token: str) -> LookIn:
@@ -127,8 +122,8 @@ class LookIns:
             page.end(bye)
 
 
-class LookInPage:
-    """One page's WebSocket; ``serve`` is its life.
+class LookInPage(OpenedPage[signalling.FromLookIn, signalling.Look, signalling.Screen]):
+    """One page.
 
     Args:
         look_ins: those that it belongs to.
@@ -137,49 +132,20 @@ class LookInPage:
     """
 
     def __init__(self, look_ins: LookIns, socket: web.WebSocketResponse, source: str) -> None:
+        super().__init__(Talk(socket, source, signalling.from_look_in, takes_media=False), signalling.Look)
         self._look_ins = look_ins
-        self._talk = Talk(socket, source, signalling.from_look_in, takes_media=False)
-        self.end = self._talk.end
         self.look_in = ""
-        self.viewer: Viewer | None = None
-        self._told: signalling.Screen | None = None
 
     def begin(self, look_in: str, name: str, looking: signalling.Looking) -> None:
         """It may look in."""
         self.look_in, self.viewer = look_in, Viewer(name, "look-in", self._talk.say)
         self._talk.say(looking)
 
-    def tell(self, screen: signalling.Screen) -> None:
-        """Show this, where it is not shown already."""
-        if screen != self._told:
-            self._told = screen
-            self._talk.say(screen)
+    def _open(self, first: signalling.Look) -> None:
+        self._look_ins.take(self, first)
 
-    async def serve(self) -> None:
-        """Hear the page until it is gone."""
-        try:
-            look = await self._first()
-            if look is not None:
-                self._look_ins.take(self, look)
-                await self._hear()
-        except RefusedError as refused:
-            self.end(signalling.Bye(code=refused.code, again=refused.code == STARTING))
-        finally:
-            self._look_ins.lose(self)
-            if self.viewer is not None:
-                self.viewer.leave(mono_us())
-            await self._talk.finish()
-
-    async def _first(self) -> signalling.Look | None:
-        try:
-            async with asyncio.timeout(FIRST_S):
-                message = await self._talk.receive()
-        except TimeoutError:
-            message = None
-        if isinstance(message, signalling.Look):
-            return message
-        self.end(signalling.Bye(code="bad_message", again=False))
-        return None
+    def _lose(self) -> None:
+        self._look_ins.lose(self)
 
     async def _hear(self) -> None:
         while isinstance(message := await self._talk.receive(), signalling.Offer | signalling.Candidate):
