@@ -11,6 +11,7 @@ from aiortc import RTCBundlePolicy, RTCCertificate, RTCConfiguration, RTCIceServ
 from aiortc.codecs import CODECS, is_rtx
 from aiortc.exceptions import InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamTrack
+from aiortc.rate import RemoteBitrateEstimator
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpCodecParameters
 from aiortc.rtcrtptransceiver import RTCRtpTransceiver
 from aiortc.sdp import candidate_from_sdp
@@ -72,6 +73,7 @@ class Connection(RTCPeerConnection):
     ) -> None:
         self._takes_media = takes_media
         self._ends: list[tuple[Outbound, Inbound]] = []
+        self._estimator = RemoteBitrateEstimator()
         self._candidates = 0
         self._admits = admits
         self.peer_certificate = ""
@@ -85,7 +87,7 @@ class Connection(RTCPeerConnection):
     ) -> RTCRtpTransceiver:
         made: RTCRtpTransceiver = super()._RTCPeerConnection__createTransceiver(direction, kind, sender_track)  # type: ignore[misc]
         wire.gather_within(made.receiver.transport, GATHER_S)
-        sender, receiver = Outbound(kind, made.receiver.transport), Inbound(kind, made.receiver.transport)
+        sender, receiver = Outbound(kind, made.receiver.transport), Inbound(kind, made.receiver.transport, self._estimator)
         sender._stream_id = made.sender._stream_id  # noqa: SLF001 - aiortc's attribute; one stream, so that sound and pictures are shown together
         receiver._set_rtcp_ssrc(sender._ssrc)  # noqa: SLF001 - as aiortc does with its own
         wire.take_the_place(made, sender, receiver, codecs(kind))

@@ -63,9 +63,10 @@ class Inbound:
     Args:
         kind: "audio" or "video".
         transport: aiortc's.
+        estimator: of what the link carries, one for all of the peer's pictures: a browser takes what it is told for all that it sends.
     """
 
-    def __init__(self, kind: str, transport: RTCDtlsTransport) -> None:
+    def __init__(self, kind: str, transport: RTCDtlsTransport, estimator: RemoteBitrateEstimator) -> None:
         self.kind = kind
         self.transport = transport
         self.counts = Counts()
@@ -84,7 +85,7 @@ class Inbound:
         self._rtcp_ssrc = 0
         self._stream: _Stream | None = None
         self._listening = False
-        self._estimator = RemoteBitrateEstimator() if kind == "video" else None
+        self._estimator = estimator if kind == "video" else None
         self._quota_bps = PICTURE_QUOTA_BPS if kind == "video" else SOUND_QUOTA_BPS
         self._quota_bytes = self._quota_bps / 8
         self._quota_s = 0.0
