@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import fleet, fleet_nats, full_room, hearing, links, recorder, upload, verify, viewers
+from bench import fleet, fleet_nats, full_room, glass, hearing, links, recorder, upload, verify, viewers
 from bench.result import Measurement, Result, machine
 
 MEASUREMENTS: dict[str, Measurement] = {
@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "upload": upload.upload,
     "viewers": viewers.viewers,
     "links": links.links,
+    "glass": glass.glass,
     "hearing": hearing.twenty,
     "coming-and-going": hearing.coming_and_going,
 }

@@ -102,7 +102,7 @@ def measured(base: Path, link: Link, who: Who, period: Samples) -> Seen:
         it.wait_live()
         it.begin()
         end = [sys.executable, "-m", "bench.link_room", who, str(it.run_dir), str(pcm), str(door), str(room_heard)]
-        with _running(between.command("room", *end)):
+        with running(between.command("room", *end)):
             far = [sys.executable, "-m", "bench.link_viewer", str(door), str(heard), str(wav)]
             said = subprocess.run(between.command("viewer", *far), stdout=subprocess.PIPE, text=True, timeout=_RUN_S, check=True)
         record = it.stop()
@@ -116,7 +116,7 @@ def measured(base: Path, link: Link, who: Who, period: Samples) -> Seen:
 
 
 @contextmanager
-def _running(command: list[str]) -> Iterator[None]:
+def running(command: list[str]) -> Iterator[None]:
     """The room's end, until the block ends."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as end:
         try:

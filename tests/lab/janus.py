@@ -1,30 +1,47 @@
-"""Debian's Janus, a media server as a court's audience may be watched from: its VideoRoom, and its HTTP API on loopback."""
+"""Debian's Janus, a media server: its VideoRoom, by which an audience may watch; its Streaming of one camera; its HTTP API on loopback."""
 
 import asyncio
 import os
 import secrets
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 
 from tests.lab.waiting import until
 
 ROOM = 1
+CAMERA = 1
+"""The mountpoint of its Streaming."""
 _LIBRARIES = Path("/usr/lib")
 _CONFIGS = {
     "janus.jcfg": 'general: {{ configs_folder = "{base}"; plugins_folder = "{plugins}"; transports_folder = "{transports}"; '
     "debug_level = 3; protected_folders = []; disable_events = true }}\nplugins: {{ "
     'disable = "libjanus_audiobridge.so,libjanus_echotest.so,libjanus_recordplay.so,libjanus_sip.so,libjanus_nosip.so,'
-    'libjanus_streaming.so,libjanus_textroom.so,libjanus_videocall.so,libjanus_voicemail.so,libjanus_lua.so,libjanus_duktape.so" }}\n'
+    '{streaming}libjanus_textroom.so,libjanus_videocall.so,libjanus_voicemail.so,libjanus_lua.so,libjanus_duktape.so" }}\n'
     'transports: {{ disable = "libjanus_mqtt.so,libjanus_nanomsg.so,libjanus_pfunix.so,libjanus_rabbitmq.so,libjanus_websockets.so" }}\n',
     "janus.transport.http.jcfg": 'general: {{ base_path = "/janus"; http = true; port = {port}; ip = "127.0.0.1"; https = false }}\n'
     "admin: {{ admin_http = false }}\n",
     "janus.plugin.videoroom.jcfg": 'room-{room}: {{ description = "audience"; publishers = 4; bitrate = 0; audiocodec = "opus"; '
     'videocodec = "h264"; h264_profile = "42e01f" }}\n',
 }
+_STREAMING = "libjanus_streaming.so,"
+_MOUNTPOINT = (
+    'camera: {{ type = "rtsp"; id = {id}; audio = false; video = true; url = "{url}"; rtsp_user = "{user}"; rtsp_pwd = "{password}"; '
+    'videopt = 96; videocodec = "h264"; videofmtp = "profile-level-id=42e01f;packetization-mode=1" }}\n'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """A network camera that its Streaming plugin reads."""
+
+    url: str
+    user: str
+    password: str
 
 
 class JanusError(Exception):
@@ -42,9 +59,10 @@ class Janus:
     Args:
         base: directory for its configuration and its log.
         port: of its HTTP API.
+        camera: what its Streaming shows as ``CAMERA``; None: it has no Streaming.
     """
 
-    def __init__(self, base: Path, port: int) -> None:
+    def __init__(self, base: Path, port: int, camera: Camera | None = None) -> None:
         self.url = f"http://127.0.0.1:{port}/janus"
         self._base = base
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,7 +70,10 @@ class Janus:
         base.mkdir(parents=True, exist_ok=True)
         for name, text in _CONFIGS.items():
             values = {"base": base, "plugins": home / "plugins", "transports": home / "transports", "port": port, "room": ROOM}
-            (base / name).write_text(text.format(**values), encoding="utf-8")
+            (base / name).write_text(text.format(**values, streaming="" if camera else _STREAMING), encoding="utf-8")
+        if camera is not None:
+            mountpoint = _MOUNTPOINT.format(id=CAMERA, url=camera.url, user=camera.user, password=camera.password)
+            (base / "janus.plugin.streaming.jcfg").write_text(mountpoint, encoding="utf-8")
 
     @property
     def pid(self) -> int:
@@ -95,14 +116,16 @@ class Janus:
 
 
 class Handle:
-    """A session of Janus with one handle of its VideoRoom; its events are fetched until it is closed.
+    """A session of Janus with one handle of a plugin; its events are fetched until it is closed.
 
     Args:
         url: of Janus' API.
+        plugin: whose handle.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, plugin: Literal["videoroom", "streaming"] = "videoroom") -> None:
         self._url = url
+        self._plugin = f"janus.plugin.{plugin}"
         self._http = aiohttp.ClientSession()
         self._path = ""
         self._session = ""
@@ -112,12 +135,12 @@ class Handle:
     async def attach(self) -> None:
         """Begin."""
         self._session = f"{self._url}/{(await self._say(self._url, janus='create'))['data']['id']}"
-        found = await self._say(self._session, janus="attach", plugin="janus.plugin.videoroom")
+        found = await self._say(self._session, janus="attach", plugin=self._plugin)
         self._path = f"{self._session}/{found['data']['id']}"
         self._fetching = asyncio.create_task(self._fetch())
 
     async def ask(self, body: dict[str, Any], jsep: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Ask the VideoRoom for something; returns the event that answers."""
+        """Ask the plugin for something; returns the event that answers."""
         transaction = secrets.token_hex(8)
         more = {} if jsep is None else {"jsep": jsep}
         await self._say(self._path, transaction, janus="message", body=body, **more)
