@@ -24,6 +24,8 @@ from recorder.contract.bus_client import BusClient, BusEndedError
 
 FRESH_US = 1_500_000
 """An older picture is decoded, for those after it need it, but not shown."""
+LATE_US = 500_000
+"""Nor is one so old that another follows already: what is encoded of a camera is live first, and smooth where the processor can."""
 BEHIND_US = 6_000_000
 """Who is so far behind goes on with the next keyframe."""
 NICENESS = 5
@@ -71,14 +73,17 @@ class Rung:
                 decoder.thread_count = 1
                 for packet in self._packets(reader, stream):
                     for frame in decoder.decode(packet):
-                        if self._is_due(frame) and not self._show(stream, frame, self._shown_us):
+                        if self._is_due(frame, reader) and not self._show(stream, frame, self._shown_us):
                             return
         finally:
             self._encoder = None
 
-    def _is_due(self, frame: av.VideoFrame) -> bool:
+    def _is_due(self, frame: av.VideoFrame, reader: BusClient) -> bool:
         """Whether a picture is fresh, and later than the one before it (a camera may say the same time twice)."""
-        if frame.pts is None or now_us() - frame.pts >= FRESH_US or frame.pts < self._shown_us + _LEAST_STEP_US:
+        if frame.pts is None or frame.pts < self._shown_us + _LEAST_STEP_US:
+            return False
+        age_us = now_us() - frame.pts
+        if age_us >= FRESH_US or (age_us >= LATE_US and reader.behind):
             return False
         self._shown_us = frame.pts
         return True

@@ -4,6 +4,7 @@ A stream that ends (its device is gone, or its writer dropped a reader that hung
 """
 
 import asyncio
+import select
 import socket
 from collections import deque
 from types import TracebackType
@@ -55,6 +56,11 @@ class Decoder:
         """The next packet that is whole."""
         return self._packets.popleft() if self._packets else None
 
+    @property
+    def waiting(self) -> bool:
+        """Whether ``take`` has one."""
+        return bool(self._packets)
+
 
 class BusClient:
     """A blocking reader; use as a context manager.
@@ -100,6 +106,11 @@ class BusClient:
         while (packet := self._decoder.take()) is None:
             self._receive()
         return packet
+
+    @property
+    def behind(self) -> bool:
+        """Whether more has come already than was read."""
+        return self._decoder.waiting or bool(select.select([self._socket], [], [], 0)[0])
 
     def request_keyframe(self) -> None:
         """Ask for a new group of pictures soon."""

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from recorder.children.bus_server import BusServer, BusStream
+from recorder.children.rungs import LATE_US
 from recorder.contract import bus, child
 from recorder.contract.bus_client import BusClient, BusEndedError
 from tests.children.linked import Linked, linked, wait_for
@@ -114,6 +115,20 @@ def test_a_camera_that_says_the_same_time_of_two_pictures_is_seen_nevertheless(t
         with BusClient(str(tmp_path), "cam.low", timeout_s=15) as viewer:
             times_us = [viewer.read()[0].mono_us for _ in range(15)]
     assert all(earlier < later for earlier, later in itertools.pairwise(times_us))
+
+
+def test_a_picture_that_is_late_is_passed_over_where_another_follows_already(tmp_path: Path) -> None:
+    template, packets = camera("libx264", {"g": "100", "bf": "0"}, 16)
+    stream = BusServer(str(tmp_path), []).stream(
+        bus.Hello(stream="cam", kind="video", codec="h264", extradata=template.codec_context.extradata or b"", width=320, height=192)
+    )
+    with linked("recorder.children.rungs", {"id": "rungs", "cameras": ["cam"]}, tmp_path) as rungs:
+        rungs.first(child.Opened)
+        last_us = time.monotonic_ns() // 1000 - LATE_US
+        for number, packet in enumerate(packets, 1 - len(packets)):
+            stream.publish(last_us + number * 40_000, 40_000, key=packet.is_keyframe, data=bytes(packet))
+        with BusClient(str(tmp_path), "cam.low", timeout_s=15) as viewer:
+            assert viewer.read()[0].mono_us == last_us
 
 
 def test_the_camera_is_read_only_while_somebody_watches(tmp_path: Path) -> None:
