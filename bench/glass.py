@@ -68,7 +68,7 @@ def glass(base: Path) -> list[Result]:
     janus = ways["janus"]
     return [
         *_results("glass to glass", ways["forwarded"], janus, f"{SOURCE}; {load}"),
-        *_results("glass to glass, encoded in the room", ways["encoded"], janus, f"{SOURCE}, shown at 360p; {load}"),
+        *_results("glass to glass, encoded in the room", ways["encoded"], janus, f"{SOURCE}; {load}"),
     ]
 
 
