@@ -24,7 +24,7 @@ from recorder.contract.bus_client import BusClient, BusEndedError
 
 FRESH_US = 1_500_000
 """An older picture is decoded, for those after it need it, but not shown."""
-LATE_US = 500_000
+LATE_US = 200_000
 """Nor is one so old that another follows already: what is encoded of a camera is live first, and smooth where the processor can."""
 BEHIND_US = 6_000_000
 """Who is so far behind goes on with the next keyframe."""
