@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.desk_client import ask
-from agent.guest_desk import Done, Invited, InviteOrder
+from agent.guest_desk import Done, GuestState, Invited, InviteOrder
 from bench.result import Result, anonymous_mib, cpu_s
 from recorder.contract import conference
 from recorder.contract.client import ControlClient
@@ -68,6 +68,7 @@ def hearing(base: Path) -> Iterator[tuple[Site, Load]]:
         site(base, stanzas(f"port = {free_port()}"), _devices(base, camera)) as room,
     ):
         room.order("start", *BY)
+        room.until(lambda: ask(room.run_dir, "/conference", None, GuestState).hearing, "the conference of the session")
         load = Load()
         try:
             for number in range(PEOPLE):
