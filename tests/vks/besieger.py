@@ -78,6 +78,7 @@ class Besieger:
         await peer.setRemoteDescription(RTCSessionDescription(heard.sdp, "answer"))
         self._theirs = [int(ssrc) for ssrc in set(re.findall(r"^a=ssrc:(\d+)", heard.sdp, re.MULTILINE))]
         self._kind = int(re.findall(r"^a=rtpmap:(\d+) H264", heard.sdp, re.MULTILINE)[0])
+        self._reading = asyncio.create_task(self._read())
         while peer.connectionState != "connected":  # noqa: ASYNC110 - aiortc tells no one event
             await asyncio.sleep(STEP_S)
 
@@ -129,6 +130,11 @@ class Besieger:
             ]  # fmt: skip
 
         return some
+
+    async def _read(self) -> None:
+        """Whatever comes: the courtroom hangs up on a page that does not answer its pings."""
+        async for _ in self._socket:
+            pass
 
     async def _say(self, message: signalling.Message) -> None:
         await self._socket.send_str(msgspec.json.encode(message).decode())
