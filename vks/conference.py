@@ -90,6 +90,8 @@ class Conference:
         self._changed = changed
         self._sources: dict[tuple[str, Kind], Source] = {}
         self._stage = Stage()
+        self._from_us: dict[str, int] = {}
+        """Since when those who waited apart, or talked in private, are on the floor: they are shown nothing of before."""
         self._stills = Stills(recording, self.act)
         self._sent_us = 0
 
@@ -223,6 +225,8 @@ class Conference:
             was = before.people.get(name)
             if was is not None and (opened or (was.consultation, was.place) != (person.consultation, person.place)):
                 self._cut(name, now_us)
+                if was.place != "lobby":
+                    self._from_us[name] = now_us
             elif was is not None and was.check is not None and person.check is None:
                 self._cut_picture(name, now_us)
         self._stills.stop(self.order)  # before other tracks begin, and begun behind those that end: the recorder takes so many at a time
@@ -291,6 +295,8 @@ class Conference:
 
     def _show(self, peer: Peer) -> None:
         """Put the pictures that this viewer may see into the tiles that the link carries."""
+        for slot in peer.slots:
+            slot.not_before_us = self._from_us.get(peer.person, 0)
         fill(peer, self._feeds(peer), self._stage, mono_us())
 
     def _feeds(self, peer: Peer) -> dict[str, Feed]:

@@ -119,6 +119,8 @@ class Slot:
         self._needs_key = True
         self._fresh = True
         self.feed: Feed | None = None
+        self.not_before_us = 0
+        """Pictures that were taken before (CLOCK_MONOTONIC) were not for this viewer: the group that is under way may begin with such."""
 
     def show(self, feed: Feed | None, now_us: int) -> None:
         """Show this feed instead; None: nothing."""
@@ -132,6 +134,9 @@ class Slot:
 
     def offer(self, payloads: list[bytes], mono_us: int, *, key: bool) -> None:
         """Take a picture of the feed."""
+        if mono_us < self.not_before_us:
+            self._needs_key = True
+            return
         if self._needs_key and not key:
             return
         self._needs_key = not self._viewer.write(payloads, mono_us)

@@ -164,3 +164,19 @@ def test_no_viewer_gets_a_picture_without_all_that_it_builds_on(steps: list[str]
         for (_, before_us), (key, at_us) in zip([(False, -1), *page.seen], page.seen, strict=False):
             follows = before_us in times and times.index(at_us) == times.index(before_us) + 1 and before_us not in broken_us
             assert key or follows
+
+
+def test_who_was_called_sees_nothing_of_the_group_of_pictures_that_began_before() -> None:
+    camera = Camera()
+    camera.give(KEY, DELTA)
+    page = Page()
+    slot = Slot(page)
+    slot.not_before_us = camera.now_us + 1
+    slot.show(camera.feed, camera.now_us)
+    camera.give(DELTA, DELTA)
+    assert page.seen == [], "what follows needs what came before"
+    slot.starved(camera.now_us)
+    assert camera.asked == 1
+    camera.give(KEY, DELTA)
+    assert [key for key, _ in page.seen] == [True, False]
+    assert all(at_us >= slot.not_before_us for _, at_us in page.seen)
