@@ -113,7 +113,10 @@ class Conference:
         self._changed()
 
     def enter(self, peer: Peer) -> None:
-        """A page is there, of the device that holds the person's seat."""
+        """A page is there, of the device that holds the person's seat; the one before it is shown nothing more, however long it hangs on."""
+        before = self.peers.get(peer.person)
+        if before is not None and before is not peer:
+            before.leave(mono_us())
         self.peers[peer.person] = peer
         peer.tell(view_of(self.order, peer.person))
 

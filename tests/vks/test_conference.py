@@ -233,6 +233,29 @@ async def test_who_is_isolated_hears_and_sees_nothing_and_is_in_no_tile(hall: Ha
     assert party.shades[1] == []
 
 
+async def test_a_page_that_was_replaced_is_shown_nothing_more_however_long_its_connection_hangs_on(hall: Hall) -> None:
+    party, counsel = await hall.join("party", 1_000, 120), await hall.join("counsel", 2_000, 200)
+    hall.admit("party", "counsel")
+    await until(lambda: counsel.sees(120) and counsel.sees(ROOM_SHADE), "counsel sees the party and the room")
+    hall.conference.enter(Peer("counsel", "phone", lambda _: None))
+    for what in ("what was still on its way", "what is shown from then on"):
+        counsel.forget()
+        sent = party.camera.sent
+        await until(lambda sent=sent: party.camera.sent > sent + 12, what)  # type: ignore[misc]
+    assert counsel.shades == [[], []]
+
+
+async def test_who_is_called_is_shown_no_picture_of_before(hall: Hall) -> None:
+    witness = await hall.join("witness", 1_000, 200)
+    hall.admit("witness")
+    await until(lambda: hall.picture.last_us, "pictures of the room")
+    called_us = mono_us()
+    hall.conference.act(staff.Call(by=CLERK, person="witness"))
+    (peer,) = hall.conference.peers.values()
+    assert all(slot.not_before_us >= called_us for slot in peer.slots)
+    await until(lambda: witness.sees(ROOM_SHADE), "the witness sees the room")
+
+
 async def test_who_is_muted_is_not_heard_and_his_track_ends(hall: Hall, tmp_path: Path) -> None:
     with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
         ingest.first(child.Opened)
