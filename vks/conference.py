@@ -112,8 +112,12 @@ class Conference:
         self._settle(before)
         self._changed()
 
+    def note(self, fact: Fact) -> None:
+        """Have something stand in the record that changes nothing."""
+        self._tell([fact])
+
     def enter(self, peer: Peer) -> None:
-        """A page is there, of the device that holds the person's seat; the one before it is shown nothing more, however long it hangs on."""
+        """A page is there, of the device that holds the person's seat. The one before it is shown nothing more, even if it hangs on."""
         before = self.peers.get(peer.person)
         if before is not None and before is not peer:
             before.leave(mono_us())

@@ -138,6 +138,7 @@ class Doubts:
         for page, doubt in doubts:
             self._count(page, doubt)
         log.warning("a code fits no page of the person", person=act.person)
+        conference.note(contract.Fact(name="vouching_failed", data={"person": act.person, "by": act.by}))
         raise RefusedError(
             "other_code",
             "that is not the code: have it read again, digit by digit. Where it still does not fit, somebody is between the person and "

@@ -181,7 +181,11 @@ class Scene:
 
     def told(self) -> list[dict[str, str | int]]:
         """Who vouched for p1, by the record."""
-        return [fact.data for fact in self.agent.told if fact.name == "vouched" and fact.data["person"] == "p1"]
+        return self.facts("vouched")
+
+    def facts(self, name: str) -> list[dict[str, str | int]]:
+        """What stands in the record of p1 by this name."""
+        return [fact.data for fact in self.agent.told if fact.name == name and fact.data["person"] == "p1"]
 
 
 @contextlib.asynccontextmanager

@@ -114,6 +114,7 @@ async def test_after_some_wrong_codes_the_page_shows_another_and_the_first_is_go
                 assert len(page.all(signalling.Unvouched)) == 1
                 assert (await it.vouch("0" * 20)).code == "other_code"
             await until(lambda: len(page.all(signalling.Unvouched)) == 2, "another exchange")
+            await until(lambda: len(it.facts("vouching_failed")) == TRIES, "each wrong code to stand in the record")
             assert page.all(signalling.Unvouched)[1].commitment != page.all(signalling.Unvouched)[0].commitment
             assert (await it.vouch(guest.seen.code)).code == "no_code"
             await page.say(signalling.Number(number="0" * 64))
