@@ -29,7 +29,7 @@ def asked(order: Order, person: Person, act: Asked, now_us: int) -> Person:
     """
     if isinstance(act, staff.Identify):
         _admit(order, person)
-        return replace(person, check=Check(by=act.by, token_sha256=act.token_sha256), identity="unchecked")
+        return replace(person, check=Check(by=act.by, token_sha256=act.token_sha256), identity="unchecked", looked_at=person.media)
     check = person.check
     if check is None:
         raise RefusedError("not_checked", f"nobody checks the identity of {person.name}: begin by `identify`")

@@ -89,7 +89,9 @@ class Person(Struct, frozen=True, kw_only=True):
     vouched: tuple[OwnCertificate, ...] = ()
     """Those that are certainly this person's own, the newest last: of a telephone and a PC, say."""
     identity: Literal["unchecked", "confirmed", "refused"] = "unchecked"
-    """What the last check has found. It is of the device that holds the seat."""
+    """What the last check has found. It is of the page that was looked at: a device's name may be copied, its certificate's key may not."""
+    looked_at: str = ""
+    """The certificate of that page (SHA-256, hexadecimal)."""
     check: Check | None = None
     """The check that goes on."""
 

@@ -22,6 +22,7 @@ from vks.order import (
     Place,
     is_on_floor,
     is_open,
+    is_reached,
     may_look_in,
     may_speak,
 )
@@ -123,7 +124,8 @@ def _placed(person: Person, act: staff.OfStaff) -> Person:
         case staff.Dismiss():
             return replace(_admitted(person), place="dismissed", hand_us=None, consultation=0)
         case staff.Remove():
-            return replace(person, place="removed", hand_us=None, consultation=0, connected=False, device="", rival="")
+            # What was found of a person who is put out holds no more: the clerk may have taken somebody else for him.
+            return _seated(replace(person, place="removed", hand_us=None, consultation=0, connected=False, rival="", vouched=()), "")
         case staff.Readmit():
             if person.place != "removed":
                 raise RefusedError("not_removed", f"{person.name} was not removed")
@@ -174,6 +176,12 @@ def _consult(order: Order, act: staff.Consult) -> Order:
         person = order.people[name]
         if person.place not in {"lobby", "hearing", "isolated"} or person.role in SILENT or not person.connected:
             raise RefusedError("not_there", f"{person.name} cannot be spoken with now")
+        if not is_reached(order, person):
+            raise RefusedError("unvouched", f"nobody has vouched for the page of {person.name}: it hears nobody, and nobody hears it")
+        if person.feed:
+            raise RefusedError(
+                "fed", f"{person.name} speaks from the large audience: others may hear what is said there, and nothing goes back"
+            )
         if person.consultation:
             raise RefusedError("consults", f"{person.name} is in a private talk already")
         if person.check is not None:
@@ -208,7 +216,7 @@ def _came(order: Order, act: acts.Came) -> Order:
 
 def _seated(person: Person, device: str) -> Person:
     """Another device holds the seat: who sits at it nobody has checked."""
-    return replace(person, device=device, media="", identity="unchecked", check=None)
+    return replace(person, device=device, media="", identity="unchecked", check=None, looked_at="")
 
 
 def _gone(order: Order, act: acts.Gone) -> Order:
@@ -226,7 +234,13 @@ def _gone(order: Order, act: acts.Gone) -> Order:
 
 def _media(order: Order, act: acts.Media) -> Order:
     person = _person(order, act.person)
-    return _with(order, replace(person, media=act.certificate)) if person.device == act.device else order
+    if person.device != act.device:
+        return order
+    if person.looked_at not in {"", act.certificate}:
+        person = replace(person, identity="unchecked", check=None, looked_at="")
+    elif person.check is not None:
+        person = replace(person, looked_at=act.certificate)
+    return _with(order, replace(person, media=act.certificate))
 
 
 def _vouched(order: Order, act: acts.Vouched) -> Order:

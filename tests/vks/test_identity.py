@@ -226,3 +226,34 @@ def test_nobody_else_ever_sees_who_is_checked_and_nothing_changes_that_in_silenc
                 assert order.room == "open"
             else:
                 assert checker(name) not in seers(order, name)
+
+
+def test_what_was_found_is_of_the_certificate_that_was_looked_at_and_not_of_a_name_that_may_be_copied() -> None:
+    first, other = "a" * 64, "b" * 64
+    device = opened("party").people["party"].device
+    begun = apply(apply(opened("party"), acts.Media(person="party", device=device, certificate=first), 0), identify(), 0)
+    taken = still(begun, "face")
+    confirmed = apply(still(taken, "document"), staff.ConfirmIdentity(by=CLERK, person="party"), 0)
+    for order, standing, fact in ((taken, "checking", "identity_check_ended"), (confirmed, "confirmed", "identity_unknown")):
+        again = apply(order, acts.Media(person="party", device=device, certificate=first), 0)
+        assert identity.standing(again.people["party"]) == standing
+        another = acts.Media(person="party", device=device, certificate=other)
+        assert identity.standing(apply(order, another, 0).people["party"]) == "unchecked"
+        assert fact in [name for name, _ in told(order, another)]
+
+
+def test_a_check_that_began_before_there_was_a_picture_is_of_the_page_that_then_sends_one() -> None:
+    device = opened("party").people["party"].device
+    order = apply(opened("party"), identify(), 0)
+    order = still(apply(order, acts.Media(person="party", device=device, certificate="a" * 64), 0), "face")
+    assert identity.standing(order.people["party"]) == "checking"
+    assert (
+        identity.standing(apply(order, acts.Media(person="party", device=device, certificate="b" * 64), 0).people["party"]) == "unchecked"
+    )
+
+
+def test_of_who_was_put_out_nothing_is_believed_any_more() -> None:
+    order = vouched(with_media(closed(opened("party"))))
+    order = apply(still(still(apply(order, identify(), 0), "face"), "document"), staff.ConfirmIdentity(by=CLERK, person="party"), 0)
+    order = apply(apply(order, staff.Remove(by=CLERK, person="party"), 0), staff.Readmit(by=CLERK, person="party"), 0)
+    assert (order.people["party"].vouched, order.people["party"].identity) == ((), "unchecked")

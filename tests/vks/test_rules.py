@@ -351,3 +351,11 @@ def test_nobody_is_let_in_whom_the_recorder_could_not_take_and_observers_need_no
     order = apply(order, staff.Mute(by=CLERK, person="party", on=True), 0, seats=1)
     order = apply(order, staff.Dismiss(by=CLERK, person="party"), 0, seats=2)
     assert apply(order, staff.Admit(by=CLERK, person="late"), 0, seats=2).people["late"].place == "hearing"
+
+
+def test_nothing_is_private_with_a_speaker_who_is_fetched_from_the_large_audience() -> None:
+    order = apply(opened("party"), staff.TakeIn(by=CLERK, feed="https://sfu.example/whep/1", name="C. Expert", role="specialist"), 0)
+    (fed,) = (name for name in order.people if name.startswith("from-audience-"))
+    order = apply(order, acts.Came(person=fed, name="C. Expert", role="specialist", device=AUDIENCE), 0)
+    with pytest.raises(RefusedError, match="others may hear"):
+        apply(order, staff.Consult(by=CLERK, people=["party", fed]), 0)

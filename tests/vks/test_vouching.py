@@ -180,3 +180,9 @@ def test_in_no_closed_hearing_does_anything_go_to_or_from_who_is_not_vouched_for
         if order.closed:
             reached = {name for _, *pair in everything(order) for name in pair} - {ROOM}
             assert all(order.people[name].media in vouching.get(name, set()) for name in reached)
+
+
+def test_no_private_talk_is_begun_with_a_page_that_nobody_has_vouched_for() -> None:
+    order = with_media(closed(opened("party", "counsel")))
+    with pytest.raises(RefusedError, match="nobody has vouched"):
+        apply(order, staff.Consult(by=CLERK, people=["party", "counsel"]), 0)
