@@ -115,8 +115,9 @@ export class Call extends Attempt {
     if (message.m === "shown") void this.compare(message).catch(() => this.end());
     if (message.m === "vouched") this.trusted();
     if (message.m === "answer") {
-      if (this.room !== "" && fingerprintOf(message.sdp) !== this.room) return this.isStrange();
-      this.finish(bySha256Alone(message.sdp), (tracks) => this.shown(tracks));
+      const sdp = bySha256Alone(message.sdp);
+      if (this.room !== "" && fingerprintOf(sdp) !== this.room) return this.isStrange();
+      this.finish(sdp, (tracks) => this.shown(tracks));
     }
     this.events.said(message);
   }
@@ -159,9 +160,10 @@ export class Call extends Attempt {
   }
 
   private trusted(): void {
-    if (this.doubt === null || this.room === "") return;
+    if (this.doubt === null) return;
     this.doubt = null;
-    this.events.vouched(this.room);
+    // Nobody needs to, where the hearing became public before there was anything to compare.
+    if (this.room !== "") this.events.vouched(this.room);
     this.offerAgain();
   }
 

@@ -13,16 +13,23 @@ export interface Doubt {
 
 const CODE = 10n ** 20n;
 
+// Whatever some browser could take for the end of a line ends one here: what hides behind it is looked at as well.
+const LINE_END = /\r\n|[\n\r\v\f\0\u0085\u2028\u2029]/;
+const FINGERPRINT = /^a=fingerprint:sha-256 ([0-9a-f]{2}(?::[0-9a-f]{2}){31})$/i;
+
 /** The SHA-256 of the one certificate that all lines of a description promise; "" where it is not one. */
 export function fingerprintOf(sdp: string): string {
-  const values = new Set([...sdp.matchAll(/^a=fingerprint:sha-256 (.*?)\r?$/gim)].map(([, value = ""]) => value.replaceAll(":", "").toLowerCase()));
-  const [only = "", ...others] = values;
-  return others.length === 0 && /^[0-9a-f]{64}$/.test(only) ? only : "";
+  const lines = sdp.split(LINE_END).filter((line) => /^a=fingerprint:sha-256 /i.test(line));
+  const [only = "", ...others] = new Set(lines.map((line) => (FINGERPRINT.exec(line)?.[1] ?? "").replaceAll(":", "").toLowerCase()));
+  return others.length === 0 ? only : "";
 }
 
-/** The description without what else it promises: a browser may hold the other side to any one of several fingerprints. */
+/**
+ * The description without what else it promises: a browser may hold the other side to any one of several fingerprints, and may read a line
+ * more freely than another does. So one that speaks of a fingerprint stays only where it is spelled as all browsers spell it.
+ */
 export function bySha256Alone(sdp: string): string {
-  return sdp.replace(/^a=fingerprint:(?!sha-256 ).*\r?\n/gim, "");
+  return sdp.split(LINE_END).filter((line) => !/fingerprint/i.test(line) || FINGERPRINT.test(line)).join("\r\n");
 }
 
 /** A number that nobody can know before this page tells it. */

@@ -51,6 +51,18 @@ describe("the certificate that a description promises", () => {
   });
 });
 
+describe("a line that some browser may read as another fingerprint", () => {
+  const own = `a=fingerprint:sha-256 ${FIRST}`;
+  it.each([
+    `a= fingerprint:sha-256 ${SECOND}`, `a=:fingerprint:sha-256 ${SECOND}`, `a=fingerprint sha-256 ${SECOND}`, `a=\tfingerprint:sha-256 ${SECOND}`,
+    `a=fingerprint:sha-512 ${SECOND}\rX`, `a=x:1\ra=fingerprint:sha-512 ${SECOND}`, `a=x:1\u2028a=fingerprint:sha-512 ${SECOND}`,
+    `A=FINGERPRINT:sha-512 ${SECOND}`, `a=fingerprint:sha-256  ${SECOND}`, `a=fingerprint:sha-256 ${SECOND} `,
+  ])("is taken out: %j", (line) => {
+    expect(bySha256Alone(`v=0\r\n${own}\r\n${line}\r\na=setup:active\r\n`)).not.toContain(SECOND);
+    expect(bySha256Alone(`v=0\r\n${own}\r\n${line}\r\na=setup:active\r\n`)).toContain(`v=0\r\n${own}\r\n`);
+  });
+});
+
 describe("NCALayer", () => {
   it("is asked for a detached signature over the text's bytes", () => {
     expect(requestOf("Іс\n", "kk")).toMatchObject({
