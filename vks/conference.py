@@ -16,7 +16,7 @@ from vks.jitter import Unit
 from vks.media_time import MediaTime
 from vks.mixing import RATE_HZ, Block
 from vks.opus import duration_us
-from vks.order import ROOM, Order, is_open, picture_recorded, recorded, sees, sees_screen, sound_recorded
+from vks.order import LOOKS_IN, ROOM, Order, is_open, may_look_in, picture_recorded, recorded, sees, sees_screen, sound_recorded
 from vks.peer import CAMERA, SCREEN, SOUND, Peer
 from vks.recording import Recording
 from vks.rules import apply
@@ -92,6 +92,8 @@ class Conference:
         self._stage = Stage()
         self._from_us: dict[str, int] = {}
         """Since when those who waited apart, or talked in private, are on the floor: they are shown nothing of before."""
+        self._public_us = 0
+        """Since when one may look in."""
         self._stills = Stills(recording, self.act)
         self._sent_us = 0
 
@@ -228,6 +230,8 @@ class Conference:
     def _settle(self, before: Order) -> None:
         now_us = mono_us()
         opened = is_open(self.order) and not is_open(before)
+        if may_look_in(self.order) and not may_look_in(before):
+            self._public_us = now_us
         for name, person in self.order.people.items():
             was = before.people.get(name)
             if was is not None and (opened or (was.consultation, was.place) != (person.consultation, person.place)):
@@ -303,7 +307,7 @@ class Conference:
     def _show(self, peer: Peer) -> None:
         """Put the pictures that this viewer may see into the tiles that the link carries."""
         for slot in peer.slots:
-            slot.not_before_us = self._from_us.get(peer.person, 0)
+            slot.not_before_us = self._public_us if peer.person.startswith(LOOKS_IN) else self._from_us.get(peer.person, 0)
         fill(peer, self._feeds(peer), self._stage, mono_us())
 
     def _feeds(self, peer: Peer) -> dict[str, Feed]:

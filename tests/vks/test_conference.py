@@ -26,6 +26,7 @@ from vks.forwarding import Feed
 from vks.h264_payloads import split
 from vks.jitter import Unit
 from vks.mixing import Block
+from vks.order import LOOKS_IN
 from vks.peer import CAMERA, Peer
 from vks.recording import Recording
 from vks.sound import BLOCK_US
@@ -254,6 +255,22 @@ async def test_who_is_called_is_shown_no_picture_of_before(hall: Hall) -> None:
     (peer,) = hall.conference.peers.values()
     assert all(slot.not_before_us >= called_us for slot in peer.slots)
     await until(lambda: witness.sees(ROOM_SHADE), "the witness sees the room")
+
+
+async def test_who_looks_in_is_shown_no_picture_of_before_the_hearing_went_on_the_record(hall: Hall) -> None:
+    hall.conference.act(acts.RoomIs(hearing="h1", state="off_record"))
+    await until(lambda: hall.picture.last_us, "pictures of the room")
+    public_us = mono_us()
+    hall.conference.act(acts.RoomIs(hearing="h1", state="open"))
+    viewer, page = Peer(f"{LOOKS_IN}l1", "look-in", lambda _: None), Browser(700.0, 90)
+    connection = Connection([])
+    await page.call(connection)
+    viewer.take(connection, mono_us(), lambda: None)
+    hall.conference.show(viewer)
+    assert viewer.slots
+    assert all(slot.not_before_us >= public_us for slot in viewer.slots)
+    await page.close()
+    await connection.close()
 
 
 async def test_who_is_muted_is_not_heard_and_his_track_ends(hall: Hall, tmp_path: Path) -> None:
