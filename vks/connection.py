@@ -34,7 +34,7 @@ _CANDIDATE = re.compile(r"^a=(candidate:[^\r\n]*)", re.MULTILINE)
 """All lines go one way (max-bundle). Browsers tell its addresses with the first of them; aiortc takes those of the last, and has none."""
 _END = re.compile(r"^a=end-of-candidates\r?\n", re.MULTILINE)
 """More may follow an offer."""
-_FMTP = re.compile(rf"^(a=fmtp:\d+ .*profile-level-id={PROFILE}.*)$", re.MULTILINE)
+_FMTP = re.compile(rf"^(a=fmtp:\d+ [^\r\n]*profile-level-id={PROFILE}[^\r\n]*)", re.MULTILINE)
 
 
 class OfferError(Exception):

@@ -218,6 +218,10 @@ async def test_only_the_codecs_that_everybody_has_are_agreed_on(peers: tuple[Con
     assert "PCMU" not in answer
     assert "profile-level-id=42e01f" in answer
     assert "opus/48000" in answer
+    wished = [line for line in answer.split("\r\n") if "x-google-start-bitrate" in line]
+    assert wished
+    assert all(line.startswith("a=fmtp:") and "profile-level-id=42e01f" in line for line in wished)
+    assert not re.search(r"\r(?!\n)|(?<!\r)\n", answer), "each line ends as RFC 8866, section 5 has it"
 
 
 @pytest.mark.parametrize("offer", ["", "v=0", "v=0\r\nm=audio x y", "\x00" * 100, "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" * 3])
