@@ -58,6 +58,7 @@ def can_hold() -> bool:
 @contextmanager
 def quota(name: str, limits: Limits) -> Iterator[Quota]:
     """A group that is gone afterwards; what still runs in it is moved out."""
+    name = f"{name}-{os.getpid()}"  # one that a killed run left is in nobody's way
     wanted_us = _PERIOD_US * limits.cpu_percent // 100
     values: dict[Path, dict[str, object]]
     if _is_first():
