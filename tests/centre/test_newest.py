@@ -25,13 +25,15 @@ async def test_a_room_that_has_all_waits_for_nobody_who_writes(tmp_path: Path) -
     command = await backend.commands.give("r1", contract.Refresh(number=0))
     assert [one.number for one in await backend.commands.after("r1", 0)] == [command]
     assert (await backend.plan.feed("r1", 0)).as_of == at
-    written = threading.Event()
+    writing, written = threading.Event(), threading.Event()
 
     def write(_: sqlite3.Connection) -> None:
+        writing.set()
         written.wait()
 
     busy = asyncio.create_task(database.do(write))
     try:
+        assert await asyncio.to_thread(writing.wait, 5)
         async with asyncio.timeout(5):
             for room in ("r1", "r2", "r3"):
                 assert await backend.plan.feed(room, at) == contract.Feed(as_of=at)
