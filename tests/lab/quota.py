@@ -40,15 +40,6 @@ class Quota:
         for directory in self._directories:
             (directory / "cgroup.procs").write_text(str(pid), encoding="ascii")
 
-    @property
-    def most_bytes(self) -> int:
-        """The most memory that was taken so far."""
-        for directory in self._directories:
-            for name in ("memory.max_usage_in_bytes", "memory.peak"):
-                if (directory / name).exists():
-                    return int((directory / name).read_text(encoding="ascii"))
-        raise RuntimeError("the kernel does not count memory")
-
 
 def can_hold() -> bool:
     """Whether groups with both limits can be made here."""

@@ -5,11 +5,14 @@ joins by a link, says ``in``, and begins when a line comes on standard input. Ea
 """
 
 import asyncio
+import contextlib
 import itertools
+import os
 import random
 import re
 import secrets
 import sys
+import traceback
 from collections.abc import Callable, Coroutine
 from fractions import Fraction
 from typing import Any
@@ -105,8 +108,8 @@ class Besieger:
         return packets + [bytes([0x80 + chance.randrange(32), 200 + chance.randrange(8)]) + chance.randbytes(60) for _ in range(5)]
 
     def _nacks(self) -> list[bytes]:
-        begin = self._chance.randrange(_SEQUENCES)
-        lost = [(begin + number) % _SEQUENCES for number in range(_ALL_LOST)]
+        begin = self._chance.randrange(_SEQUENCES - _ALL_LOST)  # aiortc cannot write a wish across the wrap
+        lost = [begin + number for number in range(_ALL_LOST)]
         return [bytes(rtp.RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK, ssrc=1, media_ssrc=ssrc, lost=lost)) for ssrc in self._theirs]
 
     def _keyframe_wishes(self) -> list[bytes]:
@@ -167,9 +170,16 @@ async def try_links(root: str) -> None:
         await asyncio.sleep(1 / JOINS_S)
 
 
-async def until_input_ends(attack: Coroutine[Any, Any, None]) -> None:
+async def standard_input() -> asyncio.StreamReader:
+    """Read without a thread, which would keep a process alive whose attack has failed."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return reader
+
+
+async def until_input_ends(attack: Coroutine[Any, Any, None], told: asyncio.StreamReader) -> None:
     """Go on until whoever started this closes its standard input; what fails before ends this process with an error."""
-    works, ended = asyncio.create_task(attack), asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+    works, ended = asyncio.create_task(attack), asyncio.create_task(told.read())
     await asyncio.wait([works, ended], return_when=asyncio.FIRST_COMPLETED)
     if works.done():
         works.result()
@@ -178,17 +188,34 @@ async def until_input_ends(attack: Coroutine[Any, Any, None]) -> None:
 
 async def main(how: str, where: str) -> None:
     """One of the two."""
+    told = await standard_input()
     if how == "joins":
-        await until_input_ends(try_links(where))
+        await until_input_ends(try_links(where), told)
         return
-    besieger = Besieger()
     async with aiohttp.ClientSession() as http:
+        besieger = Besieger()
         await besieger.join(http, where)
         sys.stdout.write("in\n")
         sys.stdout.flush()
-        await asyncio.to_thread(sys.stdin.readline)
-        await until_input_ends(besieger.attack(how))
+        await told.readline()
+        await until_input_ends(again_and_again(http, where, besieger, how), told)
+
+
+async def again_and_again(http: aiohttp.ClientSession, where: str, besieger: Besieger, how: str) -> None:
+    """Who drowned his own connection comes by his link again."""
+    while True:
+        with contextlib.suppress(ConnectionError):
+            await besieger.attack(how)
+        besieger = Besieger()
+        await besieger.join(http, where)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    status = 1
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+        status = 0
+    except Exception:  # noqa: BLE001 - told, and the process ends by it
+        traceback.print_exc()
+    finally:
+        os._exit(status)  # the threads in which aiortc decodes would outlive it
