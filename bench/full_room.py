@@ -20,7 +20,8 @@ ROOM_S = 30
 HOUR_S = float(os.environ.get("BENCH_MEMORY_S", "3600"))
 """For how long memory is watched."""
 WARM_UP_S = HOUR_S / 6
-SAMPLE_S = 10.0
+SAMPLE_S = 1.0
+"""Often, since a heap that is given back once a minute looks like growth to who samples in another rhythm."""
 
 
 @contextmanager
