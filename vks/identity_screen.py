@@ -5,15 +5,13 @@ keeps it in no storage, and dials again by it. The display's page, which the pub
 """
 
 import hashlib
-from collections.abc import Callable
 
 from aiohttp import web
 
-from recorder.contract import conference as contract
 from vks import acts, identity, signalling
-from vks.conference import Conference
 from vks.connection import Connection
-from vks.opened_page import STARTING, OpenedPage
+from vks.opened_page import OpenedPage
+from vks.opened_pages import OpenedPages
 from vks.order import Check, Order, Person, checker
 from vks.peer import Peer
 from vks.rules import RefusedError
@@ -41,26 +39,13 @@ class Viewer(Peer):
     rates_bps = ()
 
 
-class IdentityScreens:
-    """All of them.
-
-    Args:
-        now: the conference and its hearing, where there is one.
-    """
-
-    def __init__(self, now: Callable[[], tuple[Conference | None, contract.HearingIs | None]]) -> None:
-        self._now = now
-        self._screens: list[IdentityScreen] = []
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self._screens)
+class IdentityScreens(OpenedPages["IdentityScreen"]):
+    """All of them."""
 
     def follow(self) -> None:
         """Bring all in line with the hearing: those whose check is over show nothing more."""
-        conference, _ = self._now()
-        people = {} if conference is None else conference.order.people
-        for screen in self._screens:
+        people = {} if self.conference is None else self.conference.order.people
+        for screen in self:
             person = people.get(screen.person)
             check = None if person is None else person.check
             if person is None or check is None or check.token_sha256 != screen.token_sha256:
@@ -78,40 +63,23 @@ class IdentityScreens:
         Raises:
             RefusedError: it opens nothing.
         """
-        conference, hearing = self._now()
-        if hearing is None:
-            raise RefusedError(STARTING, "nobody has said yet which hearing it is")
-        if conference is None:
-            raise RefusedError("unknown", "no hearing is held")
+        conference, _ = self.held()
         person, check = opened_by(conference.order, see.token)
         conference.act(acts.CheckSeen(person=person.id, device=see.device))
-        for earlier in self._screens:
-            if earlier.token_sha256 == check.token_sha256:
-                earlier.end(signalling.Bye(code="elsewhere", again=False))
+        self.add(screen, replaces=lambda earlier: earlier.token_sha256 == check.token_sha256)
         screen.begin(person.id, check.token_sha256)
-        self._screens.append(screen)
         self.follow()
 
     def lose(self, screen: "IdentityScreen") -> None:
         """It is gone."""
-        if screen not in self._screens:
-            return
-        self._screens.remove(screen)
-        conference, _ = self._now()
-        if conference is not None and screen.viewer is not None:
-            conference.hide(screen.viewer)
+        if screen in self:
+            self.drop(screen)
 
     def use(self, screen: "IdentityScreen", connection: Connection) -> None:
         """Its picture goes by this connection."""
-        conference, _ = self._now()
-        if conference is not None and screen.viewer is not None and screen in self._screens:
+        if self.conference is not None and screen.viewer is not None and screen in self:
             screen.viewer.take(connection, mono_us(), _nothing)
-            conference.show(screen.viewer)
-
-    def close(self, bye: signalling.Bye) -> None:
-        """Send all away."""
-        for screen in self._screens:
-            screen.end(bye)
+            self.conference.show(screen.viewer)
 
 
 class IdentityScreen(OpenedPage[signalling.FromIdentity, signalling.See, signalling.Checking]):

@@ -5,15 +5,14 @@ for the first device that comes with it, and for that one again where its connec
 """
 
 import hashlib
-from collections.abc import Callable
 
 from aiohttp import web
 
 from recorder.contract import conference as contract
 from vks import acts, signalling
-from vks.conference import Conference
 from vks.connection import Connection
-from vks.opened_page import STARTING, OpenedPage
+from vks.opened_page import OpenedPage
+from vks.opened_pages import OpenedPages
 from vks.order import LookIn, Order, looker
 from vks.peer import SOUND, Peer
 from vks.rules import RefusedError
@@ -42,31 +41,18 @@ class Viewer(Peer):
     own_lines = 0
 
 
-class LookIns:
-    """All pages that look in.
-
-    Args:
-        now: the conference and its hearing, where there is one.
-    """
-
-    def __init__(self, now: Callable[[], tuple[Conference | None, contract.HearingIs | None]]) -> None:
-        self._now = now
-        self._pages: list[LookInPage] = []
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self._pages)
+class LookIns(OpenedPages["LookInPage"]):
+    """All pages that look in."""
 
     def follow(self) -> None:
         """Bring all in line with the hearing: those whose look-in is over are sent away."""
-        conference, hearing = self._now()
-        order = Order() if conference is None else conference.order
+        order = Order() if self.conference is None else self.conference.order
         going_on = {looker(one) for one in order.look_ins}
-        for page in self._pages:
+        for page in self:
             if page.viewer is None or page.viewer.person not in going_on:
                 page.end(signalling.Bye(code="look_in_over", again=False))
             else:
-                page.tell(screen_of(order, "" if hearing is None else hearing.title))
+                page.tell(screen_of(order, "" if self.hearing is None else self.hearing.title))
 
     def take(self, page: "LookInPage", look: signalling.Look) -> None:
         """A page has come with its link's token.
@@ -74,52 +60,33 @@ class LookIns:
         Raises:
             RefusedError: it opens nothing.
         """
-        conference, hearing = self._now()
-        if hearing is None:
-            raise RefusedError(STARTING, "nobody has said yet which hearing it is")
-        if conference is None:
-            raise RefusedError("unknown", "no hearing is held")
+        conference, hearing = self.held()
         one = opened_by(conference.order, look.token)
         conference.act(acts.Looks(look_in=one.id, device=look.device))
-        for earlier in self._pages:
-            if earlier.look_in == one.id:
-                earlier.end(signalling.Bye(code="elsewhere", again=False))
+        self.add(page, replaces=lambda earlier: earlier.look_in == one.id)
         left_s = max(0, one.until_us - mono_us()) // 1_000_000
         page.begin(one.id, looker(one), signalling.Looking(person=one.person, left_s=left_s, ice=hearing.look_in_relays.page))
-        self._pages.append(page)
         self.follow()
 
     def lose(self, page: "LookInPage") -> None:
         """It is gone."""
-        if page not in self._pages:
+        if page not in self:
             return
-        self._pages.remove(page)
-        conference, _ = self._now()
-        if conference is None:
-            return
-        if page.viewer is not None:
-            conference.hide(page.viewer)
-        if all(other.look_in != page.look_in for other in self._pages):
-            conference.act(acts.LooksNoMore(look_in=page.look_in))
+        self.drop(page)
+        if self.conference is not None and all(other.look_in != page.look_in for other in self):
+            self.conference.act(acts.LooksNoMore(look_in=page.look_in))
 
     def use(self, page: "LookInPage", connection: Connection) -> None:
         """Its media goes by this connection."""
-        conference, _ = self._now()
-        viewer = page.viewer
-        if conference is not None and viewer is not None and page in self._pages:
+        conference, viewer = self.conference, page.viewer
+        if conference is not None and viewer is not None and page in self:
             viewer.take(connection, mono_us(), lambda: conference.show(viewer))
             conference.show(viewer)
 
     @property
     def relays(self) -> list[contract.IceServer]:
         """By what media finds its way from here."""
-        _, hearing = self._now()
-        return [] if hearing is None else hearing.look_in_relays.room
-
-    def close(self, bye: signalling.Bye) -> None:
-        """Send all away."""
-        for page in self._pages:
-            page.end(bye)
+        return [] if self.hearing is None else self.hearing.look_in_relays.room
 
 
 class LookInPage(OpenedPage[signalling.FromLookIn, signalling.Look, signalling.Screen]):
