@@ -129,10 +129,17 @@ class Connection(RTCPeerConnection):
         return _FMTP.sub(rf"\1;x-google-start-bitrate={START_KBPS}", self.localDescription.sdp)
 
     async def offer(self, lines: Sequence[tuple[str, str]]) -> str:
-        """Offer these lines, each a kind and a direction, when the addresses of this side are known; ``accept`` takes the answer."""
-        for kind, direction in lines:
-            self.addTransceiver(kind, direction)
-        await self.setLocalDescription(await self.createOffer())
+        """Offer these lines, each a kind and a direction, when the addresses of this side are known; ``accept`` takes the answer.
+
+        Raises:
+            OfferError: the STUN and TURN servers are none.
+        """
+        try:
+            for kind, direction in lines:
+                self.addTransceiver(kind, direction)
+            await self.setLocalDescription(await self.createOffer())
+        except ValueError as error:
+            raise OfferError("bad_offer", f"no offer can be made: {error}") from error
         return self.localDescription.sdp
 
     async def accept(self, answer: str) -> None:

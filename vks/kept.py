@@ -63,11 +63,14 @@ class Kept:
                 bound_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(self._failures, 10))
                 self._failures += 1
                 await asyncio.sleep(lost.wish_s + random.uniform(bound_s / 2, bound_s))
+            except Exception:
+                log.exception("what a media server said was not foreseen: it is not asked again")
+                return "the server says what no media server says; the room's log has it"
 
     async def _once(self, whip: Whip) -> None:
         connection = Connection(self._ice)
         try:
-            published = await whip.publish(await connection.offer([("audio", self._direction), ("video", self._direction)]))
+            published = await whip.publish(await self._offer(connection))
             self._ice = published.ice
             try:
                 await _begin(connection, published.answer)
@@ -79,6 +82,12 @@ class Kept:
                         await whip.end(published.resource)
         finally:
             await connection.close()
+
+    async def _offer(self, connection: Connection) -> str:
+        try:
+            return await connection.offer([("audio", self._direction), ("video", self._direction)])
+        except OfferError as error:
+            raise WhipRefusedError(f"the servers that it names cannot be used: {error}") from error
 
 
 async def _begin(connection: Connection, answer: str) -> None:

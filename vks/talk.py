@@ -14,6 +14,7 @@ from aiortc import RTCCertificate, RTCIceServer
 from recorder.contract.conference import IceServer
 from vks import signalling
 from vks.connection import Connection, OfferError
+from vks.ice import named
 
 log = structlog.get_logger()
 
@@ -107,7 +108,7 @@ class Talk(Generic[FromIt]):
             return
         self._offers_s.append(now_s)
         async with contextlib.AsyncExitStack() as unused:
-            made = self._connection_by([_server(one) for one in ice], handshake)
+            made = self._connection_by(named(ice), handshake)
             unused.push_async_callback(made.close)
             try:
                 self.say(signalling.Answer(sdp=await made.answer(sdp)))
@@ -153,7 +154,3 @@ class Talk(Generic[FromIt]):
             except (ConnectionError, RuntimeError):  # it has gone; `receive` is told as well
                 return
         await self._socket.close()
-
-
-def _server(server: IceServer) -> RTCIceServer:
-    return RTCIceServer(urls=server.urls, username=server.username or None, credential=server.credential or None)

@@ -12,12 +12,12 @@ from collections.abc import Callable
 import aiohttp
 import msgspec
 import structlog
-from aiortc import RTCIceServer
 
 from recorder.contract import conference as contract
 from vks import signalling
 from vks.connection import Connection, OfferError
 from vks.display import Displays
+from vks.ice import named
 from vks.redial import Pulse, wait_us
 from vks.times import mono_us
 from vks.visit_door import Door, VisitError, door
@@ -75,6 +75,9 @@ class Visitor:
                     ended = VisitError("lost", again=True)
                 except VisitError as error:
                     ended = error
+                except Exception:
+                    log.exception("what another room said was not foreseen: the visit is over", root=self._visit.root)
+                    ended = VisitError("unlike", again=False)
                 if not self._goes_on(ended):
                     self._say_how("over", ended.code)
                     return
@@ -159,8 +162,12 @@ class Visitor:
                 pass
 
     async def _offer(self, socket: aiohttp.ClientWebSocketResponse, ice: list[contract.IceServer]) -> None:
-        self._connection = Connection([_server(one) for one in ice])
-        await self._say(socket, signalling.Offer(sdp=await self._connection.offer(LINES)))
+        self._connection = Connection(named(ice))
+        try:
+            sdp = await self._connection.offer(LINES)
+        except OfferError as error:
+            raise VisitError("unlike", again=False) from error
+        await self._say(socket, signalling.Offer(sdp=sdp))
 
     async def _answered(self, sdp: str) -> None:
         if self._connection is None:
@@ -266,7 +273,3 @@ def _message(text: str) -> signalling.ToPage:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise VisitError("unlike", again=False) from None
     return message
-
-
-def _server(server: contract.IceServer) -> RTCIceServer:
-    return RTCIceServer(urls=server.urls, username=server.username or None, credential=server.credential or None)

@@ -4,8 +4,8 @@ For the sound that other room is the one person of a conference of our own (``so
 same canceller and into the same kind of mix as to any participant, and what it hears through the same playout. Pictures are those that the
 media bus has anyway, and those that come are given to this room's screens as they are: no picture is coded anew.
 
-What the link carries is known by what is lost on it, both ways: our estimates (``inbound.py``) are each of one line, and a ladder takes
-what it is told for the whole link's (measured: lines of 50 kbit/s in all were estimated at 25, and fell to sound alone in ten seconds).
+What the link carries is known by what is lost on it, both ways. Estimates are not used between rooms: they are of what is sent, which is
+little where nothing moves, and a ladder that believed them fell to sound alone on a good link (measured while they were of single lines).
 """
 
 from collections.abc import Callable

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from recorder.contract import conference as contract
 from tests.vks.browsers import until
+from tests.vks.test_ice import NO_ICE_URLS
 from tests.vks.test_visit_state import VIEW
 from vks import signalling
 from vks.connection import Connection
@@ -105,6 +106,28 @@ async def guest() -> AsyncIterator[Guest]:
 )  # fmt: skip
 async def test_what_no_room_says_ends_the_visit_and_nothing_else(host: tuple[Host, str], guest: Guest, says: list[Any]) -> None:
     host[0].says = says
+    await guest.go(host[1])
+    assert "versions differ" in (await guest.phase("over")).words
+
+
+@pytest.mark.parametrize("url", NO_ICE_URLS)
+async def test_a_stun_or_turn_server_that_is_none_is_passed_over(host: tuple[Host, str], guest: Guest, url: str) -> None:
+    host[0].says, host[0].answers = [WELCOME | {"ice": [{"urls": [url]}]}, VIEW], 1
+    await guest.go(host[1])
+    await guest.phase("takes_part")
+    await until(lambda: host[0].connection is not None and host[0].connection.connectionState == "connected", "media")
+    assert host[0].connection is not None
+    await host[0].connection.close()
+
+
+async def test_what_nobody_foresaw_ends_the_visit_and_nothing_else(
+    host: tuple[Host, str], guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> str:
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr("vks.visit.phase_of", fail)
+    host[0].says = [WELCOME, VIEW]
     await guest.go(host[1])
     assert "versions differ" in (await guest.phase("over")).words
 
