@@ -2,12 +2,14 @@
 
 WHIP's offer sends, WHEP's receives (draft-ietf-wish-whep); what is said by HTTP is the same.
 
-A server may send us elsewhere (307, 308); the token stays with the one that is configured.
+A server may send us elsewhere (307, 308), but not to where it could not come itself: to what is not encrypted, or to an inner network's
+hosts where it is none of them. The token stays with the one that is configured, and what was published is deleted where it was answered.
 """
 
-import re
+import asyncio
 import ssl
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Self
 
 import aiohttp
@@ -15,6 +17,7 @@ from aiortc import RTCIceServer
 from yarl import URL
 
 from recorder.contract.conference import AudienceServer
+from vks.ice import is_ice_url
 
 ANSWER_S = 10.0
 MOST_SDP_BYTES = 64 * 1024
@@ -24,7 +27,7 @@ LONGEST_WISH_S = 300
 """A server's wish to be asked again later (Retry-After) is followed so far."""
 _COME_AGAIN = frozenset({408, 425, 429})
 """What is no refusal among the answers from 400 to 499."""
-_ICE_URL = re.compile(r"(stun|turns?):[A-Za-z0-9.\[\]:-]+(\?transport=(udp|tcp))?")
+_ELSEWHERE = frozenset({307, 308})
 
 
 class WhipRefusedError(Exception):
@@ -94,18 +97,19 @@ class Whip:
             WhipRefusedError: it is not taken.
             WhipAwayError: it may be another time.
         """
-        http = self._session()
-        headers = {**self._headers(self._url), "Content-Type": "application/sdp", "Accept": "application/sdp"}
+        url = self._url
         try:
-            async with http.post(self._url, data=offer.encode(), headers=headers, max_redirects=MOST_REDIRECTS) as response:
-                judge(response)
-                if response.url.scheme != self._url.scheme:
-                    raise WhipRefusedError(f"the server sends us to an address that is not encrypted: {response.url.origin()}")
-                answer = await _body(response)
-                location = response.headers.get("Location", "")
-                return Published(answer, response.url.join(URL(location)) if location else None, ice_servers(response))
+            for _ in range(MOST_REDIRECTS + 1):
+                headers = {**self._headers(url), "Content-Type": "application/sdp", "Accept": "application/sdp"}
+                async with self._session().post(url, data=offer.encode(), headers=headers, allow_redirects=False) as response:
+                    if response.status in _ELSEWHERE:
+                        url = await self._elsewhere(url, response.headers.get("Location", ""))
+                        continue
+                    judge(response)
+                    return Published(await _body(response), resource_of(response), ice_servers(response))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise WhipAwayError(f"the server does not answer: {error or type(error).__name__}") from error
+        raise WhipRefusedError("the server sends us from one address to the next")
 
     async def end(self, resource: URL) -> None:
         """What was published is over. A server that does not hear it finds out by itself.
@@ -118,6 +122,26 @@ class Whip:
                 return
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise WhipAwayError(f"the server does not answer: {error or type(error).__name__}") from error
+
+    async def _elsewhere(self, url: URL, location: str) -> URL:
+        """Where a server sends us.
+
+        Raises:
+            WhipRefusedError: that is nowhere that we go.
+            OSError: it cannot be found out.
+        """
+        there = _joined(url, location)
+        if there is None:
+            raise WhipRefusedError("the server sends us to what is no address")
+        if there.scheme != self._url.scheme:
+            raise WhipRefusedError(f"the server sends us to an address that is not encrypted: {there.origin()}")
+        try:
+            inner = await _depth(there) > await _depth(self._url)
+        except UnicodeError:  # of Python's IDNA, for a name that has an empty label or a long one
+            raise WhipRefusedError("the server sends us to what is no address") from None
+        if inner:
+            raise WhipRefusedError(f"the server sends us to a host of an inner network: {there.origin()}")
+        return there
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
@@ -147,6 +171,13 @@ def judge(response: aiohttp.ClientResponse) -> None:
     raise WhipRefusedError(said)
 
 
+def resource_of(response: aiohttp.ClientResponse) -> URL | None:
+    """What is deleted at the end (RFC 9725, section 4.2): of the server that answered, else nothing is."""
+    location = response.headers.get("Location", "")
+    there = _joined(response.url, location) if location else None
+    return there if there is not None and there.origin() == response.url.origin() else None
+
+
 def ice_servers(response: aiohttp.ClientResponse) -> list[RTCIceServer]:
     """The STUN and TURN servers that an answer names (RFC 9725, section 4.6); what is none is passed over."""
     try:
@@ -156,13 +187,30 @@ def ice_servers(response: aiohttp.ClientResponse) -> list[RTCIceServer]:
     found = [
         RTCIceServer(urls=str(link["url"]), username=_text(link.get("username")), credential=_text(link.get("credential")))
         for link in links
-        if _ICE_URL.fullmatch(str(link["url"]))
+        if is_ice_url(str(link["url"]))
     ]
     return found[:MOST_ICE_SERVERS]
 
 
 def _text(value: str | URL | None) -> str | None:
     return None if value is None else str(value)
+
+
+def _joined(base: URL, location: str) -> URL | None:
+    """An address beside another one; None where it is none of a web server."""
+    try:
+        there = base.join(URL(location))
+        there.origin()
+    except ValueError:
+        return None
+    return there if there.scheme in {"http", "https"} and there.host else None
+
+
+async def _depth(url: URL) -> int:
+    """How far inside a network a host stands, by all its addresses: 0 on the internet, 1 in a private network, 2 on this PC or link."""
+    found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port)
+    addresses = [ip_address(one[4][0]) for one in found]
+    return max(2 if one.is_loopback or one.is_link_local or one.is_unspecified else int(not one.is_global) for one in addresses)
 
 
 async def _body(response: aiohttp.ClientResponse) -> str:

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from recorder.contract.conference import AudienceServer
 from tests.lab.tls import Authority
-from vks.whip import LONGEST_WISH_S, MOST_SDP_BYTES, Whip, WhipAwayError, WhipRefusedError
+from tests.vks.test_ice import NO_ICE_URLS
+from vks.connection import Connection
+from vks.kept import Kept
+from vks.whip import LONGEST_WISH_S, MOST_REDIRECTS, MOST_SDP_BYTES, Published, Whip, WhipAwayError, WhipRefusedError, _depth
 
 SDP = "application/sdp"
 TOKEN = "a-publishers-token"
@@ -77,21 +81,78 @@ async def test_an_offer_is_answered_and_what_was_published_is_deleted(location: 
     assert server.asked == [("POST", "/whip/room", f"Bearer {TOKEN}"), *deleted]
 
 
+def sends(where: str) -> Callable[[], web.Response]:
+    return lambda: web.Response(status=307, headers={"Location": where})
+
+
 async def test_a_server_that_sends_elsewhere_is_followed_and_the_token_stays_with_its_own_origin() -> None:
     async with serving({"POST /there": lambda: takes("/session/7")}) as other:
         says = {
-            "POST /whip/room": lambda: web.Response(status=307, headers={"Location": "/whip/better"}),
-            "POST /whip/better": lambda: takes(f"{other.url}/session/7"),
+            "POST /whip/room": sends("/whip/better"),
+            "POST /whip/better": lambda: takes("/session/7"),
             "POST /away": lambda: web.Response(status=308, headers={"Location": f"{other.url}/there"}),
         }
         other.says["DELETE /session/7"] = web.Response
         async with serving(says) as server, at(server) as whip, at(server, "/away") as away:
-            published = await whip.publish("v=0\r\n")
+            await whip.publish("v=0\r\n")
             assert server.asked == [("POST", path, f"Bearer {TOKEN}") for path in ("/whip/room", "/whip/better")]
+            published = await away.publish("v=0\r\n")
             assert published.resource is not None
-            await whip.end(published.resource)
-            await away.publish("v=0\r\n")
-        assert other.asked == [("DELETE", "/session/7", ""), ("POST", "/there", "")]
+            await away.end(published.resource)
+        assert other.asked == [("POST", "/there", ""), ("DELETE", "/session/7", "")]
+
+
+@pytest.mark.parametrize("where", ["http://[", "https://h:99999/", "mailto:x", "http://", "http://a..b/", "", "x" * 3 + "://y"])
+async def test_a_server_that_sends_to_what_is_no_address_is_refused(where: str) -> None:
+    async with serving({"POST /whip/room": sends(where), "POST /whip/": takes}) as server, at(server) as whip:
+        await failed(whip.publish("v=0\r\n"), WhipRefusedError)
+        assert len(server.asked) <= 1 + MOST_REDIRECTS
+
+
+async def test_a_server_that_sends_on_and_on_is_refused() -> None:
+    async with serving({"POST /whip/room": sends("/whip/room")}) as server, at(server) as whip:
+        assert "from one address to the next" in await failed(whip.publish("v=0\r\n"), WhipRefusedError)
+        assert len(server.asked) == 1 + MOST_REDIRECTS
+
+
+async def test_nothing_is_sent_by_an_address_that_is_not_encrypted_or_stands_further_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, depths = Authority(tmp_path), {"127.0.0.1": 0, "localhost": 2}
+    pair = authority.issue("server", address="127.0.0.1")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pair.certificate, pair.key)
+
+    async def depth(url: URL) -> int:
+        return depths[url.host or ""]
+
+    monkeypatch.setattr("vks.whip._depth", depth)
+    async with serving({"POST /whip/room": takes}) as plain, serving({"POST /inner": takes}, tls) as inner:
+        says = {
+            "POST /whip/room": sends(plain.url + "/whip/room"),
+            "POST /inside": sends(inner.url.replace("127.0.0.1", "localhost") + "/inner"),
+        }
+        async with serving(says, tls) as server:
+            for path, words in (("/whip/room", "is not encrypted"), ("/inside", "of an inner network")):
+                async with at(server, path, ca=str(authority.roots)) as whip:
+                    assert words in await failed(whip.publish("v=0\r\n"), WhipRefusedError)
+        assert plain.asked == inner.asked == []
+
+
+@pytest.mark.parametrize(
+    ("address", "depth"),
+    [("http://127.0.0.1/", 2), ("http://[::1]/", 2), ("http://[fe80::1]/", 2), ("http://10.1.2.3/", 1), ("http://8.8.8.8/", 0)],
+)
+async def test_how_far_inside_a_host_stands(address: str, depth: int) -> None:
+    assert await _depth(URL(address)) == depth
+
+
+@pytest.mark.parametrize("location", ["http://[", "https://h:99999/", "mailto:x", "http://127.0.0.1:1/session/7", "//other/session/7"])
+async def test_nothing_is_deleted_where_nobody_answered(location: str) -> None:
+    async with serving({"POST /whip/room": lambda: takes(location)}) as server, at(server) as whip:
+        published = await whip.publish("v=0\r\n")
+    assert published.answer == "v=0\r\n"
+    assert published.resource is None
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 409, 415, 422, 200, 204])
@@ -130,6 +191,7 @@ async def test_stun_and_turn_servers_are_taken_from_the_answer() -> None:
         '<stun:stun.example.net>; rel="ice-server"',
         '<turn:turn.example.net:3478?transport=udp>; rel="ice-server"; username="user"; credential="pass"; credential-type="password"',
         '<https://example.net/>; rel="ice-server"',
+        *(f'<{url}>; rel="ice-server"' for url in NO_ICE_URLS if url.isascii() and url.isprintable()),
         '<https://example.net/>; rel="help"',
         "<",
     ]
@@ -160,3 +222,15 @@ async def test_the_server_is_the_one_that_the_authority_knows(tmp_path: Path) ->
         assert len(server.asked) == 1
         with pytest.raises(WhipRefusedError, match="cannot be read"):
             at(server, ca=str(tmp_path / "missing.pem"))
+
+
+async def test_what_nobody_foresaw_ends_one_connection_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def publish(*_: object) -> Published:
+        raise KeyError("unforeseen")
+
+    async def use(_: Connection) -> None:
+        raise AssertionError("there is no connection")
+
+    monkeypatch.setattr(Whip, "publish", publish)
+    words = await Kept(AudienceServer(whip="http://127.0.0.1:1/", token=TOKEN), "http://127.0.0.1:1/", "sendonly", use, print).keep()
+    assert "what no media server says" in words
