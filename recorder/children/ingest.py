@@ -172,9 +172,11 @@ class Ingest:
         match message:
             case ingest.TrackStart():
                 name = self._gate.start(peer.number, message, now)
+                # A still is told to be in the record as soon as it was handed over here: it waits for nothing.
                 recorded = PacketTrack(
-                    name, label=message.label, channels=_OPUS_CHANNELS, fragment_us=self._fragment_us, segment_us=self._segment_us
-                )
+                    name, label=message.label, channels=_OPUS_CHANNELS, fragment_us=self._fragment_us, segment_us=self._segment_us,
+                    at_once=message.level == "identity",
+                )  # fmt: skip
                 self._remotes[name] = _Remote(peer, message.track, message.kind, recorded)
                 self._loop.send(child.TrackOpened(track=name, kind=message.kind, label=message.label, level=message.level))
             case ingest.MediaPacket():

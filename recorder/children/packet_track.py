@@ -73,15 +73,20 @@ class PacketTrack:
         channels: of an Opus track; 0 for H.264.
         fragment_us: how long fragments are.
         segment_us: how long segments are, at least.
+        at_once: no picture waits for the next: each is out as a fragment of its own, and lasts as long as it said.
 
     """
 
-    def __init__(self, track: str, *, label: str = "", channels: int = 0, fragment_us: int = 450_000, segment_us: int = 60_000_000) -> None:
+    def __init__(
+        self, track: str, *, label: str = "", channels: int = 0, fragment_us: int = 450_000, segment_us: int = 60_000_000,
+        at_once: bool = False,
+    ) -> None:  # fmt: skip
         self.track = track
         self._label = label
         self._channels = channels
         self._fragment_us = fragment_us
         self._segment_us = segment_us
+        self._at_once = at_once
         self._part: _Part | None = None
 
     @property
@@ -143,7 +148,7 @@ class PacketTrack:
         if part.samples and (key or mono_us - part.begun_us >= self._fragment_us):
             out += self._flush(part)
         part.held = (units, mono_us, dur_us, key)
-        return out
+        return out + self._release(part, None) if self._at_once else out
 
     def tick(self, now_mono_us: int) -> list[Out]:
         """Send what waits when nothing more comes."""

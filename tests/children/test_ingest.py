@@ -247,6 +247,25 @@ def test_a_name_that_is_a_path_is_refused(running: Linked, tmp_path: Path) -> No
     assert not running.all(child.TrackOpened)
 
 
+def test_a_still_is_out_at_once_and_waits_for_no_other_picture(running: Linked, tmp_path: Path) -> None:
+    still = encode((320, 180), 1)[0]
+    with peer(tmp_path / "ingest.sock") as sock:
+        say(sock, ingest.TrackStart(track="p1-identity", kind="video", codec="h264", label="", level="identity"))
+        running.first(child.TrackOpened)
+        start_us = now_us()
+        running.tell(child.StartPart(from_mono_us=start_us, origin_mono_us=start_us, tracks={"remote-p1-identity": 1}))
+        assert sock.recv(65536), "the record asks for the picture"
+        said_us = now_us()
+        say(sock, ingest.MediaPacket(track="p1-identity", mono_us=said_us, dur_us=1_000_000, key=True), still)
+        fragment = running.first(child.Fragment, deadline_s=1)
+        assert (fragment.key, fragment.new_segment, fragment.dur) == (True, True, 90_000)
+        say(sock, ingest.MediaPacket(track="p1-identity", mono_us=said_us + 100_000, dur_us=1_000_000, key=True), still)
+        wait_for(lambda: len(running.all(child.Fragment)) == 2, "the next one", deadline_s=1)
+    first, second = running.all(child.Fragment)
+    assert second.t0 == first.t0 + first.dur, "none lies within another"
+    assert (second.key, second.dur) == (True, 9_000)
+
+
 def test_ten_thousand_tracks_stop_at_the_limit(running: Linked, tmp_path: Path) -> None:
     with peer(tmp_path / "ingest.sock") as sock:
         try:
