@@ -6,6 +6,7 @@ for pictures of that track, and this picture is younger: what was sent before wo
 
 from collections.abc import Callable
 
+from recorder.record.layout import STILLS
 from vks import acts, h264_payloads
 from vks.order import Order, Person
 from vks.recording import Recording
@@ -61,4 +62,4 @@ def _checked(order: Order) -> list[Person]:
 
 
 def _track(person: str) -> str:
-    return f"{person}-identity"
+    return f"{person}{STILLS}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from recorder.contract import ingest
-from recorder.record.layout import is_id
+from recorder.record.layout import REMOTE, holds_stills, is_id
 
 MAX_PACKET_BYTES = 4 * 1024 * 1024
 """No access unit of a participant is larger."""
@@ -19,8 +19,6 @@ MAX_DUR_US = 1_000_000
 BURST_S = 4
 """A track's quota may be used up for so many seconds at once (a keyframe, a stall of the network)."""
 LABEL_CHARS = 200
-STILLS = "-identity"
-"""How tracks are called that may be of level ``identity`` by themselves."""
 QUALITY_PER_S = 20
 QUALITY_ITEMS = 32
 STARTS_PER_S = 5
@@ -124,7 +122,7 @@ class Gate:
             raise RefusedError("tracks", "tracks are started too often")
         if {"h264": "video", "opus": "audio"}[message.codec] != message.kind:
             raise RefusedError("track", f"{message.codec} is no {message.kind}")
-        if message.level is not None and (message.kind != "video" or not message.track.endswith(STILLS)):
+        if message.level is not None and (message.kind != "video" or not holds_stills(name)):
             raise RefusedError("level", f"'{name}' is no track of stills: of what is heard and seen in a hearing the court says the level")
         if len(message.label) > LABEL_CHARS or not message.label.isprintable():
             raise RefusedError("label", f"a label is at most {LABEL_CHARS} printable characters")
@@ -173,7 +171,7 @@ class Gate:
 
 
 def _name(track: str) -> str:
-    name = f"remote-{track}"
+    name = f"{REMOTE}{track}"
     if not is_id(track) or not is_id(name):
         raise RefusedError("name", f"no track may be called {track[:60]!r}")
     return name

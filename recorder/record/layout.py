@@ -23,6 +23,11 @@ SUMS_TIMESTAMP = "SHA256SUMS.p7s.tsr"
 UNHASHED = frozenset({SUMS, SUMS_SIGNATURE, SUMS_TIMESTAMP, ANCHORS, BINDINGS})
 """Files of a sealed record that SHA256SUMS cannot list: itself, what signs it, and what still arrives after the seal."""
 
+REMOTE = "remote-"
+"""Before the name of every participant's track."""
+STILLS = "-identity"
+"""Behind the name of a track that holds stills of an identity check, and of no other."""
+
 ID_PATTERN = r"[a-z0-9](?:[a-z0-9.-]{0,46}[a-z0-9])?"
 _id = re.compile(ID_PATTERN)
 _order = re.compile(rf"{ORDERS}/(\d{{4}})(?:\.json|\.json\.p7s|/{ID_PATTERN}-\d{{2,}}\.cms)(?:\.part)?")
@@ -33,6 +38,11 @@ _segment = re.compile(rf"{TRACKS}/({ID_PATTERN})/seg-(\d{{6}}|[1-9]\d{{6,11}})\.
 def is_id(text: str) -> bool:
     """Whether ``text`` may name a track, device or room: at most 48 of a-z, 0-9, dot and dash, no dot or dash at an end, no '..'."""
     return _id.fullmatch(text) is not None and ".." not in text
+
+
+def holds_stills(track: str) -> bool:
+    """Whether a track holds stills of an identity check, by its name."""
+    return track.startswith(REMOTE) and track.endswith(STILLS)
 
 
 def journal_file(number: int) -> str:

@@ -4,15 +4,16 @@ A part has the level that its ``init`` says. A ``level`` entry that comes while 
 encodes itself begins the new part with its next keyframe only); it does not lower it, for the part's key belongs to its own level. An order
 stands over both, a later order over an earlier one.
 
-A part may be ``identity`` in a session of a lower level: stills of an identity check. Of such a part no order speaks: who orders about the
-hearing may have no key to it, and nobody means it who lowers the level of all that was said.
+Stills of an identity check are ``identity`` in a session of any level, and lie in a track of their own. Of such a part no order speaks, nor
+of any other that is ``identity`` in a session of a lower level: who orders about the hearing may have no key to it, and nobody means it who
+lowers the level of all that was said.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from recorder.record import entries
+from recorder.record import entries, layout
 from recorder.record.entries import AnyEntry, Level, Line, TrackKind
 from recorder.record.order import LevelOrder
 
@@ -76,7 +77,8 @@ class Levels:
             case entries.Init():
                 part = self._part(line, entry)
                 part.level, part.kind, part.timescale, part.key = entry.level, entry.kind, max(1, entry.timescale), entry.key
-                part.stands_apart = entry.level == "identity" and self._begun_in(part) != "identity"
+                of_its_own = layout.holds_stills(entry.track) or self._begun_in(part) != "identity"
+                part.stands_apart = entry.level == "identity" and of_its_own
             case entries.LevelChange():
                 self._changes.append((line.seq, entry))
             case _:

@@ -108,6 +108,15 @@ def test_no_order_speaks_of_stills_which_are_identity_in_a_session_of_a_lower_le
     assert [part.track for part in levels.with_media((), 0, 9)] == ["cam", "p-identity"]
 
 
+def test_no_order_speaks_of_stills_in_a_session_that_is_identity_either() -> None:
+    still, cam = "remote-party-identity", init("cam", 0, "identity")
+    journal = (change("identity", 0), cam, init(still, 0, "identity"), frag("cam", 0, 0, 9), frag(still, 0, 3, 5))
+    levels = told(*journal, orders=(order("open", 0, 9), order("open", 3, 5, still)))
+    assert levels.highest(still, 0, 3, 5) == levels.at(still, 4) == "identity"
+    assert levels.at("cam", 4) == "open"
+    assert [part.track for part in levels.to_be_held(order("open", 0, 9))] == ["cam"]
+
+
 def test_orders_speak_of_a_session_that_is_identity_as_of_any_other() -> None:
     journal = (change("identity", 0), init("cam", 0, "identity"), frag("cam", 0, 0, 9), change("open", 9), init("cam", 1, "open"))
     levels = told(*journal, orders=(order("closed", 0, 9),))
