@@ -63,10 +63,11 @@ class IdentityDesk:
 
     async def take(self, order: conference.TakeStill) -> Taken:
         """Have a still taken, and wait until it is."""
-        before = self._stills(order)
+        before = self._stills(order) or 0
         await self._act(order)
         end_s = asyncio.get_running_loop().time() + STILL_S
-        while (now := self._stills(order)) is not None and now <= (before or 0):
+        while (now := self._stills(order)) is not None and now <= before:
+            before = now  # fewer than before, where the recorder was away: what was taken then does not count
             if asyncio.get_running_loop().time() > end_s:
                 raise DeskError(
                     f"no picture of {order.person} came that could be recorded: ask for the camera to be turned on, and look at the alarms"

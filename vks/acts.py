@@ -136,6 +136,10 @@ class StillTaken(OwnFact, frozen=True, kw_only=True, tag="still_taken"):
     of: StillOf
 
 
+class StillsLost(OwnFact, frozen=True, kw_only=True, tag="stills_lost"):
+    """The recorder's ingest is gone. What was handed to it last may be in no record, so no still of a check that goes on counts."""
+
+
 class TimeIs(OwnFact, frozen=True, kw_only=True, tag="time"):
     """Nothing happened; what lasts until a time may be over."""
 
@@ -154,6 +158,7 @@ OfProcess = (
     | FeedRefused
     | CheckSeen
     | StillTaken
+    | StillsLost
     | TimeIs
 )
 AnyAct = OfStaff | OfCentre | OfParticipant | OfProcess

@@ -196,6 +196,10 @@ class Conference:
             if source.track == track:
                 source.feed.want_keyframe(mono_us())
 
+    def recorder_lost(self) -> None:
+        """What was handed to the recorder last may be in no record."""
+        self.act(acts.StillsLost())
+
     def tick(self, now_us: int) -> None:
         """Make and send a block of sound; called each ``BLOCK_US``."""
         self._sent_us = max(self._sent_us + BLOCK_US, now_us - 5 * BLOCK_US)

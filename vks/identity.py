@@ -46,7 +46,11 @@ def asked(order: Order, person: Person, act: Asked, now_us: int) -> Person:
             return replace(person, check=_with_still(check, act.of))
         case staff.ConfirmIdentity():
             if not (check.faces and check.documents):
-                raise RefusedError("no_still", f"there is no still yet of {'the document' if check.faces else 'the face'}: take it first")
+                missing = "the document" if check.faces else "the face"
+                if check.lost:
+                    words = f"the recorder was away, and what was taken may be in no record: take the still of {missing} anew"
+                    raise RefusedError("still_lost", words)
+                raise RefusedError("no_still", f"there is no still yet of {missing}: take it first")
             return replace(person, check=None, identity="confirmed")
         case staff.RefuseIdentity():
             return replace(person, check=None, identity="refused")
@@ -62,6 +66,14 @@ def settled(order: Order, person: Person, now_us: int) -> Person:
     if check.wanted is not None and check.wanted_until_us <= now_us:
         return replace(person, check=replace(check, wanted=None))
     return person
+
+
+def without_stills(person: Person) -> Person:
+    """What was taken in a check that goes on does not count."""
+    check = person.check
+    if check is None or not (check.faces or check.documents):
+        return person
+    return replace(person, check=replace(check, faces=0, documents=0, lost=True))
 
 
 def step(person: Person) -> Literal["", "face", "document", "done"]:

@@ -58,6 +58,8 @@ class Check(Struct, frozen=True, kw_only=True):
     faces: int = 0
     documents: int = 0
     """Stills that were taken."""
+    lost: bool = False
+    """There were others, which may be in no record."""
 
 
 class Person(Struct, frozen=True, kw_only=True):

@@ -39,11 +39,13 @@ class Recording:
     Args:
         run_dir: where the recorder's sockets are.
         on_keyframe_wanted: is told the track of which the record needs a keyframe.
+        on_lost: is called when ingest is gone: what was handed over last may be in no record.
     """
 
-    def __init__(self, run_dir: str, on_keyframe_wanted: Callable[[str], None]) -> None:
+    def __init__(self, run_dir: str, on_keyframe_wanted: Callable[[str], None], on_lost: Callable[[], None] | None = None) -> None:
         self._path = f"{run_dir}/ingest.sock"
         self._on_keyframe_wanted = on_keyframe_wanted
+        self._on_lost = on_lost
         self._tracks: dict[str, _Track] = {}
         self._writer: asyncio.StreamWriter | None = None
 
@@ -69,6 +71,9 @@ class Recording:
                 self._say(track.start)
             try:
                 await self._listen(reader)
+                self._writer = None  # first: what comes from now on is not handed over, and not told to be
+                if self._on_lost is not None:
+                    self._on_lost()
             finally:
                 self._writer = None
                 writer.close()
@@ -91,7 +96,7 @@ class Recording:
     def media(self, track: str, mono_us: int, dur_us: int, body: bytes, *, key: bool) -> bool:
         """One access unit (Annex B) or packet of Opus of a track that was started; False where it was not handed over."""
         known = self._tracks.get(track)
-        if known is None or self._writer is None:
+        if known is None or self._writer is None or self._writer.is_closing():
             return False
         if self._writer.transport.get_write_buffer_size() > MOST_WAITING_BYTES:
             known.dropped += 1

@@ -92,6 +92,8 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "", seats: int
             order = _each(order, lambda one: replace(one, consultation=0) if one.consultation == act.consultation else one)
         case staff.Identify() | staff.TakeStill() | staff.ConfirmIdentity() | staff.RefuseIdentity() | acts.StillTaken() | acts.CheckSeen():
             order = _with(order, identity.asked(order, _person(order, act.person), act, now_us))
+        case acts.StillsLost():
+            order = _each(order, identity.without_stills)
         case staff.StopShare():
             order = replace(order, sharing="")
         case _:

@@ -80,7 +80,7 @@ class Service:
         run_dir = str(settings.run_dir)
         self._pictures = [RoomPicture(run_dir, stream) for stream in settings.cameras]
         self._room_out = RoomOut(run_dir)
-        self._recording = Recording(run_dir, self._keyframe_wanted)
+        self._recording = Recording(run_dir, self._keyframe_wanted, self._recorder_lost)
         self._link = AgentLink(lambda: self.hall, _uids(AGENT_USER))
         self.hall = Hall(self._make, lambda: time.time_ns() // 1_000, self._link.changed, settings.roots)
         self._visits = Visits(self._visit_media, self.hall.displays, self._link.visit)
@@ -191,6 +191,10 @@ class Service:
     def _keyframe_wanted(self, track: str) -> None:
         if self.hall.conference is not None:
             self.hall.conference.keyframe_wanted(track)
+
+    def _recorder_lost(self) -> None:
+        if self.hall.conference is not None:
+            self.hall.conference.recorder_lost()
 
 
 async def serve(settings: Settings) -> int:

@@ -74,6 +74,8 @@ def _identity(then: Person, now: Person) -> Iterator[_Found]:
 
 
 def _stills(who: dict[str, str | int], then: Check, now: Check) -> Iterator[_Found]:
+    if now.lost and (then.faces, then.documents) > (now.faces, now.documents):
+        yield "identity_stills_lost", who
     for of, were, are in (("face", then.faces, now.faces), ("document", then.documents, now.documents)):
         if are > were:
             yield "identity_still_taken", {**who, "of": of, "by": now.by}

@@ -175,6 +175,22 @@ def test_nothing_is_confirmed_without_both_stills() -> None:
     assert identity.standing(apply(order, confirm, 0).people["party"]) == "confirmed"
 
 
+def test_stills_that_may_be_in_no_record_are_taken_anew() -> None:
+    order = still(still(apply(opened("party", "counsel"), identify(), 0), "face"), "document")
+    order = still(apply(order, identify("counsel", "b" * 64), 0), "face", "counsel")
+    assert told(order, acts.StillsLost()) == [("identity_stills_lost", {"person": name}) for name in ("party", "counsel")]
+    order = apply(order, acts.StillsLost(), 0)
+    assert view_of(order, "party").identity == "face"
+    assert apply(order, acts.StillsLost(), 0) == order
+    for of in ("face", "document"):
+        with pytest.raises(RefusedError, match=f"take the still of the {of} anew"):
+            apply(order, staff.ConfirmIdentity(by=CLERK, person="party"), 0)
+        order = still(order, of)
+    order = apply(order, staff.ConfirmIdentity(by=CLERK, person="party"), 0)
+    assert identity.standing(order.people["party"]) == "confirmed"
+    assert apply(order, acts.StillsLost(), 0).people["party"] == order.people["party"], "that check is over"
+
+
 def test_a_still_comes_only_while_it_is_asked_for() -> None:
     order = apply(opened("party"), identify(), 0)
     with pytest.raises(RefusedError, match="no still of the face is asked for"):
@@ -204,6 +220,7 @@ def any_act_or_check(draw: st.DrawFn) -> tuple[acts.AnyAct, str]:
     possible: list[acts.AnyAct] = [
         identify(person), staff.TakeStill(by=CLERK, person=person, of=of), acts.StillTaken(person=person, of=of),  # type: ignore[arg-type]
         staff.ConfirmIdentity(by=CLERK, person=person), staff.RefuseIdentity(by=CLERK, person=person, reason="r"), acts.TimeIs(),
+        acts.StillsLost(),
         acts.CheckSeen(person=person, device="screen-1"),
     ]  # fmt: skip
     return draw(st.sampled_from(possible)), person

@@ -85,6 +85,22 @@ async def test_after_ingest_was_gone_the_tracks_begin_again_by_themselves(tmp_pa
             recording.media("p1-audio", now_us(), 20_000, b"x", key=True)
 
 
+async def test_that_ingest_was_lost_is_told_each_time_and_nothing_counts_as_handed_over_then(tmp_path: Path) -> None:
+    taken: list[bool] = []
+    recording = Recording(
+        str(tmp_path), lambda _: None, lambda: taken.append(recording.media("p1-audio", now_us(), 20_000, b"x", key=True))
+    )
+    async with kept(recording):
+        recording.start("p1-audio", "audio", "Witness")
+        for number in range(2):
+            with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
+                await until(lambda: ingest.all(child.TrackOpened), "the track")
+                assert len(taken) == number
+            await until(lambda: len(taken) == number + 1, "the loss of ingest")  # noqa: B023 - it is over before the next
+    assert taken == [False, False]
+    assert not recording.connected
+
+
 async def test_a_refusal_ends_nothing_but_that_connection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recording = Recording(str(tmp_path), lambda _: None)
     with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
