@@ -69,8 +69,9 @@ class Audience:
             if self._wanted is None:
                 continue
             conference, server = self._wanted
-            if server is None:
-                conference.act(acts.AudienceRefused(reason="the room has no server of a large audience"))
+            if server is None:  # the agent was started anew, or cannot read the server's token just now: it will say which
+                log.error("the room has no server of a large audience now", hearing=conference.order.hearing)
+                conference.act(acts.AudienceIs(reached=False, reason="the room has no server of a large audience now"))
                 continue
             try:
                 async with asyncio.timeout(None) as until:
@@ -116,13 +117,13 @@ class Audience:
             before = reports, sent
             if now_us - quiet_us > REPORTS_US:
                 raise WhipAwayError("the server reports nothing of what it is sent")
-            if self._shown_by is None and self._public_us is not None and now_us - self._public_us > PRIVATE_TAIL_US:
+            if self._shown_by is None:
                 self._show(conference)
         raise WhipAwayError("the connection to the server is lost")
 
     def _show(self, conference: Conference) -> None:
-        """From now on it is sent; nothing of what was before is."""
-        if self._public_us is not None:
+        """From now on it is sent, where it has been public for a while; nothing of what was before is."""
+        if self._public_us is not None and mono_us() - self._public_us > PRIVATE_TAIL_US:
             if self._shown_by is None:
                 conference.forget_pictures()
             self._shown_by = conference

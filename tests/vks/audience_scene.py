@@ -79,7 +79,7 @@ class Scene:
 
     def __init__(self, hearing: Held, shim: WhipToJanus, janus: Janus, url: str) -> None:
         self.hearing, self.shim, self.janus, self.url = hearing, shim, janus, url
-        self.server = contract.AudienceServer(whip=f"{url}/whip", token=TOKEN)
+        self.server: contract.AudienceServer | None = contract.AudienceServer(whip=f"{url}/whip", token=TOKEN)
         self._watching: list[Watching] = []
 
     async def room(self, state: str) -> None:

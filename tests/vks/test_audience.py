@@ -70,6 +70,33 @@ async def test_nothing_of_what_is_not_public_arrives_and_it_goes_on_when_the_hea
     assert scene.told == ["audience_on", "audience_began", "audience_silent", "audience_hears"], "the connection stood all the time"
 
 
+async def test_what_a_server_reports_shows_it_nothing_while_private_words_may_still_be_on_their_way(scene: Scene, house: House) -> None:
+    await scene.on_air()
+    hall = house.service.hall
+    assert hall.conference is not None
+    await scene.room("off_record")
+    await scene.stands("silent")
+    await scene.room("open")
+    hall.audience._show(hall.conference)  # as a report of losses has it called
+    assert hall.audience._shown_by is None
+    viewer = await scene.watch()
+    await until(lambda: viewer.sees(PARTY) and viewer.hears(1_000), "the party, afterwards")
+
+
+async def test_a_room_that_does_not_know_its_server_just_now_goes_on_when_it_does(scene: Scene) -> None:
+    await scene.on_air()
+    server, scene.server = scene.server, None
+    await scene.room("open")
+    await scene.stands("dials")
+    stands = scene.hearing.agent.stands
+    assert stands is not None
+    assert stands.audience_fault == "the room has no server of a large audience now"
+    scene.server = server
+    await scene.room("open")
+    await scene.stands("on_air")
+    assert "audience_off" not in scene.told
+
+
 async def test_the_shared_screen_is_shown_and_else_whoever_speaks(scene: Scene) -> None:
     party, counsel = scene.hearing.browsers
     await scene.hearing.ask(contract.Admit(by=CLERK, person="counsel"))
