@@ -29,8 +29,6 @@ CONFIG = Path("/etc/courtroom/room.toml")
 NO_VKS_STATUS = 3
 """The room has no videoconference, and shall have none: its unit (systemd/courtroom-vks.service) rests then. A configuration that is wrong
 ends with 2."""
-BESIDE = 4
-"""Tracks of participants that are nobody's sound or camera: the shared screen, and stills of identities."""
 KIOSK = (
     "chromium", "--kiosk", "--no-first-run", "--noerrdialogs", "--disable-session-crashed-bubble", "--enable-auto-reload",
     "--autoplay-policy=no-user-gesture-required",
@@ -58,7 +56,7 @@ def run(
     shown = [camera for camera in room.camera[:1] if camera.low_rung]
     settings = Settings(
         run_dir=run_dir, own_run_dir=own_run or run_dir, cameras=[f"{camera.id}.{rung}" for camera in shown for rung in ("low", "small")],
-        seats=max(1, (room.ingest.max_tracks - BESIDE) // 2), echo=own.echo == "cancel" and room.speaker is not None,
+        tracks=room.ingest.max_tracks, echo=own.echo == "cancel" and room.speaker is not None,
         address=own.address, port=own.port,
         certificate=Path(own.certificate) if own.certificate else None, key=Path(own.key) if own.key else None,
         display_port=0 if own.is_on_this_pc_alone else own.display_port, roots=roots_of(own),

@@ -16,6 +16,9 @@ from vks.refused import RefusedError
 
 WISH_US = 10_000_000
 """A still that no picture has given by then is taken no more: the clerk looks elsewhere."""
+MOST_CHECKS = 3
+"""At once, of people who are not in the hearing: stills of each are a track that the recorder takes beside those of the hearing. Who is in
+it has a camera's track less meanwhile."""
 _PLACES = frozenset({"lobby", "hearing", "isolated"})
 
 Asked = staff.OfIdentity | acts.StillTaken | acts.CheckSeen
@@ -91,6 +94,11 @@ def step(person: Person) -> Literal["", "face", "document", "done"]:
 def standing(person: Person) -> staff.Identity:
     """What is known of who the person is."""
     return person.identity if person.check is None else "checking"
+
+
+def checks_beside(order: Order) -> int:
+    """How many people are checked who are not in the hearing."""
+    return sum(one.check is not None and one.place != "hearing" for one in order.people.values())
 
 
 def _admit(order: Order, person: Person) -> None:

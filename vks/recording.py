@@ -28,6 +28,8 @@ _READ_BYTES = 64 * 1024
 @dataclass(slots=True)
 class _Track:
     start: ingest.TrackStart
+    left_out: bool
+    """The recorder takes no more; it begins when another one ends."""
     dropped: int = 0
     ready_us: int | None = None
     """Since when the record waits for pictures of it."""
@@ -40,12 +42,16 @@ class Recording:
         run_dir: where the recorder's sockets are.
         on_keyframe_wanted: is told the track of which the record needs a keyframe.
         on_lost: is called when ingest is gone: what was handed over last may be in no record.
+        most_tracks: so many the recorder takes at once. One more would end the connection, and with it everybody's recording.
     """
 
-    def __init__(self, run_dir: str, on_keyframe_wanted: Callable[[str], None], on_lost: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, run_dir: str, on_keyframe_wanted: Callable[[str], None], on_lost: Callable[[], None] | None = None, most_tracks: int = 64
+    ) -> None:
         self._path = f"{run_dir}/ingest.sock"
         self._on_keyframe_wanted = on_keyframe_wanted
         self._on_lost = on_lost
+        self._most_tracks = most_tracks
         self._tracks: dict[str, _Track] = {}
         self._writer: asyncio.StreamWriter | None = None
 
@@ -68,7 +74,8 @@ class Recording:
             self._writer = writer
             for track in self._tracks.values():
                 track.ready_us = None
-                self._say(track.start)
+                if not track.left_out:
+                    self._say(track.start)
             try:
                 await self._listen(reader)
                 self._writer = None  # first: what comes from now on is not handed over, and not told to be
@@ -85,8 +92,12 @@ class Recording:
         """A track begins. It begins again by itself where the connection was lost. ``level``: it is of this one, and not the session's."""
         codec: Literal["h264", "opus"] = "h264" if kind == "video" else "opus"
         start = ingest.TrackStart(track=track, kind=kind, codec=codec, label=label, level=level)
-        self._tracks[track] = _Track(start)
-        self._say(start)
+        left_out = sum(not one.left_out for name, one in self._tracks.items() if name != track) >= self._most_tracks
+        self._tracks[track] = _Track(start, left_out)
+        if left_out:
+            log.error("the recorder takes no more tracks: one is not recorded until another ends", track=track, most=self._most_tracks)
+        else:
+            self._say(start)
 
     def ready_us(self, track: str) -> int | None:
         """Since when (CLOCK_MONOTONIC) the record takes pictures of a track; None where it does not, or nobody knows."""
@@ -96,7 +107,7 @@ class Recording:
     def media(self, track: str, mono_us: int, dur_us: int, body: bytes, *, key: bool) -> bool:
         """One access unit (Annex B) or packet of Opus of a track that was started; False where it was not handed over."""
         known = self._tracks.get(track)
-        if known is None or self._writer is None or self._writer.is_closing():
+        if known is None or known.left_out or self._writer is None or self._writer.is_closing():
             return False
         if self._writer.transport.get_write_buffer_size() > MOST_WAITING_BYTES:
             known.dropped += 1
@@ -109,13 +120,19 @@ class Recording:
 
     def tell(self, track: str, name: str, data: dict[str, str | int]) -> None:
         """Something about a track for the record: loss, jitter, who spoke."""
-        if track in self._tracks:
+        if track in self._tracks and not self._tracks[track].left_out:
             self._say(ingest.Quality(track=track, name=name, data=data))
 
     def stop(self, track: str, cause: str, detail: str = "") -> None:
         """A track ends."""
-        if self._tracks.pop(track, None) is not None:
-            self._say(ingest.TrackStop(track=track, cause=cause, detail=detail))
+        ended = self._tracks.pop(track, None)
+        if ended is None or ended.left_out:
+            return
+        self._say(ingest.TrackStop(track=track, cause=cause, detail=detail))
+        waiting = next((one for one in self._tracks.values() if one.left_out), None)
+        if waiting is not None:
+            waiting.left_out = False
+            self._say(waiting.start)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         frames = FrameReader()

@@ -19,10 +19,11 @@ from cryptography import x509
 from recorder.contract import conference as contract
 from vks import signalling
 from vks.agent_link import AgentLink
-from vks.conference import SEATS, Conference
+from vks.conference import Conference
 from vks.door import Door
 from vks.echo import EchoCanceller
 from vks.hall import Hall
+from vks.identity import MOST_CHECKS
 from vks.mixing import Block
 from vks.order import Order
 from vks.recording import Recording
@@ -53,8 +54,8 @@ class Settings:
     """Of this process's own socket, to which the agent comes."""
     cameras: list[str]
     """Streams of the media bus that are shown, the rungs of one camera: the largest first."""
-    seats: int = SEATS
-    """How many people's sound and pictures the recorder takes at once."""
+    tracks: int = 64
+    """How many the recorder takes at once."""
     echo: bool = True
     """Whether the loudspeakers' sound is taken out of the room's here, and not by its own devices."""
     address: str = ""
@@ -66,6 +67,11 @@ class Settings:
     """The authorities that vouch for persons: theirs may vouch for a page in a hearing that is not public."""
     display_port: int = 0
     """Where the courtroom's own screens reach it on 127.0.0.1, when they do not by ``address``; 0: nowhere."""
+
+    @property
+    def seats(self) -> int:
+        """How many people's sound and pictures the recorder takes, beside the shared screen and stills of identities."""
+        return max(1, (self.tracks - 1 - MOST_CHECKS) // 2)
 
 
 class Service:
@@ -80,7 +86,7 @@ class Service:
         run_dir = str(settings.run_dir)
         self._pictures = [RoomPicture(run_dir, stream) for stream in settings.cameras]
         self._room_out = RoomOut(run_dir)
-        self._recording = Recording(run_dir, self._keyframe_wanted, self._recorder_lost)
+        self._recording = Recording(run_dir, self._keyframe_wanted, self._recorder_lost, settings.tracks)
         self._link = AgentLink(lambda: self.hall, _uids(AGENT_USER))
         self.hall = Hall(self._make, lambda: time.time_ns() // 1_000, self._link.changed, settings.roots)
         self._visits = Visits(self._visit_media, self.hall.displays, self._link.visit)

@@ -67,6 +67,23 @@ def test_in_the_lobby_too_and_while_a_witness_waits() -> None:
         assert seers(apply(order, identify(name), 0), name) == {checker(name)}
 
 
+def test_no_more_are_checked_at_once_than_the_recorder_has_tracks_for() -> None:
+    names = [f"party-{number}" for number in range(identity.MOST_CHECKS + 1)]
+    order = opened("counsel", "prosecutor")
+    for name in names:
+        order = apply(order, came(name), 0)
+    for name in names[:-1]:
+        order = apply(order, identify(name), 0)
+    with pytest.raises(RefusedError) as refused:
+        apply(order, identify(names[-1]), 0)
+    assert refused.value.code == "too_many_checks"
+    seated = apply(order, identify("counsel"), 0)
+    with pytest.raises(RefusedError, match="end one of these checks first"):
+        apply(seated, staff.Isolate(by=CLERK, person="counsel"), 0)
+    ended = apply(order, staff.RefuseIdentity(by=CLERK, person=names[0], reason="another face"), 0)
+    assert apply(ended, identify(names[-1]), 0).people[names[-1]].check is not None
+
+
 def test_the_page_is_told_what_to_show() -> None:
     order = opened("party")
     steps = [view_of(order, "party").identity]

@@ -101,6 +101,31 @@ async def test_that_ingest_was_lost_is_told_each_time_and_nothing_counts_as_hand
     assert not recording.connected
 
 
+async def test_one_track_more_than_the_recorder_takes_waits_and_costs_nobody_his_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = {**DEVICE, "max_tracks": 2}
+    recording = Recording(str(tmp_path), lambda _: None, most_tracks=2)
+    with linked("recorder.children.ingest", device, tmp_path) as ingest:
+        ingest.first(child.Opened)
+        async with kept(recording):
+            await until(lambda: recording.connected, "the connection")
+            for name in ("p1-audio", "p2-audio", "p3-audio"):
+                recording.start(name, "audio", name)
+            await until(lambda: len(ingest.all(child.TrackOpened)) == 2, "two tracks")
+            begin(ingest, "remote-p1-audio")
+            assert recording.media("p1-audio", now_us(), 20_000, b"x", key=True)
+            assert not recording.media("p3-audio", now_us(), 20_000, b"x", key=True)
+            recording.tell("p3-audio", "loss", {"lost": 3})
+            recording.stop("p2-audio", "left")
+            await until(lambda: len(ingest.all(child.TrackOpened)) == 3, "the third, in the place of the second")
+            assert recording.media("p3-audio", now_us(), 20_000, b"x", key=True)
+            assert recording.connected
+        assert [one.track for one in ingest.all(child.TrackOpened)] == ["remote-p1-audio", "remote-p2-audio", "remote-p3-audio"]
+        assert ingest.all(child.Refused) == []
+    assert capsys.readouterr().out.count("the recorder takes no more tracks") == 1
+
+
 async def test_a_refusal_ends_nothing_but_that_connection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recording = Recording(str(tmp_path), lambda _: None)
     with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
