@@ -47,15 +47,15 @@ class FileTable(msgspec.Struct, forbid_unknown_fields=True):
     def put(self, path: str, stored: Stored) -> None:
         """A file as it stands now."""
         segment = layout.segment_of(path)
-        if segment is None:
-            self.others[path] = (stored.size_bytes, stored.sha256)
-        else:
+        if segment is not None:
             self.put_segment(*segment, stored)
+            return
+        self._judge(stored)
+        self.others[path] = (stored.size_bytes, stored.sha256)
 
     def put_segment(self, track: str, number: int, stored: Stored) -> None:
         """A segment as it stands now."""
-        if stored.sha256 is not None and len(stored.sha256) != self.hash_bytes:
-            raise ValueError(f"a hash of {len(stored.sha256)} bytes for a table of hashes of {self.hash_bytes}")
+        self._judge(stored)
         row = self._struct
         values = (_UNKNOWN - stored.size_bytes, b"") if stored.sha256 is None else (stored.size_bytes, stored.sha256)
         rows, off = self.rows.setdefault(track, bytearray()), number * row.size
@@ -100,6 +100,11 @@ class FileTable(msgspec.Struct, forbid_unknown_fields=True):
     def __len__(self) -> int:
         """How many files there are."""
         return sum(1 for _ in self.items())
+
+    def _judge(self, stored: Stored) -> None:
+        """A hash is of the table's width: a shorter one would be taken for another, a longer one cut."""
+        if stored.sha256 is not None and len(stored.sha256) != self.hash_bytes:
+            raise ValueError(f"a hash of {len(stored.sha256)} bytes for a table of hashes of {self.hash_bytes}")
 
     def _row(self, path: str) -> tuple[str, int] | None:
         """The track and offset of a segment's row, if it has one."""

@@ -65,6 +65,10 @@ def test_a_copy_is_not_changed_with_its_original() -> None:
     assert dict(copy.items()) == {"tracks/judge/seg-000000.m4s": Stored(1, None)}
 
 
-def test_a_hash_is_never_cut_to_a_table_s_width() -> None:
-    with pytest.raises(ValueError, match="a hash of 32 bytes for a table of hashes of 16"):
-        FileTable(hash_bytes=16).put("tracks/judge/seg-000000.m4s", Stored(1, bytes(32)))
+@pytest.mark.parametrize("path", ["tracks/judge/seg-000000.m4s", "tracks/judge/seg-000007.m4s", "journal.jsonl"])
+@pytest.mark.parametrize("width", [0, 16])
+def test_a_hash_is_never_cut_to_a_table_s_width(path: str, width: int) -> None:
+    table = FileTable(hash_bytes=width)
+    with pytest.raises(ValueError, match=f"a hash of 32 bytes for a table of hashes of {width}"):
+        table.put(path, Stored(1, bytes(32)))
+    assert path not in table
