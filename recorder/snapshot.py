@@ -29,6 +29,8 @@ log = structlog.get_logger()
 
 FOLDER = ".open"
 PERIOD_S = 60.0
+_UNSIGNED = "not signed by this device, or of an earlier version"
+"""What is said of such a signature: the first start after an upgrade finds one as well."""
 _BREATH_S = 0.002
 _CLOSE_S = 5.0
 _decoder = msgspec.json.Decoder(JournalState)
@@ -69,7 +71,8 @@ def load(record: Path, key: ec.EllipticCurvePublicKey) -> JournalState | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, InvalidSignature, msgspec.MsgspecError) as error:
-        log.warning("a snapshot is passed over; all of the journal is read", record=record.name, error=str(error) or type(error).__name__)
+        why = _UNSIGNED if isinstance(error, InvalidSignature) else str(error) or type(error).__name__
+        log.warning("a snapshot is passed over; all of the journal is read", record=record.name, error=why)
         return None
     if there != state.head.sha256:
         log.warning("a snapshot is of another journal; all of the journal is read", record=record.name, entry=state.head.at)

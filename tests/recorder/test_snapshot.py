@@ -118,6 +118,21 @@ def test_a_snapshot_of_another_device_record_or_journal_is_passed_over(tmp_path:
     assert snapshot.load(root, device_key()) is None
 
 
+def test_a_snapshot_of_an_earlier_version_is_told_as_such_and_not_as_a_forgery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / NAME
+    lay(root, written())
+    now = snapshot._text
+    with monkeypatch.context() as earlier:
+        earlier.setattr(snapshot, "_text", lambda record, body: now(record, body).replace(b"snapshot-v2", b"snapshot-v1"))
+        snapshot.store(root, state_at(root, 20), signer())
+    assert snapshot.load(root, device_key()) is None
+    said = "".join(capsys.readouterr())
+    assert "not signed by this device, or of an earlier version" in said
+    assert "InvalidSignature" not in said
+
+
 def test_a_snapshot_whose_numbers_are_not_the_journals_is_seen_by_what_follows(tmp_path: Path) -> None:
     root = tmp_path / NAME
     lay(root, written())
