@@ -53,7 +53,7 @@ class Guests:
             self._file = msgspec.json.decode(path.read_bytes(), type=_File)
         except FileNotFoundError:
             self._keep(_File(secret=secrets.token_bytes(32), made=0))
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError) as error:  # bytes that are no UTF-8 are no DecodeError
             raise GuestsError(f"{path} cannot be read: {error}; set it aside, and invite again whom it named") from error
 
     def invite(

@@ -4,21 +4,18 @@ What is kept here and what vks shows are compared again and again (``over``, ``u
 none goes on unseen by the other, and none without an end. Pure but for the file.
 """
 
-import contextlib
 from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
-import structlog
 
 from agent import whole_file
 from agent.outbox import Stamp
 from agent.upstream import contract
 from recorder.contract.control import State
 
-log = structlog.get_logger()
-
 IS_OVER, NOT_OPEN, GONE = "its time was over", "the hearing was no longer open", "it was ended in the room"
+_DAMAGED = "what was known of look-ins cannot be read; those that were open are ended"
 
 
 class LookInsError(Exception):
@@ -50,18 +47,8 @@ class LookIns:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._open: dict[str, LookIn] = {}
-        try:
-            kept = msgspec.json.decode(path.read_bytes(), type=list[LookIn])
-        except FileNotFoundError:
-            return
-        except (OSError, msgspec.DecodeError) as error:
-            aside = path.with_suffix(".damaged")
-            log.error("what was known of look-ins cannot be read; those that were open are ended", aside=str(aside), error=str(error))
-            with contextlib.suppress(OSError):
-                path.replace(aside)
-            return
-        self._open = {one.lookin: one for one in kept}
+        kept = whole_file.read_or_set_aside(path, list[LookIn], _DAMAGED)
+        self._open = {one.lookin: one for one in kept or []}
 
     @property
     def open(self) -> list[LookIn]:

@@ -36,7 +36,7 @@ from agent.store_file import StoreError
 from agent.upstream import contract
 from agent.upstream.client import Credentials
 from agent.visit_desk import VisitDesk
-from agent.visits import Visits, VisitsError
+from agent.visits import Visits
 from provisioning.room import RoomConfig
 from recorder.contract import conference
 from recorder.contract.control import Status
@@ -72,7 +72,7 @@ async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, vks_run_di
         raise AgentError(f"the agent's file {state_dir / FILE} cannot be used: {error}") from error
     try:
         agent = Agent(process, state_dir, vks_run_dir)
-    except (GuestsError, VisitsError) as error:
+    except GuestsError as error:
         await process.store.close()
         raise AgentError(str(error)) from error
     try:

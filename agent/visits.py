@@ -16,6 +16,7 @@ DEVICE_BYTES = 16
 _LINK = re.compile(
     r"(?P<root>(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[^\s#?@/\[\]:]+)(:\d{1,5})?(/[^\s#?]*)?)/join/?#(?P<token>[\w-]{1,1024})"
 )
+_DAMAGED = "what is kept of this room's visit cannot be read; the visit is over"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -27,22 +28,14 @@ class Visits:
     """The file.
 
     Args:
-        path: where it is; this room visits nobody where there is none.
-
-    Raises:
-        VisitsError: it cannot be read.
+        path: where it is; this room visits nobody where there is none. One that cannot be read, or is of another version, keeps no agent
+            from its work: it is set aside, and this room visits nobody.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.now: Visit | None = None
+        self.now: Visit | None = whole_file.read_or_set_aside(path, Visit, _DAMAGED)
         """The visit that there is now."""
-        try:
-            self.now = msgspec.json.decode(path.read_bytes(), type=Visit)
-        except FileNotFoundError:
-            return
-        except (OSError, msgspec.DecodeError) as error:
-            raise VisitsError(f"{path} cannot be read: {error}; set it aside, and visit anew") from error
 
     def keep(self, visit: Visit) -> None:
         """This is the visit now.

@@ -1,7 +1,39 @@
-"""Writes a small file of the agent whole, beside the old one, and then puts it in its place: what is read is one or the other."""
+"""Writes a small file of the agent whole, beside the old one, and then puts it in its place: what is read is one or the other.
 
+One that cannot be read is set aside, where the agent can do its work without it.
+"""
+
+import contextlib
 import os
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+log = structlog.get_logger()
+
+Kept = TypeVar("Kept")
+
+
+def read_or_set_aside(path: Path, kept: type[Kept], words: str) -> Kept | None:
+    """What is kept there; None where there is no file, or it cannot be read: that is logged, and it is set aside as ``.damaged``.
+
+    Args:
+        path: where it is.
+        kept: its form.
+        words: what is lost where it cannot be read, for the log.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kept)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:  # bytes that are no UTF-8 are no DecodeError
+        aside = path.with_suffix(".damaged")
+        log.error(words, aside=str(aside), error=str(error))
+        with contextlib.suppress(OSError):
+            path.replace(aside)
+        return None
 
 
 def write(path: Path, data: bytes) -> None:

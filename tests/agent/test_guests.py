@@ -41,3 +41,11 @@ def test_a_file_that_had_no_count_yet_gives_no_id_twice(path: Path) -> None:
     assert invite(guests, "A. Party") == "g1"
     path.write_text(path.read_text().replace(',"made":1', ""))
     assert invite(Guests(path), "B. Party") == f"g{MOST + 2}"
+
+
+@pytest.mark.parametrize("broken", [b"{", b'{"secret": "\xff"}'])
+def test_a_file_that_cannot_be_read_is_told_and_not_taken_for_none(path: Path, broken: bytes) -> None:
+    path.write_bytes(broken)
+    with pytest.raises(GuestsError, match="set it aside"):
+        Guests(path)
+    assert path.read_bytes() == broken

@@ -61,15 +61,16 @@ def test_a_command_that_comes_late_or_twice_is_refused() -> None:
     assert "already" in refusal(command, [command.lookin], NOW.utc_us)
 
 
-def test_what_is_open_is_known_after_a_new_start_and_a_broken_file_keeps_no_agent_from_its_work(tmp_path: Path) -> None:
+@pytest.mark.parametrize("broken", [b"{", b'[{"lookin": "\xff"}]', b'[{"lookin": "l1"}]'])
+def test_what_is_open_is_known_after_a_new_start_and_a_broken_file_keeps_no_agent_from_its_work(tmp_path: Path, broken: bytes) -> None:
     file = tmp_path / "look_ins.json"
     LookIns(file).put(ONE)
     assert LookIns(file).open == [ONE]
     LookIns(file).drop("l1")
     assert LookIns(file).open == []
-    file.write_text("{")
+    file.write_bytes(broken)
     assert LookIns(file).open == []
-    assert file.with_suffix(".damaged").read_text() == "{"
+    assert file.with_suffix(".damaged").read_bytes() == broken
     LookIns(file).put(ONE)
     assert LookIns(file).open == [ONE]
 

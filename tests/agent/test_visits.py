@@ -57,8 +57,13 @@ def test_a_visit_is_kept_until_it_is_dropped_and_read_by_the_agent_alone(tmp_pat
     again.drop()
 
 
-def test_a_file_that_cannot_be_read_is_told_and_not_taken_for_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", [b'{"token": 1}', b"{", b'"\xff"', b'{"of": "another version"}'])
+def test_a_file_that_cannot_be_read_keeps_no_agent_from_its_work_and_is_set_aside(
+    tmp_path: Path, damaged: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "visit.json"
-    path.write_text('{"token": 1}')
-    with pytest.raises(VisitsError, match="set it aside"):
-        Visits(path)
+    path.write_bytes(damaged)
+    assert Visits(path).now is None
+    assert path.with_suffix(".damaged").read_bytes() == damaged
+    assert not path.exists()
+    assert "the visit is over" in "".join(capsys.readouterr())
