@@ -83,15 +83,20 @@ def invite(
     role: Annotated[str, typer.Argument(help="judge, clerk, party, counsel, witness, interpreter, prosecutor, specialist or observer.")],
     by: By,
     hearing: Annotated[str, typer.Option(help="The hearing; left out: the one that is held or near.")] = "",
-    iin: Annotated[str, typer.Option(help="The person's identification number (ИИН): an electronic signature (ЭЦП) vouches then.")] = "",
+    iin: Annotated[
+        str, typer.Option(help="The person's identification number (ИИН): an electronic signature (ЭЦП) vouches then. '-': read it.")
+    ] = "",
     run: Run = DEFAULT_RUN,
 ) -> None:
     """Make a link for somebody. It is shown this once; whoever has it comes as this person, so give it to nobody else.
 
-    In a hearing that is not public, whoever was invited with --iin can sign by NCALayer instead of reading a code to the clerk.
+    In a hearing that is not public, whoever was invited with --iin can sign by NCALayer instead of reading a code to the clerk. Whoever
+    reads a command line on this PC would read the number, too: `--iin -` asks for it.
 
     The link alone goes to standard output. Beside it stands how the other commands name the person.
     """
+    if iin == "-":
+        iin = typer.prompt("The identification number", hide_input=True, err=True)
     order = InviteOrder(actor=by, name=name, role=role, hearing=hearing, iin=iin)  # type: ignore[arg-type] # checked where it is sent
     invited = ask(run, "/conference/invite", order, Invited)
     typer.echo(f"{name} is {invited.person}:", err=True)
@@ -300,7 +305,7 @@ def _visits(visit: VisitState) -> str:
         "waits": "waits to be admitted by the other room's clerk",
         "takes_part": "takes part",
         "apart": "is apart: it neither hears nor is heard now",
-        "over": visit.words,
+        "over": f"over: {visit.words}",
     }
     where = f" in “{visit.title}” as “{visit.name}”" if visit.title or visit.name else ""
     return f"this room's visit{where}: {said[visit.phase]}"

@@ -99,7 +99,7 @@ class Agent:
         self._conference: ConferenceLink | None = None
         if process.config.vks is not None:
             self._conference = ConferenceLink(vks_run_dir, process.link, self._hearing_is)
-            visits = VisitDesk(self._conference, Visits(state_dir / VISIT), _authorities(process.config))
+            visits = VisitDesk(self._conference, Visits(state_dir / VISIT, process.boot), _authorities(process.config))
             self._guests = GuestDesk(self._conference, Guests(state_dir / GUESTS), process.config.vks, process.room, visits)
         self._room_end: RoomEnd | None = None
         self._centre: CentreLink | None = None

@@ -58,28 +58,52 @@ class VisitDesk:
         self._authorities = authorities
         self._held: Held | None = None
         self._stands: conference.VisitIs | None = None
+        self._over: VisitState | None = None
+        """How the last visit ended, until the clerk orders something about visits, or this room's own hearing begins."""
         self._news = asyncio.Event()
         link.on_visit = self._heard
 
     def visit(self, held: Held) -> conference.Visit | None:
         """What vks is to know of it; a visit ends where this room's own hearing begins."""
         self._held = held
+        if held.state != "idle":
+            self._over = None
         if self._visits.now is not None and held.state != "idle":
             log.error("this room takes part in the other room's hearing no more: its own has begun", root=self._visits.now.root)
             self._drop()
         return self._visits.now
 
     def state(self) -> VisitState | None:
-        """The visit now."""
+        """The visit now, or how the last one ended."""
         visit, stands = self._visits.now, self._stands
         if visit is None:
-            return None
+            return self._over
         if stands is None or stands.visit != visit.id or not self._link.reachable:
             return VisitState(root=visit.root)
         return VisitState(root=visit.root, phase=stands.phase, title=stands.title, name=stands.name, words=stands.words)
 
     async def begin(self, order: VisitOrder) -> "VisitAnswer":
         """Take part in a hearing by this link; answered when the other room has said something, or after ``ANSWER_S``."""
+        try:
+            authorities = await asyncio.to_thread(self._read_authorities)
+            visit = self._kept(order.link, authorities)
+        except VisitsError as error:
+            raise DeskError(str(error)) from None
+        log.info("this room visits another one", by=order.actor, root=visit.root)
+        await self._link.tell_now()
+        stands = await self._first_word(visit)
+        if stands is not None and stands.phase == "over":
+            self._over = None
+            raise DeskError(stands.words)
+        return VisitAnswer(text=_words(stands))
+
+    def _kept(self, link: str, authorities: str) -> conference.Visit:
+        """A visit by this link, if there may be one: looked at and kept at once, for two orders may come together.
+
+        Raises:
+            DeskError: there may be none.
+            VisitsError: it is no link, or cannot be kept.
+        """
         if self._visits.now is not None:
             raise DeskError("this room takes part in another room's hearing already; `courtroom conference leave-visit` ends that")
         if self._held is None:
@@ -88,25 +112,22 @@ class VisitDesk:
             raise DeskError(f"{OWN_HEARING}: end it by `courtroom hearing stop` first, a room can be in one hearing at a time")
         if not self._link.reachable:
             raise DeskError("the videoconference is not running; see `systemctl status courtroom-vks`")
-        try:
-            visit = visit_by(order.link, await asyncio.to_thread(self._read_authorities))
-            self._visits.keep(visit)
-        except VisitsError as error:
-            raise DeskError(str(error)) from None
-        log.info("this room visits another one", by=order.actor, root=visit.root)
-        await self._link.tell_now()
-        stands = await self._first_word(visit)
-        if stands is not None and stands.phase == "over":
-            raise DeskError(stands.words)
-        return VisitAnswer(text=_words(stands))
+        visit = visit_by(link, authorities)
+        self._visits.keep(visit)
+        self._over = None
+        return visit
 
     async def end(self, order: LeaveVisit) -> "VisitAnswer":
         """Take part no more."""
-        visit = self._visits.now
+        visit, self._over = self._visits.now, None
         if visit is None:
             raise DeskError("this room takes part in no other room's hearing")
         log.info("this room's visit is ended", by=order.actor, root=visit.root)
-        self._drop()
+        try:
+            self._visits.drop()
+        except VisitsError as error:
+            await self._link.tell_now()
+            raise DeskError(f"the visit is ended, but {error}") from None
         await self._link.tell_now()
         return VisitAnswer(text="This room takes part in the other room's hearing no more.")
 
@@ -131,6 +152,7 @@ class VisitDesk:
         self._stands = stands
         if stands.phase == "over":
             log.warning("this room's visit is over", root=visit.root, words=stands.words)
+            self._over = VisitState(root=visit.root, phase="over", title=stands.title, name=stands.name, words=stands.words)
             self._drop()
         elif stands.resume and stands.resume != visit.resume:
             try:

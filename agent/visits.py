@@ -3,14 +3,18 @@
 It has the link's token, for whatever process follows a killed one must come back by it; no log and no answer to the clerk has it.
 """
 
+import contextlib
 import re
 import secrets
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from agent import whole_file
 from recorder.contract.conference import Visit
+
+log = structlog.get_logger()
 
 DEVICE_BYTES = 16
 _LINK = re.compile(
@@ -24,18 +28,34 @@ class VisitsError(Exception):
     """It is no link, or the file cannot be used; the message says why, and has no token."""
 
 
+class _File(msgspec.Struct, frozen=True):
+    boot: str
+    visit: Visit
+
+
 class Visits:
     """The file.
 
     Args:
         path: where it is; this room visits nobody where there is none. One that cannot be read, or is of another version, keeps no agent
             from its work: it is set aside, and this room visits nobody.
+        boot: which time it is that the PC runs. A visit does not outlive it: a courtroom that is switched on dials nowhere by itself.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, boot: str) -> None:
         self._path = path
-        self.now: Visit | None = whole_file.read_or_set_aside(path, Visit, _DAMAGED)
+        self._boot = boot
+        self.now: Visit | None = None
         """The visit that there is now."""
+        kept = whole_file.read_or_set_aside(path, _File, _DAMAGED)
+        if kept is None:
+            return
+        if kept.boot == boot:
+            self.now = kept.visit
+            return
+        log.warning("the PC was switched on anew: this room's visit is over", root=kept.visit.root)
+        with contextlib.suppress(OSError):  # it counts no more in any case
+            whole_file.remove(path)
 
     def keep(self, visit: Visit) -> None:
         """This is the visit now.
@@ -44,8 +64,11 @@ class Visits:
             VisitsError: it cannot be written down; what was holds.
         """
         try:
-            whole_file.write(self._path, msgspec.json.encode(visit))
+            whole_file.write(self._path, msgspec.json.encode(_File(boot=self._boot, visit=visit)))
         except OSError as error:
+            if self.now is None:
+                with contextlib.suppress(OSError):
+                    whole_file.remove(self._path)
             raise VisitsError(f"{self._path} cannot be written: {error.strerror}; look after the disk") from error
         self.now = visit
 
@@ -53,13 +76,14 @@ class Visits:
         """There is none any more.
 
         Raises:
-            VisitsError: the file cannot be removed; the visit is over until the agent is started anew.
+            VisitsError: the file cannot be removed.
         """
         self.now = None
         try:
-            self._path.unlink(missing_ok=True)
+            whole_file.remove(self._path)
         except OSError as error:
-            raise VisitsError(f"{self._path} cannot be removed: {error.strerror}; look after the disk") from error
+            words = "this room would visit again when the agent is started anew; look after the disk"
+            raise VisitsError(f"{self._path} cannot be removed: {error.strerror}; {words}") from error
 
 
 def visit_by(link: str, authorities: str) -> Visit:

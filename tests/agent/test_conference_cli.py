@@ -134,6 +134,10 @@ async def test_the_clerk_reads_how_the_room_s_own_visit_stands_also_where_no_hea
     async with agent(tmp_path, "/conference", GuestState(hearing="", title="", running=True, visit=away)):
         done = await command(tmp_path, "list")
     assert "this room's visit: dials https://centre.example/r/lab: the other room cannot be reached" in done.stdout
+    over = VisitState(root="https://centre.example/r/lab", phase="over", title="Case 1", name="Court 2", words="the hearing has ended")
+    async with agent(tmp_path, "/conference", GuestState(hearing="", title="", running=True, visit=over)):
+        done = await command(tmp_path, "list")
+    assert "this room's visit in “Case 1” as “Court 2”: over: the hearing has ended" in done.stdout
 
 
 async def test_a_link_that_no_command_line_is_to_show_is_asked_for_and_not_echoed(tmp_path: Path) -> None:
@@ -143,3 +147,13 @@ async def test_a_link_that_no_command_line_is_to_show_is_asked_for_and_not_echoe
     assert done.exit_code == 0, done.output
     assert "This room waits." in done.stdout
     assert LINK not in done.output
+
+
+async def test_an_identification_number_is_asked_for_and_not_echoed(tmp_path: Path) -> None:
+    invited = Invited(hearing="h1", person="g7", token="token", link=LINK)
+    async with agent(tmp_path, "/conference/invite", invited) as orders:
+        arguments = ["invite", "A. Party", "party", "--iin", "-", "--by", "A. Clerk", "--run", str(tmp_path)]
+        done = await asyncio.to_thread(CliRunner().invoke, app, arguments, input="123456789011\n")
+    assert done.exit_code == 0, done.output
+    assert b"123456789011" in orders[0]
+    assert "123456789011" not in done.output

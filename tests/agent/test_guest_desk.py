@@ -25,7 +25,7 @@ ORDER = InviteOrder(actor="A. Clerk", name="B. Party", role="party")
 def desk(run_dir: Path, vks: Vks) -> GuestDesk:
     """Of a room with this videoconference, where a hearing is held."""
     link = ConferenceLink(run_dir, RecorderLink(run_dir), lambda: None)
-    visits = VisitDesk(link, Visits(run_dir / "visit.json"), None)
+    visits = VisitDesk(link, Visits(run_dir / "visit.json", "boot-1"), None)
     made = GuestDesk(link, Guests(run_dir / "guests.json"), vks, "lab", visits)
     made.held = Held(id="h1", hearing="h1")
     return made

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.guests import KEPT_US, MOST, Guests
+from agent.guests import KEPT_US, MOST, Guests, GuestsError
 
 HOUR_US = 3_600_000_000
 

@@ -19,6 +19,7 @@ from tests.lab.waiting import until
 
 BY = "A. Clerk"
 TOKEN = "x" * 43
+BOOT = "boot-1"
 ORDER = VisitOrder(actor=BY, link=f"https://centre.example/r/lab/join/#{TOKEN}")
 
 
@@ -63,7 +64,7 @@ class Vks:
 def desk(run_dir: Path, look: Callable[[], conference.HearingIs | None] = lambda: None) -> VisitDesk:
     """A desk with a link that knows this of the hearing."""
     link = ConferenceLink(run_dir, RecorderLink(run_dir), look)
-    return VisitDesk(link, Visits(run_dir / "visit.json"), None)
+    return VisitDesk(link, Visits(run_dir / "visit.json", BOOT), None)
 
 
 @pytest.fixture
@@ -107,7 +108,37 @@ async def test_what_the_other_room_refuses_is_refused_in_its_words_and_kept_no_m
     with pytest.raises(DeskError, match="does not know this link"):
         await begun(vks, "over", "the other room does not know this link")
     assert vks.desk.state() is None
-    assert Visits(tmp_path / "visit.json").now is None
+    assert Visits(tmp_path / "visit.json", BOOT).now is None
+    await until(lambda: vks.visit is None, "vks is told")
+
+
+async def test_how_a_visit_ended_later_is_shown_until_the_clerk_has_seen_it(vks: Vks) -> None:
+    await begun(vks)
+    await vks.say("over", "the other room has put this one out")
+    await until(lambda: vks.visit is None, "vks is told")
+    ended = vks.desk.state()
+    assert ended is not None
+    assert (ended.phase, ended.title, ended.words) == ("over", "Case 1", "the other room has put this one out")
+    with pytest.raises(DeskError, match="no other room"):
+        await vks.desk.end(LeaveVisit(actor=BY))
+    assert vks.desk.state() is None
+
+
+async def test_of_two_orders_at_once_one_is_carried_out(vks: Vks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.visit_desk.ANSWER_S", 0.2)
+    done = await asyncio.gather(vks.desk.begin(ORDER), vks.desk.begin(ORDER), return_exceptions=True)
+    assert [type(one).__name__ for one in done if isinstance(one, Exception)] == ["DeskError"]
+
+
+async def test_a_visit_whose_file_stays_is_ended_and_the_clerk_is_told(vks: Vks, monkeypatch: pytest.MonkeyPatch) -> None:
+    await begun(vks)
+
+    def fail(_: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("agent.whole_file.remove", fail)
+    with pytest.raises(DeskError, match=r"is ended, but .* cannot be removed: Read-only file system"):
+        await vks.desk.end(LeaveVisit(actor=BY))
     await until(lambda: vks.visit is None, "vks is told")
 
 
@@ -137,7 +168,7 @@ async def test_an_agent_that_is_started_anew_goes_on_by_the_newest_way_back(vks:
     await begun(vks, resume="r1")
     await vks.say("takes_part", resume="r2")
     await until(lambda: vks.visit is not None and vks.visit.resume == "r2", "the newest resume token")
-    assert Visits(tmp_path / "visit.json").now == vks.visit
+    assert Visits(tmp_path / "visit.json", BOOT).now == vks.visit
 
 
 async def test_while_vks_or_the_recorder_is_away_no_visit_begins(tmp_path: Path) -> None:
@@ -147,7 +178,7 @@ async def test_while_vks_or_the_recorder_is_away_no_visit_begins(tmp_path: Path)
     made.visit(Held())
     with pytest.raises(DeskError, match="courtroom-vks"):
         await made.begin(ORDER)
-    assert Visits(tmp_path / "visit.json").now is None
+    assert Visits(tmp_path / "visit.json", BOOT).now is None
 
 
 async def test_a_file_of_authorities_that_cannot_be_read_is_told(vks: Vks, tmp_path: Path) -> None:

@@ -47,14 +47,35 @@ def test_each_visit_has_a_name_and_a_device_of_its_own() -> None:
 def test_a_visit_is_kept_until_it_is_dropped_and_read_by_the_agent_alone(tmp_path: Path) -> None:
     path = tmp_path / "visit.json"
     visit = visit_by(f"https://centre.example/join/#{TOKEN}", "PEM")
-    Visits(path).keep(visit)
+    Visits(path, "boot-1").keep(visit)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    again = Visits(path)
+    again = Visits(path, "boot-1")
     assert again.now == visit
     again.keep(msgspec.structs.replace(visit, resume="r"))
     again.drop()
-    assert Visits(path).now is None
+    assert Visits(path, "boot-1").now is None
     again.drop()
+
+
+def test_a_pc_that_was_switched_on_anew_dials_nowhere_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "visit.json"
+    Visits(path, "boot-1").keep(visit_by(f"https://centre.example/join/#{TOKEN}", ""))
+    assert Visits(path, "boot-2").now is None
+    assert Visits(path, "boot-1").now is None, "nor afterwards"
+
+
+def test_a_visit_that_could_not_be_kept_for_sure_is_none_after_a_new_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "visit.json"
+
+    def fail(_: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("agent.whole_file._sync", fail)
+    visits = Visits(path, "boot-1")
+    with pytest.raises(VisitsError, match="look after the disk"):
+        visits.keep(visit_by(f"https://centre.example/join/#{TOKEN}", ""))
+    assert visits.now is None
+    assert Visits(path, "boot-1").now is None
 
 
 @pytest.mark.parametrize("damaged", [b'{"token": 1}', b"{", b'"\xff"', b'{"of": "another version"}'])
@@ -63,7 +84,7 @@ def test_a_file_that_cannot_be_read_keeps_no_agent_from_its_work_and_is_set_asid
 ) -> None:
     path = tmp_path / "visit.json"
     path.write_bytes(damaged)
-    assert Visits(path).now is None
+    assert Visits(path, "boot-1").now is None
     assert path.with_suffix(".damaged").read_bytes() == damaged
     assert not path.exists()
     assert "the visit is over" in "".join(capsys.readouterr())
