@@ -178,6 +178,11 @@ def may_speak(order: Order, name: str) -> bool:
     )
 
 
+def is_broadcast(order: Order) -> bool:
+    """Whether a large audience hears and sees the open talk now."""
+    return order.reaches_audience and is_on_floor(order, AUDIENCE)
+
+
 def hears(order: Order, listener: str, speaker: str) -> bool:
     """Whether one hears another (``ROOM`` may stand for either). An interpreter's channel is heard by those alone who chose it."""
     if not together(order, listener, speaker) or not may_speak(order, speaker):

@@ -181,6 +181,8 @@ class View(Message, frozen=True, kw_only=True, tag="view"):
     listens: str
     identity: Step
     """What the clerk, who checks who this person is, asks to be shown to the camera; nobody else sees it. Empty: nothing."""
+    audience: bool = False
+    """A large audience that stands elsewhere hears and sees what this person does."""
 
 
 class Tiles(Message, frozen=True, kw_only=True, tag="tiles"):
@@ -229,6 +231,8 @@ class Screen(Message, frozen=True, kw_only=True, tag="screen"):
     look_ins: list[str]
     closed: bool
     """The hearing is not public."""
+    audience: bool = False
+    """A large audience that stands elsewhere hears and sees it."""
     visit: Place | Literal["", "private", "lost"] = ""
     """The hearing is another courtroom's, and this is the place that this one has in it: in a private talk, or not known now. Empty: it
     is this one's own."""

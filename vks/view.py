@@ -1,7 +1,7 @@
 """What one person's page, or a screen of the courtroom, shows of the order: nothing of those whom it neither sees nor hears. Pure."""
 
 from vks import identity, signalling
-from vks.order import ROOM, Order, is_on_floor, sees_screen, together
+from vks.order import ROOM, Order, is_broadcast, is_on_floor, sees_screen, together
 
 
 def view_of(order: Order, person: str) -> signalling.View:
@@ -13,7 +13,7 @@ def view_of(order: Order, person: str) -> signalling.View:
         place=own.place, room=order.room, muted=own.muted, hand=own.hand_us is not None, others=_others(order, person),
         consultation=own.consultation > 0, sharing=order.sharing if on_floor else "",
         look_ins=[one.person for one in order.look_ins] if on_floor else [], channels=sorted(channels), listens=own.listens,
-        identity=identity.step(own),
+        identity=identity.step(own), audience=on_floor and is_broadcast(order),
     )  # fmt: skip
 
 
@@ -23,6 +23,7 @@ def screen_of(order: Order, title: str) -> signalling.Screen:
         title=title, room=order.room, recording=order.room == "open", people=_others(order, ROOM),
         sharing=order.sharing if sees_screen(order, ROOM) else "",
         look_ins=[one.person for one in order.look_ins] if is_on_floor(order, ROOM) else [], closed=order.closed,
+        audience=is_broadcast(order),
     )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def screen_of(title: str, view: signalling.View | None) -> signalling.Screen:
     takes_part = _takes_part(view) and not view.consultation
     return signalling.Screen(
         title=title, room=view.room, recording=takes_part and view.room == "open", people=view.others, sharing=view.sharing,
-        look_ins=view.look_ins, closed=False, visit="private" if view.consultation else view.place,
+        look_ins=view.look_ins, closed=False, audience=view.audience, visit="private" if view.consultation else view.place,
     )  # fmt: skip
 
 

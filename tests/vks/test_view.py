@@ -9,7 +9,7 @@ from tests.vks.test_rules import CLERK, PEOPLE, any_act, came, opened
 from vks import acts, signalling
 from vks.order import ROOM, hears, sees
 from vks.rules import RefusedError, apply
-from vks.view import view_of
+from vks.view import screen_of, view_of
 
 
 def names(view: signalling.View) -> list[str]:
@@ -36,6 +36,18 @@ def test_who_looks_in_is_named_to_all_on_the_floor() -> None:
     look = staff.BeginLookIn(look_in="l1", person="B. Inspector", reason="late start", length_s=60, token_sha256="0" * 64)
     order = apply(opened("party"), look, 0)
     assert view_of(order, "party").look_ins == ["B. Inspector"]
+
+
+def test_that_a_large_audience_watches_is_shown_to_all_on_the_floor_and_in_the_room_while_it_does() -> None:
+    order = apply(opened("party", "witness"), staff.ToAudience(by=CLERK, on=True), 0)
+    assert not view_of(order, "party").audience, "its server is not reached yet"
+    order = apply(order, acts.AudienceIs(reached=True), 0)
+    assert view_of(order, "party").audience
+    assert screen_of(order, "Case 1").audience
+    assert not view_of(order, "witness").audience, "who waits apart is not watched"
+    order = apply(order, acts.RoomIs(hearing="h1", state="off_record"), 0)
+    assert not view_of(order, "party").audience
+    assert not screen_of(order, "Case 1").audience
 
 
 @given(st.lists(any_act(), max_size=30))

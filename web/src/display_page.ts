@@ -59,6 +59,7 @@ export function displayBanners({ screen, stood }: DisplayPage): DisplayBanner[] 
   if (visit === "hearing") found.push({ kind: "told", word: "visit_hearing" });
   if (screen.closed) found.push({ kind: "told", word: "display_closed" });
   if (screen.look_ins.length > 0) found.push({ kind: "told", word: "look_in", values: { names: screen.look_ins.join(", ") } });
+  if (screen.audience === true) found.push({ kind: "told", word: "large_audience" });
   return found;
 }
 

@@ -60,6 +60,8 @@ export interface View {
   channels: string[];
   listens: string;
   identity: Step;
+  /** A large audience watches; with an older vks not there: none. */
+  audience?: boolean;
 }
 
 export interface Answer {
@@ -130,6 +132,8 @@ export interface Screen {
   sharing: string;
   look_ins: string[];
   closed: boolean;
+  /** A large audience watches; with an older vks not there: none. */
+  audience?: boolean;
   /** Where this courtroom is in the hearing of another one; empty, and with an older vks not there: the hearing is its own. */
   visit?: Visit;
 }

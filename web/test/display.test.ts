@@ -32,6 +32,7 @@ describe("the banners", () => {
     expect(displayBanners(after(showing({ room })))[0]?.kind).toBe(room === "open" ? "calm" : "stop");
   });
   it("tell that the hearing is not public, and who looks in", () => {
+    expect(words(after(showing({ audience: true })))).toEqual(["display_open", "large_audience"]);
     expect(words(after(showing({ closed: true, look_ins: ["C. Centre"] })))).toEqual(["display_open", "display_closed", "look_in"]);
   });
   it("tell of the connection alone while there is none", () => {

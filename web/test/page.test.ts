@@ -131,6 +131,10 @@ describe("banners", () => {
     expect(words(page)).toEqual(["muted_by_clerk", "look_in", "link_sound"]);
     expect(banners(page)[1]?.values).toEqual({ names: "C. Akhmetov, D. Li" });
   });
+  it("tell that a large audience watches, to whoever takes part", () => {
+    expect(words(inView({ audience: true }))).toEqual(["large_audience"]);
+    expect(words(inView({ audience: true, place: "lobby" }))).toEqual([]);
+  });
   it("tell what the clerk, who checks one's identity, wants to see, wherever one is", () => {
     expect(words(inView({ identity: "face" }))).toEqual(["identity_face"]);
     expect(words(inView({ place: "lobby", identity: "document" }))).toEqual(["identity_document"]);

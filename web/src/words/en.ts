@@ -143,6 +143,7 @@ export const en = {
   leave_private_talk: "End my part in the private talk",
   muted_by_clerk: "The clerk has turned off your microphone: nobody hears you. To speak, raise your hand.",
   look_in: "The Situation Centre is looking in: {names}",
+  large_audience: "A large audience watches the hearing from elsewhere",
   link_small: "Your connection is weak: fewer and smaller pictures are shown.",
   link_sound: "Your connection is very weak: you take part by sound alone, without pictures.",
   sound_alone_browser: "This browser cannot show or send pictures: you take part by sound alone. Another browser would show pictures.",
