@@ -18,11 +18,12 @@ from vks import signalling
 from vks.connection import Connection, OfferError
 from vks.display import Displays
 from vks.ice import named
+from vks.plain import plain
 from vks.redial import Pulse, wait_us
 from vks.times import mono_us
 from vks.visit_door import Door, VisitError, door
 from vks.visit_media import LINES, VisitMedia
-from vks.visit_state import may_send, names_on, phase_of, plain, screen_of, words_of
+from vks.visit_state import may_send, names_on, phase_of, screen_of, words_of
 
 log = structlog.get_logger()
 

@@ -4,7 +4,6 @@ from recorder.contract.conference import VisitPhase
 from vks import signalling
 from vks.order import ROOM
 
-MOST_CHARACTERS = 300
 WORDS = {
     "unknown": "the other room does not know this link: withdrawn, mistyped, or of another hearing; ask its clerk for a new one",
     "early": "this link does not open yet; try again when the hearing is near",
@@ -34,11 +33,6 @@ WORDS = {
 def words_of(code: str) -> str:
     """A code in words; one that is not known is told, too."""
     return WORDS.get(code, f"the other room has ended it: {code}")
-
-
-def plain(text: str) -> str:
-    """What another room says, as it may stand on this one's terminals and in its logs: no control characters, and no more than a line."""
-    return "".join(one if one.isprintable() else "·" for one in text[:MOST_CHARACTERS])
 
 
 def phase_of(view: signalling.View) -> VisitPhase:

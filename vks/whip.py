@@ -18,6 +18,7 @@ from yarl import URL
 
 from recorder.contract.conference import AudienceServer
 from vks.ice import is_ice_url
+from vks.plain import plain
 
 ANSWER_S = 10.0
 MOST_SDP_BYTES = 64 * 1024
@@ -31,19 +32,26 @@ _ELSEWHERE = frozenset({307, 308})
 
 
 class WhipRefusedError(Exception):
-    """The server does not take what is offered, and will not take it if asked again."""
+    """The server does not take what is offered, and will not take it if asked again.
+
+    Args:
+        message: for logs, the record and the clerk; the server may have worded it.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(plain(message))
 
 
 class WhipAwayError(Exception):
     """The server cannot be reached, or is not able to answer now.
 
     Args:
-        message: for logs.
+        message: as above.
         wish_s: so long it wants to be left alone.
     """
 
     def __init__(self, message: str, wish_s: int = 0) -> None:
-        super().__init__(message)
+        super().__init__(plain(message))
         self.wish_s = wish_s
 
 

@@ -9,7 +9,8 @@ import pytest
 from recorder.contract.control import State
 from vks import signalling
 from vks.order import Place
-from vks.visit_state import may_send, names_on, phase_of, plain, screen_of, words_of
+from vks.plain import plain
+from vks.visit_state import may_send, names_on, phase_of, screen_of, words_of
 
 PARTY = signalling.Other(person="party", name="A. Party", role="party", muted=False, hand=False)
 VIEW = signalling.View(

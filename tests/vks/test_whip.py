@@ -1,5 +1,6 @@
 """WHIP's HTTP: what is asked of a server, what its answers mean, and where the token goes."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from tests.lab.tls import Authority
 from tests.vks.test_ice import NO_ICE_URLS
 from vks.connection import Connection
 from vks.kept import Kept
+from vks.plain import MOST_CHARACTERS
 from vks.whip import LONGEST_WISH_S, MOST_REDIRECTS, MOST_SDP_BYTES, Published, Whip, WhipAwayError, WhipRefusedError, _depth
 
 SDP = "application/sdp"
@@ -141,7 +143,13 @@ async def test_nothing_is_sent_by_an_address_that_is_not_encrypted_or_stands_fur
 
 @pytest.mark.parametrize(
     ("address", "depth"),
-    [("http://127.0.0.1/", 2), ("http://[::1]/", 2), ("http://[fe80::1]/", 2), ("http://10.1.2.3/", 1), ("http://8.8.8.8/", 0)],
+    [
+        ("http://127.0.0.1/", 2),
+        ("http://[::1]/", 2),
+        ("http://[fe80::1]/", 2),
+        ("http://10.1.2.3/", 1),
+        ("http://8.8.8.8/", 0),
+    ],
 )
 async def test_how_far_inside_a_host_stands(address: str, depth: int) -> None:
     assert await _depth(URL(address)) == depth
@@ -175,6 +183,23 @@ async def test_a_server_that_is_not_there_is_asked_another_time() -> None:
         pass
     async with at(server) as whip:
         await failed(whip.publish("v=0\r\n"), WhipAwayError)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(b"404", WhipRefusedError), (b"503", WhipAwayError)])
+async def test_what_a_server_says_is_told_as_a_line_of_text(status: bytes, kind: type[Exception]) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %s \xff\x1b[2J%s\r\nContent-Length: 0\r\n\r\n" % (status, b"x" * 5_000))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+        async with Whip(AudienceServer(whip=url, token=TOKEN), url) as whip:
+            words = await failed(whip.publish("v=0\r\n"), kind)
+    assert words.startswith(f"the server answers {status.decode()} ··[2Jx")
+    assert words.isprintable()
+    assert len(words) <= MOST_CHARACTERS
 
 
 async def test_an_answer_that_is_none_is_refused() -> None:

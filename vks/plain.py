@@ -1,0 +1,8 @@
+"""What others say, as it may stand on this room's terminals, in its logs and in its record. Pure."""
+
+MOST_CHARACTERS = 300
+
+
+def plain(text: str) -> str:
+    """No control characters, nothing that is no text (of bytes that are not UTF-8), and no more than a line."""
+    return "".join(one if one.isprintable() else "·" for one in text[:MOST_CHARACTERS])
