@@ -218,6 +218,7 @@ async def _depth(url: URL) -> int:
     """How far inside a network a host stands, by all its addresses: 0 on the internet, 1 in a private network, 2 on this PC or link."""
     found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port)
     addresses = [ip_address(one[4][0]) for one in found]
+    addresses = [getattr(one, "ipv4_mapped", None) or one for one in addresses]  # such a one leads to the IPv4 address within
     return max(2 if one.is_loopback or one.is_link_local or one.is_unspecified else int(not one.is_global) for one in addresses)
 
 

@@ -149,6 +149,9 @@ async def test_nothing_is_sent_by_an_address_that_is_not_encrypted_or_stands_fur
         ("http://[fe80::1]/", 2),
         ("http://10.1.2.3/", 1),
         ("http://8.8.8.8/", 0),
+        ("http://[::ffff:127.0.0.1]/", 2),
+        ("http://[::ffff:10.1.2.3]/", 1),
+        ("http://[::ffff:8.8.8.8]/", 0),
     ],
 )
 async def test_how_far_inside_a_host_stands(address: str, depth: int) -> None:
