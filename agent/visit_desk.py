@@ -120,15 +120,14 @@ class VisitDesk:
     async def end(self, order: LeaveVisit) -> "VisitAnswer":
         """Take part no more."""
         visit, self._over = self._visits.now, None
+        left = self._drop()  # also where there is none: what could not be removed before may be now
+        if visit is not None:
+            log.info("this room's visit is ended", by=order.actor, root=visit.root)
+            await self._link.tell_now()
+        if left:
+            raise DeskError(f"the visit is ended, but {left}")
         if visit is None:
             raise DeskError("this room takes part in no other room's hearing")
-        log.info("this room's visit is ended", by=order.actor, root=visit.root)
-        try:
-            self._visits.drop()
-        except VisitsError as error:
-            await self._link.tell_now()
-            raise DeskError(f"the visit is ended, but {error}") from None
-        await self._link.tell_now()
         return VisitAnswer(text="This room takes part in the other room's hearing no more.")
 
     async def _first_word(self, visit: conference.Visit) -> conference.VisitIs | None:
@@ -161,11 +160,14 @@ class VisitDesk:
                 log.error("the way back into the other room's hearing cannot be kept", error=str(error))
         self._news.set()
 
-    def _drop(self) -> None:
+    def _drop(self) -> str:
+        """Forget the visit; returns why it may come back, empty: it will not."""
         try:
             self._visits.drop()
         except VisitsError as error:
             log.error("what is kept of this room's visit cannot be removed", error=str(error))
+            return str(error)
+        return ""
 
     def _read_authorities(self) -> str:
         if self._authorities is None:

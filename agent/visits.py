@@ -3,7 +3,6 @@
 It has the link's token, for whatever process follows a killed one must come back by it; no log and no answer to the clerk has it.
 """
 
-import contextlib
 import re
 import secrets
 from pathlib import Path
@@ -54,22 +53,21 @@ class Visits:
             self.now = kept.visit
             return
         log.warning("the PC was switched on anew: this room's visit is over", root=kept.visit.root)
-        with contextlib.suppress(OSError):  # it counts no more in any case
-            whole_file.remove(path)
+        self._remove()  # one that stays counts no more in any case
 
     def keep(self, visit: Visit) -> None:
         """This is the visit now.
 
         Raises:
-            VisitsError: it cannot be written down; what was holds.
+            VisitsError: it cannot be written down; what was holds, also for an agent that is started anew, unless the message says so.
         """
         try:
             whole_file.write(self._path, msgspec.json.encode(_File(boot=self._boot, visit=visit)))
         except OSError as error:
-            if self.now is None:
-                with contextlib.suppress(OSError):
-                    whole_file.remove(self._path)
-            raise VisitsError(f"{self._path} cannot be written: {error.strerror}; look after the disk") from error
+            words = f"{self._path} cannot be written: {error.strerror}; look after the disk"
+            if self.now is None and (left := self._remove()):  # it may be in its place already
+                words = f"{words}; {left}"
+            raise VisitsError(words) from error
         self.now = visit
 
     def drop(self) -> None:
@@ -79,11 +77,17 @@ class Visits:
             VisitsError: the file cannot be removed.
         """
         self.now = None
+        if left := self._remove():
+            raise VisitsError(left)
+
+    def _remove(self) -> str:
+        """Returns why the visit may come back; empty: it will not."""
         try:
             whole_file.remove(self._path)
         except OSError as error:
-            words = "this room would visit again when the agent is started anew; look after the disk"
-            raise VisitsError(f"{self._path} cannot be removed: {error.strerror}; {words}") from error
+            words = "this room may visit again when the agent is started anew; look after the disk, and then order `leave-visit`"
+            return f"{self._path} cannot be removed: {error.strerror}; {words}"
+        return ""
 
 
 def visit_by(link: str, authorities: str) -> Visit:

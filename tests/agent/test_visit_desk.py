@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
@@ -178,6 +179,20 @@ async def test_while_vks_or_the_recorder_is_away_no_visit_begins(tmp_path: Path)
     made.visit(Held())
     with pytest.raises(DeskError, match="courtroom-vks"):
         await made.begin(ORDER)
+    assert Visits(tmp_path / "visit.json", BOOT).now is None
+
+
+async def test_what_could_not_be_removed_of_a_visit_is_told_until_it_is_gone(
+    vks: Vks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await begun(vks)
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "unlink", Mock(side_effect=OSError(30, "Read-only file system")))
+        for _ in range(2):
+            with pytest.raises(DeskError, match=r"is ended, but .*visit\.json cannot be removed: Read-only file system"):
+                await vks.desk.end(LeaveVisit(actor=BY))
+    with pytest.raises(DeskError, match="no other room"):
+        await vks.desk.end(LeaveVisit(actor=BY))
     assert Visits(tmp_path / "visit.json", BOOT).now is None
 
 

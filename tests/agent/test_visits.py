@@ -2,6 +2,7 @@
 
 import stat
 from pathlib import Path
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -76,6 +77,29 @@ def test_a_visit_that_could_not_be_kept_for_sure_is_none_after_a_new_start(tmp_p
         visits.keep(visit_by(f"https://centre.example/join/#{TOKEN}", ""))
     assert visits.now is None
     assert Visits(path, "boot-1").now is None
+
+
+def test_a_refused_visit_that_may_come_back_after_a_new_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    visits = Visits(tmp_path / "visit.json", "boot-1")
+    monkeypatch.setattr("agent.whole_file._sync", Mock(side_effect=OSError(5, "Input/output error")))
+    monkeypatch.setattr(Path, "unlink", Mock(side_effect=OSError(30, "Read-only file system")))
+    with pytest.raises(VisitsError, match=r"cannot be written: Input/output error.*cannot be removed: Read-only file system") as refused:
+        visits.keep(visit_by(f"https://centre.example/join/#{TOKEN}", ""))
+    assert "may visit again" in str(refused.value)
+    assert visits.now is None
+
+
+def test_a_visit_whose_newest_way_back_is_not_kept_goes_on_also_after_a_new_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "visit.json"
+    visits, visit = Visits(path, "boot-1"), visit_by(f"https://centre.example/join/#{TOKEN}", "")
+    visits.keep(visit)
+    monkeypatch.setattr("agent.whole_file._sync", Mock(side_effect=OSError(5, "Input/output error")))
+    with pytest.raises(VisitsError, match="cannot be written"):
+        visits.keep(msgspec.structs.replace(visit, resume="r"))
+    assert visits.now == visit
+    again = Visits(path, "boot-1").now
+    assert again is not None
+    assert again.id == visit.id
 
 
 @pytest.mark.parametrize("damaged", [b'{"token": 1}', b"{", b'"\xff"', b'{"of": "another version"}'])
