@@ -305,7 +305,7 @@ def _visits(visit: VisitState) -> str:
         "waits": "waits to be admitted by the other room's clerk",
         "takes_part": "takes part",
         "apart": "is apart: it neither hears nor is heard now",
-        "over": f"over: {visit.words}",
+        "over": f"over ({visit.root}): {visit.words}",
     }
     where = f" in “{visit.title}” as “{visit.name}”" if visit.title or visit.name else ""
     return f"this room's visit{where}: {said[visit.phase]}"

@@ -137,7 +137,7 @@ async def test_the_clerk_reads_how_the_room_s_own_visit_stands_also_where_no_hea
     over = VisitState(root="https://centre.example/r/lab", phase="over", title="Case 1", name="Court 2", words="the hearing has ended")
     async with agent(tmp_path, "/conference", GuestState(hearing="", title="", running=True, visit=over)):
         done = await command(tmp_path, "list")
-    assert "this room's visit in “Case 1” as “Court 2”: over: the hearing has ended" in done.stdout
+    assert "this room's visit in “Case 1” as “Court 2”: over (https://centre.example/r/lab): the hearing has ended" in done.stdout
 
 
 async def test_a_link_that_no_command_line_is_to_show_is_asked_for_and_not_echoed(tmp_path: Path) -> None:
