@@ -128,12 +128,12 @@ class AnyCourse(RuleBasedStateMachine):
 
 
 def test_any_course_of_a_day_ends_reconciled() -> None:
-    run_state_machine_as_test(AnyCourse, settings=settings(max_examples=50, stateful_step_count=25, deadline=None, phases=QUICK))
+    run_state_machine_as_test(AnyCourse, settings=settings(max_examples=50, stateful_step_count=25, phases=QUICK))
 
 
 @pytest.mark.long
 def test_very_many_courses_of_a_day_end_reconciled() -> None:
-    run_state_machine_as_test(AnyCourse, settings=settings(max_examples=1_000, stateful_step_count=40, deadline=None, phases=QUICK))
+    run_state_machine_as_test(AnyCourse, settings=settings(max_examples=1_000, stateful_step_count=40, phases=QUICK))
 
 
 def test_a_schedule_of_nothing_asks_for_nothing() -> None:

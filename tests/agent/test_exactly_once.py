@@ -161,5 +161,5 @@ class AnyCourseOfDelivery(RuleBasedStateMachine):
 def test_any_interleaving_of_crash_loss_and_retry_delivers_each_event_once_and_in_order() -> None:
     phases = [Phase.explicit, Phase.reuse, Phase.generate]
     run_state_machine_as_test(
-        AnyCourseOfDelivery, settings=settings(max_examples=80, stateful_step_count=25, deadline=None, phases=phases)
+        AnyCourseOfDelivery, settings=settings(max_examples=80, stateful_step_count=25, phases=phases)
     )  # fmt: skip

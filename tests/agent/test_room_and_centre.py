@@ -58,6 +58,7 @@ def kinds(it: Site) -> set[str]:
     return {event.change for event in it.data(contract.ScheduleConflict)}
 
 
+@pytest.mark.long
 def test_a_hearing_that_is_moved_cancelled_and_retimed_while_it_is_recorded_goes_on_and_everybody_is_told(tmp_path: Path) -> None:
     with site(tmp_path) as it:
         first = planned("h-1")
@@ -179,6 +180,7 @@ def test_fifty_kills_with_the_servers_of_nats_among_the_victims_lose_and_double_
         killed(tmp_path, 50, cluster)
 
 
+@pytest.mark.long
 def test_a_certificate_that_expires_stops_no_recording(tmp_path: Path) -> None:
     with site(tmp_path) as it:
         plan(it, planned("h-1"))

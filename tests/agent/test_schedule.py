@@ -49,7 +49,7 @@ def hearings(schedule: Schedule) -> dict[str, contract.Hearing]:
     return {id_: change.hearing for id_, change in schedule.changes.items()}
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(put=puts, seed=st.integers(), data=st.data())
 def test_any_order_loss_and_repetition_of_changes_ends_with_the_centres_schedule(
     put: list[contract.Hearing], seed: int, data: st.DataObject
@@ -73,7 +73,7 @@ def test_any_order_loss_and_repetition_of_changes_ends_with_the_centres_schedule
         assert hearings(schedule) == centre.truth(room)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(put=puts, cuts=st.lists(st.integers(0, 40), max_size=5), anew=st.booleans())
 def test_a_room_that_polls_has_the_centres_schedule_and_says_up_to_where(put: list[contract.Hearing], cuts: list[int], anew: bool) -> None:
     centre, schedule = ModelCentre(put), Schedule()
@@ -86,7 +86,7 @@ def test_a_room_that_polls_has_the_centres_schedule_and_says_up_to_where(put: li
     assert hearings(schedule) == centre.truth(ROOM)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(put=puts, now_day=st.integers(0, 20))
 def test_what_was_forgotten_does_not_come_back_and_nothing_ahead_is_forgotten(put: list[contract.Hearing], now_day: int) -> None:
     now_us = DAY + now_day * DAY_US

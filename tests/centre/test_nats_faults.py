@@ -61,7 +61,7 @@ def test_however_batches_are_cut_and_sent_again_each_event_is_taken_once_in_orde
         fronts = runner.run(made.__aenter__())
         try:
 
-            @settings(max_examples=25, deadline=None)
+            @settings(max_examples=25)
             @given(st.lists(step, min_size=1, max_size=12))
             def tried(steps: list[tuple[int, list[int], bool, int | None]]) -> None:
                 runner.run(send(fronts, steps))

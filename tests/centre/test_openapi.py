@@ -36,7 +36,7 @@ def callers(shared: Centre) -> dict[str, tuple[str, str]]:
 
 
 @schema.parametrize()
-@settings(max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 def test_whatever_is_sent_to_an_operation_is_answered_by_its_message_or_by_a_problem(
     case: Any, shared: Centre, callers: dict[str, tuple[str, str]]
 ) -> None:

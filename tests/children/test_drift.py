@@ -18,7 +18,7 @@ def fitted(ppm: float, jitter_us: float, seconds: int, seed: int, latency_us: in
     return fitting, 5_000_000 + latency_us
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(ppm=st.floats(-300, 300), jitter_us=st.floats(1, 8_000), seed=st.integers(0, 1000))
 def test_drift_is_measured_through_the_jitter_of_a_loaded_machine(ppm: float, jitter_us: float, seed: int) -> None:
     fitting, offset_us = fitted(ppm, jitter_us, 120, seed)
@@ -30,7 +30,7 @@ def test_drift_is_measured_through_the_jitter_of_a_loaded_machine(ppm: float, ji
         assert fit.mono_us(device_us) == pytest.approx(true_s * 1e6 + offset_us, abs=500 + jitter_us / 10)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(ppm=st.floats(-300, 300), jitter_us=st.floats(1, 8_000), seed=st.integers(0, 1000))
 def test_later_at_the_device_is_never_earlier_on_the_room_s_clock(ppm: float, jitter_us: float, seed: int) -> None:
     fitting, _ = fitted(ppm, jitter_us, 30, seed)

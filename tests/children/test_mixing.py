@@ -25,7 +25,7 @@ def noise(seed: int, blocks: int, peak: int) -> npt.NDArray[np.int16]:
 
 
 @given(st.integers(0, 99), st.integers(1, 32767))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_one_source_alone_comes_out_bit_for_bit(seed: int, peak: int) -> None:
     sound = noise(seed, 8, peak)
     assert (mix(Mixer({"a": 0.0}), Limiter(), 8, {"a": sound}) == sound).all()
@@ -37,7 +37,7 @@ def test_silence_in_is_silence_out() -> None:
 
 
 @given(seed=st.integers(0, 99), gains=st.lists(st.floats(-60, 20), min_size=2, max_size=6))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_the_mix_never_clips_however_loud_its_sources(seed: int, gains: list[float]) -> None:
     blocks = 10
     sounds = {f"m{n}": noise(seed + n, blocks, 32767) for n in range(len(gains))}
@@ -96,7 +96,7 @@ def test_time_without_any_source_is_not_filled() -> None:
 
 
 @given(st.floats(-200, 200))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_a_drifting_source_stays_within_a_millisecond_and_makes_no_hole(ppm: float) -> None:
     mixer = Mixer({"a": 0.0})
     taken = []

@@ -32,7 +32,7 @@ def receipts(anchors: bytes) -> set[bytes]:
     return set(anchors.split(b"\n")) - {b""}
 
 
-slow = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+slow = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @settings(slow, max_examples=150)

@@ -263,7 +263,7 @@ def test_what_was_done_to_orders_breaks_the_record_and_is_named(
         it.order()
 
 
-@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_changed_byte_of_an_order_goes_unnoticed(spare: Ordered, outside: Outside, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(sorted(path for path in (spare.root / layout.ORDERS).rglob("*") if path.is_file())))

@@ -45,7 +45,7 @@ def test_a_record_as_it_was_left_is_found_whole_with_the_journals_sums(tmp_path:
     assert answers(left) == [Sums(totals(left.journal))]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_any_byte_that_changes_is_found_and_its_file_named(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as base:

@@ -80,7 +80,7 @@ def test_files_are_for_the_recorder_alone(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in writer.root.rglob("*") if path.is_file()} == {0o600}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     windows=st.lists(st.tuples(st.integers(1, 80), st.integers(0, 12), st.sampled_from([errno.EIO, errno.ENOSPC])), min_size=1, max_size=3),
     kill_at=st.integers(1, 120),

@@ -20,7 +20,7 @@ def journals(*, failed_sync: bool) -> Files:
     return Files({path: file.full for path, file in stored(before, log, len(log.operations)).items() if path.startswith("journal")})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), failed_sync=st.booleans())
 def test_the_copy_with_the_longer_chain_is_found_by_the_ends_as_by_the_whole(seed: int, failed_sync: bool) -> None:
     chance = Random(seed)

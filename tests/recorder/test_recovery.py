@@ -68,7 +68,7 @@ def assert_kept(before: Files, root: Path) -> None:
     assert [path for path, data in before.items() if not after[path].startswith(data)] == []
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 @given(failed=st.sampled_from([0, 1, 12]), cuts=st.lists(st.integers(0, 2**32), min_size=1, max_size=3))
 def test_a_power_cut_at_any_byte_of_any_file_is_told_and_the_record_goes_on(failed: int, cuts: list[int]) -> None:
     """Also where the disk refuses the recovery's own first lines, whichever pages of a failed append it had written."""

@@ -31,7 +31,7 @@ def loudest(it: Room, record: Path, track: str) -> float:
     return max(readback.loudness_of(part, pattern) for part in readback.sounds(record, track, it.keys.court_key, it.keys.court))
 
 
-@pytest.mark.parametrize("state", ["off_record", "privileged", "deliberation"])
+@pytest.mark.parametrize("state", ["privileged", *(pytest.param(one, marks=pytest.mark.long) for one in ("off_record", "deliberation"))])
 def test_a_chirp_is_in_the_record_only_when_the_record_was_open(tmp_path: Path, state: str) -> None:
     channels = ", ".join(f'{{ id = "m{number}", number = {number} }}' for number in range(1, 5))
     devices = f'[[microphone]]\nid = "card"\ndriver = "alsa"\ndevice = "{sound.PCM}"\nchannels = [ {channels} ]\n'

@@ -53,7 +53,7 @@ def written() -> Files:
     return Files({path: file.full for path, file in stored(before, log, len(log.operations) - 8).items()})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), failed_sync=st.booleans())
 def test_reading_on_from_a_snapshot_tells_the_same_as_reading_everything(seed: int, failed_sync: bool) -> None:
     chance = Random(seed)

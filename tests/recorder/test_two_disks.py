@@ -341,7 +341,7 @@ class Kill:
         disk.alone, disk.operations, disk.refuse = self.alone, 0, told
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(first=WINDOWS, second=WINDOWS, kill_at=st.integers(1, 220))
 def test_faults_on_both_disks_in_any_order_and_a_kill_meanwhile_lose_nothing_that_was_acknowledged(
     first: list[tuple[int, int, int]], second: list[tuple[int, int, int]], kill_at: int

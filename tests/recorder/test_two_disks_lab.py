@@ -68,6 +68,7 @@ def pull_primary(it: Room, disk: LoopDisk) -> None:
     it.recorded(1)
 
 
+@pytest.mark.long
 def test_the_lead_goes_to_the_mirror_and_back_and_nothing_is_lost(tmp_path: Path) -> None:
     with loop_disk(128) as one, loop_disk(128) as two, room(tmp_path, primary=one.path / "records", mirror=two.path / "records") as it:
         name = begun(it)

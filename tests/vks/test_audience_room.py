@@ -60,6 +60,7 @@ async def test_a_large_audience_watches_the_courtroom_while_the_hearing_is_publi
     assert (told[-1].name, told[-1].data) == ("audience_off", {"by": "A. Clerk", "reason": "a witness is afraid"})
 
 
+@pytest.mark.long
 async def test_a_speaker_of_the_audience_is_recorded_as_any_participant(room: Site, port: int) -> None:
     speaker = WhepSpeaker(Tone(HZ), Shades(SHADE), TOKEN)
     runner = web.AppRunner(speaker.application())

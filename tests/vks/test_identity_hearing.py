@@ -116,6 +116,7 @@ async def test_a_clerk_checks_who_somebody_is_at_the_terminal_and_the_record_alo
     assert not list((tmp_path / "copy").rglob(f"*{STILLS}*"))
 
 
+@pytest.mark.long
 @pytest.mark.lab
 async def test_a_script_checks_by_single_commands_and_reads_why_not(room: Site) -> None:
     await asyncio.to_thread(room.order, "start", *BY)

@@ -90,6 +90,7 @@ async def test_the_situation_centre_sees_and_hears_until_the_clerk_ends_it_and_e
     assert [entry.data.get("by") for entry in told if entry.name == "look_in_ended"] == ["A. Clerk"]
 
 
+@pytest.mark.long
 async def test_it_outlives_the_agent_and_the_conference_and_ends_with_the_open_state(room: Site) -> None:
     _, link = await begun(room)
     async with aiohttp.ClientSession() as http:

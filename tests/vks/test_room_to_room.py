@@ -217,6 +217,7 @@ async def test_two_courtrooms_hear_and_see_each_other_and_the_hosting_one_record
     assert any(has_tone_recorded(one, VISITING_HZ) for one in readback.sounds(record, "remote-court-2-audio", keys.court_key, keys.court))
 
 
+@pytest.mark.long
 async def test_a_killed_videoconference_is_back_in_the_other_room_s_hearing(
     hosting: Hosting, visiting: Site, loudspeakers: Loudspeakers, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,6 +236,7 @@ async def test_a_killed_videoconference_is_back_in_the_other_room_s_hearing(
     assert hosting.agent.place("court-2") == "hearing"
 
 
+@pytest.mark.long
 async def test_a_room_whose_own_hearing_is_held_visits_nobody(hosting: Hosting, visiting: Site) -> None:
     link = await hosting.invite("court-2")
     await asyncio.to_thread(visiting.order, "start", *BY)

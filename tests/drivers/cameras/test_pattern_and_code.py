@@ -17,7 +17,7 @@ from tests.lab import frame_strip
 STANZA = {"id": "cam", "driver": "test-pattern", "width": 640, "height": 360, "fps": 25}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(number=st.integers(0, 2**32 - 1), size=st.sampled_from([(160, 90), (320, 180), (640, 360), (1280, 720), (1918, 1080)]))
 def test_what_is_written_is_read_by_us_and_by_the_lab_s_own_reader(number: int, size: tuple[int, int]) -> None:
     luma = np.full((size[1], size[0]), 120, np.uint8)
