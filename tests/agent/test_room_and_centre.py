@@ -83,6 +83,7 @@ def test_a_hearing_that_is_moved_cancelled_and_retimed_while_it_is_recorded_goes
         assert not verdict.not_recorded
 
 
+@pytest.mark.long
 def test_an_unplanned_session_starts_at_once_and_is_bound_after_its_seal(tmp_path: Path) -> None:
     with site(tmp_path) as it:
         it.order("start", *CLERK)

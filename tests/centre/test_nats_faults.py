@@ -111,6 +111,7 @@ async def test_servers_are_killed_fifty_times_under_load(own_cluster: NatsCluste
     await _killed(own_cluster, 50)
 
 
+@pytest.mark.long
 async def test_all_servers_are_killed_at_once_and_come_back_with_everything(own_cluster: NatsCluster) -> None:
     prefix = new_prefix()
     async with nats_fronts(own_cluster, 2, prefix) as fronts:

@@ -154,7 +154,7 @@ def test_a_byte_that_changed_in_a_closed_segment_raises_an_alarm_that_names_it_w
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("wait", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_snapshot_with_wrong_sums_makes_no_wrong_seal(tmp_path: Path, wait: bool) -> None:
     with room(tmp_path) as it:
         record = killed_with_closed_segments(it)

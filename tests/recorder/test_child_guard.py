@@ -62,6 +62,7 @@ def test_participants_are_told_to_be_gone_when_ingest_hangs(tmp_path: Path) -> N
         assert it.verify(record).returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.lab
 def test_a_watch_that_hangs_is_an_alarm_and_its_successor_judges_what_goes_on(tmp_path: Path) -> None:
     with room(tmp_path, watch=True) as it:

@@ -137,7 +137,7 @@ def test_a_full_primary_returns_when_there_is_room_and_the_mirror_keeps_the_lead
         assert ("primary", "full") in disk_states(record)
 
 
-@pytest.mark.parametrize("behind", ["primary", "mirror"])
+@pytest.mark.parametrize("behind", ["mirror", pytest.param("primary", marks=pytest.mark.long)])
 def test_a_kill_while_one_disk_is_caught_up_is_taken_up_on_the_other(tmp_path: Path, behind: str) -> None:
     with loop_disk(128) as one, loop_disk(128) as two, room(tmp_path, primary=one.path / "records", mirror=two.path / "records") as it:
         name = begun(it)

@@ -89,6 +89,7 @@ async def test_the_person_is_led_through_the_check_in_the_lobby_and_the_clerk_se
     assert [one.identity for one in agent.stands.people] == ["confirmed"]
 
 
+@pytest.mark.long
 async def test_a_link_that_was_opened_shows_nobody_a_second_time(house: House, tmp_path: Path) -> None:
     token, own = invited("p1")
     agent = await held(house, own)

@@ -228,7 +228,9 @@ async def test_nothing_passes_while_the_hosting_room_is(rooms: Rooms, state: str
     await there.close()
 
 
-@pytest.mark.parametrize("rooms", [True, False], ids=["cancels", "does not"], indirect=True)
+@pytest.mark.parametrize(
+    "rooms", [pytest.param(True, marks=pytest.mark.long, id="cancels"), pytest.param(False, id="does not")], indirect=True
+)
 async def test_what_the_loudspeakers_give_the_microphones_is_not_sent_back_where_the_room_cancels_it(rooms: Rooms) -> None:
     there, _ = await admitted(rooms)
     rooms.echo_gain = 0.4
