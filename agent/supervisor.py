@@ -78,7 +78,7 @@ class Supervisor:
             status = await self._run_once(program)
             if self._ending.is_set():
                 return
-            wait_s = restarts.wait_s(time.monotonic() - began_s)
+            wait_s = restarts.wait_s(time.monotonic() - began_s, killed=status < 0)
             self._told(program.name, f"ended ({_words(status)}); started again in {wait_s:.1f} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), wait_s)

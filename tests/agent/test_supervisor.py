@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.restarts import FIRST_S, LONGEST_S, STEADY_S, Restarts
+from agent.restarts import FIRST_S, LONGEST_KILLED_S, LONGEST_S, STEADY_S, Restarts
 from agent.supervisor import Program, Supervisor
 from tests.lab.waiting import until
 
@@ -82,11 +82,17 @@ def is_running(pid: str) -> bool:
         return False
 
 
-@given(runs_s=st.lists(st.floats(0, 200), min_size=1))
-def test_waits_grow_to_a_bound_and_begin_anew_after_a_steady_run(runs_s: list[float]) -> None:
+@given(runs=st.lists(st.tuples(st.floats(0, 200), st.booleans()), min_size=1))
+def test_waits_grow_to_a_bound_and_begin_anew_after_a_steady_run(runs: list[tuple[float, bool]]) -> None:
     restarts, before_s = Restarts(), 0.0
-    for ran_s in runs_s:
-        wait_s = restarts.wait_s(ran_s)
-        assert FIRST_S <= wait_s <= LONGEST_S
-        assert wait_s == FIRST_S if ran_s >= STEADY_S else wait_s >= before_s
+    for ran_s, killed in runs:
+        wait_s = restarts.wait_s(ran_s, killed=killed)
+        assert FIRST_S <= wait_s <= (LONGEST_KILLED_S if killed else LONGEST_S)
+        assert wait_s == FIRST_S if ran_s >= STEADY_S else killed or wait_s >= before_s
         before_s = wait_s
+
+
+def test_one_that_is_killed_again_and_again_is_back_within_a_second_and_one_that_finds_itself_wrong_is_not() -> None:
+    for killed, longest_s in ((True, LONGEST_KILLED_S), (False, LONGEST_S)):
+        restarts = Restarts()
+        assert max(restarts.wait_s(1.0, killed=killed) for _ in range(20)) == longest_s
