@@ -6,14 +6,12 @@ The room keeps no state of its own: the same offer finds the same upload, and th
 import asyncio
 import random
 import ssl
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol, Self
 
 from agent.archive import acknowledgement
-from agent.archive.offer import OfferError, Progress, check_part, check_whole, make_offer, part_len, read_part
+from agent.archive.offer import OfferError, Progress, check_part, make_offer, part_len, read_part
 from agent.archive.pace import Pace
 from agent.archive.part_sender import PartSender, PutError
 from agent.upstream import transfer
@@ -139,20 +137,7 @@ class Uploader:
             offer = await asyncio.to_thread(make_offer, root, hearing=hearing)
         except OfferError as error:
             raise UnreadableError(str(error)) from error
-        async with _checking(root, offer) as checked:
-            ack = await self._deliver(_Sending(self, root, offer, checked, progress), troubled, tries, patience_s)
-        if ack is None:
-            return None
-        try:
-            await asyncio.to_thread(self._check, root, offer, ack)
-        except (acknowledgement.AcknowledgementError, OfferError) as error:
-            raise UploadStoppedError(f"{root.name}: {error}") from error
-        return ack
-
-    async def _deliver(
-        self, sending: "_Sending", troubled: Callable[[str], None] | None, tries: int | None, patience_s: float | None
-    ) -> transfer.Acknowledgement | None:
-        """Send until the archive says something for good."""
+        sending = _Sending(self, root, offer, progress)
         wait_s, failures = self._retry_s[0], 0
         while True:
             before = sending.there_bytes
@@ -160,7 +145,7 @@ class Uploader:
                 ack = await sending.advance()
             except (UpstreamError, PutError, RefusedError) as error:
                 if isinstance(error, RefusedError) and error.problem.status in _OF_THE_OFFER:
-                    raise UploadStoppedError(f"the archive refuses {sending.root.name}: {error}") from error
+                    raise UploadStoppedError(f"the archive refuses {root.name}: {error}") from error
                 if troubled is not None:
                     troubled(str(error))
                 if sending.there_bytes > before:
@@ -175,9 +160,14 @@ class Uploader:
                 continue
             wait_s, failures = self._retry_s[0], 0
             if ack is not None:
-                return ack
+                break
             if patience_s is not None and sending.verifying_s > patience_s:
                 return None
+        try:
+            await asyncio.to_thread(self._check, root, offer, ack)
+        except (acknowledgement.AcknowledgementError, OfferError) as error:
+            raise UploadStoppedError(f"{root.name}: {error}") from error
+        return ack
 
     def _check(self, root: Path, offer: transfer.UploadOffer, ack: transfer.Acknowledgement) -> None:
         acknowledgement.check_for(root, ack, self._authorities())
@@ -205,28 +195,12 @@ class Uploader:
         return min(10.0, self._retry_s[1])
 
 
-@asynccontextmanager
-async def _checking(root: Path, offer: transfer.UploadOffer) -> "AsyncIterator[asyncio.Task[None]]":
-    """Large files are held to the seal while they are on their way."""
-    stopped = threading.Event()
-    checked = asyncio.create_task(asyncio.to_thread(check_whole, root, offer, stopped))
-    try:
-        yield checked
-    finally:
-        stopped.set()
-        with suppress(OfferError):  # told to whoever sent, if it mattered
-            await checked
-
-
 class _Sending:
     """One record on its way."""
 
-    def __init__(
-        self, uploader: Uploader, root: Path, offer: transfer.UploadOffer, checked: "asyncio.Task[None]", progress: Progress | None
-    ) -> None:
+    def __init__(self, uploader: Uploader, root: Path, offer: transfer.UploadOffer, progress: Progress | None) -> None:
         self._uploader = uploader
-        self._checked = checked
-        self.root = root
+        self._root = root
         self._offer = offer
         self._files = {file.path: file for file in offer.files}
         self._total_bytes = sum(file.len for file in offer.files)
@@ -265,7 +239,7 @@ class _Sending:
             self._tell_all()
             return state.acknowledgement
         if state.state == "refused":
-            raise UploadStoppedError(f"the archive refuses {self.root.name}: {state.detail}")
+            raise UploadStoppedError(f"the archive refuses {self._root.name}: {state.detail}")
         if state.state == "verifying":
             self._tell_all()
             self.verifying_s += self._poll_s
@@ -330,21 +304,19 @@ class _Sending:
         asked = set(batch)
         addressed = {(one.path, one.number): one for one in (await self._uploader.centre.addresses(upload, wanted)).addresses}
         if not addressed.keys() <= asked:
-            raise UploadStoppedError(f"the centre wants parts of {self.root.name} that were not asked about")
+            raise UploadStoppedError(f"the centre wants parts of {self._root.name} that were not asked about")
         self._have(asked - addressed.keys())
         return [addressed[part] for part in batch if part in addressed]
 
     async def _put(self, address: transfer.PartAddress) -> str:
-        if self._checked.done():
-            await self._is_as_sealed()
         file = self._files[address.path]
         try:
-            data = await asyncio.to_thread(read_part, self.root, file, address.number)
+            data = await asyncio.to_thread(read_part, self._root, file, address.number)
             try:
                 return await self._uploader.parts.put(address, data)
             except PutError:
                 # The address is bound to the part's hash: what was changed is refused. Here it is told from a storage in trouble.
-                await asyncio.to_thread(check_part, self.root, file, address.number, data)
+                await asyncio.to_thread(check_part, self._root, file, address.number, data)
                 raise
         except OfferError as error:
             raise UnreadableError(str(error)) from error
@@ -352,16 +324,8 @@ class _Sending:
     async def _note(self, upload: str, done: list[transfer.PartDone]) -> None:
         noted = list(done)
         done.clear()
-        if len(self._there.union((one.path, one.number) for one in noted)) == self._count():
-            await self._is_as_sealed()  # before the archive has all of it
         await self._uploader.centre.parts_done(upload, transfer.PartsDone(parts=noted))
         self._have({(one.path, one.number) for one in noted})
-
-    async def _is_as_sealed(self) -> None:
-        try:
-            await asyncio.shield(self._checked)
-        except OfferError as error:
-            raise UnreadableError(str(error)) from error
 
     def _have(self, parts: set[Part]) -> None:
         new = parts - self._there
