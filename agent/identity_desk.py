@@ -67,7 +67,8 @@ class IdentityDesk:
         await self._act(order)
         end_s = asyncio.get_running_loop().time() + STILL_S
         while (now := self._stills(order)) is not None and now <= before:
-            before = now  # fewer than before, where the recorder was away: what was taken then does not count
+            if now < before:
+                raise DeskError(f"the recorder was away, and what was taken of {order.person} may be in no record: take both stills anew")
             if asyncio.get_running_loop().time() > end_s:
                 raise DeskError(
                     f"no picture of {order.person} came that could be recorded: ask for the camera to be turned on, and look at the alarms"

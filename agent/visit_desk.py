@@ -93,8 +93,9 @@ class VisitDesk:
         await self._link.tell_now()
         stands = await self._first_word(visit)
         if stands is not None and stands.phase == "over":
+            words = stands.words if self._over is None else self._over.words
             self._over = None
-            raise DeskError(stands.words)
+            raise DeskError(words)
         return VisitAnswer(text=_words(stands))
 
     def _kept(self, link: str, authorities: str) -> conference.Visit:
@@ -151,8 +152,9 @@ class VisitDesk:
         self._stands = stands
         if stands.phase == "over":
             log.warning("this room's visit is over", root=visit.root, words=stands.words)
-            self._over = VisitState(root=visit.root, phase="over", title=stands.title, name=stands.name, words=stands.words)
-            self._drop()
+            left = self._drop()
+            words = f"{stands.words}; {left}" if left else stands.words
+            self._over = VisitState(root=visit.root, phase="over", title=stands.title, name=stands.name, words=words)
         elif stands.resume and stands.resume != visit.resume:
             try:
                 self._visits.keep(msgspec.structs.replace(visit, resume=stands.resume))

@@ -16,7 +16,7 @@ class PatientSink:
     def write(self, text: str) -> int:
         """Write, or lose it."""
         with contextlib.suppress(OSError, ValueError):  # ValueError: it was closed
-            self._stream.write(text)
+            self._stream.write(text.encode(errors="backslashreplace").decode())  # others' bytes that were no text are told, not lost
         return len(text)
 
     def flush(self) -> None:

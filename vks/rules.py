@@ -102,7 +102,7 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "", seats: int
         raise RefusedError(
             "no_seat", f"{seats} people take part, and the recorder takes no more: dismiss somebody first, or raise [ingest] max_tracks"
         )
-    if (checked := identity.checks_beside(after)) > identity.MOST_CHECKS and checked > identity.checks_beside(before):
+    if isinstance(act, staff.Identify) and identity.checks_beside(after) > max(identity.MOST_CHECKS, identity.checks_beside(before)):
         raise RefusedError(
             "too_many_checks",
             f"the identities of {identity.MOST_CHECKS} people outside of the hearing are checked, and the recorder takes no more at once: "

@@ -76,6 +76,9 @@ class Visitor:
                     ended = VisitError("lost", again=True)
                 except VisitError as error:
                     ended = error
+                except OSError as error:  # of this PC's: the network's are told simply already
+                    log.error("another room cannot be dialled now", root=self._visit.root, error=str(error))
+                    ended = VisitError("unreachable", again=True)
                 except Exception:
                     log.exception("what another room said was not foreseen: the visit is over", root=self._visit.root)
                     ended = VisitError("unlike", again=False)

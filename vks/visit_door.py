@@ -67,7 +67,7 @@ class Door:
             if status == 200:
                 return msgspec.json.decode(said, type=_Joined).resume
             code = msgspec.json.decode(said, type=_Refused).code
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError):
             raise VisitError("unreachable" if status >= 500 else "no_court", again=status >= 500) from None
         raise VisitError(code, again=code in _LATER)
 

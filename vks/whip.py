@@ -128,7 +128,7 @@ class Whip:
         try:
             async with self._session().delete(resource, headers=self._headers(resource), allow_redirects=False):
                 return
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise WhipAwayError(f"the server does not answer: {error or type(error).__name__}") from error
 
     async def _elsewhere(self, url: URL, location: str) -> URL:
@@ -211,12 +211,14 @@ def _joined(base: URL, location: str) -> URL | None:
         there.origin()
     except ValueError:
         return None
-    return there if there.scheme in {"http", "https"} and there.host else None
+    is_one = there.scheme in {"http", "https"} and there.host and there.user is None and there.password is None
+    return there if is_one else None
 
 
 async def _depth(url: URL) -> int:
     """How far inside a network a host stands, by all its addresses: 0 on the internet, 1 in a private network, 2 on this PC or link."""
-    found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port)
+    async with asyncio.timeout(ANSWER_S):
+        found = await asyncio.get_running_loop().getaddrinfo(url.raw_host, url.port)  # the name that is connected to
     addresses = [ip_address(one[4][0]) for one in found]
     addresses = [getattr(one, "ipv4_mapped", None) or one for one in addresses]  # such a one leads to the IPv4 address within
     return max(2 if one.is_loopback or one.is_link_local or one.is_unspecified else int(not one.is_global) for one in addresses)

@@ -60,6 +60,13 @@ async def test_a_still_is_told_as_taken_when_it_is(tmp_path: Path) -> None:
     assert counter.asked == [FACE]
 
 
+async def test_a_still_that_was_lost_with_the_recorder_is_told(tmp_path: Path) -> None:
+    counter = Counter(tmp_path, {"faces": 0})
+    counter._stands(msgspec.structs.replace(PERSON, faces=1))
+    with pytest.raises(DeskError, match="the recorder was away"):
+        await counter.desk.take(FACE)
+
+
 @pytest.mark.parametrize(("after", "words"), [({"documents": 1}, "no picture"), ({"identity": "unchecked"}, "ended meanwhile")])
 async def test_a_still_that_does_not_come_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: dict[str, object], words: str

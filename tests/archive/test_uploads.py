@@ -159,6 +159,17 @@ def test_a_record_that_its_sums_contradict_is_not_even_offered(site: Site, make_
     assert "POST /v1/uploads" not in site.log
 
 
+def test_a_large_file_that_its_sums_contradict_is_not_even_offered(site: Site, make_record: Make) -> None:
+    """The archive keeps the hashes of the parts that it was offered first: those of a good copy on another disk would be refused."""
+    record = make_record(big=True).root
+    large = next(file for file in make_offer(record).files if len(file.parts) > 1)
+    with (record / large.path).open("r+b") as file:
+        file.write(b"\x00" * 16)
+    site.centre()
+    assert f"{large.path} is not what SHA256SUMS says" in finish(site.room(record))[-1]
+    assert "POST /v1/uploads" not in site.log
+
+
 @SLOWLY
 def test_a_tampered_record_is_refused_with_the_verdict(both: Site, make_record: Make) -> None:
     """Someone who has the disk changes media and the list alike, so that the room notices nothing."""

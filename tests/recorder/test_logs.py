@@ -24,8 +24,9 @@ def test_what_the_log_takes_is_written_whole() -> None:
     stream = io.StringIO()
     sink = PatientSink(stream)
     sink.write("a line\n")
+    sink.write("others' bytes \udcff\n")
     sink.flush()
-    assert stream.getvalue() == "a line\n"
+    assert stream.getvalue() == "a line\nothers' bytes \\udcff\n"
     stream.close()
     sink.write("lost")
     sink.flush()

@@ -104,7 +104,9 @@ async def test_a_server_that_sends_elsewhere_is_followed_and_the_token_stays_wit
         assert other.asked == [("POST", "/there", ""), ("DELETE", "/session/7", "")]
 
 
-@pytest.mark.parametrize("where", ["http://[", "https://h:99999/", "mailto:x", "http://", "http://a..b/", "", "x" * 3 + "://y"])
+@pytest.mark.parametrize(
+    "where", ["//user@127.0.0.1/whip/room", "http://[", "https://h:99999/", "mailto:x", "http://", "http://a..b/", "", "x" * 3 + "://y"]
+)
 async def test_a_server_that_sends_to_what_is_no_address_is_refused(where: str) -> None:
     async with serving({"POST /whip/room": sends(where), "POST /whip/": takes}) as server, at(server) as whip:
         await failed(whip.publish("v=0\r\n"), WhipRefusedError)
@@ -158,7 +160,10 @@ async def test_how_far_inside_a_host_stands(address: str, depth: int) -> None:
     assert await _depth(URL(address)) == depth
 
 
-@pytest.mark.parametrize("location", ["http://[", "https://h:99999/", "mailto:x", "http://127.0.0.1:1/session/7", "//other/session/7"])
+@pytest.mark.parametrize(
+    "location",
+    ["http://a:b@127.0.0.1/session/7", "http://[", "https://h:99999/", "mailto:x", "http://127.0.0.1:1/session/7", "//other/session/7"],
+)
 async def test_nothing_is_deleted_where_nobody_answered(location: str) -> None:
     async with serving({"POST /whip/room": lambda: takes(location)}) as server, at(server) as whip:
         published = await whip.publish("v=0\r\n")
