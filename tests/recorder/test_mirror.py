@@ -1,4 +1,6 @@
+import contextlib
 import errno
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -54,8 +56,11 @@ class Pair:
     def put_back(self) -> None:
         """Put the second disk back, and wait until it is in step again."""
         self.writer.troubles.clear()
+        while self.second.with_name("pulled").exists():
+            shutil.rmtree(self.second, ignore_errors=True)  # directories that were made in its place meanwhile
+            with contextlib.suppress(OSError):
+                self.second.with_name("pulled").rename(self.second)
         self.disk.refuse = lambda *_: 0
-        self.second.with_name("pulled").rename(self.second)
         self.wait_in_step()
 
     def wait_level(self, timeout_s: float = 20.0) -> None:
