@@ -164,6 +164,7 @@ def killed(base: Path, rounds: int, cluster: NatsCluster | None = None) -> None:
         assert (verdict.level, verdict.anchored_to) == ("anchored", verdict.entries - 1), verdict.sentence()
 
 
+@pytest.mark.long
 def test_whoever_is_killed_the_hearing_is_recorded_told_once_and_delivered(tmp_path: Path) -> None:
     killed(tmp_path, 4)
 

@@ -101,6 +101,7 @@ async def _killed(cluster: NatsCluster, times: int) -> None:
         await check(later[0], rooms)
 
 
+@pytest.mark.long
 async def test_servers_are_killed_under_load(own_cluster: NatsCluster) -> None:
     await _killed(own_cluster, 2)
 

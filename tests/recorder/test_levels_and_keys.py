@@ -91,7 +91,10 @@ def _keys(it: Room, record: Path, track: str) -> list[bytes]:
     return [bytes.fromhex(media_keys.unwrap(file.read_bytes(), certificate, private).key) for file in files]
 
 
-PAUSES = [("privileged", "off_record"), ("deliberation", "off_record"), ("privileged", "deliberation")]
+PAUSES = [
+    ("privileged", "off_record"),
+    *(pytest.param(*one, marks=pytest.mark.long) for one in (("deliberation", "off_record"), ("privileged", "deliberation"))),
+]
 
 
 @pytest.mark.parametrize(("first", "second"), PAUSES)

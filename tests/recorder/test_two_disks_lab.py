@@ -96,6 +96,7 @@ def test_the_lead_goes_to_the_mirror_and_back_and_nothing_is_lost(tmp_path: Path
         assert_same(record, copy)
 
 
+@pytest.mark.long
 def test_a_session_begins_on_the_mirror_where_the_primary_does_not_answer(tmp_path: Path) -> None:
     with loop_disk(128) as one, loop_disk(128) as two, room(tmp_path, primary=one.path / "records", mirror=two.path / "records") as it:
         it.wait_live("cam", "judge")

@@ -112,6 +112,7 @@ async def test_the_shared_screen_is_shown_and_else_whoever_speaks(scene: Scene) 
     await until(lambda: viewer.sees(PARTY), "the party again")
 
 
+@pytest.mark.long
 async def test_a_server_that_was_killed_is_published_to_again(scene: Scene) -> None:
     await scene.on_air()
     scene.janus.kill()
