@@ -63,7 +63,7 @@ class Kept:
                 bound_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(self._failures, 10))
                 self._failures += 1
                 await asyncio.sleep(lost.wish_s + random.uniform(bound_s / 2, bound_s))
-            except Exception:
+            except Exception:  # whatever a server sends ends this one connection, never the service and its other hearing
                 log.exception("what a media server said was not foreseen: it is not asked again")
                 return "the server says what no media server says; the room's log has it"
 

@@ -79,7 +79,7 @@ class Visitor:
                 except OSError as error:  # of this PC's: the network's are told simply already
                     log.error("another room cannot be dialled now", root=self._visit.root, error=str(error))
                     ended = VisitError("unreachable", again=True)
-                except Exception:
+                except Exception:  # whatever a hosting room sends ends this one visit, never the service and this room's own hearing
                     log.exception("what another room said was not foreseen: the visit is over", root=self._visit.root)
                     ended = VisitError("unlike", again=False)
                 if not self._goes_on(ended):
