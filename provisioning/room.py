@@ -246,6 +246,10 @@ class Speaker(Stanza):
     bitrate_bps: int = Field(default=48_000, ge=16_000, le=256_000)
 
 
+FEWEST_TRACKS = 6
+"""Of participants in a videoconference: one person's sound and camera, the shared screen, and stills of three identities."""
+
+
 class Ingest(Stanza):
     """``[ingest]``: limits for participants' media."""
 
@@ -366,4 +370,13 @@ class RoomConfig(Stanza):
                 raise ValueError(f"two devices are called '{device}'; rename one")
         if not devices:
             raise ValueError("no camera and no microphone; `courtroom devices` prints stanzas to paste")
+        return self
+
+    @model_validator(mode="after")
+    def _participants_have_tracks(self) -> "RoomConfig":
+        if self.vks is not None and self.ingest.max_tracks < FEWEST_TRACKS:
+            raise ValueError(
+                f"[ingest] max_tracks is {self.ingest.max_tracks}: a videoconference takes two for each who takes part, and four; "
+                f"give at least {FEWEST_TRACKS}"
+            )
         return self

@@ -164,6 +164,13 @@ def test_every_name_of_the_recorders_own_children_is_reserved(write: Write) -> N
     assert {plan.name for plan in plans(config, [])} - {"bench", "table"} == set(OWN_CHILDREN)
 
 
+def test_a_videoconference_whose_participants_would_not_be_recorded_is_a_mistake(write: Write) -> None:
+    room = GOOD + "[vks]\n\n[ingest]\nenabled = true\nmax_tracks = "
+    with pytest.raises(ConfigError, match=r"max_tracks is 5: .* give at least 6"):
+        load(write(f"{room}5\n"))
+    assert load(write(f"{room}6\n")).ingest.max_tracks == 6
+
+
 def test_a_room_without_devices_is_told_where_stanzas_come_from(write: Write) -> None:
     problem = only(write(GOOD[: GOOD.index("[[camera]]")]))
     assert "courtroom devices" in problem.remedy
