@@ -1,7 +1,8 @@
 """What the centre knows of uploads: one SQLite file. Synchronous; ``Uploads`` calls it from one thread.
 
-An *object* is one file of a record as the storage holds it; offers of the same record share those whose hash is the same. So an offer
-that is made again because an order or a receipt came sends nothing but that.
+An *object* is one file of a record as the storage holds it; offers of the same record share those whose hashes are the same, that of the
+file and those of its parts. So an offer that is made again because an order or a receipt came sends nothing but that, and the offer of a
+failing disk, whose parts are not what the file's hash promises, stands in no other's way.
 """
 
 import sqlite3
@@ -14,8 +15,9 @@ from urllib.parse import quote
 
 import msgspec
 
+from agent.upstream.centre.database import DatabaseError
 from agent.upstream.centre.storage import Target
-from agent.upstream.transfer import PART_BYTES, Acknowledgement, PartDone, UploadOffer, UploadState
+from agent.upstream.transfer import PART_BYTES, Acknowledgement, PartDone, RecordFile, UploadOffer, UploadState
 
 State = Literal["open", "verifying", "acknowledged", "refused"]
 REFUSED_US = 3_600_000_000
@@ -25,7 +27,8 @@ _REFUSED_OBJECTS = (
     "(SELECT 1 FROM upload_files JOIN uploads USING (upload) "
     "WHERE upload_files.object = objects.object AND (state != 'refused' OR utc_us >= ?))"
 )
-_SCHEMA = """
+_STEPS = (
+    """
 CREATE TABLE uploads (
   upload TEXT PRIMARY KEY, room TEXT NOT NULL, record TEXT NOT NULL, name TEXT NOT NULL, hearing TEXT NOT NULL, sums_sha256 TEXT NOT NULL,
   bytes INTEGER NOT NULL, files INTEGER NOT NULL, state TEXT NOT NULL, detail TEXT NOT NULL DEFAULT '', utc_us INTEGER NOT NULL
@@ -41,8 +44,19 @@ CREATE TABLE upload_files (
   upload TEXT NOT NULL REFERENCES uploads, path TEXT NOT NULL, object INTEGER NOT NULL REFERENCES objects, PRIMARY KEY (upload, path)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE acknowledgements (counter INTEGER PRIMARY KEY AUTOINCREMENT, upload TEXT NOT NULL UNIQUE, ack BLOB NOT NULL) STRICT;
-PRAGMA user_version = 1;
-"""
+""",
+    """
+CREATE TABLE new_objects (
+  object INTEGER PRIMARY KEY, room TEXT NOT NULL, record TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL, len INTEGER NOT NULL,
+  key TEXT NOT NULL UNIQUE, handle TEXT, stored INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO new_objects SELECT object, room, record, path, sha256, len, key, handle, stored FROM objects;
+DROP TABLE objects;
+ALTER TABLE new_objects RENAME TO objects;
+CREATE INDEX objects_by_hash ON objects (room, record, path, sha256);
+""",
+)
+"""``PRAGMA user_version`` counts those taken. A step is never edited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +97,26 @@ class MissingPart:
 
 
 class UploadStore:
-    """The tables."""
+    """The tables.
+
+    Raises:
+        DatabaseError: the file was written by a newer program.
+    """
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute("PRAGMA foreign_keys = ON")
-        if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+        (taken,) = self._db.execute("PRAGMA user_version").fetchone()
+        if taken > len(_STEPS):
+            raise DatabaseError(f"{path} was written by a newer program (step {taken}, this one knows {len(_STEPS)}): install that one")
+        for number, step in enumerate(_STEPS[taken:], taken + 1):
             with self._transaction():
-                for statement in _SCHEMA.split(";\n"):
+                for statement in step.split(";\n"):
                     self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {number}")
+        # Only now: a step may put a table in the place of one that others refer to.
+        self._db.execute("PRAGMA foreign_keys = ON")
 
     def close(self) -> None:
         """Close the file."""
@@ -113,15 +136,23 @@ class UploadStore:
                 (upload, room, offer.record, offer.name, offer.hearing, offer.sums_sha256, size, len(offer.files), utc_us),
             )
             for file in offer.files:
-                known = (room, offer.record, file.path, file.sha256)
-                found = self._db.execute("SELECT object FROM objects WHERE (room, record, path, sha256) = (?, ?, ?, ?)", known).fetchone()
-                if found is None:
+                known = self._object(room, offer.record, file)
+                if known is None:
                     key = f"{quote(room, safe='')}/{offer.name}/{upload}/{file.path}"
                     statement = "INSERT INTO objects (room, record, path, sha256, len, key) VALUES (?, ?, ?, ?, ?, ?) RETURNING object"
-                    found = self._db.execute(statement, (*known, file.len, key)).fetchone()
-                    parts = [(found[0], number, sha256) for number, sha256 in enumerate(file.parts, 1)]
+                    (known,) = self._db.execute(statement, (room, offer.record, file.path, file.sha256, file.len, key)).fetchone()
+                    parts = [(known, number, sha256) for number, sha256 in enumerate(file.parts, 1)]
                     self._db.executemany("INSERT INTO parts (object, number, sha256) VALUES (?, ?, ?)", parts)
-                self._db.execute("INSERT INTO upload_files VALUES (?, ?, ?)", (upload, file.path, found[0]))
+                self._db.execute("INSERT INTO upload_files VALUES (?, ?, ?)", (upload, file.path, known))
+
+    def _object(self, room: str, record: str, file: RecordFile) -> int | None:
+        """The object that this very file is already."""
+        same = "SELECT object FROM objects WHERE (room, record, path, sha256) = (?, ?, ?, ?)"
+        for (number,) in self._db.execute(same, (room, record, file.path, file.sha256)).fetchall():
+            parts = self._db.execute("SELECT sha256 FROM parts WHERE object = ? ORDER BY number", (number,)).fetchall()
+            if [sha256 for (sha256,) in parts] == file.parts:
+                return int(number)
+        return None
 
     def upload(self, upload: str, room: str | None) -> Upload | None:
         """An upload of this room; None of all rooms."""
