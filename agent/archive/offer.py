@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import msgspec
 
@@ -56,7 +57,10 @@ class _Manifest(msgspec.Struct):
 
 
 def make_offer(root: Path, *, hearing: str | None = None, progress: Progress | None = None) -> UploadOffer:
-    """Read a sealed record and say what it consists of. Every file is read once.
+    """Read a sealed record and say what it consists of. Every file is read once, and every byte hashed once.
+
+    A file of several parts is offered by the hashes that its parts have now and the whole one that the seal lists;
+    ``check_whole`` finds out whether they belong together.
 
     Args:
         root: the record's directory.
@@ -70,7 +74,7 @@ def make_offer(root: Path, *, hearing: str | None = None, progress: Progress | N
     genesis, sums = read_genesis(root), read_sums(root)
     done, total, files = 0, sum(sizes.values()), list[RecordFile]()
     with ThreadPoolExecutor(_READERS) as pool:
-        for file in pool.map(lambda path: read_file(root, path, sizes[path]), sorted(sizes)):
+        for file in pool.map(lambda path: read_file(root, path, sizes[path], sums.get(path)), sorted(sizes)):
             if file.sha256 != sums.get(file.path, file.sha256):
                 pool.shutdown(cancel_futures=True)
                 raise OfferError(f"{root.name}/{file.path}{_CHANGED}")
@@ -178,8 +182,25 @@ def hearing_of(root: Path) -> str:
         raise OfferError(f"{root.name}: which hearing it belongs to cannot be read: {error}") from error
 
 
-def read_file(root: Path, path: str, length: int) -> RecordFile:
-    """The hashes of a file's first ``length`` bytes, read once. An empty file has one part, of no bytes.
+def check_whole(root: Path, offer: UploadOffer, stopped: Event) -> None:
+    """Whether the files of several parts are still what the seal lists; ``stopped`` ends it early.
+
+    Raises:
+        OfferError: one is not, or cannot be read.
+    """
+    for file in offer.files:
+        if len(file.parts) > 1 and hash_file(root, file.path, file.len, stopped=stopped) != file.sha256 and not stopped.is_set():
+            raise OfferError(f"{root.name}/{file.path}{_CHANGED}")
+
+
+def read_file(root: Path, path: str, length: int, sealed_sha256: str | None) -> RecordFile:
+    """The hashes of a file's first ``length`` bytes. An empty file has one part, of no bytes.
+
+    Args:
+        root: the record's directory.
+        path: the file's, in it.
+        length: bytes of it that are delivered.
+        sealed_sha256: what the seal lists for the file; of one that has several parts, that is believed here.
 
     Raises:
         OfferError: it cannot be read, is shorter, or is too long to be sent.
@@ -189,26 +210,14 @@ def read_file(root: Path, path: str, length: int) -> RecordFile:
     if length <= PART_BYTES:
         sha256 = hash_file(root, path, length)
         return RecordFile(path=path, len=length, sha256=sha256, parts=[sha256])
-    whole, parts = hashlib.sha256(), []
-    try:
-        descriptor = open_regular_in(root, path)
-        try:
-            for offset in range(0, length, PART_BYTES):
-                part, end = hashlib.sha256(), min(length, offset + PART_BYTES)
-                for at in range(offset, end, _BLOCK_BYTES):
-                    block = _read_at(descriptor, at, min(_BLOCK_BYTES, end - at))
-                    whole.update(block)
-                    part.update(block)
-                parts.append(part.hexdigest())
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise OfferError(f"{root.name}/{path} cannot be read: {error.strerror or error}") from error
-    return RecordFile(path=path, len=length, sha256=whole.hexdigest(), parts=parts)
+    parts = [hash_file(root, path, min(PART_BYTES, length - begin), begin=begin) for begin in range(0, length, PART_BYTES)]
+    return RecordFile(path=path, len=length, sha256=sealed_sha256 or hash_file(root, path, length), parts=parts)
 
 
-def hash_file(root: Path, path: str, length: int, *, from_disk: bool = False) -> str:
-    """The SHA-256 of a file's first ``length`` bytes; ``from_disk``: what the system holds of it in memory is dropped first.
+def hash_file(root: Path, path: str, length: int, *, begin: int = 0, from_disk: bool = False, stopped: Event | None = None) -> str:
+    """The SHA-256 of ``length`` bytes of a file, from the byte ``begin`` on.
+
+    ``from_disk``: what the system holds of it in memory is dropped first. ``stopped`` ends it early: the answer is then a hash of less.
 
     Raises:
         OfferError: it cannot be read, or is shorter.
@@ -221,8 +230,10 @@ def hash_file(root: Path, path: str, length: int, *, from_disk: bool = False) ->
                 # Dirty pages stay in memory, hence the sync. What is mapped elsewhere stays too, and so does the drive's own cache.
                 os.fsync(descriptor)
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            for at in range(0, length, _BLOCK_BYTES):
-                digest.update(_read_at(descriptor, at, min(_BLOCK_BYTES, length - at)))
+            for at in range(begin, begin + length, _BLOCK_BYTES):
+                if stopped is not None and stopped.is_set():
+                    break
+                digest.update(_read_at(descriptor, at, min(_BLOCK_BYTES, begin + length - at)))
             if from_disk:
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:

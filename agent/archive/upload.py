@@ -14,6 +14,7 @@ from agent.archive import acknowledgement
 from agent.archive.offer import OfferError, Progress, check_part, make_offer, part_len, read_part
 from agent.archive.pace import Pace
 from agent.archive.part_sender import PartSender, PutError
+from agent.archive.whole_check import WholeCheck
 from agent.upstream import transfer
 from agent.upstream.client import RefusedError, UpstreamError
 from recorder.record.trust import Authorities
@@ -137,7 +138,20 @@ class Uploader:
             offer = await asyncio.to_thread(make_offer, root, hearing=hearing)
         except OfferError as error:
             raise UnreadableError(str(error)) from error
-        sending = _Sending(self, root, offer, progress)
+        async with WholeCheck(root, offer) as check:
+            ack = await self._deliver(_Sending(self, root, offer, check, progress), troubled, tries, patience_s)
+        if ack is None:
+            return None
+        try:
+            await asyncio.to_thread(self._check, root, offer, ack)
+        except (acknowledgement.AcknowledgementError, OfferError) as error:
+            raise UploadStoppedError(f"{root.name}: {error}") from error
+        return ack
+
+    async def _deliver(
+        self, sending: "_Sending", troubled: Callable[[str], None] | None, tries: int | None, patience_s: float | None
+    ) -> transfer.Acknowledgement | None:
+        """Send until the archive has it all and has verified it; None where that takes longer than one has patience for."""
         wait_s, failures = self._retry_s[0], 0
         while True:
             before = sending.there_bytes
@@ -145,7 +159,7 @@ class Uploader:
                 ack = await sending.advance()
             except (UpstreamError, PutError, RefusedError) as error:
                 if isinstance(error, RefusedError) and error.problem.status in _OF_THE_OFFER:
-                    raise UploadStoppedError(f"the archive refuses {root.name}: {error}") from error
+                    raise UploadStoppedError(f"the archive refuses {sending.name}: {error}") from error
                 if troubled is not None:
                     troubled(str(error))
                 if sending.there_bytes > before:
@@ -160,14 +174,9 @@ class Uploader:
                 continue
             wait_s, failures = self._retry_s[0], 0
             if ack is not None:
-                break
+                return ack
             if patience_s is not None and sending.verifying_s > patience_s:
                 return None
-        try:
-            await asyncio.to_thread(self._check, root, offer, ack)
-        except (acknowledgement.AcknowledgementError, OfferError) as error:
-            raise UploadStoppedError(f"{root.name}: {error}") from error
-        return ack
 
     def _check(self, root: Path, offer: transfer.UploadOffer, ack: transfer.Acknowledgement) -> None:
         acknowledgement.check_for(root, ack, self._authorities())
@@ -196,11 +205,16 @@ class Uploader:
 
 
 class _Sending:
-    """One record on its way."""
+    """One record on its way.
 
-    def __init__(self, uploader: Uploader, root: Path, offer: transfer.UploadOffer, progress: Progress | None) -> None:
+    The last part of each large file goes when all of them are known to be as sealed: the archive never has all of one that is not.
+    """
+
+    def __init__(self, uploader: Uploader, root: Path, offer: transfer.UploadOffer, check: WholeCheck, progress: Progress | None) -> None:
+        self.name = root.name
         self._uploader = uploader
         self._root = root
+        self._check = check
         self._offer = offer
         self._files = {file.path: file for file in offer.files}
         self._total_bytes = sum(file.len for file in offer.files)
@@ -239,7 +253,7 @@ class _Sending:
             self._tell_all()
             return state.acknowledgement
         if state.state == "refused":
-            raise UploadStoppedError(f"the archive refuses {self._root.name}: {state.detail}")
+            raise UploadStoppedError(f"the archive refuses {self.name}: {state.detail}")
         if state.state == "verifying":
             self._tell_all()
             self.verifying_s += self._poll_s
@@ -251,7 +265,13 @@ class _Sending:
             self._there.clear()
             self.there_bytes = 0
             await self._wait()
-        await self._send(self._upload, list(self._batches()))
+        self._check.begin()
+        await self._send(self._upload, list(self._batches(last=False)))
+        try:
+            await self._check.passed()
+        except OfferError as error:
+            raise UnreadableError(str(error)) from error
+        await self._send(self._upload, list(self._batches(last=True)))
         return None
 
     async def _wait(self) -> None:
@@ -304,13 +324,14 @@ class _Sending:
         asked = set(batch)
         addressed = {(one.path, one.number): one for one in (await self._uploader.centre.addresses(upload, wanted)).addresses}
         if not addressed.keys() <= asked:
-            raise UploadStoppedError(f"the centre wants parts of {self._root.name} that were not asked about")
+            raise UploadStoppedError(f"the centre wants parts of {self.name} that were not asked about")
         self._have(asked - addressed.keys())
         return [addressed[part] for part in batch if part in addressed]
 
     async def _put(self, address: transfer.PartAddress) -> str:
         file = self._files[address.path]
         try:
+            self._check.not_failed()
             data = await asyncio.to_thread(read_part, self._root, file, address.number)
             try:
                 return await self._uploader.parts.put(address, data)
@@ -339,12 +360,13 @@ class _Sending:
             self.there_bytes = self._total_bytes
             self._progress(self._total_bytes, self._total_bytes)
 
-    def _batches(self) -> Iterator[list[Part]]:
+    def _batches(self, *, last: bool) -> Iterator[list[Part]]:
+        """What is not there yet: the last parts of large files, or all others."""
         batch: list[Part] = []
         size = 0
         for file in self._offer.files:
             for number in range(1, len(file.parts) + 1):
-                if (file.path, number) in self._there:
+                if (file.path, number) in self._there or last != (1 < number == len(file.parts)):
                     continue
                 length = part_len(file, number)
                 if batch and (len(batch) == BATCH_PARTS or size + length > BATCH_BYTES):

@@ -1,19 +1,21 @@
 """The room's uploader against a centre in the same process: pace, forgetting and refusing centres, storages that must not be trusted."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import web
 
-from agent.archive import part_sender
+from agent.archive import offer, part_sender
 from agent.archive.offer import make_offer
 from agent.archive.pace import Pace
-from agent.archive.upload import Uploader, UploadStoppedError, UploadTroubledError
+from agent.archive.upload import UnreadableError, Uploader, UploadStoppedError, UploadTroubledError
 from agent.upstream import transfer
 from agent.upstream.client import RefusedError
 from agent.upstream.transfer import Acknowledgement
@@ -128,6 +130,51 @@ async def test_a_hearing_slows_what_is_on_its_way_and_its_end_lets_it_go(centre:
         async with asyncio.timeout(20):
             assert (await task) is not None
     assert sender.sent_bytes >= total
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_the_archive_never_has_all_of_a_large_file_that_the_seal_contradicts(
+    centre: Centre, authorities: Authorities, monkeypatch: pytest.MonkeyPatch, *, late: bool
+) -> None:
+    """Large files are read as a whole while they are sent: the last part of each waits for that."""
+    root = centre.builder.root
+    large = [file for file in make_offer(root).files if len(file.parts) > 1]
+    with (root / large[0].path).open("r+b") as file:
+        file.write(b"\x00" * 16)
+    hold, check = threading.Event(), offer.check_whole
+
+    def check_later(*args: Any) -> None:
+        hold.wait()
+        check(*args)
+
+    if late:
+        monkeypatch.setattr("agent.archive.whole_check.check_whole", check_later)
+    async with uploader(centre, authorities) as sender:
+        task = asyncio.create_task(sender.send(root))
+        if late:
+            await until(lambda: len(centre.missing) == len(large))
+            hold.set()
+        with pytest.raises(UnreadableError, match=f"{large[0].path} is not what SHA256SUMS says"):
+            await task
+    assert {(file.path, len(file.parts)) for file in large} <= centre.missing
+
+
+async def test_a_cancelled_upload_reads_no_further(centre: Centre, authorities: Authorities, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def check(root: Path, offered: transfer.UploadOffer, stopped: threading.Event) -> None:
+        del root, offered
+        if stopped.wait(30):
+            ended.set()
+
+    monkeypatch.setattr("agent.archive.whole_check.check_whole", check)
+    async with uploader(centre, authorities) as sender:
+        task = asyncio.create_task(sender.send(centre.builder.root))
+        await until(lambda: bool(centre.put))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert ended.is_set()
 
 
 async def test_a_centre_that_forgot_the_upload_is_offered_the_record_again(centre: Centre, authorities: Authorities) -> None:
