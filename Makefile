@@ -39,7 +39,7 @@ demo: setup ## Record a short hearing, seal it, verify it, tamper a copy and see
 .PHONY: test
 test: setup-test ## All tests but the long ones (ARGS="-k name" to choose)
 	@[ "$(SETUP_PAGES)" = no ] || [ -n "$(ARGS)" ] || scripts/build-pages test
-	@$(BIN)/python -m pytest -m "not long and not alone" -n 2 $(ARGS) $(if $(ARGS),|| [ $$? -eq 5 ])
+	@$(BIN)/python -m pytest -m "not long and not alone" -n 2 --dist worksteal $(ARGS) $(if $(ARGS),|| [ $$? -eq 5 ])
 	@$(BIN)/python -m pytest -m "alone and not long" $(ARGS) $(if $(ARGS),|| [ $$? -eq 5 ])
 
 .PHONY: test-long

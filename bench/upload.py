@@ -23,14 +23,14 @@ from tests.record.record_builder import Builder
 SIZE_BYTES = 1024**3
 FRAGMENT_BYTES = 2 * 1024**2
 PER_SEGMENT = 16
-ROUNDS = 3
+ROUNDS = 5
 _STOCK = hashlib.shake_128(b"media").digest(FRAGMENT_BYTES)
 
 
 def upload(base: Path) -> list[Result]:
-    """Both in turn, three times; the medians count.
+    """Both in turn, five times; the medians count.
 
-    Ours is from the first look at the record (every byte is hashed before it is offered) until the centre
+    Ours is from the first look at the record (every part is hashed before it is offered) until the centre
     has noted the last part. Each part is bound to its SHA-256, which SeaweedFS checks; curl's are not. How long it then takes until the
     centre has read all of it back, verified and locked it, and the room has the acknowledgement, is told beside it.
     """

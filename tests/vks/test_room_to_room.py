@@ -212,7 +212,7 @@ async def test_two_courtrooms_hear_and_see_each_other_and_the_hosting_one_record
     record = await asyncio.to_thread(hosting.room.stop)
     keys = hosting.room.keys
     numbers = [number for _, number, _ in readback.frame_numbers(record, "remote-court-2-video", keys.court_key, keys.court) if number]
-    assert len(numbers) > 50
+    assert len(numbers) > 25, "as many as the participant had seen"
     assert numbers == sorted(numbers)
     assert any(has_tone_recorded(one, VISITING_HZ) for one in readback.sounds(record, "remote-court-2-audio", keys.court_key, keys.court))
 
