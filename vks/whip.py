@@ -9,7 +9,7 @@ hosts where it is none of them. The token stays with the one that is configured,
 import asyncio
 import ssl
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Self
 
 import aiohttp
@@ -29,6 +29,7 @@ LONGEST_WISH_S = 300
 _COME_AGAIN = frozenset({408, 425, 429})
 """What is no refusal among the answers from 400 to 499."""
 _ELSEWHERE = frozenset({307, 308})
+_NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class WhipRefusedError(Exception):
@@ -219,9 +220,22 @@ async def _depth(url: URL) -> int:
     """How far inside a network a host stands, by all its addresses: 0 on the internet, 1 in a private network, 2 on this PC or link."""
     async with asyncio.timeout(ANSWER_S):
         found = await asyncio.get_running_loop().getaddrinfo(url.raw_host, url.port)  # the name that is connected to
-    addresses = [ip_address(one[4][0]) for one in found]
-    addresses = [getattr(one, "ipv4_mapped", None) or one for one in addresses]  # such a one leads to the IPv4 address within
-    return max(2 if one.is_loopback or one.is_link_local or one.is_unspecified else int(not one.is_global) for one in addresses)
+    addresses = [_within(ip_address(one[4][0])) for one in found]
+    return max(_depth_of(one) for one in addresses)
+
+
+def _depth_of(address: IPv4Address | IPv6Address) -> int:
+    if address.is_loopback or address.is_link_local or address.is_unspecified:
+        return 2
+    return int(not address.is_global or (isinstance(address, IPv6Address) and address.is_site_local))
+
+
+def _within(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that an IPv6 one leads to: mapped (RFC 4291), by 6to4 (RFC 3056) or by NAT64 (RFC 6052); else itself."""
+    if isinstance(address, IPv4Address):
+        return address
+    translated = IPv4Address(address.packed[-4:]) if address in _NAT64 else None
+    return address.ipv4_mapped or address.sixtofour or translated or address
 
 
 async def _body(response: aiohttp.ClientResponse) -> str:

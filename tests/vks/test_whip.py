@@ -154,6 +154,12 @@ async def test_nothing_is_sent_by_an_address_that_is_not_encrypted_or_stands_fur
         ("http://[::ffff:127.0.0.1]/", 2),
         ("http://[::ffff:10.1.2.3]/", 1),
         ("http://[::ffff:8.8.8.8]/", 0),
+        ("http://[64:ff9b::10.1.2.3]/", 1),
+        ("http://[64:ff9b::8.8.8.8]/", 0),
+        ("http://[2002:7f00:1::]/", 2),
+        ("http://[2002:a01:203::]/", 1),
+        ("http://[fec0::1]/", 1),
+        ("http://[2a00:1450::1]/", 0),
     ],
 )
 async def test_how_far_inside_a_host_stands(address: str, depth: int) -> None:
