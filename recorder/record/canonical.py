@@ -1,8 +1,9 @@
 """Canonical JSON: the one byte form in which a journal line may be written.
 
 A restriction of RFC 8785 (JSON Canonicalization Scheme) that a person can read and that any tool can hash: keys sorted, no white space,
-UTF-8 in normalisation form C, no floating-point numbers, integers below 2^53. Decoding accepts nothing but that form: a line whose
-re-encoding differs from its bytes (a duplicate key, a space, an escaped letter) is refused, so two different lines never mean the same.
+UTF-8 in normalisation form C, no floating-point numbers, integers below 2^53, at most 32 lists and objects within one another. Decoding
+accepts nothing but that form: a line whose re-encoding differs from its bytes (a duplicate key, a space, an escaped letter) is refused, so
+two different lines never mean the same.
 """
 
 import unicodedata
@@ -11,6 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 
 MAX_INTEGER = 2**53 - 1
+MAX_DEPTH = 32
+"""Lists and objects within one another. What is written has a few; hundreds would exhaust the stack of whoever reads them."""
 
 Json = dict[str, Any] | list[Any] | str | int | bool | None
 
@@ -26,7 +29,7 @@ def encode(value: Any) -> bytes:  # noqa: ANN401 - a struct or plain JSON
     """Encode a msgspec struct or a plain JSON value as canonical bytes, without a line end.
 
     Raises:
-        NotCanonicalError: a float, an integer of 2^53 or more, or text that is not in form C.
+        NotCanonicalError: a float, an integer of 2^53 or more, text that is not in form C, or too many lists within one another.
 
     """
     plain = msgspec.to_builtins(value)
@@ -58,7 +61,8 @@ def decode(line: bytes) -> Any:  # noqa: ANN401 - plain JSON
         value = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotCanonicalError(f"not JSON: {error}") from error
-    if encode(value) != line:
+    _check(value)
+    if _encoder.encode(value) != line:
         raise NotCanonicalError("not in canonical form (duplicate key, order, space or escape)")
     return value
 
@@ -74,7 +78,7 @@ def normalised(value: Json) -> Json:
     return value
 
 
-def _check(value: Json) -> None:
+def _check(value: Json, depth: int = 0) -> None:
     if isinstance(value, str):
         if not unicodedata.is_normalized("NFC", value):
             raise NotCanonicalError(f"text is not in normalisation form C: {value!r}")
@@ -83,12 +87,12 @@ def _check(value: Json) -> None:
     elif isinstance(value, int):
         if abs(value) > MAX_INTEGER:
             raise NotCanonicalError(f"integer out of range: {value}")
-    elif isinstance(value, list):
-        for item in value:
-            _check(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _check(key)
-            _check(item)
+    elif isinstance(value, list | dict):
+        if depth >= MAX_DEPTH:
+            raise NotCanonicalError(f"more than {MAX_DEPTH} lists and objects within one another")
+        for item in value:  # of an object, its keys
+            _check(item, depth + 1)
+        for item in value.values() if isinstance(value, dict) else ():
+            _check(item, depth + 1)
     else:
         raise NotCanonicalError(f"no canonical form for {type(value).__name__}")

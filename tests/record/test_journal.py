@@ -77,6 +77,8 @@ def test_the_fast_reader_says_of_any_line_what_the_slow_one_says(data: st.DataOb
         (b'"at_us":5', b'"at_us":5,"at_us":5', "not_canonical"),
         (b'"text":"x"', b'"text":"\\u0078"', "not_canonical"),
         (b'"text":"x"', '"text":"e\u0301"'.encode(), "not_canonical"),
+        (b'"text":"x"', b'"text":' + b"[" * 32 + b"]" * 32, "not_canonical"),
+        (b'"text":"x"', b'"text":' + b"[" * 31 + b"]" * 31, "fields"),
         (b'"text":"x"', b'"text":"x","tier":1', "fields"),
         (b'"text":"x",', b"", "fields"),
         (b'"type":"note"', b'"type":"verdict"', "fields"),

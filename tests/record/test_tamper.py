@@ -192,6 +192,28 @@ def test_a_receipt_that_anybody_may_write_into_the_record_neither_anchors_nor_br
     assert (unchecked.level, unchecked.errors) == ("signed_only", [])
 
 
+@pytest.mark.parametrize("field", ["certificate", "sig"])
+def test_a_receipt_with_letters_that_no_base64_has_counts_for_nothing(
+    sealed: Builder, finished: tuple[Builder, list[Receipt]], outside: Outside, field: str
+) -> None:
+    odd = msgspec.structs.replace(finished[1][0], **{field: "ё"})
+    with (sealed.root / layout.ANCHORS).open("ab") as file:
+        file.write(canonical.encode(odd) + b"\n")
+    verdict = verify(sealed.root, outside)
+    assert (verdict.level, [finding.code for finding in verdict.findings]) == ("anchored", ["receipt_forged"])
+    by_ledger = verify(sealed.root, replace(outside, ledger=(odd,)))
+    assert (by_ledger.level, {finding.code for finding in by_ledger.findings}) == ("anchored", {"receipt_forged", "ledger_untrusted"})
+
+
+@pytest.mark.parametrize("name", [layout.ANCHORS, layout.BINDINGS, layout.JOURNAL])
+def test_lists_within_lists_are_no_line_of_a_record(sealed: Builder, outside: Outside, name: str) -> None:
+    """However many: with some, they can just be read, and not be written again."""
+    with (sealed.root / name).open("ab") as file:
+        for depth in (33, 400, 600, 800, 950, 1_000, 1_099, 5_000):
+            file.write(b"[" * depth + b"]" * depth + b"\n")
+    assert verify(sealed.root, outside).level == ("broken" if name == layout.JOURNAL else "anchored")
+
+
 def test_a_trusted_signers_receipt_of_another_head_breaks_the_record_wherever_it_stands(
     keys: Hierarchy, tmp_path: Path, outside: Outside
 ) -> None:
