@@ -8,6 +8,7 @@ import structlog
 
 from recorder.journal_state import Place
 from recorder.record import canonical, layout
+from recorder.record.file_check import open_plain
 from recorder.record.journal import BEFORE_FIRST, Head, JournalError, entry_number, read_line_fast
 from recorder.recovery import chain_of
 
@@ -64,7 +65,7 @@ def _end_of(record: Path, number: int) -> ChainEnd | None:
     """The last line of the chain in the journal's files up to this one."""
     path = record / layout.journal_file(number)
     off = max(0, path.stat().st_size - TAIL_BYTES)
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         file.seek(off)
         lines = file.read(TAIL_BYTES).split(b"\n")
     is_all = off == 0
@@ -102,6 +103,6 @@ def _line_hash(record: Path, place: Place) -> str:
     path = record / layout.journal_file(place.number)
     if not path.exists():
         return ""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         file.seek(place.line_off)
         return hashlib.sha256(file.read(place.off - place.line_off)).hexdigest()

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from recorder.record import layout
+from recorder.record.file_check import open_plain
 
 _BLOCK_BYTES = 256 * 1024
 _seq = re.compile(rb'"seq":([0-9]{1,16}),')
@@ -28,7 +29,7 @@ def line_sha256(record: Path, seq: int) -> str | None:
 
 
 def _find(path: Path, seq: int) -> str | None:
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         start = file.seek(0, os.SEEK_END)
         begun = b""
         """The end of a line whose beginning lies in the block before."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from recorder.journal_state import JournalState, Place
 from recorder.record import entries, layout
 from recorder.record.entries import AnyEntry
+from recorder.record.file_check import open_plain
 from recorder.record.journal import JournalError, entry_number, read_line_fast
 
 _BREATH_LINES = 100
@@ -59,7 +60,7 @@ def read_on(record: Path, state: JournalState, *, last: int | None = None, breat
             if end.valid_off < end.off:
                 end.left.append(Tail(end.number, end.valid_off, end.off, last_seq))
         end.number, end.off, end.valid_off, last_seq = number, off, off, -1
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             file.seek(off)
             for count, raw in enumerate(file):
                 if last is not None and state.head.at >= last:
@@ -104,7 +105,7 @@ class _Repeated:
 
 
 def _lines(path: Path, off: int, until_off: int) -> Iterator[bytes]:
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         file.seek(off)
         for raw in file:
             off += len(raw)
@@ -116,7 +117,7 @@ def _lines(path: Path, off: int, until_off: int) -> Iterator[bytes]:
 def _place_of(path: Path, body: bytes, until_off: int) -> int | None:
     """Where a line stands last in a file, looked for from its end: what is written again stood there."""
     wanted = b"\n" + body
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         end = until_off
         while end > 0:
             begin = max(0, end - _BLOCK_BYTES)

@@ -13,6 +13,7 @@ from recorder.file_table import Stored
 from recorder.journal_state import JournalState, LeftTrack
 from recorder.record import layout
 from recorder.record.entries import ByteRange
+from recorder.record.file_check import open_plain
 
 _READ_BYTES = 1024 * 1024
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
@@ -45,9 +46,15 @@ def look_at_files(record: Path, state: JournalState) -> LeftFiles:
         for _ in pool.map(lambda track: _look_at_open(record, state, track, found), open_ones):
             pass
     passed_over = {layout.DEVICE_CHAIN, layout.MANIFEST} | layout.UNHASHED
-    for path in sorted(_files(record)):
+    for path, is_regular in sorted(_files(record)):
         _pass_over_number(state, path)
-        if path in state.files or path in passed_over or path.endswith(".part") or layout.journal_number(path) is not None:
+        if (
+            not is_regular
+            or path in state.files
+            or path in passed_over
+            or path.endswith(".part")
+            or layout.journal_number(path) is not None
+        ):
             continue
         loose = byte_range(record, path, 0, (record / path).stat().st_size)
         found.torn.append(loose)
@@ -99,8 +106,11 @@ def _pass_over_number(state: JournalState, path: str) -> None:
         track.next_part = max(track.next_part, int(number) + 1)
 
 
-def _files(record: Path) -> Iterator[str]:
-    """Paths of the regular files of a record, relative to it; their attributes are not asked for, for there may be tens of thousands."""
+def _files(record: Path) -> Iterator[tuple[str, bool]]:
+    """Paths of what a record holds, relative to it, and whether each is a regular file.
+
+    Further attributes are not asked for, for there may be tens of thousands.
+    """
     folders = [""]
     while folders:
         folder = folders.pop()
@@ -109,12 +119,12 @@ def _files(record: Path) -> Iterator[str]:
                 path = f"{folder}{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(path + "/")
-                elif entry.is_file(follow_symlinks=False):
-                    yield path
+                else:
+                    yield path, entry.is_file(follow_symlinks=False)
 
 
 def _feed(path: Path, off: int, size: int, update: Callable[[bytes], None]) -> None:
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         file.seek(off)
         while size and (data := file.read(min(_READ_BYTES, size))):
             update(data)

@@ -23,6 +23,7 @@ from recorder.ledger import LedgerState, TrackFiles
 from recorder.left_files import LeftFiles, byte_range, look_at_files
 from recorder.record import entries, layout
 from recorder.record.entries import ByteRange, TrackTotal
+from recorder.record.file_check import open_plain
 from recorder.record.journal import BEFORE_FIRST, Head, JournalError, Times, read_line
 
 log = structlog.get_logger()
@@ -95,7 +96,9 @@ def chain_of(record: Path) -> list[Head]:
     heads: list[Head] = []
     head, number = BEFORE_FIRST, 1
     while (path := record / layout.journal_file(number)).exists():
-        for raw in path.read_bytes().split(b"\n"):
+        with open_plain(path) as file:
+            lines = file.read().split(b"\n")
+        for raw in lines:
             try:
                 _, _, head = read_line(raw, head)
             except JournalError:
@@ -190,6 +193,6 @@ def _track_files(track: LeftTrack) -> TrackFiles:
 
 
 def _ends_a_line(path: Path, off: int) -> bool:
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         file.seek(max(0, off - 1))
         return file.read(1) == b"\n"

@@ -25,7 +25,7 @@ from recorder.disk import sync_directory
 from recorder.manifest import manifest
 from recorder.record import canonical, entries, layout
 from recorder.record.entries import AnyEntry, Line
-from recorder.record.file_check import blocks
+from recorder.record.file_check import blocks, open_plain
 from recorder.record.journal import BEFORE_FIRST, Head, JournalError, read_line, read_line_fast
 from recorder.record.journal_reader import split_lines
 from recorder.signing import Signer
@@ -128,7 +128,7 @@ def read_story(record: Path) -> Iterator[tuple[Line, AnyEntry]]:
     head, number, passed, sha256 = BEFORE_FIRST, 1, 0, BEFORE_FIRST.sha256
     follows = _follows(sha256)
     while (record / layout.journal_file(number)).exists():
-        with (record / layout.journal_file(number)).open("rb") as file:
+        with open_plain(record / layout.journal_file(number)) as file:
             for raw in file:
                 body = raw.removesuffix(b"\n")
                 if _passed_over.search(body, len(body) - _END_BYTES) and body.find(follows) > 0:
@@ -162,7 +162,7 @@ def listed_files(record: Path) -> list[str]:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 (hex) of a file."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -211,7 +211,7 @@ def _ask_authority(data: bytes, timestamp: Timestamp) -> bytes:
 def put_file(path: Path, data: bytes) -> None:
     """Write a file that is complete under its name or not there at all."""
     part = path.with_name(path.name + ".part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()

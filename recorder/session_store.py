@@ -37,7 +37,7 @@ from recorder.seal import chain_pem, put_file, put_seal_files, stamp
 from recorder.signing import Signer
 from recorder.snapshot import Snapshots
 from recorder.storage import record_name
-from recorder.threads import apart
+from recorder.threads import apart, within
 
 log = structlog.get_logger()
 
@@ -45,6 +45,8 @@ TAKE_UP_WITHIN_US = 12 * 3600 * 1_000_000
 """A session that a crash broke off is taken up again at the next start, unless that comes later than this: then it is sealed as it is."""
 PREPARE_S = 5.0
 """A disk that takes no new record for so long does not lead it."""
+READ_S = 120.0
+"""A record that cannot be read in so long is left as it is. Without a snapshot all lines of a long hearing are read: tens of seconds."""
 _CLOSE_S = 3.0
 OnCommit = Callable[[CommitReport], None]
 
@@ -163,15 +165,18 @@ class SessionStore:
         """The records that are not sealed, and the sealed ones that still want a timestamp."""
         self.room_disks.make()
         key = self.signer.chain[0].public_key()
+        known_key = key if isinstance(key, ec.EllipticCurvePublicKey) else None
         found = []
         unsealed = self.room_disks.unsealed()
         for base in self.room_disks.answering():
             snapshot.tidy(base, {root.name for root in unsealed})
         for root in unsealed:
             try:
-                left = read_left(root, key if isinstance(key, ec.EllipticCurvePublicKey) else None)
-            except OSError as error:
-                on_trouble("record_unread", f"{root} cannot be read: {error.strerror or error}; it is left as it is", True)
+                left = within(partial(read_left, root, known_key), READ_S, "read a record")
+            except Exception as error:  # whoever had the disk may have put anything there, and the room records all the same
+                log.error("a record cannot be read", record=str(root), exc_info=None if isinstance(error, OSError) else error)
+                why = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+                on_trouble("record_unread", f"{root} cannot be read: {why}; it is left as it is", True)
                 continue
             if left is None:
                 log.warning("a record without a durable first line is left as it is", record=str(root))

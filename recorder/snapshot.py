@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from recorder.journal_read import read_on
 from recorder.journal_state import JournalState
 from recorder.record import layout
+from recorder.record.file_check import open_plain
 from recorder.seal import put_file
 
 log = structlog.get_logger()
@@ -64,7 +65,8 @@ def store(record: Path, state: JournalState, key: Key) -> None:
 def load(record: Path, key: ec.EllipticCurvePublicKey) -> JournalState | None:
     """The state that a record's snapshot holds; None where there is none, or it is not this device's, or of another journal."""
     try:
-        signature, _, body = snapshot_file(record).read_bytes().partition(b"\n")
+        with open_plain(snapshot_file(record)) as file:
+            signature, _, body = file.read().partition(b"\n")
         key.verify(base64.b64decode(signature, validate=True), _text(record.name, body), ec.ECDSA(hashes.SHA256()))
         state = _decoder.decode(body)
         there = _line_at(record, state)
@@ -148,7 +150,7 @@ class Snapshots:
 def _line_at(record: Path, state: JournalState) -> str:
     """SHA-256 (hex) of the line that stands where the state's last line stood."""
     place = state.place
-    with (record / layout.journal_file(place.number)).open("rb") as file:
+    with open_plain(record / layout.journal_file(place.number)) as file:
         file.seek(place.line_off)
         return hashlib.sha256(file.read(place.off - place.line_off).removesuffix(b"\n")).hexdigest()
 

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -86,6 +87,15 @@ def open_regular(path: Path) -> int:
     return descriptor
 
 
+def open_plain(path: Path) -> BufferedReader:
+    """A regular file for reading, as ``open_regular`` opens it.
+
+    Raises:
+        OSError: as there.
+    """
+    return os.fdopen(open_regular(path), "rb")
+
+
 def open_inside(root: Path, path: str) -> BinaryIO:
     """A regular file of a record for reading, by its path in it; no part of that path may be a link.
 
@@ -99,7 +109,7 @@ def open_inside(root: Path, path: str) -> BinaryIO:
             raise OSError(errno.ELOOP, "a link stands in its path", str(root / path))
     if not layout.is_inside(path):
         raise OSError(errno.EINVAL, "is no path inside the record", path)
-    return os.fdopen(open_regular(root / path), "rb")
+    return open_plain(root / path)
 
 
 def read_small(path: Path, most_bytes: int = SMALL_BYTES) -> bytes:
@@ -108,7 +118,7 @@ def read_small(path: Path, most_bytes: int = SMALL_BYTES) -> bytes:
     Raises:
         OSError: it cannot be read, is something else, or is larger.
     """
-    with os.fdopen(open_regular(path), "rb") as file:
+    with open_plain(path) as file:
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
         raise OSError(errno.EFBIG, f"has more than {most_bytes} bytes", str(path))

@@ -1,0 +1,96 @@
+"""A record that cannot be read is left as it is, and told; whatever was put there, the room starts."""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recorder import session_store
+from recorder.record import layout
+from recorder.recovery import read_left
+from tests.lab.waiting import until
+from tests.recorder.committing import NAME, TRACKS, Writer
+from tests.recorder.room_in_process import RoomInProcess
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def left_behind(it: RoomInProcess) -> Path:
+    writer = Writer(it.primary)
+    writer.record(3)
+    writer.committer.close()
+    return it.primary / NAME
+
+
+def open_segment(record: Path) -> Path:
+    return record / layout.segment_file(next(iter(TRACKS)), 0)
+
+
+async def starts(it: RoomInProcess) -> str:
+    """The recorder starts, and a session can begin; returns what it says of the record that it left."""
+    try:
+        await it.without_children()
+        await until(lambda: "record_unread" in it.alarms(), "the alarm")
+        assert it.recorder.state == "idle"
+        await it.begin()
+        return next(alarm.detail for alarm in it.recorder.status().alarms if alarm.code == "record_unread")
+    finally:
+        await it.recorder.close()
+
+
+def put_pipe(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+def put_endless(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("put", [put_pipe, put_endless])
+@pytest.mark.parametrize("place", [lambda record: record / "journal-0002.jsonl", lambda record: record / layout.JOURNAL, open_segment])
+async def test_neither_a_pipe_nor_a_link_in_a_record_keeps_the_room_from_starting(
+    tmp_path: Path, place: Callable[[Path], Path], put: Callable[[Path], None]
+) -> None:
+    it = RoomInProcess(tmp_path)
+    record = left_behind(it)
+    put(place(record))
+    detail = await starts(it)
+    assert detail.startswith(f"{record} cannot be read: ")
+    assert detail.endswith("; it is left as it is")
+
+
+async def test_a_record_that_nothing_expects_does_not_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = RoomInProcess(tmp_path)
+    record = left_behind(it)
+
+    def fails(*_: object) -> None:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    monkeypatch.setattr(session_store, "read_left", fails)
+    assert await starts(it) == f"{record} cannot be read: maximum recursion depth exceeded; it is left as it is"
+
+
+async def test_nor_does_a_disk_that_hangs_in_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = RoomInProcess(tmp_path)
+    left_behind(it)
+    released = threading.Event()
+    monkeypatch.setattr(session_store, "read_left", lambda *_: released.wait())
+    monkeypatch.setattr(session_store, "READ_S", 0.1)
+    try:
+        assert "no answer within 0.1 s" in await starts(it)
+    finally:
+        released.set()
+
+
+def test_no_number_that_a_pipe_has_is_written_to(tmp_path: Path) -> None:
+    it = RoomInProcess(tmp_path)
+    record = left_behind(it)
+    track = next(iter(TRACKS))
+    os.mkfifo(record / layout.segment_file(track, 7))
+    left = read_left(record)
+    assert left is not None
+    assert left.tracks[track].next_seg == 8
