@@ -14,6 +14,7 @@ import structlog
 from provisioning.room import RoomConfig
 from recorder import session as rules
 from recorder.alarms import Alarms
+from recorder.beginning import begin_parts
 from recorder.child_entries import entry_of
 from recorder.child_guard import ChildGuard
 from recorder.child_limits import ChildLimits
@@ -80,6 +81,8 @@ class Recorder(ChildOwner):
 
     async def start(self) -> None:
         """Take up what a crash left open, and start the children."""
+        if self._store.unread_recipients:
+            self.alarm("recipient_unread", "", on=True, detail="; ".join(self._store.unread_recipients))
         recovered = await self._store.recover(self._on_commit, self._on_trouble)
         if recovered is not None:
             self._take_up(recovered)
@@ -175,17 +178,14 @@ class Recorder(ChildOwner):
         self._preroll = False
         self._requests.took_up(InForce(record=session.record))
         self._view.begin()
-        for process in self.children.values():
-            if process.opened is not None and process.plan.module != INGEST:
-                session.add_tracks(process.plan.name, process.opened.tracks, continuous=process.opened.continuous)
-                session.start_device(process.plan.name, from_us)
-            elif process.opened is not None:
-                self._participants.begin(session, process.plan.name)
-            else:
-                missing = expected_tracks(process.plan)
-                session.add_tracks(process.plan.name, missing, continuous=True)
-                for name in missing:
-                    session.journal(*session.tracks[name].missing("missing", "the device is not open", session.clock.t_us(from_us)))
+        try:
+            begin_parts(session, self.children, self._participants, from_us)
+        except Exception as error:
+            # The keys' library, say. Nobody may believe that this records: the session is over at once, and its record says why.
+            log.exception("a session could not begin", record=session.path)
+            await self.end(control.StopRequest(actor=request.actor, reason=f"could not begin: {error}"))
+            words = f"the session could not begin and is over ({error}); see the recorder's log"
+            return control.Reply(ok=False, error=words, record=session.path)
         for alarm in self._alarms.all():
             session.journal(entries.Alarm(code=alarm.code, track=alarm.track, on=True, detail=alarm.detail))
         try:

@@ -16,6 +16,7 @@ from provisioning.room import RoomConfig
 from recorder.control_server import ControlServer
 from recorder.core import Recorder
 from recorder.heap import keep_large_out, share_heap
+from recorder.recipients import RecipientError
 from recorder.session_store import SessionStore
 from recorder.signing import SigningError, open_signer
 
@@ -40,7 +41,14 @@ async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
     except SigningError as error:
         log.error("cannot sign", error=str(error))
         return 1
-    os.makedirs(run_dir / "bus", mode=0o750, exist_ok=True)  # noqa: PTH103 - once, before anything runs
+    except RecipientError as error:
+        log.error("nobody could read what would be recorded", error=str(error))
+        return 1
+    try:
+        os.makedirs(run_dir / "bus", mode=0o750, exist_ok=True)  # noqa: PTH103 - once, before anything runs
+    except OSError as error:
+        log.error("the directory of the sockets cannot be made; name another one by --run", directory=str(run_dir), error=error.strerror)
+        return 1
     agent, vks = _uids(AGENT_USER), _uids(VKS_USER)
     recorder = Recorder(config, run_dir, store, [os.geteuid(), *agent, *vks])
     control_server = ControlServer(run_dir, recorder.handle, recorder.status, agent)

@@ -12,12 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import structlog
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from provisioning.room import RoomConfig
-from recorder import media_keys, snapshot
+from recorder import snapshot
 from recorder.background_check import CODE, FAILED_CODE, BackgroundCheck
 from recorder.clock import SessionClock, boot_id, clock_state, mono_us, utc_us
 from recorder.commit import CommitReport, Committer
@@ -28,6 +27,7 @@ from recorder.journal_read import read_on
 from recorder.journal_state import JournalState
 from recorder.ledger import Ledger
 from recorder.open_session import OpenSession
+from recorder.recipients import load_recipients
 from recorder.record import canonical, entries, layout
 from recorder.record.entries import Level, TrackTotal
 from recorder.record.journal import Head, Times
@@ -55,15 +55,14 @@ class SessionStore:
     """The room's disks and key."""
 
     def __init__(self, config: RoomConfig, signer: Signer, config_sha256: str) -> None:
+        """Read the recipients' certificates.
+
+        Raises:
+            RecipientError: some are named, and none can be used.
+        """
         self.signer = signer
-        self.recipients = [
-            media_keys.RecipientKey(
-                name=recipient.name,
-                certificate=x509.load_pem_x509_certificate(Path(recipient.certificate).read_bytes()),
-                levels=frozenset(recipient.levels),
-            )
-            for recipient in config.recipient
-        ]
+        read = load_recipients(config.recipient)
+        self.recipients, self.unread_recipients = read.keys, read.unread
         self.room_disks = RoomDisks(config.storage)
         self._config = config
         self._config_sha256 = config_sha256

@@ -74,13 +74,13 @@ def blocks(path: Path, progress: Progress) -> Iterator[memoryview]:
         os.close(descriptor)
 
 
-def open_regular(path: Path) -> int:
+def open_regular(path: Path, *, follow: bool = False) -> int:
     """A descriptor for reading a regular file. A link is not followed, and a pipe without a writer is not waited for.
 
     Raises:
         OSError: it cannot be opened, or is something else.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "is no regular file", str(path))
@@ -118,7 +118,20 @@ def read_small(path: Path, most_bytes: int = SMALL_BYTES) -> bytes:
     Raises:
         OSError: it cannot be read, is something else, or is larger.
     """
-    with open_plain(path) as file:
+    return _read(open_regular(path), path, most_bytes)
+
+
+def read_given(path: Path, most_bytes: int = SMALL_BYTES) -> bytes:
+    """All of a regular file that a person named: a link is followed, a pipe is not waited for.
+
+    Raises:
+        OSError: it cannot be read, is something else, or is larger.
+    """
+    return _read(open_regular(path, follow=True), path, most_bytes)
+
+
+def _read(descriptor: int, path: Path, most_bytes: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as file:
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
         raise OSError(errno.EFBIG, f"has more than {most_bytes} bytes", str(path))

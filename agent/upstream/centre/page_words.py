@@ -85,6 +85,11 @@ _ALARMS: dict[str, Words] = {
     "mirror_left": {"kk": "екінші диск істемейді", "ru": "второй диск отказал", "en": "the second disk failed"},
     "signing_stalled": {"kk": "қолтаңба кідіруде", "ru": "подпись задерживается", "en": "signing is delayed"},
     "signing_failed": {"kk": "қолтаңба қойылмайды", "ru": "подпись не ставится", "en": "signing fails"},
+    "recipient_unread": {
+        "kk": "алушының сертификаты жарамсыз",
+        "ru": "сертификат получателя непригоден",
+        "en": "a recipient's certificate is unusable",
+    },
     "record_unread": {"kk": "бұрынғы жазба оқылмайды", "ru": "прежняя запись не читается", "en": "an earlier record cannot be read"},
     "record_unsealed": {"kk": "бұрынғы жазба жабылмаған", "ru": "прежняя запись не закрыта", "en": "an earlier record is not sealed"},
     "record_damaged": {"kk": "жазба зақымданған", "ru": "запись повреждена", "en": "a record is damaged"},
