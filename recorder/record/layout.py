@@ -31,7 +31,8 @@ STILLS = "-identity"
 ID_PATTERN = r"[a-z0-9](?:[a-z0-9.-]{0,46}[a-z0-9])?"
 _id = re.compile(ID_PATTERN)
 _order = re.compile(rf"{ORDERS}/(\d{{4}})(?:\.json|\.json\.p7s|/{ID_PATTERN}-\d{{2,}}\.cms)(?:\.part)?")
-_journal = re.compile(r"journal(?:-(\d{4}))?\.jsonl")
+_journal = re.compile(r"journal(?:-(?!000[01])([0-9]{4}))?\.jsonl")
+"""The first has no number; a file that calls itself number 0 or 1 is none that anybody reads."""
 _segment = re.compile(rf"{TRACKS}/({ID_PATTERN})/seg-(\d{{6}}|[1-9]\d{{6,11}})\.m4s")
 
 

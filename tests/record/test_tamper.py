@@ -192,6 +192,27 @@ def test_a_receipt_that_anybody_may_write_into_the_record_neither_anchors_nor_br
     assert (unchecked.level, unchecked.errors) == ("signed_only", [])
 
 
+@pytest.mark.parametrize("crash", [False, True])
+@pytest.mark.parametrize("name", ["journal-0000.jsonl", "journal-0001.jsonl"])
+def test_what_only_looks_like_a_journal_is_no_part_of_a_sealed_record(
+    begun: Callable[..., Builder], outside: Outside, name: str, crash: bool
+) -> None:
+    builder = begun()
+    builder.record(3)
+    (builder.root / name).write_bytes(b'{"any":"other story"}\n')
+    unsealed = verify(builder.root, outside)
+    assert ("file_unjournaled", name) in {(finding.code, finding.place) for finding in unsealed.findings}
+    if crash:
+        builder.recover()
+    builder.record(2)
+    builder.close()
+    verdict = verify(builder.root, outside)
+    if crash:  # the recovery has named it among what no entry speaks of
+        assert (verdict.level, name in (builder.root / layout.JOURNAL).read_text()) == ("sealed", True)
+    else:
+        assert [(finding.code, finding.place) for finding in verdict.errors] == [("file_unjournaled", name)]
+
+
 @pytest.mark.parametrize("field", ["certificate", "sig"])
 def test_a_receipt_with_letters_that_no_base64_has_counts_for_nothing(
     sealed: Builder, finished: tuple[Builder, list[Receipt]], outside: Outside, field: str
