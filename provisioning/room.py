@@ -9,9 +9,18 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from provisioning.videoconference import Vks
-from recorder.record.layout import ID_PATTERN
+from recorder.record.layout import ID_PATTERN, is_id
 
-Id = Annotated[str, Field(pattern=f"^{ID_PATTERN}$")]
+
+def _id(text: str) -> str:
+    if not is_id(text):  # the schema's own patterns cannot say "no two dots"
+        raise ValueError(f"is '{text}', with two dots side by side; one is the most, for the name becomes that of files")
+    return text
+
+
+Id = Annotated[str, Field(pattern=f"^{ID_PATTERN}$"), AfterValidator(_id)]
+SOUND = "-sound"
+"""Behind a camera's id: the track of its sound."""
 
 
 def _address(url: str) -> str:
@@ -354,9 +363,11 @@ class RoomConfig(Stanza):
     def _names_are_unique(self) -> "RoomConfig":
         seen = dict(OWN_TRACKS)
         names = [(camera.id, f"camera '{camera.id}'") for camera in self.camera]
-        names += [(f"{c.id}-sound", f"the sound of camera '{c.id}'") for c in self.camera if isinstance(c, RtspCamera) and c.audio]
+        names += [(f"{c.id}{SOUND}", f"the sound of camera '{c.id}'") for c in self.camera if isinstance(c, RtspCamera) and c.audio]
         names += [(ch.id, f"channel '{ch.id}' of microphone '{mic.id}'") for mic in self.microphone for ch in mic.channels]
         for name, place in names:
+            if not is_id(name):
+                raise ValueError(f"{place} would be the track '{name}', whose name is too long; give the camera a shorter id")
             if name in seen:
                 raise ValueError(f"two tracks are called '{name}': {seen[name]} and {place}; rename one")
             if name.startswith("remote-"):

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from provisioning.problems import Finding, meant
-from provisioning.room import OWN_CHILDREN, OWN_TRACKS, RoomConfig
+from provisioning.room import OWN_CHILDREN, OWN_TRACKS, SOUND, RoomConfig
 from provisioning.toml_places import Place
+from recorder.record.layout import is_id
 
 _TAGGED = {"camera": "driver", "microphone": "driver", "signing": "kind"}
 """Tables of several kinds, and the key that tells the kind."""
@@ -130,6 +131,9 @@ def name_mistakes(data: dict[str, Any]) -> list[Finding]:
     for place, name, what in _names(data):
         is_track = what != "microphone"
         is_device = what in {"camera", "microphone"}
+        if what == "camera's sound" and is_id(name.removesuffix(SOUND)) and not is_id(name):
+            long = f"its track would be called '{name}', which is longer than a name may be"
+            found.append(Finding(place=place, what=long, remedy="give the camera a shorter id, or set audio = false"))
         if is_track and name.startswith("remote-"):
             found.append(Finding(place=place, what=f"'{name}' begins with 'remote-', as only participants' tracks may", remedy="rename it"))
         if is_device and name in OWN_CHILDREN:
@@ -154,7 +158,7 @@ def _names(data: dict[str, Any]) -> Iterator[tuple[Place, str, str]]:
         if isinstance(name, str):
             yield ("camera", index, "id"), name, "camera"
             if camera.get("driver") == "rtsp" and camera.get("audio") is True:
-                yield ("camera", index, "audio"), f"{name}-sound", "camera's sound"
+                yield ("camera", index, "audio"), f"{name}{SOUND}", "camera's sound"
     for index, microphone in enumerate(_tables(data, "microphone")):
         if isinstance(microphone.get("id"), str):
             yield ("microphone", index, "id"), microphone["id"], "microphone"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from provisioning.problems import Problem
 from provisioning.room import OWN_CHILDREN
 from provisioning.room_file import ConfigError, load
-from recorder.children_plan import plans
+from recorder.children_plan import expected_tracks, plans
+from recorder.record.layout import is_id
 
 GOOD = """\
 [room]
@@ -149,6 +150,33 @@ def test_every_clash_of_names_is_told_not_the_first_alone(write: Write) -> None:
 def test_the_sound_of_a_camera_may_not_take_a_microphones_name(write: Write) -> None:
     text = GOOD.replace("user =", "audio = true\nuser =").replace('id = "witness"', 'id = "bench-sound"')
     assert "camera's sound" in only(write(text)).what
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ('id = "almaty-3"', 'id = "almaty..3"', "room.id"),
+        ('id = "bench"', 'id = "bench..1"', "camera[1] 'bench..1'.id"),
+        ('id = "judge"', 'id = "judge..1"', "microphone[1] 'table'.channels[1] 'judge..1'.id"),
+    ],
+)
+def test_a_name_that_no_track_may_have_is_a_mistake(write: Write, old: str, new: str, where: str) -> None:
+    problem = only(write(GOOD.replace(old, new)))
+    assert problem.where == where
+    assert "two dots side by side" in problem.what
+
+
+@pytest.mark.parametrize(("length", "ok"), [(42, True), (43, False), (48, False)])
+def test_the_track_of_a_cameras_sound_has_a_name_that_the_recorder_takes(write: Write, length: int, ok: bool) -> None:
+    text = GOOD.replace('id = "bench"', f'id = "{"b" * length}"').replace(GOOD_URL, GOOD_URL + "audio = true\n")
+    if ok:
+        tracks = [track for plan in plans(load(write(text)), []) for track in expected_tracks(plan)]
+        assert f"{'b' * length}-sound" in tracks
+        assert all(map(is_id, tracks))
+        return
+    problem = only(write(text))
+    assert problem.where == f"camera[1] '{'b' * length}'.audio"
+    assert f"'{'b' * length}-sound', which is longer than a name may be" in problem.what
 
 
 @pytest.mark.parametrize("device", ["bench", "table"])
