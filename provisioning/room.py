@@ -19,6 +19,9 @@ def _id(text: str) -> str:
 
 
 Id = Annotated[str, Field(pattern=f"^{ID_PATTERN}$"), AfterValidator(_id)]
+LONGEST_TEXT = 4_096
+"""The longest path of a file; what names devices and people is held to ``Label``. Much of it stands in a line of the record."""
+Label = Annotated[str, Field(max_length=200)]
 SOUND = "-sound"
 """Behind a camera's id: the track of its sound."""
 
@@ -49,15 +52,15 @@ OWN_CHILDREN = OWN_TRACKS | {"ingest": "participants' media", "rungs": "small pi
 class Stanza(BaseModel):
     """Base of all tables: an unknown key is a mistake, not a wish."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=LONGEST_TEXT, allow_inf_nan=False)
 
 
 class Room(Stanza):
     """``[room]``: which courtroom this is."""
 
     id: Id
-    court: str = Field(pattern=r"\S")
-    name: str = ""
+    court: str = Field(pattern=r"\S", max_length=200)
+    name: Label = ""
     timezone: str = "Asia/Almaty"
 
 
@@ -105,7 +108,7 @@ Signing = Annotated[FileKey | CredentialKey | TokenKey, Field(discriminator="kin
 class RecipientCertificate(Stanza):
     """``[[recipient]]``: who can decrypt (an RSA certificate of at least 2,048 bits), for which levels."""
 
-    name: str
+    name: Label
     certificate: str
     levels: list[Literal["open", "closed", "secret", "identity"]] = ["open", "closed", "secret", "identity"]
 
@@ -131,9 +134,9 @@ class Device(Stanza):
     """What every device has."""
 
     id: Id
-    label: str = ""
-    serial: str = ""
-    latency_us: int = 0
+    label: Label = ""
+    serial: Label = ""
+    latency_us: int = Field(default=0, ge=-60_000_000, le=60_000_000)
 
 
 class CameraDevice(Device):
@@ -184,7 +187,7 @@ class Channel(Stanza):
     """One microphone of a device: its track, where it hangs, and whether the room mix hears it."""
 
     id: Id
-    label: str = ""
+    label: Label = ""
     number: int = Field(ge=1, le=64)
     mix_gain_db: float = Field(default=0.0, ge=-60, le=20)
     in_mix: bool = True
@@ -264,7 +267,7 @@ class Ingest(Stanza):
 
     enabled: bool = False
     max_tracks: int = Field(default=64, ge=1, le=200)
-    track_bytes_per_s: int = Field(default=1_500_000, ge=1_000)
+    track_bytes_per_s: int = Field(default=1_500_000, ge=1_000, le=1_000_000_000)
     user: str = ""
     """Only this system user may connect (default: the recorder's own)."""
 

@@ -33,6 +33,7 @@ _PATHS: tuple[tuple[str, ...], ...] = (
 _SIGNING_PATHS = {"file": ("key", "chain"), "pkcs11": ("chain",)}
 _DEEP = 32
 _MOST_SHOWN = 100
+_LONG_NUMBER = re.compile(r"[0-9_]{4000}")
 _AT_LINE = re.compile(r"\s*\(at line (\d+), column (\d+)\)")
 
 
@@ -115,7 +116,7 @@ def _read(path: Path) -> _Document:
     # Windows' editors put a byte order mark before UTF-8; it means nothing, and a technician cannot see it.
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     try:
-        document.data = tomllib.loads(text)
+        document.data = _parsed(text)
         document.lines = lines(text)
         findings = _mistakes(document)
     except tomllib.TOMLDecodeError as error:
@@ -129,6 +130,22 @@ def _read(path: Path) -> _Document:
             (located(finding, document.data, document.lines) for finding in findings), key=lambda problem: problem.line or 0
         )
     return document
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The document.
+
+    Raises:
+        TOMLDecodeError: it is no TOML.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:  # Python refuses to read a number of thousands of digits
+        number = next((number for number, line in enumerate(text.split("\n"), 1) if _LONG_NUMBER.search(line)), 1)
+        raise tomllib.TOMLDecodeError(f"Number with too many digits (at line {number}, column 1)") from error
 
 
 def _mistakes(document: _Document) -> list[Finding]:

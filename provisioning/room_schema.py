@@ -59,6 +59,7 @@ _KINDS = {
     "int_from_float": ("a whole number", "leave out the fraction"),
     "float_type": ("a number", "a number stands without quotes"),
     "float_parsing": ("a number", "a number stands without quotes"),
+    "finite_number": ("a number", "inf and nan are none; write digits"),
     "bool_type": ("true or false", "true and false stand without quotes"),
     "bool_parsing": ("true or false", "true and false stand without quotes"),
     "list_type": ("a list", "a list stands in brackets: [ … ]; several tables of one kind are each a [[…]]"),
@@ -94,6 +95,8 @@ def explain(error: ErrorDetails, data: dict[str, Any]) -> Finding:
         return Finding(place=place, what=f"is {_shown(_public(key, value))}", remedy=_pattern_remedy(place))
     if kind in _BOUNDS:
         return Finding(place=place, what=f"is {_shown(value)}; it must be {_BOUNDS[kind].format(**context)}")
+    if kind == "string_too_long":
+        return Finding(place=place, what=f"has {len(value)} characters; {context['max_length']} are the most")
     if kind == "too_short":
         return Finding(place=place, what="is an empty list", remedy=f"for example: {_EXAMPLES.get(key, f'{key} = [ … ]')}")
     if kind in _KINDS:

@@ -166,6 +166,30 @@ def test_a_name_that_no_track_may_have_is_a_mistake(write: Write, old: str, new:
     assert "two dots side by side" in problem.what
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("latency_us", "9" * 26, "it must be at most 60000000"),
+        ("latency_us", "-60000001", "it must be at least -60000000"),
+        ("label", f'"{"x" * 201}"', "has 201 characters; 200 are the most"),
+        ("serial", f'"{"x" * 1_100_000}"', "has 1100000 characters; 200 are the most"),
+        ("password_file", f'"{"x" * 4_096}"', "has 4"),
+    ],
+)
+def test_what_no_line_of_a_record_could_hold_is_a_mistake(write: Write, key: str, value: str, says: str) -> None:
+    text = GOOD.replace('password_file = "bench.password"\n', "").replace(GOOD_URL, f"{GOOD_URL}{key} = {value}\n")
+    problem = only(write(text))
+    assert problem.where == f"camera[1] 'bench'.{key}"
+    assert says in problem.what
+    assert len(problem.what) < 200
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_a_number_without_end_is_a_mistake(write: Write, value: str) -> None:
+    problem = only(write(GOOD.replace('primary = "records"', f'primary = "records"\nwarn_hours = {value}')))
+    assert f"is {value}; it must be " in problem.what
+
+
 @pytest.mark.parametrize(("length", "ok"), [(42, True), (43, False), (48, False)])
 def test_the_track_of_a_cameras_sound_has_a_name_that_the_recorder_takes(write: Write, length: int, ok: bool) -> None:
     text = GOOD.replace('id = "bench"', f'id = "{"b" * length}"').replace(GOOD_URL, GOOD_URL + "audio = true\n")
@@ -212,6 +236,7 @@ def test_a_room_without_devices_is_told_where_stanzas_come_from(write: Write) ->
         ('[room]\nid = "a"\n[room]\n', 3, "only once"),
         ("[room\n", 1, r"\[room"),
         ('id = "a', 1, ""),
+        ('[room]\nid = "a"\n[storage]\nmemory_mib = 1' + "0" * 5_000 + "\n", 4, "the line reads: memory_mib = 1"),
     ],
 )
 def test_what_is_no_toml_is_told_with_its_line(write: Write, text: str, line: int, says: str) -> None:
