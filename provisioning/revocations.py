@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from recorder.record.file_check import LIST_BYTES, read_given
 from recorder.record.trust import TrustError
 
 _END = b"-----END X509 CRL-----"
@@ -20,7 +21,7 @@ def load_revocations(path: Path) -> list[x509.CertificateRevocationList]:
         TrustError: it holds none, or one that cannot be read.
         OSError: it cannot be read.
     """
-    data = path.read_bytes()
+    data = read_given(path, LIST_BYTES)
     try:
         if not data.startswith(b"-----"):
             return [x509.load_der_x509_crl(data)]

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from recorder.record import canonical
 from recorder.record.anchors import LedgerError, parse_ledger
+from recorder.record.file_check import LIST_BYTES, read_given
 from recorder.record.shown import shown
 from recorder.record.trust import Authorities, TrustError, load_certificates, load_revocation_list
 from recorder.record.verdict import ProofLevel, Severity, Verdict
@@ -127,7 +128,7 @@ def _outside(
 ) -> Outside:
     return Outside(
         authorities=authorities_of(ca, crl),
-        ledger=parse_ledger(ledger.read_bytes()) if ledger is not None else (),
+        ledger=parse_ledger(read_given(ledger, LIST_BYTES)) if ledger is not None else (),
         timestamp_roots=load_certificates(tsa_ca) if tsa_ca is not None else (),
         hearing=hearing,
         start_token=start_token,

@@ -14,6 +14,8 @@ from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
 
+from recorder.record.file_check import LIST_BYTES, read_given
+
 ROOM_URN = "urn:courtroom:room:"
 DOCUMENT_SIGNING = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 """id-kp-documentSigning, RFC 9336."""
@@ -91,7 +93,7 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
         TrustError: none is in it.
         OSError: it cannot be read.
     """
-    return parse_chain(path.read_bytes(), str(path))
+    return parse_chain(read_given(path, LIST_BYTES), str(path))
 
 
 def parse_chain(pem: bytes, place: str) -> list[x509.Certificate]:
@@ -132,7 +134,7 @@ def load_revocation_list(path: Path) -> x509.CertificateRevocationList:
         TrustError: it is none.
         OSError: it cannot be read.
     """
-    data = path.read_bytes()
+    data = read_given(path, LIST_BYTES)
     try:
         return x509.load_pem_x509_crl(data) if data.startswith(b"-----") else x509.load_der_x509_crl(data)
     except ValueError as error:

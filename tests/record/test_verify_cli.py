@@ -69,3 +69,17 @@ def test_a_revocation_list_without_its_authority_is_not_passed_over(finished: tu
     done = courtroom_verify(finished[0].root, "--crl", tmp_path / "list.pem")
     assert done.returncode == 64
     assert "give it by --ca" in done.stderr or "list.pem" in done.stderr  # a room's own authority may stand in /etc
+
+
+@pytest.mark.parametrize("option", ["--ca", "--crl", "--tsa-ca", "--ledger"])
+def test_a_pipe_in_place_of_an_options_file_is_not_waited_for(
+    finished: tuple[Builder, list[Receipt]], root_pem: Path, tmp_path: Path, option: str
+) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link.pem"
+    os.mkfifo(pipe)
+    link.symlink_to(root_pem)
+    first = () if option == "--ca" else ("--ca", link)  # a link that a person names is followed
+    done = courtroom_verify(finished[0].root, *first, option, pipe)
+    assert done.returncode == 64
+    assert "is no regular file" in done.stderr
+    assert "pipe" in done.stderr
