@@ -1,5 +1,7 @@
 """What a journal tells of the hearing: who paused, what was not recorded and why, and whether the media's own times agree. Pure."""
 
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from recorder.record import entries
@@ -12,6 +14,7 @@ MARGIN_US = 1_500_000
 """By how much media may end before, or begin after, the interval that explains its absence (devices start with a keyframe)."""
 ALIVE_US = 15_000_000
 """The recorder says at least every 10 s that it is there while nothing is recorded."""
+_NEVER_US = 2**63
 _COMMON = (entries.Frag, entries.Checkpoint)
 """Nearly all lines of a journal are of these."""
 
@@ -22,6 +25,25 @@ class _Hole:
     from_us: int
     to_us: int
     place: str
+
+
+class _Declared:
+    """What the entries say was not recorded of a track, as stretches of time that lie further apart than devices need to begin."""
+
+    def __init__(self, intervals: Iterable[Interval], track: str) -> None:
+        self._from_us: list[int] = []
+        self._to_us: list[int] = []
+        end_us = -_NEVER_US
+        for interval in sorted((one for one in intervals if one.track in {"", track}), key=lambda one: one.from_us):
+            if interval.from_us - MARGIN_US > end_us:
+                self._from_us.append(interval.from_us)
+                self._to_us.append(end_us)
+            end_us = self._to_us[-1] = max(end_us, _NEVER_US if interval.to_us is None else interval.to_us)
+
+    def reach_us(self, at_us: int) -> int:
+        """Until when media may lack that end here."""
+        before = bisect_right(self._from_us, at_us + MARGIN_US)
+        return max(at_us, self._to_us[before - 1]) if before else at_us
 
 
 class Story:
@@ -104,8 +126,10 @@ class Story:
 
     def finish(self) -> None:
         """Judge the holes, now that all intervals are known, and order the intervals."""
+        said = [interval for interval in self.intervals if interval.declared]
+        declared = {track: _Declared(said, track) for track in {hole.track for hole in self._holes}}
         for hole in self._holes:
-            if self._is_explained(hole):
+            if declared[hole.track].reach_us(hole.from_us) + MARGIN_US >= hole.to_us:
                 continue
             self.intervals.append(
                 Interval(
@@ -115,11 +139,3 @@ class Story:
             text = f"track {hole.track}: {(hole.to_us - hole.from_us) / 1e6:.1f} s of media are missing and no entry says why"
             self._findings.doubt("hole_unexplained", hole.place, text)
         self.intervals.sort(key=lambda interval: (interval.from_us, interval.track))
-
-    def _is_explained(self, hole: _Hole) -> bool:
-        at_us = hole.from_us
-        for interval in sorted(self.intervals, key=lambda interval: interval.from_us):
-            if interval.track not in {"", hole.track} or not interval.declared or interval.from_us - MARGIN_US > at_us:
-                continue
-            at_us = max(at_us, hole.to_us if interval.to_us is None else interval.to_us)
-        return at_us + MARGIN_US >= hole.to_us
