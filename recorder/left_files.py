@@ -48,13 +48,7 @@ def look_at_files(record: Path, state: JournalState) -> LeftFiles:
     passed_over = {layout.DEVICE_CHAIN, layout.MANIFEST} | layout.UNHASHED
     for path, is_regular in sorted(_files(record)):
         _pass_over_number(state, path)
-        if (
-            not is_regular
-            or path in state.files
-            or path in passed_over
-            or path.endswith(".part")
-            or layout.journal_number(path) is not None
-        ):
+        if not is_regular or path in state.files or path in passed_over or not _can_be_named(path):
             continue
         loose = byte_range(record, path, 0, (record / path).stat().st_size)
         found.torn.append(loose)
@@ -62,6 +56,12 @@ def look_at_files(record: Path, state: JournalState) -> LeftFiles:
     found.torn.sort(key=lambda torn: (torn.file, torn.off))
     found.damaged.sort(key=lambda lost: (lost.file, lost.off))
     return found
+
+
+def _can_be_named(path: str) -> bool:
+    """Whether the recovery names a file that no line speaks of; of all others the verifier says what they are."""
+    other = layout.is_half_written(path) or path.startswith(f"{layout.ORDERS}/") or layout.journal_number(path) is not None
+    return not other and layout.can_be_listed(path)
 
 
 def byte_range(record: Path, file: str, off: int, size: int) -> ByteRange:

@@ -25,7 +25,7 @@ from recorder.disk import sync_directory
 from recorder.manifest import manifest
 from recorder.record import canonical, entries, layout
 from recorder.record.entries import AnyEntry, Line
-from recorder.record.file_check import blocks, open_plain
+from recorder.record.file_check import blocks, inventory, open_plain
 from recorder.record.journal import BEFORE_FIRST, Head, JournalError, read_line, read_line_fast
 from recorder.record.journal_reader import split_lines
 from recorder.signing import Signer
@@ -155,9 +155,17 @@ def chain_pem(signer: Signer) -> bytes:
 
 
 def listed_files(record: Path) -> list[str]:
-    """The files that SHA256SUMS lists, in its order."""
-    paths = (path.relative_to(record).as_posix() for path in record.rglob("*") if path.is_file())
-    return sorted(path for path in paths if path not in layout.UNHASHED and not path.endswith(".part"))
+    """The files that SHA256SUMS lists, in its order: no link, no order, nothing half written, and no name that a list cannot hold.
+
+    Raises:
+        OSError: a directory cannot be read.
+    """
+    paths, _ = inventory(record)
+    return sorted(path for path in paths if path not in layout.UNHASHED and _is_listed(path))
+
+
+def _is_listed(path: str) -> bool:
+    return not path.startswith(f"{layout.ORDERS}/") and not layout.is_half_written(path) and layout.can_be_listed(path)
 
 
 def file_sha256(path: Path) -> str:

@@ -51,10 +51,13 @@ class FileJudge:
         if path in layout.UNHASHED:
             return
         if path not in sums:
-            if path != layout.SUMS_TIMESTAMP + ".part":
-                self.findings.error("file_unlisted", path, f"is not in {layout.SUMS}: it was added after the seal")
+            if layout.is_half_written(path):
+                self.findings.note("leftover", path, "was left half written, by a crash or a copying that broke off; it belongs to nothing")
+            elif not layout.can_be_listed(path):
+                text = "has a name that no record gives (a line end, or what is no Unicode in form C): somebody put it there"
+                self.findings.error("file_odd", path, text)
             else:
-                self.findings.note("leftover", path, "left by a crash while the timestamp was written; it belongs to nothing")
+                self.findings.error("file_unlisted", path, f"is not in {layout.SUMS}: it was added after the seal")
         elif sums[path] != state.sha256 and not state.unreadable:
             self.findings.error("file_altered", path, f"is not the file that {layout.SUMS} lists")
 

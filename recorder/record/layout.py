@@ -7,6 +7,7 @@ and ``bindings.jsonl`` (``binding.py``).
 """
 
 import re
+import unicodedata
 from pathlib import PurePosixPath
 
 JOURNAL = "journal.jsonl"
@@ -33,6 +34,8 @@ _id = re.compile(ID_PATTERN)
 _order = re.compile(rf"{ORDERS}/(\d{{4}})(?:\.json|\.json\.p7s|/{ID_PATTERN}-\d{{2,}}\.cms)(?:\.part)?")
 _journal = re.compile(r"journal(?:-(?!000[01])([0-9]{4}))?\.jsonl")
 """The first has no number; a file that calls itself number 0 or 1 is none that anybody reads."""
+_FIXED = UNHASHED | {MANIFEST, DEVICE_CHAIN}
+_part_file = re.compile(rf"{TRACKS}/{ID_PATTERN}/(?:init-[0-9]+\.mp4|seg-[0-9]+\.m4s)|{KEYS}/{ID_PATTERN}-[0-9]+\.cms")
 _segment = re.compile(rf"{TRACKS}/({ID_PATTERN})/seg-(\d{{6}}|[1-9]\d{{6,11}})\.m4s")
 
 
@@ -99,6 +102,17 @@ def order_number(path: str) -> int | None:
     """Which order a path under ``orders/`` belongs to by its name, be it half written, or None."""
     match = _order.fullmatch(path)
     return int(match[1]) if match else None
+
+
+def is_half_written(path: str) -> bool:
+    """Whether a crash, or a copying that broke off, left this: a name that a file of a record may have, and ``.part``."""
+    name = path.removesuffix(".part")
+    return name != path and (name in _FIXED or journal_number(name) is not None or _part_file.fullmatch(name) is not None)
+
+
+def can_be_listed(path: str) -> bool:
+    """Whether a journal and ``SHA256SUMS`` can name a file: no line end or the like in it, Unicode in normalisation form C."""
+    return path.isprintable() and unicodedata.is_normalized("NFC", path)
 
 
 def is_inside(path: str) -> bool:

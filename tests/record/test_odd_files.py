@@ -1,0 +1,89 @@
+"""What does not belong into a record and lies there before its seal: it is called what it is, and keeps no record from its seal."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recorder.record import layout
+from recorder.record.verify import Outside, verify
+from tests.record.record_builder import Builder
+
+Put = Callable[[Path], None]
+
+
+def put(name: str | bytes) -> Put:
+    def write(record: Path) -> None:
+        path = record / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+
+    return write
+
+
+def link(record: Path) -> None:
+    (record.parent / "elsewhere").write_bytes(b"secret")
+    (record / "tracks/link").symlink_to(record.parent / "elsewhere")
+
+
+def pipe(record: Path) -> None:
+    os.mkfifo(record / "tracks/pipe")
+
+
+def found(begun: Callable[..., Builder], outside: Outside, put: Put, *, crash: bool) -> tuple[str, list[tuple[str, str]]]:
+    builder = begun()
+    builder.record(3)
+    put(builder.root)
+    if crash:
+        builder.recover()
+    builder.record(2)
+    builder.close()
+    verdict = verify(builder.root, outside)
+    return verdict.level, [(finding.code, finding.severity) for finding in verdict.findings]
+
+
+@pytest.mark.parametrize("crash", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "keys/cam-judge-07.cms.part",
+        "tracks/cam-judge/init-09.mp4.part",
+        "tracks/cam-judge/seg-000044.m4s.part",
+        "device-chain.pem.part",
+        "journal-0002.jsonl.part",
+    ],
+)
+def test_what_was_left_half_written_belongs_to_nothing(begun: Callable[..., Builder], outside: Outside, name: str, crash: bool) -> None:
+    level, findings = found(begun, outside, put(name), crash=crash)
+    # The chain is written again under this name at the seal, and that takes it away.
+    assert (level, findings) == ("sealed", [] if name.startswith(layout.DEVICE_CHAIN) else [("leftover", "note")])
+
+
+@pytest.mark.parametrize("crash", [False, True])
+@pytest.mark.parametrize(
+    ("put", "code"),
+    [
+        (put("tracks/two\nlines"), "file_odd"),
+        (put(b"tracks/\xff\xfe"), "file_odd"),
+        (put("tracks/e\u0301"), "file_odd"),
+        (link, "not_a_file"),
+        (pipe, "not_a_file"),
+        (put("orders/0001.json"), "order_damaged"),
+    ],
+)
+def test_what_somebody_put_there_is_called_so_and_nothing_else(
+    begun: Callable[..., Builder], outside: Outside, put: Put, code: str, crash: bool
+) -> None:
+    assert found(begun, outside, put, crash=crash) == ("broken", [(code, "error")])
+
+
+@pytest.mark.parametrize("name", ["tracks/cam-judge/film.part", "keys/anything.part"])
+def test_only_files_of_a_record_are_left_half_written(begun: Callable[..., Builder], outside: Outside, name: str) -> None:
+    assert found(begun, outside, put(name), crash=True) == ("sealed", []), "the recovery names it"
+    assert found(begun, outside, put(name), crash=False) == ("broken", [("file_unjournaled", "error")])
+    builder = begun()
+    builder.record(3)
+    builder.close()
+    put(name)(builder.root)
+    assert {finding.code for finding in verify(builder.root, outside).errors} == {"file_unlisted"}
