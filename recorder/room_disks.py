@@ -11,7 +11,7 @@ import structlog
 
 from provisioning.room import Storage
 from recorder.clock import mono_us
-from recorder.copies import longer
+from recorder.copies import chain_end, longer
 from recorder.disk import Disk, DiskName
 from recorder.disk_calls import ANSWER_S, DiskCalls
 from recorder.disk_pair import Trouble
@@ -125,6 +125,8 @@ class RoomDisks:
                     found[root.name] = root if other is None else longer(other, root)
                 except OSError as error:
                     log.error("a copy of a record cannot be read; the other one is taken", record=str(root), error=str(error))
+                    if root.name in found and not _has_readable_end(found[root.name]):
+                        found[root.name] = root
         return list(found.values())
 
     def add_receipt(self, record: str, line: bytes, leader: Path | None) -> bool:
@@ -268,6 +270,14 @@ def put_unstamped(record: Path) -> None:
 def _scan(base: Path) -> Path:
     with os.scandir(base):
         return base
+
+
+def _has_readable_end(record: Path) -> bool:
+    try:
+        chain_end(record)
+    except OSError:
+        return False
+    return True
 
 
 def _make(base: Path) -> None:

@@ -1,6 +1,7 @@
 """A record that cannot be read is left as it is, and told; whatever was put there, the room starts."""
 
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,19 @@ async def test_neither_a_pipe_nor_a_link_in_a_record_keeps_the_room_from_startin
     detail = await starts(it)
     assert detail.startswith(f"{record} cannot be read: ")
     assert detail.endswith("; it is left as it is")
+
+
+@pytest.mark.parametrize("spoilt", ["primary", "mirror"])
+async def test_a_record_that_only_one_disk_can_give_is_taken_up_from_it(tmp_path: Path, spoilt: str) -> None:
+    it = RoomInProcess(tmp_path)
+    record = left_behind(it)
+    shutil.copytree(record, it.mirror / NAME)
+    put_pipe(tmp_path / spoilt / NAME / "journal-0002.jsonl")
+    try:
+        found = it.store.room_disks.unsealed()
+        assert found == [(it.mirror if spoilt == "primary" else it.primary) / NAME]
+    finally:
+        await it.store.close()
 
 
 async def test_a_record_that_nothing_expects_does_not_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
