@@ -21,8 +21,8 @@ from recorder.record.trust import Authorities
 
 BATCH_PARTS, BATCH_BYTES = 100, 128 * 1024 * 1024
 """What is asked addresses for at once: few enough that none expires before its turn comes."""
-NOTE_BYTES = 8 * 1024 * 1024
-"""Parts are noted when they sum up to this: what a kill may cause to be sent again."""
+NOTE_BYTES, NOTE_PARTS = 8 * 1024 * 1024, 100
+"""Parts are noted when they sum up to this (what a kill may cause to be sent again) or are as many as one note may hold."""
 _OF_THE_OFFER = frozenset({400, 409, 413, 422})
 """Refusals of what was said. Others are of who said it (a certificate that ran out) or of a centre that forgot: they may pass."""
 Part = tuple[str, int]
@@ -304,7 +304,7 @@ class _Sending:
                 try:
                     tag = await self._put(address)
                     done.append(transfer.PartDone(path=address.path, number=address.number, etag=tag))
-                    if sum(self._len((one.path, one.number)) for one in done) >= NOTE_BYTES:
+                    if len(done) >= NOTE_PARTS or sum(self._len((one.path, one.number)) for one in done) >= NOTE_BYTES:
                         await self._note(upload, done)
                 except (PutError, UploadStoppedError, UpstreamError, RefusedError) as error:
                     failed.append(error)
@@ -343,10 +343,12 @@ class _Sending:
             raise UnreadableError(str(error)) from error
 
     async def _note(self, upload: str, done: list[transfer.PartDone]) -> None:
-        noted = list(done)
-        done.clear()
-        await self._uploader.centre.parts_done(upload, transfer.PartsDone(parts=noted))
-        self._have({(one.path, one.number) for one in noted})
+        sent = list(done)
+        done.clear()  # the others go on adding to it meanwhile, and note what they add
+        for at in range(0, len(sent), NOTE_PARTS):
+            noted = sent[at : at + NOTE_PARTS]
+            await self._uploader.centre.parts_done(upload, transfer.PartsDone(parts=noted))
+            self._have({(one.path, one.number) for one in noted})
 
     def _have(self, parts: set[Part]) -> None:
         new = parts - self._there
