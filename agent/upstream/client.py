@@ -1,9 +1,10 @@
 """The room's end of the contract: every connection is opened here, by mutual TLS, and every answer is held to its type."""
 
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -12,6 +13,8 @@ from agent.upstream import contract, transfer
 
 REQUEST_S = 20.0
 MOST_WAIT_S = 60
+LONGEST_WISH_S = 3600.0
+"""A centre that wishes to be left alone for longer is asked again all the same: a mistake there silences no room for days."""
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 Answer = TypeVar("Answer")
 
@@ -151,12 +154,18 @@ def _read(place: str, status: int, raw: bytes, retry_after: str | None, answer: 
     if 400 <= status < 500 and status not in {408, 425, 429}:
         raise RefusedError(_problem(status, raw))
     if not 200 <= status < 300:
-        wish: Any = retry_after if retry_after is not None and retry_after.isdigit() else None
-        raise UpstreamError(f"{place}: answered {status}", None if wish is None else float(wish))
+        raise UpstreamError(f"{place}: answered {status}", _wish_s(retry_after))
     try:
         return msgspec.json.decode(raw, type=answer)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UpstreamError(f"{place}: not an answer of the contract: {error}") from error
+
+
+def _wish_s(retry_after: str | None) -> float | None:
+    """The seconds of a Retry-After, at most ``LONGEST_WISH_S``: what no number of seconds is, or a date, is no wish."""
+    if retry_after is None or re.fullmatch(r"[0-9]{1,9}", retry_after) is None:
+        return None
+    return min(float(retry_after), LONGEST_WISH_S)
 
 
 def _problem(status: int, raw: bytes) -> transfer.Problem:

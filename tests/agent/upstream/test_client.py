@@ -198,6 +198,17 @@ async def test_a_centre_in_trouble_is_asked_again_when_it_wishes(site: Site, sta
     assert away.value.retry_after_s == 17.0
 
 
+@pytest.mark.parametrize(
+    ("said", "wish_s"),
+    [("3600", 3600.0), ("999999999", 3600.0), ("9" * 400, None), ("²", None), ("٣", None), ("1e9", None), ("-1", None), ("", None)],
+)
+async def test_no_wish_of_the_centre_silences_the_room_or_ends_it(site: Site, said: str, wish_s: float | None) -> None:
+    async with serving(site, always(b"", 503, Retry_After=said)) as base:
+        with pytest.raises(UpstreamError) as away:
+            await beat(base, site.credentials())
+    assert away.value.retry_after_s == wish_s
+
+
 async def test_the_room_is_not_sent_elsewhere(site: Site) -> None:
     taken = msgspec.json.encode(TAKEN)
     async with serving(site, always(taken)) as other, serving(site, always(b"", 307, Location=f"{other}/v1/heartbeat")) as base:
