@@ -42,4 +42,5 @@ async def apart(work: Callable[[], Result], deadline_s: float) -> Result:
             loop.call_soon_threadsafe(settle, result, failure)
 
     threading.Thread(target=run, name="apart", daemon=True).start()
-    return await asyncio.wait_for(done, deadline_s)
+    async with asyncio.timeout(deadline_s):
+        return await done

@@ -129,7 +129,8 @@ class ClockWatch:
         except OSError:
             return kernel_quality()
         try:
-            printed, _ = await asyncio.wait_for(process.communicate(), CHRONYC_S)
+            async with asyncio.timeout(CHRONYC_S):
+                printed, _ = await process.communicate()
             if process.returncode == 0:
                 return parse_tracking(printed.decode("ascii", errors="replace"))
         except (TimeoutError, ValueError):

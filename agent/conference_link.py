@@ -89,10 +89,12 @@ class ConferenceLink:
             raise ConferenceAwayError("the videoconference is not running; see `systemctl status courtroom-vks`")
         self._number += 1
         number = self._number
-        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[conference.Answer] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
         try:
             await socket.send_str(conference.encoder.encode(conference.Ask(number=number, act=act)).decode())
-            return await asyncio.wait_for(answer, ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):
+                return await answer
         except (TimeoutError, ConnectionError, RuntimeError) as error:
             raise ConferenceAwayError("the videoconference did not answer; its state says whether it was done") from error
         finally:
@@ -175,7 +177,8 @@ class ConferenceLink:
         """Facts to the recorder, in order."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await self._due.wait()
             self._due.clear()
             status = self._recorder.status if self._recorder.reachable else None
             if status is None:

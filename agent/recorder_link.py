@@ -118,7 +118,8 @@ class RecorderLink:
         if deadline_s is None:
             deadline_s = STOP_S if isinstance(request, control.StopRequest) else REQUEST_S
         try:
-            answer = await asyncio.wait_for(self._ask(request), deadline_s)
+            async with asyncio.timeout(deadline_s):
+                answer = await self._ask(request)
         except TimeoutError as error:
             raise RecorderAwayError(f"the recorder did not answer within {deadline_s:g} s; its state says whether it did it") from error
         except (OSError, EOFError, ValueError, msgspec.DecodeError) as error:

@@ -143,7 +143,8 @@ class Sender:
             batch = await self._batch()
             if batch is None:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._more.wait(), LOOK_AGAIN_S)
+                    async with asyncio.timeout(LOOK_AGAIN_S):
+                        await self._more.wait()
                 continue
             wait_s = await self._send(batch)
             if wait_s > 0:

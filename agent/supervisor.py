@@ -81,7 +81,8 @@ class Supervisor:
             wait_s = restarts.wait_s(time.monotonic() - began_s, killed=status < 0)
             self._told(program.name, f"ended ({_words(status)}); started again in {wait_s:.1f} s")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._ending.wait()
 
     async def _run_once(self, program: Program) -> int:
         process = await asyncio.create_subprocess_exec(
@@ -120,7 +121,8 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), STOP_S)
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
         except TimeoutError:
             self._told(name, f"did not end within {STOP_S:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):

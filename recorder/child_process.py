@@ -182,7 +182,8 @@ class ChildProcess:
             self._writer.close()
             self._writer = None
             try:
-                await asyncio.wait_for(exited.wait(), timeout=1.0)
+                async with asyncio.timeout(1.0):
+                    await exited.wait()
             except TimeoutError:
                 os.kill(pid, signal.SIGKILL)
                 await exited.wait()

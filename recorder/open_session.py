@@ -176,7 +176,8 @@ class OpenSession:
         await self.committed()
         try:
             sign = partial(checkpoint, self._store.signer, self.record, self.head)
-            last = await asyncio.wait_for(apart(sign, "last checkpoint"), SIGN_S)
+            async with asyncio.timeout(SIGN_S):
+                last = await apart(sign, "last checkpoint")
         except Exception as error:  # noqa: BLE001 - a token's library raises anything; the session must end all the same
             log.error("the last checkpoint failed", error=repr(error))
             self._leave()
@@ -221,7 +222,8 @@ class OpenSession:
 
     async def _mirror_words(self) -> str:
         try:
-            return await asyncio.wait_for(apart(self.committer.prove, "prove the copy"), PROVE_S)
+            async with asyncio.timeout(PROVE_S):
+                return await apart(self.committer.prove, "prove the copy")
         except TimeoutError:
             return "left: it does not answer"
 

@@ -328,7 +328,6 @@ class Delivery:
 
 async def _either(event: asyncio.Event, wait_s: float) -> None:
     """Until something happens, at most so long."""
-    # Not asyncio.wait_for, which in Python 3.11 can swallow a cancellation.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             await event.wait()

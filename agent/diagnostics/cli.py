@@ -79,7 +79,8 @@ async def _run(room: RoomConfig, run_dir: Path) -> Report:
     following = asyncio.create_task(link.run())
     try:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(there.wait(), STALE_S)
+            async with asyncio.timeout(STALE_S):
+                await there.wait()
         context = Context(config=room, status=lambda: link.status if link.reachable else None, quality=ClockWatch().read)
         return await run_checks(CHECKS, context)
     finally:

@@ -53,7 +53,8 @@ class SmartCheck:
             stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            printed, _ = await asyncio.wait_for(process.communicate(), SMARTCTL_S)
+            async with asyncio.timeout(SMARTCTL_S):
+                printed, _ = await process.communicate()
         except TimeoutError:
             return Found("warning", "smart_hangs", here)
         finally:

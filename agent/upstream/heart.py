@@ -69,7 +69,8 @@ class Heart:
         while True:
             wait_s = await self._beat()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._now.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._now.wait()
             self._now.clear()
 
     async def _beat(self) -> float:

@@ -122,6 +122,26 @@ async def test_something_that_happens_is_told_at_once_and_not_at_the_next_beat()
         await until(lambda: centre.beats == 2, "the second beat")
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_heart_that_is_ended_just_as_something_happens_ends(turns: int) -> None:
+    centre = ScriptedCentre(contract.HeartbeatTaken(utc_us=9, receipt=None, due_s=60.0))
+
+    async def keep(_: Receipt) -> None:
+        pytest.fail("there is no receipt")
+
+    heart = Heart(centre, lambda: BEAT, keep, lambda *_: None, room="1")
+    beating = asyncio.create_task(heart.run())
+    await until(lambda: centre.beats == 1, "the first beat")
+    heart.hurry()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    beating.cancel()
+    await asyncio.wait({beating}, timeout=5)
+    ended = beating.done()
+    beating.cancel()
+    assert ended
+
+
 async def test_the_feed_is_asked_for_what_follows_only_when_what_came_is_durable() -> None:
     feed = contract.Feed(as_of=7)
     centre = ScriptedCentre(AWAY, feed, None)
