@@ -14,6 +14,7 @@ from threading import Event
 
 import msgspec
 
+from agent.archive.hashed import Hashed
 from agent.archive.inside import open_regular_in
 from agent.upstream.transfer import PART_BYTES, RecordFile, UploadOffer, files_sha256
 from recorder.record import checksums, layout
@@ -56,7 +57,7 @@ class _Manifest(msgspec.Struct):
     hearing: _Hearing
 
 
-def make_offer(root: Path, *, hearing: str | None = None, progress: Progress | None = None) -> UploadOffer:
+def make_offer(root: Path, *, hearing: str | None = None, progress: Progress | None = None, hashed: Hashed | None = None) -> UploadOffer:
     """Read a sealed record and say what it consists of. Every file is read once, and every byte hashed once.
 
     A file of several parts is offered by the hashes that its parts have now and the whole one that the seal lists;
@@ -66,15 +67,17 @@ def make_offer(root: Path, *, hearing: str | None = None, progress: Progress | N
         root: the record's directory.
         hearing: the hearing that it belongs to (default: as the record itself has it by now).
         progress: told the bytes read.
+        hashed: what was read before; a file that was not touched since is not read again.
 
     Raises:
         OfferError: it is not sealed, or a file is not what its SHA256SUMS says.
     """
     sizes = sealed_files(root)
+    known = Hashed(root) if hashed is None else hashed
     genesis, sums = read_genesis(root), read_sums(root)
     done, total, files = 0, sum(sizes.values()), list[RecordFile]()
     with ThreadPoolExecutor(_READERS) as pool:
-        for file in pool.map(lambda path: read_file(root, path, sizes[path], sums.get(path)), sorted(sizes)):
+        for file in pool.map(lambda path: _read_once(known, path, sizes[path], sums.get(path)), sorted(sizes)):
             if file.sha256 != sums.get(file.path, file.sha256):
                 pool.shutdown(cancel_futures=True)
                 raise OfferError(f"{root.name}/{file.path}{_CHANGED}")
@@ -182,15 +185,33 @@ def hearing_of(root: Path) -> str:
         raise OfferError(f"{root.name}: which hearing it belongs to cannot be read: {error}") from error
 
 
-def check_whole(root: Path, offer: UploadOffer, stopped: Event) -> None:
-    """Whether the files of several parts are still what the seal lists; ``stopped`` ends it early.
+def check_whole(root: Path, offer: UploadOffer, stopped: Event, hashed: Hashed) -> None:
+    """Whether the files of several parts are still what the seal lists; ``stopped`` ends it early, and none is read twice.
 
     Raises:
         OfferError: one is not, or cannot be read.
     """
     for file in offer.files:
-        if len(file.parts) > 1 and hash_file(root, file.path, file.len, stopped=stopped) != file.sha256 and not stopped.is_set():
+        if len(file.parts) == 1 or hashed.is_whole(file):
+            continue
+        found = hash_file(root, file.path, file.len, stopped=stopped)
+        if stopped.is_set():
+            return
+        if found != file.sha256:
             raise OfferError(f"{root.name}/{file.path}{_CHANGED}")
+        hashed.note_whole(file)
+
+
+def _read_once(known: Hashed, path: str, length: int, sealed_sha256: str | None) -> RecordFile:
+    try:
+        touched = known.touched(path)
+    except OSError as error:
+        raise OfferError(f"{known.root.name}/{path} cannot be read: {error.strerror or error}") from error
+    file = known.find(path, length, touched)
+    if file is None:
+        file = read_file(known.root, path, length, sealed_sha256)
+        known.keep(file, touched)
+    return file
 
 
 def read_file(root: Path, path: str, length: int, sealed_sha256: str | None) -> RecordFile:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from agent.archive import acknowledgement
+from agent.archive.hashed import AllHashed, Hashed
 from agent.archive.offer import OfferError, Progress, check_part, make_offer, part_len, read_part
 from agent.archive.pace import Pace
 from agent.archive.part_sender import PartSender, PutError
@@ -91,6 +92,7 @@ class Uploader:
         self._authorities = authorities
         self._at_once = at_once
         self._retry_s = retry_s
+        self._hashed = AllHashed()
         self._parts = PartSender(base, centre_tls=centre_tls, storage_tls=storage_tls, pace=pace, at_once=at_once)
 
     async def __aenter__(self) -> Self:
@@ -134,19 +136,28 @@ class Uploader:
             UploadStoppedError: the archive refuses it, or its acknowledgement proves nothing.
             UploadTroubledError: it failed as often as it may.
         """
+        hashed = self._hashed.of(root)
         try:
-            offer = await asyncio.to_thread(make_offer, root, hearing=hearing)
-        except OfferError as error:
-            raise UnreadableError(str(error)) from error
-        async with WholeCheck(root, offer) as check:
-            ack = await self._deliver(_Sending(self, root, offer, check, progress), troubled, tries, patience_s)
+            offer = await self._offer(root, hearing, hashed)
+            async with WholeCheck(root, offer, hashed) as check:
+                ack = await self._deliver(_Sending(self, root, offer, check, progress), troubled, tries, patience_s)
+        except UploadStoppedError:
+            self._hashed.forget(root)  # somebody looks at it before it is offered again: it is read anew then
+            raise
         if ack is None:
             return None
+        self._hashed.forget(root)
         try:
             await asyncio.to_thread(self._check, root, offer, ack)
         except (acknowledgement.AcknowledgementError, OfferError) as error:
             raise UploadStoppedError(f"{root.name}: {error}") from error
         return ack
+
+    async def _offer(self, root: Path, hearing: str | None, hashed: Hashed) -> transfer.UploadOffer:
+        try:
+            return await asyncio.to_thread(make_offer, root, hearing=hearing, hashed=hashed)
+        except OfferError as error:
+            raise UnreadableError(str(error)) from error
 
     async def _deliver(
         self, sending: "_Sending", troubled: Callable[[str], None] | None, tries: int | None, patience_s: float | None

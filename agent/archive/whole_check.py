@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event
 from typing import Self
 
+from agent.archive.hashed import Hashed
 from agent.archive.offer import check_whole
 from agent.upstream.transfer import UploadOffer
 
@@ -19,10 +20,11 @@ class WholeCheck:
     Args:
         root: the record's directory.
         offer: as ``make_offer`` made it.
+        hashed: where that kept what it read; here, which files were found to be whole.
     """
 
-    def __init__(self, root: Path, offer: UploadOffer) -> None:
-        self._root, self._offer = root, offer
+    def __init__(self, root: Path, offer: UploadOffer, hashed: Hashed) -> None:
+        self._root, self._offer, self._hashed = root, offer, hashed
         self._stopped = Event()
         self._reading: asyncio.Task[None] | None = None
 
@@ -37,7 +39,7 @@ class WholeCheck:
     def begin(self) -> None:
         """Read them from now on; once begun, this changes nothing."""
         if self._reading is None:
-            self._reading = asyncio.create_task(asyncio.to_thread(check_whole, self._root, self._offer, self._stopped))
+            self._reading = asyncio.create_task(asyncio.to_thread(check_whole, self._root, self._offer, self._stopped, self._hashed))
 
     async def passed(self) -> None:
         """Wait until all are known to be as sealed.

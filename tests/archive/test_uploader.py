@@ -13,13 +13,15 @@ import pytest
 from aiohttp import web
 
 from agent.archive import offer, part_sender
+from agent.archive.hashed import Hashed
 from agent.archive.offer import make_offer
 from agent.archive.pace import Pace
 from agent.archive.upload import UnreadableError, Uploader, UploadStoppedError, UploadTroubledError
 from agent.upstream import transfer
-from agent.upstream.client import RefusedError
+from agent.upstream.client import RefusedError, UpstreamError
 from agent.upstream.transfer import Acknowledgement
 from provisioning.keys import Hierarchy
+from recorder.record import layout
 from recorder.record.trust import Authorities
 from tests.archive.conftest import acknowledged, until
 from tests.archive.seaweed import free_port
@@ -40,6 +42,7 @@ class Centre:
     keys: Hierarchy
     address: str = ""
     answers: list[Exception] = field(default_factory=list)
+    offer_answers: list[Exception] = field(default_factory=list)
     offers: int = 0
     verifying: int = 0
     change: dict[str, object] = field(default_factory=dict)
@@ -51,6 +54,8 @@ class Centre:
 
     async def offer(self, offer: transfer.UploadOffer) -> transfer.UploadState:
         self.offers += 1
+        if self.offer_answers:
+            raise self.offer_answers.pop(0)
         if not self.known:
             self.known = True
             self.missing = {(file.path, number + 1) for file in offer.files for number in range(len(file.parts))}
@@ -163,8 +168,8 @@ async def test_the_archive_never_has_all_of_a_large_file_that_the_seal_contradic
 async def test_a_cancelled_upload_reads_no_further(centre: Centre, authorities: Authorities, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
 
-    def check(root: Path, offered: transfer.UploadOffer, stopped: threading.Event) -> None:
-        del root, offered
+    def check(root: Path, offered: transfer.UploadOffer, stopped: threading.Event, hashed: Hashed) -> None:
+        del root, offered, hashed
         if stopped.wait(30):
             ended.set()
 
@@ -191,6 +196,57 @@ async def test_hundreds_of_small_files_in_a_row_are_noted_in_notes_that_the_cent
     async with uploader(centre, authorities) as sender:
         assert await sender.send(centre.builder.root) is not None
     assert len(centre.put) == len(offered.files)
+
+
+class Reads:
+    """Counts the bytes that are read of records."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bytes = 0
+        self._read = offer._read_at
+        monkeypatch.setattr(offer, "_read_at", self)
+
+    def __call__(self, descriptor: int, at: int, length: int) -> bytes:
+        data = self._read(descriptor, at, length)
+        self.bytes += len(data)
+        return data
+
+
+async def test_a_record_that_waits_is_read_once(centre: Centre, authorities: Authorities, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = centre.builder.root
+    reads, total = Reads(monkeypatch), size(root)
+    away = UpstreamError("away")
+    async with uploader(centre, authorities) as sender:
+        reads.bytes = 0
+        for _ in range(3):
+            centre.offer_answers = [away]
+            with pytest.raises(UploadTroubledError):
+                await sender.send(root, tries=1)
+        assert reads.bytes == total
+        centre.verifying = 1000
+        assert await sender.send(root, patience_s=0.05) is None
+        sent = reads.bytes
+        for _ in range(3):
+            assert await sender.send(root, patience_s=0.05) is None
+        assert reads.bytes == sent
+
+
+async def test_a_record_of_which_a_file_was_touched_is_read_again_as_far_as_it_was(
+    centre: Centre, authorities: Authorities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = centre.builder.root
+    reads = Reads(monkeypatch)
+    segment = next((root / layout.TRACKS).glob("mic-judge/seg-*.m4s"))
+    async with uploader(centre, authorities) as sender:
+        centre.verifying = 1000
+        assert await sender.send(root, patience_s=0.05) is None
+        reads.bytes = 0
+        data = bytearray(segment.read_bytes())
+        data[0] ^= 1
+        segment.write_bytes(data)
+        with pytest.raises(UnreadableError, match=segment.name):
+            await sender.send(root, patience_s=0.05)
+    assert reads.bytes == len(data)
 
 
 async def test_a_centre_that_forgot_the_upload_is_offered_the_record_again(centre: Centre, authorities: Authorities) -> None:
