@@ -36,7 +36,7 @@ class StopRecording(Action, frozen=True, kw_only=True, tag="stop"):
 
 
 class FindOut(Action, frozen=True, kw_only=True, tag="find_out"):
-    """The recorder no longer has this session: look at its record. Sealed: ``told.sealed``; not there any more: ``told.record_lost``.
+    """The recorder no longer has this session: look at its record. Sealed: ``told.sealed``; gone, or never sealed: ``told.record_lost``.
 
     Asked for of a session that failed, too: its record may come to light.
     """

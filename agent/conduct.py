@@ -193,7 +193,7 @@ class Conductor:
 
     async def _find_out(self, action: FindOut) -> bool:
         found = (await self._link.do(control.FindRecord(record=action.session))).found
-        if found is None or (found.there and not found.sealed):
+        if found is None or (found.there and not found.sealed and found.left is None):
             return False  # the recorder seals it, or takes it up, and then says so
         now_us = self._process.stamp().utc_us
         if found.sealed:
@@ -205,7 +205,7 @@ class Conductor:
             )
         return await self._apply(
             lambda facts, schedule: told.record_lost(
-                facts, schedule, session=action.session, fault=_lost(facts.sessions[action.session].began_utc_us, now_us)
+                facts, schedule, session=action.session, fault=_lost(facts.sessions[action.session].began_utc_us, now_us, found.left)
             )
         )
 
@@ -226,12 +226,13 @@ class Conductor:
         return await self._apply(lambda facts, schedule: told.certified(facts, schedule, action=action, certificate=certificate))
 
 
-def _lost(began_us: int, now_us: int) -> Fault:
-    """Nothing is left of a session: all of it is lost, as far as is known."""
+def _lost(began_us: int, now_us: int, left: control.LeftUnsealed | None) -> Fault:
+    """Nothing is left of a session, or a record that nobody here can seal: all of it is lost, as far as is known."""
+    until_us = now_us if left is None or not left.duration_us else min(now_us, began_us + left.duration_us)
     return Fault(
-        cause=LOST,
-        detail="no disk holds the record any more",
+        cause=LOST if left is None else left.cause,
+        detail="no disk holds the record any more" if left is None else left.detail[:1_000],
         from_utc_us=began_us,
-        until_utc_us=now_us,
-        lost_s=(now_us - began_us) // 1_000_000,
+        until_utc_us=until_us,
+        lost_s=max(0, until_us - began_us) // 1_000_000,
     )

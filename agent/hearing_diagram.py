@@ -22,7 +22,7 @@ _MEANING = {
     "cancelled": "The centre cancelled it.",
     "moved": "The centre moved it to another room.",
     "not_held": "Nobody began it; the reason is told.",
-    "failed": "It could not be recorded, or its record is gone; a signed fault certificate says what was lost.",
+    "failed": "It could not be recorded, or its record is gone, or cannot be sealed; a signed fault certificate says what was lost.",
 }
 _HEAD = """# The life of a hearing
 

@@ -196,7 +196,7 @@ def sealed(
 
 
 def record_lost(facts: Facts, schedule: Schedule, *, session: str, fault: Fault) -> Outcome:
-    """The record of a session that the recorder no longer has is gone, or cannot be read. ``fault.lost_s`` says how much it was."""
+    """The record of a session that the recorder no longer has is gone, or is never sealed. ``fault.lost_s`` says how much it was."""
     turn = Turn(facts, schedule)
     known = _session(turn, session)
     if known.state not in RUNNING:

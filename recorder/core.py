@@ -70,7 +70,8 @@ class Recorder(ChildOwner):
         self._guard = ChildGuard(self.children)
         self._orders = OrdersInForce(run_dir)
         receipts = Receipts(config.room.id, store.room_disks, store.signer.chain, authorities_of(config))
-        self._requests = Requests(self, self._guard, self._orders, Notary(store.room_disks, store.signer), receipts)
+        notary = Notary(store.room_disks, store.signer, store.left)
+        self._requests = Requests(self, self._guard, self._orders, notary, receipts)
         self._watch = WatchLink(self.children.get("watch"))
         self._limits = {name: ChildLimits(process.plan, self._watch.knows) for name, process in self.children.items()}
         for process in self.children.values():

@@ -7,6 +7,7 @@ first line of its own.
 import asyncio
 import base64
 import hashlib
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -46,11 +47,18 @@ class NotaryError(Exception):
 
 
 class Notary:
-    """Signs for one room, one thing after the other, in threads: a disk or key that hangs holds up nobody but who asks for a signature."""
+    """Signs for one room, one thing after the other, in threads: a disk or key that hangs holds up nobody but who asks for a signature.
 
-    def __init__(self, disks: RoomDisks, signer: Signer) -> None:
+    Args:
+        disks: the room's.
+        signer: the device's key.
+        left: the records, by their ids, that are left as they are; looked at anew for each that is asked for.
+    """
+
+    def __init__(self, disks: RoomDisks, signer: Signer, left: Mapping[str, control.LeftUnsealed] | None = None) -> None:
         self._disks = disks
         self._signer = signer
+        self._left = {} if left is None else left
         self._at: dict[bool, asyncio.Task[control.Reply]] = {}
         """What is being signed (True), or looked for. It goes on when nobody waits for it any more, and no other begins before it ends."""
 
@@ -115,7 +123,7 @@ class Notary:
             silent = [name for name, base in self._disks.named() if base not in bases]
             if silent and not there:  # it may lie there: that it is gone would be certified
                 raise NotaryError(f"whether record {record} is here cannot be told: the {' and the '.join(silent)} disk does not answer")
-            return control.RecordFound(there=there)
+            return control.RecordFound(there=there, left=self._left.get(record) if there else None)
         journal = max((path for path in copies[0].iterdir() if layout.journal_number(path.name)), key=lambda path: path.name)
         with journal.open("rb") as file:
             file.seek(max(0, journal.stat().st_size - _END_BYTES))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import structlog
 from cryptography.hazmat.primitives import hashes
@@ -68,6 +69,8 @@ class SessionStore:
         self._config_sha256 = config_sha256
         self._background: set[asyncio.Task[None]] = set()
         """What is sealed, or completed, behind the room's back."""
+        self.left: dict[str, control.LeftUnsealed] = {}
+        """The records, by their ids, that were found at the start and stay as they are."""
         self._led: set[str] = set()
         """Names of the records that have a committer."""
 
@@ -175,15 +178,26 @@ class SessionStore:
             except Exception as error:  # whoever had the disk may have put anything there, and the room records all the same
                 log.error("a record cannot be read", record=str(root), exc_info=None if isinstance(error, OSError) else error)
                 why = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-                on_trouble("record_unread", f"{root} cannot be read: {why}; it is left as it is", True)
+                self._leave("record_unread", root, f"cannot be read: {why}; it is left as it is", on_trouble)
                 continue
             if left is None:
-                log.warning("a record without a durable first line is left as it is", record=str(root))
+                self._leave("record_unread", root, "has no durable first line; it is left as it is")
             elif left.genesis.device_certificate_sha256 != self.signer.key_id:
-                on_trouble("record_unsealed", f"{root} was begun with another certificate and cannot be sealed with this one", True)
+                why = "was begun with another certificate and cannot be sealed with this one"
+                self._leave("record_unsealed", root, why, on_trouble, left.last.t_us if left.last else 0)
             else:
                 found.append(left)
         return found, self.room_disks.unstamped()
+
+    def _leave(
+        self, cause: Literal["record_unread", "record_unsealed"], root: Path, why: str, on_trouble: Trouble | None = None, long_us: int = 0
+    ) -> None:
+        """A record stays as it is: whoever asks for it is told, and so is the room where somebody can do something about it."""
+        detail = f"{root} {why}"
+        log.warning("a record is left as it is", detail=detail)
+        self.left[root.name.rpartition("_")[2]] = control.LeftUnsealed(cause=cause, detail=detail, duration_us=long_us)
+        if on_trouble is not None:
+            on_trouble(cause, detail, True)
 
     async def _seal_rest(self, finished: list[Left], rest: list[tuple[Left, str]], unstamped: list[Path], on_trouble: Trouble) -> None:
         for left in finished:

@@ -175,14 +175,26 @@ AnyRequest = (
 )  # fmt: skip
 
 
+class LeftUnsealed(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the recorder leaves a record as it is, which it can neither take up nor seal; ``duration_us`` where its length is known."""
+
+    cause: Literal["record_unread", "record_unsealed"]
+    detail: str
+    duration_us: int = 0
+
+
 class RecordFound(msgspec.Struct, frozen=True, kw_only=True):
-    """A record as it lies on the disks; of a sealed one its length and the head of its chain (line ``at``)."""
+    """A record as it lies on the disks; of a sealed one its length and the head of its chain (line ``at``).
+
+    One that is not sealed is taken up, or sealed in time, unless ``left`` says why not.
+    """
 
     there: bool
     sealed: bool = False
     duration_us: int = 0
     at: int = -1
     head: str = ""
+    left: LeftUnsealed | None = None
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="done"):

@@ -186,3 +186,25 @@ async def test_a_record_that_nobody_seals_and_a_binding_that_is_refused_are_aske
         assert it.recorder.count()["BindSealed"] == 2
         with pytest.raises(desk.DeskError, match="no order to bind"):
             await it.staff.withdraw(desk.WithdrawOrder(actor="Clerk A.", session=RECORD))
+
+
+async def test_a_record_that_nobody_can_seal_ends_its_hearing_with_a_certificate_and_one_that_was_sealed_after_all_comes_back(
+    tmp_path: Path,
+) -> None:
+    async with agent(tmp_path) as it:
+        await it.staff.start(desk.StartOrder(actor="Clerk A.", hearing="h1"))
+        await it.until_told(contract.SessionStarted)
+        left = control.LeftUnsealed(cause="record_unsealed", detail=f"{PATH} was begun with another certificate")
+        it.recorder.answers[control.FindRecord] = control.Reply(ok=True, found=control.RecordFound(there=True, left=left))
+        it.recorder.state = "idle"
+        await until(lambda: it.recorder.count()["CertifyFault"] > 0, "the certificate to be asked for")
+        asked = next(one for one in it.recorder.asked if isinstance(one, control.CertifyFault))
+        assert (asked.hearing, asked.record, asked.cause) == ("h1", RECORD, "record_unsealed")
+        assert PATH in asked.detail
+        facts = await it.facts()
+        assert (facts.sessions[RECORD].state, facts.hearings["h1"].state) == ("failed", "failed")
+        sealed = control.RecordFound(there=True, sealed=True, at=3, head="0" * 64)
+        it.recorder.answers[control.FindRecord] = control.Reply(ok=True, found=sealed)
+        await it.until_told(contract.SessionEnded)
+        facts = await it.facts()
+        assert (facts.sessions[RECORD].state, facts.hearings["h1"].state) == ("sealed", "sealed")

@@ -7,7 +7,7 @@ import pytest
 from provisioning.room import FileKey
 from recorder.clock import utc_us
 from recorder.contract import control
-from recorder.record import entries
+from recorder.record import entries, layout
 from recorder.recovery import is_sealed
 from recorder.seal import read_journal
 from recorder.signing import Signer, open_signer
@@ -80,9 +80,30 @@ def test_a_record_that_another_certificate_began_is_left_as_it_is_and_told(it: R
         status = it.wait(lambda status: any(alarm.code == "record_unsealed" for alarm in status.alarms), "the alarm")
         assert status.state == "idle"
         assert record.name in status.alarms[0].detail
+        found = it.do(control.FindRecord(record=record.name.rpartition("_")[2])).found
+        assert found is not None
+        assert (found.there, found.sealed) == (True, False)
+        assert found.left is not None
+        assert found.left.cause == "record_unsealed"
+        assert str(record) in found.left.detail
+        assert found.left.duration_us > 1_000_000
     finally:
         it.close()
     assert bytes_of(record) == before
+
+
+def test_of_a_record_without_a_first_line_it_is_said_that_it_stays_so(it: Room) -> None:
+    record = left_behind(it, 1)
+    (record / layout.JOURNAL).write_bytes(b"")
+    it.start()
+    try:
+        it.wait_live("cam", "judge")
+        found = it.do(control.FindRecord(record=record.name.rpartition("_")[2])).found
+        assert found is not None
+        assert found.left is not None
+        assert found.left.cause == "record_unread"
+    finally:
+        it.close()
 
 
 def test_a_pause_goes_on_as_it_was_left(it: Room) -> None:
