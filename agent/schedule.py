@@ -9,12 +9,13 @@ Rules:
 4. A move is one change, which both rooms get: the same hearing, with the new room.
 5. Nothing that lies ahead is ever dropped here: the room works for as many days as the centre told in advance. What lies a week behind
    is forgotten (``forget``), and the floor rises with it, so that it cannot come back.
+6. More hearings than any courtroom has (``MOST_HEARINGS``) are a mistake or an attack: the schedule stays as it was (``is_too_much``).
 
 Use: ``merge_feed`` for what the long poll brought, ``standing`` for what a change means to this room, ``forget`` once a day. ``Store``
 keeps it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -23,6 +24,8 @@ from agent.upstream import contract
 
 KEPT_S = 7 * 86_400
 """For how long a hearing stays in the schedule behind its planned end."""
+MOST_HEARINGS = 10_000
+"""Two years of twenty on each working day. Every decision looks at all of them, every second."""
 
 Standing = Literal["planned", "cancelled", "moved"]
 
@@ -39,10 +42,17 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
 def merge_change(schedule: Schedule, change: contract.Change) -> Schedule:
     """The schedule with one change, in whatever order it came."""
-    stored = schedule.changes.get(change.hearing.id)
-    if change.offset <= schedule.floor or (stored is not None and change.offset <= stored.offset):
-        return schedule
-    return msgspec.structs.replace(schedule, changes={**schedule.changes, change.hearing.id: change})
+    return merge_changes(schedule, [change])
+
+
+def merge_changes(schedule: Schedule, changes: Iterable[contract.Change]) -> Schedule:
+    """The schedule with changes, in whatever order they came; it is copied once for all of them."""
+    merged = dict(schedule.changes)
+    for change in changes:
+        stored = merged.get(change.hearing.id)
+        if change.offset > schedule.floor and (stored is None or change.offset > stored.offset):
+            merged[change.hearing.id] = change
+    return schedule if merged == schedule.changes else msgspec.structs.replace(schedule, changes=merged)
 
 
 def merge_snapshot(schedule: Schedule, snapshot: contract.Snapshot) -> Schedule:
@@ -64,9 +74,19 @@ def merge_feed(schedule: Schedule, feed: contract.Feed) -> Schedule:
         schedule = Schedule()
     if feed.snapshot is not None:
         schedule = merge_snapshot(schedule, feed.snapshot)
-    for change in feed.changes:
-        schedule = merge_change(schedule, change)
+    schedule = merge_changes(schedule, feed.changes)
     return msgspec.structs.replace(schedule, applied_offset=max(schedule.applied_offset, feed.as_of))
+
+
+def is_too_much(schedule: Schedule, feed: contract.Feed, known: Collection[str]) -> bool:
+    """Whether an answer of the long poll would have the room look after too many hearings; ``known`` are those that it has facts of.
+
+    What adds none is taken all the same: so a room that is full can be told that hearings are cancelled, or retimed.
+    """
+    told = [change.hearing.id for change in feed.changes] + [hearing.id for hearing in (feed.snapshot.hearings if feed.snapshot else [])]
+    before = schedule.changes.keys() | set(known)
+    after = before | set(told)
+    return len(after) > max(MOST_HEARINGS, len(before))
 
 
 def went_back(schedule: Schedule, feed: contract.Feed) -> bool:

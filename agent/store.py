@@ -57,6 +57,8 @@ class Store:
         self.schedule = self._stored_schedule = Schedule()
         self.trouble = ""
         """Why the file is not written, or empty."""
+        self.refused = ""
+        """Why the schedule that the centre tells is not taken, or empty."""
         self.place = (0, 0)
         self._begin(stamp)
         self._end_broken_off(stamp)
@@ -97,13 +99,18 @@ class Store:
         """Merge what a long poll brought, and note its commands, each once.
 
         Where the centre was restored from a copy it is told again what it may have lost; what it still has, it passes over.
+        A schedule that is too long is not taken, and asked for again.
         """
-        restored = rules.went_back(self.schedule, feed)
+        refused = rules.is_too_much(self.schedule, feed, self.facts.hearings)
+        if refused and not self.refused:
+            log.error("the centre tells of more hearings than a courtroom can have; the room keeps its schedule", most=rules.MOST_HEARINGS)
+        self.refused = f"the centre's schedule has over {rules.MOST_HEARINGS} hearings: it is not taken; ask the centre" if refused else ""
+        restored = not refused and rules.went_back(self.schedule, feed)
         if restored:
             log.error(
                 "the centre was restored from a copy; it is told all of 30 days again", has=feed.as_of, had=self.schedule.applied_offset
             )
-        self.schedule = rules.merge_feed(self.schedule, feed)
+        self.schedule = self.schedule if refused else rules.merge_feed(self.schedule, feed)
         last = self.last_command()
         new = [(command.number, msgspec.json.encode(command)) for command in feed.commands if command.number > last]
 

@@ -66,8 +66,8 @@ class StoreThread:
 
     @property
     def trouble(self) -> str:
-        """Why the file is not written, for the alarm; empty where it is."""
-        return self._store.trouble
+        """Why the file is not written, or the centre's schedule not taken, for the alarm; empty where both are."""
+        return self._store.trouble or self._store.refused
 
     async def close(self) -> None:
         """Close the file and end the thread."""

@@ -1,7 +1,10 @@
 """Whatever order, loss and repetition do to the centre's changes, the room ends with the centre's schedule."""
 
 from random import Random
+from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,3 +127,18 @@ def test_a_centre_that_was_restored_from_a_copy_is_noticed_and_followed_again() 
     assert (schedule.applied_offset, list(schedule.changes)) == (39, ["h1"])
     changed = contract.Change(offset=40, hearing=hearing(state="cancelled"))
     assert rules.merge_feed(schedule, contract.Feed(as_of=40, changes=[changed])).changes["h1"] == changed
+
+
+def test_a_feed_of_many_changes_is_merged_into_one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    copies = 0
+
+    def counted(schedule: Schedule, **changes: Any) -> Schedule:
+        nonlocal copies
+        copies += "changes" in changes
+        return replace(schedule, **changes)
+
+    replace = msgspec.structs.replace
+    monkeypatch.setattr(msgspec.structs, "replace", counted)
+    changes = [contract.Change(offset=number, hearing=hearing(f"h{number}")) for number in range(1, 100)]
+    assert len(rules.merge_feed(Schedule(), contract.Feed(as_of=99, changes=changes)).changes) == 99
+    assert copies == 1

@@ -13,7 +13,7 @@ import pytest
 
 from agent.hearing import Asked, Binding, Facts, Fault, HearingFacts, Session
 from agent.outbox import HIGHEST_SEQ
-from agent.schedule import Schedule
+from agent.schedule import MOST_HEARINGS, Schedule
 from agent.store import Store
 from agent.store_file import Reserve, StoreError
 from agent.store_schema import STEPS
@@ -58,6 +58,25 @@ def test_facts_schedule_and_place_are_the_same_after_a_restart(tmp_path: Path) -
     again.keep(Outcome(Facts()), at(DAY))
     again.close()
     assert opened(tmp_path / "agent.db").facts == Facts()
+
+
+@pytest.mark.parametrize("as_snapshot", [False, True])
+def test_a_schedule_without_end_is_not_taken_and_the_plan_that_is_there_stays(tmp_path: Path, *, as_snapshot: bool) -> None:
+    store = opened(tmp_path / "agent.db")
+    store.take_feed(FEED, at(DAY))
+    before = store.schedule
+    many = [hearing(f"x{number}") for number in range(MOST_HEARINGS)]
+    if as_snapshot:
+        flood = contract.Feed(as_of=99_999, snapshot=contract.Snapshot(as_of=99_999, hearings=many))
+    else:
+        flood = contract.Feed(as_of=99_999, changes=[contract.Change(offset=10 + place, hearing=one) for place, one in enumerate(many)])
+    store.take_feed(msgspec.structs.replace(flood, commands=[contract.Refresh(number=3)]), at(DAY))
+    assert (store.schedule, store.place) == (before, (9, 3))
+    assert "10000 hearings" in store.refused
+    cancelled = contract.Change(offset=11, hearing=hearing(state="cancelled"))
+    store.take_feed(contract.Feed(as_of=11, changes=[cancelled]), at(DAY))
+    assert store.schedule.changes["h1"] == cancelled
+    assert not store.refused
 
 
 def test_only_its_owner_reads_the_file(tmp_path: Path) -> None:
