@@ -82,7 +82,11 @@ def delete(record: SealedRecord, authorities: Authorities) -> Tombstone:
     try:
         tombstone, touched = _judge(record, authorities)
         for root in record.copies:
-            _bury(root, tombstone, touched[root])
+            try:
+                _bury(root, tombstone, touched[root])
+            except (OSError, RetentionError):
+                finish(root.parent)  # it comes back, or goes altogether; where the disk fails, at the next try
+                raise
     except (OfferError, AcknowledgementError) as error:
         raise RetentionError(f"{record.name} is not deleted: {error}") from error
     except OSError as error:
@@ -128,7 +132,8 @@ def tombstones(base: Path) -> list[Tombstone]:
     """
     found = []
     for path in base.glob("*.deleted.json"):
-        if not (base / path.name.removesuffix(".deleted.json")).exists():
+        gone = path.name.removesuffix(".deleted.json")
+        if not (base / gone).exists() and not (base / LEAVING / gone).exists():
             try:
                 found.append(msgspec.json.decode(read_small(path), type=Tombstone))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:

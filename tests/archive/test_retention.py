@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import errno
 import os
 import shutil
 import sys
@@ -286,6 +287,36 @@ def test_a_receipt_that_comes_in_the_moment_of_deletion_brings_the_record_back(
         delete(found, authorities)
     assert (builder.root / layout.ANCHORS).exists()
     assert tombstones(builder.root.parent) == []
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_disk_that_fails_in_a_deletion_keeps_the_record_and_tells_of_none(
+    make_record: Make, keys: Hierarchy, authorities: Authorities, monkeypatch: pytest.MonkeyPatch, *, again: bool
+) -> None:
+    """``again``: nor can it be put right at once."""
+    builder = make_record()
+    store(builder.root, acknowledged(builder, keys.centre))
+    found, base, files = look(builder, authorities), builder.root.parent, retention._files
+
+    def read(root: Path) -> dict[str, tuple[int, int, int]]:
+        if root.parent.name == retention.LEAVING:
+            raise OSError(errno.EIO, "Input/output error")
+        return files(root)
+
+    def fail(disk: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(disk))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(retention, "_files", read)
+        if again:
+            patched.setattr(retention, "finish", fail)
+        with pytest.raises(RetentionError, match="Input/output error"):
+            delete(found, authorities)
+    assert builder.root.exists() != again
+    assert tombstones(base) == []
+    finish(base)
+    assert verify(builder.root, Outside(authorities=authorities)).level == "sealed"
+    assert not tombstone_file(builder.root).exists()
 
 
 def test_what_was_not_yet_given_up_comes_back_and_what_was_goes(make_record: Make, keys: Hierarchy, authorities: Authorities) -> None:
