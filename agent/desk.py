@@ -156,9 +156,10 @@ class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class DeliveryAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The events are durable. ``hearing``: a session runs, so be slow."""
+    """The events are durable. ``hearing``: a session runs, so be slow. ``clock_believed``: the age of a thing can be told."""
 
     hearing: bool
+    clock_believed: bool = False
 
 
 class Desk(Protocol):

@@ -221,7 +221,7 @@ class Agent:
         self._measures.delivery = of_delivery(report.indicators)
         self._delivery_alarms = tuple(report.alarms)
         status = self._process.status()
-        return DeliveryAnswer(hearing=status is not None and status.state != "idle")
+        return DeliveryAnswer(hearing=status is not None and status.state != "idle", clock_believed=self._process.is_time_known)
 
 
 async def _every(period_s: float, work: Callable[[], Awaitable[None]]) -> None:

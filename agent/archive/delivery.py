@@ -100,7 +100,6 @@ class Delivery:
         keep_days: so long after its acknowledgement a record stays.
         free_bytes: records are deleted only while a disk has less room than this.
         vouchers: who vouches for the archive, read anew at each look and before each deletion; None: as ``records`` has it.
-        clock_trusted: whether the clock may be believed as far as the age of an acknowledgement goes.
         look_s: how often the disks are looked at.
     """
 
@@ -114,7 +113,6 @@ class Delivery:
         keep_days: float,
         free_bytes: int,
         vouchers: Vouchers | None = None,
-        clock_trusted: Callable[[], bool] = lambda: True,
         look_s: float = LOOK_S,
     ) -> None:
         self._records = records
@@ -125,14 +123,15 @@ class Delivery:
         self._free_bytes = free_bytes
         self._vouchers = vouchers
         self._doubt = ""
-        self._clock_trusted = clock_trusted
+        self._clock_believed: bool | None = None
+        self._waits_for_clock = False
         self._look_s = look_s
         self._queue = Queue()
         self._told: _Told | None = None
         self._right: set[Path] = set()
         self._found: list[SealedRecord] = []
         self._hearing = False
-        self._look_now, self._looked = asyncio.Event(), asyncio.Event()
+        self._look_now, self._looked, self._news = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._sending = ""
         self._progress = (0, 0)
         self._trouble = ""
@@ -143,6 +142,8 @@ class Delivery:
         """Deliver for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._for_ever(self._keep_house, "the disks cannot be looked at"))
+            # Apart: who is told may be away for long, and records go on being found, sent and deleted.
+            group.create_task(self._for_ever(self._tell_next, "what was told cannot be noted"))
             if self._uploader is not None:
                 group.create_task(self._for_ever(self._send_next, "a record cannot be sent"))
 
@@ -153,6 +154,10 @@ class Delivery:
             self._uploader.set_hearing(hearing=hearing)
         if not hearing:
             self.hurry()
+
+    def set_clock(self, *, believed: bool | None) -> None:
+        """Whether the room's clock may be believed; None: nobody says. Records are deleted by their age, and so only while it may."""
+        self._clock_believed = believed
 
     def hurry(self) -> None:
         """Look at the disks now: a record was sealed, or an acknowledgement came."""
@@ -165,6 +170,7 @@ class Delivery:
         oldest_us = min((one.changed_utc_us for one in pending), default=None)
         alarms = [f"{name}: {why}" for name, why in (self._records.broken | self._kept | self._queue.refused()).items()]
         alarms += [f"no record is deleted: {self._doubt}"] if self._doubt else []
+        alarms += ["no record is deleted to make room: the room's clock is not to be believed"] if self._waits_for_clock else []
         alarms += [f"{one.name}: {one.why}" for one in pending if one.why]
         return DeliveryStatus(
             pending=len(pending), pending_bytes=sum(one.bytes for one in pending),
@@ -186,7 +192,7 @@ class Delivery:
         await asyncio.to_thread(self._trust_anew)
         self._found = await asyncio.to_thread(self._records.look)
         self._looked.set()
-        await self._tell_news()
+        self._news.set()
         await self._delete_old()
         await _either(self._look_now, self._look_s)
         self._look_now.clear()
@@ -208,9 +214,14 @@ class Delivery:
     def _put_right(self) -> None:
         """What a crash left of deletions, on disks that were not there at the last look; and of what was told."""
         there = set(self._records.answering())
+        self._right &= there
         for base in there - self._right:
-            retention.finish(base)
-        self._right = there
+            try:
+                retention.finish(base)
+            except OSError as error:  # at the next look again; the other disk is looked at meanwhile
+                log.warning("what a deletion left cannot be put right", disk=str(base), error=str(error))
+            else:
+                self._right.add(base)
         if self._told is not None:
             return
         try:
@@ -221,15 +232,21 @@ class Delivery:
             log.error("it is not known what was told; it is told again", file=str(self._told_file), error=str(error))
             self._told = _Told()
 
-    async def _tell_news(self) -> None:
+    async def _tell_next(self) -> None:
+        await self._news.wait()
+        self._news.clear()
+        await self._tell_news(self._found)
+
+    async def _tell_news(self, found: list[SealedRecord]) -> None:
         assert self._told is not None
         before = msgspec.json.encode(self._told)
-        for one in self._found:
+        for one in found:
             if one.acknowledgement is not None and self._told.delivered.get(one.record) != one.sums_sha256:
                 await self._tell(RecordDelivered(record=one.record, sums_sha256=one.sums_sha256, by=one.acknowledgement.by))
                 self._told.delivered[one.record] = one.sums_sha256
                 log.info("a record is in the archive", record=one.name, by=one.acknowledgement.by)
-        there = {one.name for one in self._found}
+                self.hurry()  # it may be deleted now
+        there = {one.name for one in found}
         for gone in await asyncio.to_thread(self._gone):
             if gone.name not in there and self._told.deleted.get(gone.record) != gone.sums_sha256:
                 await self._tell(RecordDeleted(record=gone.record, sums_sha256=gone.sums_sha256, freed_bytes=gone.bytes))
@@ -243,13 +260,18 @@ class Delivery:
 
     async def _delete_old(self) -> None:
         """Delete what may go where a disk has too little room, a record at a time, until a hearing begins."""
-        if not self._free_bytes or not self._clock_trusted():
+        if not self._free_bytes:
             return
         need_bytes = await asyncio.to_thread(self._need_bytes)
-        chosen = retention.choose(self._found, now_us=time.time_ns() // 1000, keep_days=self._keep_days, need_bytes=need_bytes)
+        self._waits_for_clock = need_bytes > 0 and self._clock_believed is False
+        if not self._clock_believed:
+            return
+        assert self._told is not None
+        told = [one for one in self._found if self._told.delivered.get(one.record) == one.sums_sha256]
+        chosen = retention.choose(told, now_us=time.time_ns() // 1000, keep_days=self._keep_days, need_bytes=need_bytes)
         for record in chosen:
             await asyncio.to_thread(self._trust_anew)
-            if self._hearing or self._doubt:
+            if self._hearing or self._doubt or not self._clock_believed:
                 return
             try:
                 await asyncio.to_thread(retention.delete, record, self._records.authorities)
@@ -257,6 +279,7 @@ class Delivery:
                 if self._kept.get(record.name) != str(error):
                     log.error("a record is not deleted", error=str(error))
                 self._kept[record.name] = str(error)
+                self._right -= {root.parent for root in record.copies}
                 continue
             self._kept.pop(record.name, None)
             log.info("a record was deleted here; the archive has it", record=record.name, bytes=record.bytes)

@@ -201,8 +201,10 @@ async def _report(delivery: Delivery, agent: AgentSocket) -> None:
             if not away:
                 log.warning("it is not known whether a hearing runs; what was known last holds", error=str(error))
             away = True
+            delivery.set_clock(believed=None)
         else:
             away = False
+            delivery.set_clock(believed=answer.clock_believed)
             if answer.hearing != hearing:
                 hearing = answer.hearing
                 delivery.set_hearing(hearing=hearing)

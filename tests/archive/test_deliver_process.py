@@ -17,6 +17,8 @@ from aiohttp import web
 
 from agent.archive import process
 from agent.archive.acknowledgement import check_for, load, place
+from agent.archive.delivery import Delivery
+from agent.archive.records import Records
 from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport
 from agent.upstream.contract import RecordDelivered
 from agent.upstream.enrolment import RoomFiles
@@ -134,3 +136,32 @@ async def test_a_renewed_certificate_is_taken_up_and_an_old_one_left_alone(tmp_p
     (tmp_path / "new").replace(tmp_path / "pem")
     async with asyncio.timeout(10):
         await task
+
+
+async def test_the_clock_is_believed_only_while_the_agent_says_that_it_is() -> None:
+    answers: list[DeliveryAnswer | process.AgentAwayError] = [
+        DeliveryAnswer(hearing=False, clock_believed=True), process.AgentAwayError("away"), DeliveryAnswer(hearing=False),
+    ]  # fmt: skip
+    said: list[bool | None] = []
+
+    class Asked(process.AgentSocket):
+        async def report(self, report: DeliveryReport) -> DeliveryAnswer:
+            del report
+            if not answers:
+                raise asyncio.CancelledError
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    class Told(Delivery):
+        def set_clock(self, *, believed: bool | None) -> None:
+            said.append(believed)
+
+    async def tell(_: object) -> None:
+        pytest.fail("there is no news")
+
+    delivery = Told(Records([], Authorities([])), None, tell, Path("none"), keep_days=1, free_bytes=1)
+    with pytest.raises(asyncio.CancelledError):
+        await process._report(delivery, Asked(Path()))
+    assert said == [True, None, False]

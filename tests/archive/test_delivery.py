@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.archive import queue
+from agent.archive import queue, retention
 from agent.archive.acknowledgement import place, store
 from agent.archive.delivery import Delivery
 from agent.archive.records import Records
@@ -72,6 +73,8 @@ class Room:
     told: list[RecordDelivered | RecordDeleted] = field(default_factory=list)
     keep_days: float = 1
     free_bytes: int = 0
+    clock_believed: bool | None = True
+    agent_there: asyncio.Event = field(default_factory=asyncio.Event)
     lose: int = 0
     """So many of the next events are lost on the way: the process dies."""
 
@@ -79,6 +82,7 @@ class Room:
         if self.lose:
             self.lose -= 1
             raise asyncio.CancelledError
+        await self.agent_there.wait()
         self.told.append(event)
 
     @contextlib.asynccontextmanager
@@ -87,6 +91,7 @@ class Room:
             self.records, self.archive if uploads else None, self.tell, self.file, keep_days=self.keep_days, free_bytes=self.free_bytes,
             look_s=0.05,
         )  # fmt: skip
+        delivery.set_clock(believed=self.clock_believed)
         task = asyncio.create_task(delivery.run())
         try:
             yield delivery
@@ -112,7 +117,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def room(tmp_path: Path, keys: Hierarchy, authorities: Authorities) -> Room:
     for name in ("records", "mirror"):
         (tmp_path / name).mkdir()
-    return Room(Records([tmp_path / "records", tmp_path / "mirror"], authorities), Archive(keys), tmp_path / "told.json")
+    made = Room(Records([tmp_path / "records", tmp_path / "mirror"], authorities), Archive(keys), tmp_path / "told.json")
+    made.agent_there.set()
+    return made
 
 
 def add(room: Room, builder: Builder, *, mirror: bool = False) -> Builder:
@@ -225,6 +232,64 @@ async def test_only_for_room_and_after_its_time_and_in_no_hearing_a_record_is_de
     assert isinstance(deleted, RecordDeleted)
     assert (deleted.record, deleted.freed_bytes > 0) == (str(builder.record_id), True)
     assert [len(tombstones(base)) for base in room.records.bases] == [1, 1]
+
+
+async def test_while_the_agent_is_away_new_records_are_found_and_sent(room: Room, make_record: Make) -> None:
+    first = add(room, make_record())
+    room.agent_there.clear()
+    async with room.running() as delivery:
+        await until(lambda: place(first.root).exists())
+        await looks(delivery)
+        second = add(room, make_record())
+        await until(lambda: place(second.root).exists())
+        assert room.told == []
+        room.agent_there.set()
+        await until(lambda: len(room.told) == 2)
+    assert [event.record for event in room.told] == [str(first.record_id), str(second.record_id)]
+
+
+@pytest.mark.parametrize("believed", [None, False])
+async def test_by_a_clock_that_nobody_vouches_for_no_record_is_old_enough(
+    room: Room, make_record: Make, keys: Hierarchy, *, believed: bool | None
+) -> None:
+    """A PC that began with a clock that is ahead: the age that it sees is none."""
+    builder = add(room, make_record())
+    store(builder.root, acknowledged(builder, keys.centre, utc_us=time.time_ns() // 1000 - 40 * MINUTE_US))
+    _age(place(builder.root), 40 * 60)
+    room.keep_days, room.free_bytes, room.clock_believed = 0.02, 2 * shutil.disk_usage(builder.root).free, believed
+    async with room.running() as delivery:
+        await until(lambda: len(room.told) == 1)
+        await looks(delivery)
+        assert builder.root.exists()
+        assert any("clock" in alarm for alarm in delivery.status().alarms) == (believed is False)
+        delivery.set_clock(believed=True)
+        await until(lambda: not builder.root.exists())
+        await until(lambda: len(room.told) == 2)
+        assert delivery.status().alarms == ()
+
+
+async def test_a_deletion_that_a_disk_broke_off_is_no_news_and_is_put_right(
+    room: Room, make_record: Make, keys: Hierarchy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = add(room, make_record())
+    store(builder.root, acknowledged(builder, keys.centre, utc_us=time.time_ns() // 1000 - 40 * MINUTE_US))
+    _age(place(builder.root), 40 * 60)
+    room.keep_days, room.free_bytes = 0.02, 2 * shutil.disk_usage(builder.root).free
+    failing, files = True, retention._files
+
+    def read(root: Path) -> dict[str, tuple[int, int, int]]:
+        if failing and root.parent.name == retention.LEAVING:
+            raise OSError(errno.EIO, "Input/output error")
+        return files(root)
+
+    monkeypatch.setattr(retention, "_files", read)
+    async with room.running() as delivery:
+        await until(lambda: any("Input/output error" in alarm for alarm in delivery.status().alarms))
+        await looks(delivery)
+        assert not any(isinstance(event, RecordDeleted) for event in room.told)
+        failing = False
+        await until(lambda: isinstance(room.told[-1], RecordDeleted))
+    assert not builder.root.exists()
 
 
 def _age(path: Path, seconds: float) -> None:
