@@ -9,6 +9,7 @@ import contextlib
 import datetime as dt
 import os
 import ssl
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ from recorder.record.trust import TrustError, parse_chain, rooms
 RENEW_AT = 2 / 3
 """Of a certificate's life (a third is left for a centre that is away)."""
 REQUEST_S = 20.0
+_ROOM_BYTES = 64 * 1024
+"""More than all keys and certificates take."""
 
 
 class EnrolmentError(Exception):
@@ -48,6 +51,25 @@ class RoomFiles:
         """Their usual names."""
         at = directory.resolve()
         return cls(at / "transport.key", at / "transport.pem", at / "device.key", at / "device-chain.pem", at / "roots.pem")
+
+    def try_writing(self) -> None:
+        """Find out whether there is a place for all, before a token is used up for it; nothing stays of that.
+
+        Raises:
+            EnrolmentError: there is none.
+        """
+        place = self.transport.parent
+        made = [each for each in (place, *place.parents) if not each.exists()]
+        try:
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=place) as file:
+                file.write(bytes(_ROOM_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            for each in made:
+                each.rmdir()
+        except OSError as error:
+            raise EnrolmentError(f"cannot write in {place}: {error.strerror or error}; the token was not used") from error
 
     def store(
         self,
@@ -99,7 +121,9 @@ async def enrol(url: str, token: str, room: str, directory: Path) -> RoomFiles:
         root_sha256, secret = read_token(token)
     except RequestError as error:
         raise EnrolmentError(str(error)) from None
-    root = await _root(url, root_sha256)
+    host, port = _host(url)
+    await asyncio.to_thread(files.try_writing)
+    root = await _root(url, host, port, root_sha256)
     transport_key, signing_key = new_key(), new_key()
     enrolment = transfer.Enrolment(
         room=room, secret=secret, transport_request=request(transport_key, room), signing_request=request(signing_key, room)
@@ -132,6 +156,8 @@ async def enrol_transport(url: str, token: str, room: str, directory: Path, now:
     root = next((one for one in roots if one.fingerprint(hashes.SHA256()).hex() == root_sha256), None)
     if root is None:
         raise EnrolmentError(f"the token is of another centre than {files.roots}: enrol into another directory, without --transport-only")
+    _host(url)
+    await asyncio.to_thread(files.try_writing)
     # A token is for two certificates. The other one's key is known to nobody: records go on being signed as before.
     enrolment = transfer.Enrolment(room=room, secret=secret, transport_request=request(key, room), signing_request=request(new_key(), room))
     certificates = await _certificates(url, root, enrolment)
@@ -185,17 +211,25 @@ async def _replace(place: Path, pem: str, key: ec.EllipticCurvePrivateKey, room:
         raise EnrolmentError(f"cannot write {place}: {error.strerror}") from error
 
 
-async def _root(url: str, sha256: str) -> x509.Certificate:
-    """The root of this hash, out of the chain that the server shows."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
+def _host(url: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # brackets that are not closed, a port that there is not
+        host, port = None, None
+    if host is None or not host or parts.scheme != "https" or port == 0:
         raise EnrolmentError(f"{url} is no address of a centre: https://NAME:PORT")
+    return host, port or 443
+
+
+async def _root(url: str, host: str, port: int, sha256: str) -> x509.Certificate:
+    """The root of this hash, out of the chain that the server shows."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is said on this connection, and its chain is hashed
     try:
         async with asyncio.timeout(REQUEST_S):
-            _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=context)
-    except (OSError, ssl.SSLError, TimeoutError) as error:
+            _, writer = await asyncio.open_connection(host, port, ssl=context)
+    except (OSError, ssl.SSLError, TimeoutError, UnicodeError) as error:
         raise EnrolmentError(f"{url} cannot be reached: {error or 'no answer'}") from error
     try:
         shown = writer.get_extra_info("ssl_object")._sslobj.get_unverified_chain() or []  # noqa: SLF001 - public from Python 3.13 on

@@ -50,6 +50,26 @@ def test_what_is_no_token_is_told_before_anything_is_sent(tmp_path: Path, token:
         asyncio.run(enrol("https://127.0.0.1:1", token, "room-1", tmp_path))
 
 
+@pytest.mark.parametrize("url", ["https://127.0.0.1:99999", "https://[::1", "https://", "https://a..b:x", "http://127.0.0.1:1", "nonsense"])
+@pytest.mark.parametrize("transport_only", [False, True])
+def test_what_is_no_address_is_told_in_words(
+    first_room: RoomFiles, shared: Centre, tmp_path: Path, url: str, *, transport_only: bool
+) -> None:
+    token, keys = shared.token("room-1"), first_room.transport.parent if transport_only else tmp_path / "keys"
+    words = ["enrol", "room-1", "--centre", url, "--token", token, "--to", str(keys), *(["--transport-only"] if transport_only else [])]
+    done = CliRunner().invoke(application(), words)
+    assert (done.exit_code, f"{url} is no address of a centre" in done.stderr) == (1, True), done.output
+
+
+def test_where_nothing_can_be_written_the_token_is_not_used_up(shared: Centre, tmp_path: Path) -> None:
+    token = shared.token("enrol-6")
+    (tmp_path / "file").touch()
+    for place in (Path("/proc/x"), tmp_path / "file" / "keys"):
+        with pytest.raises(EnrolmentError, match="the token was not used"):
+            asyncio.run(enrol(shared.url, token, "enrol-6", place))
+    asyncio.run(enrol(shared.url, token, "enrol-6", tmp_path / "keys"))
+
+
 def test_keys_that_are_there_are_never_overwritten(shared: Centre, tmp_path: Path) -> None:
     asyncio.run(enrol(shared.url, shared.token("enrol-5"), "enrol-5", tmp_path))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
