@@ -2,8 +2,10 @@
 
 import sys
 from importlib.metadata import entry_points
+from typing import Any
 
 import typer
+from rich.markup import escape
 
 
 def application(wanted: str | None = None) -> typer.Typer:
@@ -31,9 +33,24 @@ def application(wanted: str | None = None) -> typer.Typer:
     return app
 
 
+def command(wanted: str | None = None) -> Any:  # noqa: ANN401 - click's, which is typer's own affair
+    """The command itself; its help shows ``[tables]`` of room.toml, which typer would take for markup and leave out."""
+    made = typer.main.get_command(application(wanted))
+    _escape(made)
+    return made
+
+
+def _escape(made: Any) -> None:  # noqa: ANN401 - likewise
+    for part in (made, *made.params):
+        if getattr(part, "help", None):
+            part.help = escape(part.help)
+    for each in getattr(made, "commands", {}).values():
+        _escape(each)
+
+
 def main() -> None:
     """Entry point of the ``courtroom`` script."""
-    application(sys.argv[1] if len(sys.argv) > 1 else None)()
+    command(sys.argv[1] if len(sys.argv) > 1 else None)()
 
 
 if __name__ == "__main__":
