@@ -4,7 +4,11 @@ import re
 import tomllib
 from pathlib import Path
 
+from agent.upstream.centre import page_words
 from provisioning.room import RoomConfig
+from recorder.disk_pair import ALARM
+from recorder.room_disks import NOT_COMPLETED
+from recorder.session_look import SESSION_CODES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/technician.md").read_text(encoding="utf-8")
@@ -18,11 +22,15 @@ def test_the_example_of_room_toml_is_one() -> None:
     assert room.watch.baseline
 
 
-def test_every_alarm_that_the_recorder_raises_is_explained() -> None:
-    raised = set()
+def test_every_alarm_that_the_recorder_raises_is_explained_and_has_words_on_the_centres_page() -> None:
+    raised = set(SESSION_CODES) | set(ALARM.values()) | {NOT_COMPLETED}
     for source in (ROOT / "recorder").rglob("*.py"):
         text = source.read_text(encoding="utf-8")
-        raised |= set(re.findall(r'(?:_alarm|trouble|_tell|_feed)\(\s*(?:track, )?"([a-z_]+)"', text))
-    assert {"source_lost", "disk_full", "silent", "frozen"} <= raised, "the search itself finds alarms"
-    explained = set(re.findall(r"`([a-z_]+)`", PAGE.split("## 5. Alarms")[1].split("## 6.")[0]))
-    assert raised <= explained
+        raised |= set(re.findall(r'(?:alarm|trouble|_tell|_feed|_leave)\(\s*(?:track, )?"([a-z_]+)"', text))
+        raised |= set(re.findall(r'partial\(\w+\.alarm, "([a-z_]+)"', text))
+    assert {"source_lost", "disk_full", "silent", "frozen", "too_many_tracks", "thread_failed"} <= raised, "the search itself finds alarms"
+    section = PAGE.split("## 5. Alarms")[1].split("## 6.")[0]
+    explained = {code for row in re.findall(r"^\| (`[^|]+)\|", section, re.MULTILINE) for code in re.findall(r"`([a-z_]+)`", row)}
+    assert raised == explained
+    assert explained <= page_words._ALARMS.keys()
+    assert all(set(words) == set(page_words.LANGUAGES) for words in page_words._ALARMS.values())

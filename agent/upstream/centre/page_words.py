@@ -75,6 +75,16 @@ _ALARMS: dict[str, Words] = {
     "frozen": {"kk": "камера суреті қатып қалды", "ru": "картинка застыла", "en": "a picture is frozen"},
     "late": {"kk": "жазба кешігіп жатыр", "ru": "запись отстаёт", "en": "what is recorded comes late"},
     "unreadable": {"kk": "жазба оқылмайды", "ru": "записанное не читается", "en": "what is recorded cannot be decoded"},
+    "watch_behind": {
+        "kk": "жазба кешігіп тексерілуде",
+        "ru": "записанное проверяется с опозданием",
+        "en": "what is recorded is checked late",
+    },
+    "too_many_tracks": {
+        "kk": "қатысушылардың бір бөлігі жазылмайды",
+        "ru": "часть дорожек участников не записывается",
+        "en": "some tracks of participants are not recorded",
+    },
     "disk_short_primary": {"kk": "дискіде орын аз", "ru": "мало места на диске", "en": "the disk is nearly full"},
     "disk_short_mirror": {"kk": "екінші дискіде орын аз", "ru": "мало места на втором диске", "en": "the second disk is nearly full"},
     "disk_full": {"kk": "диск толды", "ru": "диск заполнен", "en": "the disk is full"},
