@@ -119,11 +119,16 @@ class Notary:
         copies = self._copies(record)
         if not copies:
             bases = self._disks.answering()
-            there = layout.is_id(record) and any(True for base in bases for _ in base.glob(f"*_{record}"))
+            roots = [root for base in bases for root in base.glob(f"*_{record}")] if layout.is_id(record) else []
+            there = bool(roots)
             silent = [name for name, base in self._disks.named() if base not in bases]
             if silent and not there:  # it may lie there: that it is gone would be certified
                 raise NotaryError(f"whether record {record} is here cannot be told: the {' and the '.join(silent)} disk does not answer")
-            return control.RecordFound(there=there, left=self._left.get(record) if there else None)
+            left = self._left.get(record) if there else None
+            if there and left is None and not silent and not any((root / layout.JOURNAL).exists() for root in roots):
+                # Begun in memory while no disk took anything: nothing will ever take it up.
+                left = control.LeftUnsealed(cause="record_unread", detail=f"{roots[0]} has no journal; it is left as it is")
+            return control.RecordFound(there=there, left=left)
         journal = max((path for path in copies[0].iterdir() if layout.journal_number(path.name)), key=lambda path: path.name)
         with journal.open("rb") as file:
             file.seek(max(0, journal.stat().st_size - _END_BYTES))

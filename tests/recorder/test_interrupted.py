@@ -92,9 +92,12 @@ def test_a_record_that_another_certificate_began_is_left_as_it_is_and_told(it: R
     assert bytes_of(record) == before
 
 
-def test_of_a_record_without_a_first_line_it_is_said_that_it_stays_so(it: Room) -> None:
+@pytest.mark.parametrize("journal", ["empty", "none"])
+def test_of_a_record_without_a_first_line_it_is_said_that_it_stays_so(it: Room, journal: str) -> None:
     record = left_behind(it, 1)
-    (record / layout.JOURNAL).write_bytes(b"")
+    (record / layout.JOURNAL).unlink()
+    if journal == "empty":
+        (record / layout.JOURNAL).touch()
     it.start()
     try:
         it.wait_live("cam", "judge")
