@@ -3,6 +3,9 @@
 An *object* is one file of a record as the storage holds it; offers of the same record share those whose hashes are the same, that of the
 file and those of its parts. So an offer that is made again because an order or a receipt came sends nothing but that, and the offer of a
 failing disk, whose parts are not what the file's hash promises, stands in no other's way.
+
+An object that no upload has any more becomes a *removal*: what is to be removed from the storage. No offer finds it again, and none is
+given its key, so that however late it is removed, nothing goes that a room was told to be there.
 """
 
 import sqlite3
@@ -22,10 +25,15 @@ from agent.upstream.transfer import PART_BYTES, Acknowledgement, PartDone, Recor
 State = Literal["open", "verifying", "acknowledged", "refused"]
 REFUSED_US = 3_600_000_000
 """A refused record is verified again when it is offered after this time: the authority that was missing may be there."""
-_REFUSED_OBJECTS = (
-    "SELECT key, coalesce(handle, ''), len, object FROM objects WHERE (handle IS NOT NULL OR stored = 1) AND NOT EXISTS "
-    "(SELECT 1 FROM upload_files JOIN uploads USING (upload) "
-    "WHERE upload_files.object = objects.object AND (state != 'refused' OR utc_us >= ?))"
+_SWEEP = (
+    "DELETE FROM upload_files WHERE upload IN (SELECT upload FROM uploads WHERE state = 'refused' AND utc_us < :before)",
+    "DELETE FROM uploads WHERE state = 'refused' AND utc_us < :before",
+    """
+    INSERT INTO removals (key, handle, len) SELECT key, coalesce(handle, ''), len FROM objects
+    WHERE (handle IS NOT NULL OR stored = 1) AND NOT EXISTS (SELECT 1 FROM upload_files WHERE upload_files.object = objects.object)
+    """,
+    "DELETE FROM parts WHERE NOT EXISTS (SELECT 1 FROM upload_files WHERE upload_files.object = parts.object)",
+    "DELETE FROM objects WHERE NOT EXISTS (SELECT 1 FROM upload_files WHERE upload_files.object = objects.object)",
 )
 _STEPS = (
     """
@@ -54,6 +62,10 @@ INSERT INTO new_objects SELECT object, room, record, path, sha256, len, key, han
 DROP TABLE objects;
 ALTER TABLE new_objects RENAME TO objects;
 CREATE INDEX objects_by_hash ON objects (room, record, path, sha256);
+""",
+    """
+CREATE TABLE removals (removal INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, handle TEXT NOT NULL, len INTEGER NOT NULL) STRICT;
+CREATE INDEX upload_files_by_object ON upload_files (object);
 """,
 )
 """``PRAGMA user_version`` counts those taken. A step is never edited."""
@@ -130,6 +142,7 @@ class UploadStore:
                 self._db.execute(again, (utc_us, upload, utc_us - REFUSED_US))
                 return
             size = sum(file.len for file in offer.files)
+            place = self._place(f"{quote(room, safe='')}/{offer.name}/{upload}")
             self._db.execute(
                 "INSERT INTO uploads (upload, room, record, name, hearing, sums_sha256, bytes, files, state, utc_us) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?)",
@@ -138,12 +151,18 @@ class UploadStore:
             for file in offer.files:
                 known = self._object(room, offer.record, file)
                 if known is None:
-                    key = f"{quote(room, safe='')}/{offer.name}/{upload}/{file.path}"
+                    key = f"{place}/{file.path}"
                     statement = "INSERT INTO objects (room, record, path, sha256, len, key) VALUES (?, ?, ?, ?, ?, ?) RETURNING object"
                     (known,) = self._db.execute(statement, (room, offer.record, file.path, file.sha256, file.len, key)).fetchone()
                     parts = [(known, number, sha256) for number, sha256 in enumerate(file.parts, 1)]
                     self._db.executemany("INSERT INTO parts (object, number, sha256) VALUES (?, ?, ?)", parts)
                 self._db.execute("INSERT INTO upload_files VALUES (?, ?, ?)", (upload, file.path, known))
+
+    def _place(self, place: str) -> str:
+        """Where an upload's own objects lie: a place of its own as long as something of an earlier one is to be removed there."""
+        newest = "SELECT max(removal) FROM removals WHERE substr(key, 1, ?) = ?"
+        (removal,) = self._db.execute(newest, (len(place), place)).fetchone()
+        return place if removal is None else f"{place}-{removal}"
 
     def _object(self, room: str, record: str, file: RecordFile) -> int | None:
         """The object that this very file is already."""
@@ -255,17 +274,20 @@ class UploadStore:
                 self._db.execute("UPDATE parts SET etag = NULL WHERE object = (SELECT object FROM objects WHERE key = ?)", (key,))
             self._db.execute("UPDATE uploads SET state = 'open', detail = ? WHERE upload = ?", (detail[:2000], upload))
 
-    def refused_objects(self, before_utc_us: int) -> list[Target]:
-        """Objects in the storage that none but records refused before that time have."""
-        rows = self._db.execute(f"{_REFUSED_OBJECTS} LIMIT 1000", (before_utc_us,))
-        return [Target(*row[:3]) for row in rows]
-
-    def forget_refused(self, key: str, before_utc_us: int) -> None:
-        """The storage does not hold such an object any more; one of a record that was offered again meanwhile is found lost by itself."""
+    def sweep(self, before_utc_us: int) -> None:
+        """Forget records that were refused before that time; what they alone have is to be removed from the storage."""
         with self._transaction():
-            for *_, number in self._db.execute(f"{_REFUSED_OBJECTS} AND key = ?", (before_utc_us, key)).fetchall():
-                self._db.execute("UPDATE objects SET stored = 0, handle = NULL WHERE object = ?", (number,))
-                self._db.execute("UPDATE parts SET etag = NULL WHERE object = ?", (number,))
+            for statement in _SWEEP:
+                self._db.execute(statement, {"before": before_utc_us})
+
+    def removals(self) -> list[tuple[int, Target]]:
+        """What is to be removed from the storage, by its number."""
+        rows = self._db.execute("SELECT removal, key, handle, len FROM removals ORDER BY removal LIMIT 1000")
+        return [(row[0], Target(*row[1:])) for row in rows]
+
+    def removed(self, removal: int) -> None:
+        """The storage does not hold it any more."""
+        self._db.execute("DELETE FROM removals WHERE removal = ?", (removal,))
 
     def set_detail(self, upload: str, detail: str) -> None:
         """Why a verification waits."""
@@ -287,11 +309,18 @@ class UploadStore:
             (counter,) = self._db.execute("SELECT counter FROM acknowledgements WHERE upload = ?", (upload,)).fetchone()
         return int(counter)
 
-    def acknowledge(self, upload: str, ack: Acknowledgement) -> None:
-        """The record is verified and acknowledged."""
+    def acknowledge(self, upload: str, ack: Acknowledgement) -> bool:
+        """The record is verified and acknowledged; False: it is not, for the storage does not hold all of it any more."""
+        held = (
+            "SELECT state = 'verifying' AND files = (SELECT count(*) FROM upload_files JOIN objects USING (object) "
+            "WHERE upload = ?1 AND stored = 1) FROM uploads WHERE upload = ?1"
+        )
         with self._transaction():
+            if not self._db.execute(held, (upload,)).fetchone()[0]:
+                return False
             self._db.execute("UPDATE acknowledgements SET ack = ? WHERE upload = ?", (msgspec.json.encode(ack), upload))
             self._db.execute("UPDATE uploads SET state = 'acknowledged', detail = '' WHERE upload = ?", (upload,))
+        return True
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

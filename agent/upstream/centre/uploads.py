@@ -190,12 +190,13 @@ class Uploads:
         Raises:
             StorageError: the storage is away; the rest is tried again.
         """
-        before_us, number = now_utc_us - REFUSED_DAYS * 86_400_000_000, 0
-        while targets := await self._do(self._store.refused_objects, before_us):
-            for target in targets:
+        await self._do(self._store.sweep, now_utc_us - REFUSED_DAYS * 86_400_000_000)
+        number = 0
+        while removals := await self._do(self._store.removals):
+            for removal, target in removals:
                 await self._storage.remove(target)
-                await self._do(self._store.forget_refused, target.key, before_us)
-            number += len(targets)
+                await self._do(self._store.removed, removal)
+            number += len(removals)
         return number
 
     async def _sweep(self) -> None:
@@ -308,7 +309,8 @@ class Uploads:
             certificate="",
         )  # fmt: skip
         ack = sign(bare, self._notary.key, self._notary.certificate)
-        await self._do(self._store.acknowledge, head.upload, ack)
+        if not await self._do(self._store.acknowledge, head.upload, ack):
+            raise StorageError("the storage does not hold all of the record any more")
 
     async def _do(self, function: Callable[..., Answer], *args: object) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)

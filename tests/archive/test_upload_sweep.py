@@ -1,0 +1,183 @@
+"""What the centre's archive gives the place back of, and what no sweep touches, whatever a room does meanwhile."""
+
+import datetime as dt
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.archive.offer import make_offer
+from agent.upstream import transfer
+from agent.upstream.centre.storage import DirectoryStorage, StorageError, Target
+from agent.upstream.centre.uploads import REFUSED_DAYS, Notary, Uploads
+from agent.upstream.transfer import UploadOffer, UploadState
+from provisioning.keys import Hierarchy, build
+from recorder.record.checkpoint import Receipt
+from recorder.record.trust import Authorities
+from tests.record.record_builder import Builder
+
+ROOM = "room-1"
+DAY_US = 86_400_000_000
+Make = Callable[..., Builder]
+
+
+def in_days(days: float) -> int:
+    return time.time_ns() // 1000 + int(days * DAY_US)
+
+
+class Hooked(DirectoryStorage):
+    """A directory that lets something happen before each removal."""
+
+    before_removal: Callable[[Target], Awaitable[None]] | None = None
+
+    async def remove(self, target: Target) -> None:
+        if self.before_removal is not None:
+            await self.before_removal(target)
+        await super().remove(target)
+
+
+class Archive:
+    """A centre's archive in this process, whom it trusts, and a room that sends to it."""
+
+    def __init__(self, root: Path, keys: Hierarchy) -> None:
+        assert isinstance(keys.centre.key, ec.EllipticCurvePrivateKey)
+        self.root = root
+        self.trusted = keys
+        self.storage = Hooked(root / "storage")
+        self.uploads = Uploads(
+            root / "uploads.sqlite", self.storage, root / "work", authorities=self._authorities, ledger=self._no_receipts,
+            notary=Notary(key=keys.centre.key, certificate=keys.centre.certificate, by="Centre"), retry_s=(0.05, 0.1),
+        )  # fmt: skip
+
+    async def _authorities(self) -> Authorities:
+        return Authorities([self.trusted.root.certificate])
+
+    async def _no_receipts(self, _record: str) -> Sequence[Receipt]:
+        return ()
+
+    def files(self) -> list[Path]:
+        return [path for path in self.root.joinpath("storage", "records").rglob("*") if path.is_file()]
+
+    async def sent(self, record: Path, offer: UploadOffer) -> UploadState:
+        """Offer it, send what is missing, and wait for what the centre says of it."""
+        state = await self.uploads.offer(ROOM, offer)
+        for file in offer.files if state.state == "open" else []:
+            await self.send(record, state.upload, file)
+        return await self.judged(state.upload)
+
+    async def send(self, record: Path, upload: str, file: transfer.RecordFile) -> None:
+        """Send the parts of a file that are missing."""
+        wanted = transfer.PartsWanted(parts=[transfer.PartWanted(path=file.path, number=n) for n in range(1, len(file.parts) + 1)])
+        for address in (await self.uploads.addresses(ROOM, upload, wanted)).addresses:
+            data = (record / file.path).read_bytes()[: file.len]
+            at = (address.number - 1) * transfer.PART_BYTES
+
+            async def chunks(piece: bytes = data[at : at + transfer.PART_BYTES]) -> AsyncIterator[bytes]:
+                yield piece
+
+            tag = await self.storage.put(address.url.removeprefix("/v1/parts/"), chunks())
+            done = transfer.PartDone(path=address.path, number=address.number, etag=tag)
+            await self.uploads.parts(ROOM, upload, transfer.PartsDone(parts=[done]))
+
+    async def judged(self, upload: str) -> UploadState:
+        """How it stands when its verification is over."""
+        while True:
+            task = self.uploads._tasks.get(upload)
+            state = await self.uploads.state(ROOM, upload)
+            if state.state != "verifying":
+                return state
+            if task is not None:
+                await task
+
+
+@asynccontextmanager
+async def archive(root: Path, keys: Hierarchy) -> AsyncIterator[Archive]:
+    made = Archive(root, keys)
+    await made.uploads.start()
+    try:
+        yield made
+    finally:
+        await made.uploads.stop()
+
+
+def others() -> Hierarchy:
+    """Authorities that vouch for none of our records."""
+    return build(ROOM, dt.datetime.now(dt.UTC))
+
+
+def make_old(at: Archive, days: float) -> None:
+    """As if all uploads stood for so long as they do."""
+    with sqlite3.connect(at.root / "uploads.sqlite") as db:
+        db.execute("UPDATE uploads SET utc_us = ?", (in_days(-days),))
+    db.close()
+
+
+async def test_a_refused_record_that_is_sent_again_while_it_is_swept_keeps_all_files(
+    keys: Hierarchy, make_record: Make, tmp_path: Path
+) -> None:
+    """The room offers it again at the worst time: the sweep has chosen what goes, and removes it only when the record is acknowledged."""
+    record = make_record().root
+    offer = make_offer(record)
+    async with archive(tmp_path / "centre", keys) as at:
+        at.trusted = others()
+        assert (await at.sent(record, offer)).state == "refused"
+        make_old(at, REFUSED_DAYS + 1)
+        at.trusted = keys
+        answers = list[str]()
+
+        async def again(_: Target) -> None:
+            if not answers:
+                answers.append((await at.sent(record, offer)).state)
+
+        at.storage.before_removal = again
+        assert await at.uploads.discard_refused(in_days(0)) == len(offer.files)
+        assert answers == ["acknowledged"]
+        assert len(at.files()) == len(offer.files)
+        assert (await at.uploads.offer(ROOM, offer)).acknowledgement is not None
+        assert await at.uploads.discard_refused(in_days(365)) == 0
+        assert len(at.files()) == len(offer.files)
+
+
+async def test_what_could_not_be_removed_is_removed_later_and_nothing_else(keys: Hierarchy, make_record: Make, tmp_path: Path) -> None:
+    record = make_record().root
+    offer = make_offer(record)
+    async with archive(tmp_path / "centre", keys) as at:
+        at.trusted = others()
+        assert (await at.sent(record, offer)).state == "refused"
+        at.trusted = keys
+
+        async def away(_: Target) -> None:
+            raise StorageError("away")
+
+        at.storage.before_removal = away
+        for _ in range(2):
+            with pytest.raises(StorageError, match="away"):
+                await at.uploads.discard_refused(in_days(REFUSED_DAYS + 1))
+        assert (await at.sent(record, offer)).state == "acknowledged"
+        assert len(at.files()) == 2 * len(offer.files)
+        at.storage.before_removal = None
+        assert await at.uploads.discard_refused(in_days(REFUSED_DAYS + 1)) == len(offer.files)
+        assert len(at.files()) == len(offer.files)
+
+
+async def test_nothing_is_acknowledged_that_the_storage_is_not_known_to_hold(keys: Hierarchy, make_record: Make, tmp_path: Path) -> None:
+    record = make_record().root
+    offer = make_offer(record)
+    async with archive(tmp_path / "centre", keys) as at:
+        real, kept = at.storage.keep, list[str]()
+
+        async def keep(target: Target, version: str) -> None:
+            await real(target, version)
+            kept.append(target.key)
+            if len(kept) == 1:
+                with sqlite3.connect(at.root / "uploads.sqlite") as db:
+                    db.execute("UPDATE objects SET stored = 0 WHERE key = ?", (target.key,))
+                db.close()
+
+        at.storage.keep = keep  # type: ignore[method-assign]
+        assert (await at.sent(record, offer)).state == "acknowledged"
+        assert len(kept) == 2 * len(offer.files)
