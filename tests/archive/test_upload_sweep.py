@@ -1,19 +1,23 @@
 """What the centre's archive gives the place back of, and what no sweep touches, whatever a room does meanwhile."""
 
 import datetime as dt
+import hashlib
 import sqlite3
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive.offer import make_offer
 from agent.upstream import transfer
 from agent.upstream.centre.storage import DirectoryStorage, StorageError, Target
-from agent.upstream.centre.uploads import REFUSED_DAYS, Notary, Uploads
+from agent.upstream.centre.upload_store import Most
+from agent.upstream.centre.uploads import MOST, OPEN_DAYS, REFUSED_DAYS, Notary, RefusedError, Uploads
 from agent.upstream.transfer import UploadOffer, UploadState
 from provisioning.keys import Hierarchy, build
 from recorder.record.checkpoint import Receipt
@@ -43,14 +47,14 @@ class Hooked(DirectoryStorage):
 class Archive:
     """A centre's archive in this process, whom it trusts, and a room that sends to it."""
 
-    def __init__(self, root: Path, keys: Hierarchy) -> None:
+    def __init__(self, root: Path, keys: Hierarchy, most: Most) -> None:
         assert isinstance(keys.centre.key, ec.EllipticCurvePrivateKey)
         self.root = root
         self.trusted = keys
         self.storage = Hooked(root / "storage")
         self.uploads = Uploads(
             root / "uploads.sqlite", self.storage, root / "work", authorities=self._authorities, ledger=self._no_receipts,
-            notary=Notary(key=keys.centre.key, certificate=keys.centre.certificate, by="Centre"), retry_s=(0.05, 0.1),
+            notary=Notary(key=keys.centre.key, certificate=keys.centre.certificate, by="Centre"), retry_s=(0.05, 0.1), most=most,
         )  # fmt: skip
 
     async def _authorities(self) -> Authorities:
@@ -95,8 +99,8 @@ class Archive:
 
 
 @asynccontextmanager
-async def archive(root: Path, keys: Hierarchy) -> AsyncIterator[Archive]:
-    made = Archive(root, keys)
+async def archive(root: Path, keys: Hierarchy, most: Most = MOST) -> AsyncIterator[Archive]:
+    made = Archive(root, keys, most)
     await made.uploads.start()
     try:
         yield made
@@ -114,6 +118,15 @@ def make_old(at: Archive, days: float) -> None:
     with sqlite3.connect(at.root / "uploads.sqlite") as db:
         db.execute("UPDATE uploads SET utc_us = ?", (in_days(-days),))
     db.close()
+
+
+def small(number: int, hearing: str = "hearing") -> UploadOffer:
+    """An offer of a record that nobody has."""
+    record = str(uuid.UUID(int=number))
+    hashes = {path: hashlib.sha256(f"{number} {path}".encode()).hexdigest() for path in ("journal.jsonl", "SHA256SUMS", "SHA256SUMS.p7s")}
+    files = [transfer.RecordFile(path=path, len=10, sha256=sha256, parts=[sha256]) for path, sha256 in hashes.items()]
+    name = f"2026-01-01_{ROOM}_{record}"
+    return UploadOffer(record=record, name=name, hearing=hearing, sums_sha256=hashes["SHA256SUMS"], files=files)
 
 
 async def test_a_refused_record_that_is_sent_again_while_it_is_swept_keeps_all_files(
@@ -134,11 +147,11 @@ async def test_a_refused_record_that_is_sent_again_while_it_is_swept_keeps_all_f
                 answers.append((await at.sent(record, offer)).state)
 
         at.storage.before_removal = again
-        assert await at.uploads.discard_refused(in_days(0)) == len(offer.files)
+        assert await at.uploads.discard(in_days(0)) == len(offer.files)
         assert answers == ["acknowledged"]
         assert len(at.files()) == len(offer.files)
         assert (await at.uploads.offer(ROOM, offer)).acknowledgement is not None
-        assert await at.uploads.discard_refused(in_days(365)) == 0
+        assert await at.uploads.discard(in_days(365)) == 0
         assert len(at.files()) == len(offer.files)
 
 
@@ -156,11 +169,11 @@ async def test_what_could_not_be_removed_is_removed_later_and_nothing_else(keys:
         at.storage.before_removal = away
         for _ in range(2):
             with pytest.raises(StorageError, match="away"):
-                await at.uploads.discard_refused(in_days(REFUSED_DAYS + 1))
+                await at.uploads.discard(in_days(REFUSED_DAYS + 1))
         assert (await at.sent(record, offer)).state == "acknowledged"
         assert len(at.files()) == 2 * len(offer.files)
         at.storage.before_removal = None
-        assert await at.uploads.discard_refused(in_days(REFUSED_DAYS + 1)) == len(offer.files)
+        assert await at.uploads.discard(in_days(REFUSED_DAYS + 1)) == len(offer.files)
         assert len(at.files()) == len(offer.files)
 
 
@@ -181,3 +194,64 @@ async def test_nothing_is_acknowledged_that_the_storage_is_not_known_to_hold(key
         at.storage.keep = keep  # type: ignore[method-assign]
         assert (await at.sent(record, offer)).state == "acknowledged"
         assert len(kept) == 2 * len(offer.files)
+
+
+async def test_an_offer_takes_the_place_of_what_was_open_of_its_record(keys: Hierarchy, make_record: Make, tmp_path: Path) -> None:
+    """Bound to a hearing while it is sent, or sent on from another disk: what was superseded counts no more, and goes in time."""
+    record = make_record().root
+    offer = make_offer(record)
+    bare = msgspec.structs.replace(offer, hearing="before")
+    async with archive(tmp_path / "centre", keys, Most(records=1, offers=9, bytes=10**9)) as at:
+        first = (await at.uploads.offer(ROOM, bare)).upload
+        await at.send(record, first, offer.files[0])
+        with pytest.raises(RefusedError, match="1 other records"):
+            await at.uploads.offer(ROOM, small(1))
+        second = await at.uploads.offer(ROOM, offer)
+        missing = sum(len(file.parts) for file in offer.files) - len(offer.files[0].parts)
+        assert second.missing_parts == missing
+        with pytest.raises(RefusedError, match="no such upload") as refused:
+            await at.uploads.state(ROOM, first)
+        assert refused.value.problem.status == 404
+        again = await at.uploads.offer(ROOM, bare)
+        assert (again.upload, again.state, again.missing_parts) == (first, "open", missing)
+        assert (await at.sent(record, offer)).state == "acknowledged"
+        await at.uploads.offer(ROOM, small(1))
+        assert await at.uploads.discard(in_days(REFUSED_DAYS + 1)) == 0
+        assert len(at.files()) == len(offer.files)
+
+
+async def test_what_a_room_never_goes_on_with_goes_after_some_weeks(keys: Hierarchy, make_record: Make, tmp_path: Path) -> None:
+    record = make_record(big=True).root
+    offer = make_offer(record)
+    async with archive(tmp_path / "centre", keys, Most(records=1, offers=9, bytes=10**9)) as at:
+        upload = (await at.uploads.offer(ROOM, offer)).upload
+        make_old(at, OPEN_DAYS - 1)
+        await at.send(record, upload, offer.files[0])
+        assert await at.uploads.discard(in_days(OPEN_DAYS - 1)) == 0
+        assert await at.uploads.discard(in_days(OPEN_DAYS + 1)) == 1
+        with pytest.raises(RefusedError, match="no such upload"):
+            await at.uploads.state(ROOM, upload)
+        await at.uploads.offer(ROOM, small(1))
+        make_old(at, OPEN_DAYS + 1)
+        assert await at.uploads.discard(in_days(0)) == 0
+        assert (await at.sent(record, offer)).state == "acknowledged"
+
+
+async def test_a_room_has_no_more_on_its_way_than_it_may(keys: Hierarchy, tmp_path: Path) -> None:
+    async with archive(tmp_path / "centre", keys, Most(records=2, offers=3, bytes=60)) as at:
+        for hearing in ("a", "b", "c", "a"):
+            await at.uploads.offer(ROOM, small(1, hearing))
+        with pytest.raises(RefusedError, match="offered 3 times") as refused:
+            await at.uploads.offer(ROOM, small(1, "d"))
+        assert refused.value.problem.status == 429
+        # What the record shares is counted once, and what was refused counts until it goes.
+        longer = msgspec.structs.replace(small(2), files=[msgspec.structs.replace(small(2).files[0], len=11), *small(2).files[1:]])
+        with pytest.raises(RefusedError, match="more than 60 bytes"):
+            await at.uploads.offer(ROOM, longer)
+        await at.uploads.offer(ROOM, small(2))
+        with pytest.raises(RefusedError, match="2 other records"):
+            await at.uploads.offer(ROOM, small(3))
+        await at.uploads.offer("room-2", small(3))
+        await at.uploads.discard(in_days(OPEN_DAYS + 1))
+        await at.uploads.offer(ROOM, small(3))
+        await at.uploads.offer(ROOM, small(1, "d"))

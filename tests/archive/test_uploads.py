@@ -298,7 +298,7 @@ def test_what_a_refused_record_left_in_the_storage_goes_after_some_days(both: Si
         uploads, _ = made(settings)
         await uploads.start()
         try:
-            return await uploads.discard_refused(time.time_ns() // 1000 + int(days * 86_400e6))
+            return await uploads.discard(time.time_ns() // 1000 + int(days * 86_400e6))
         finally:
             await uploads.stop()
 

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from agent.upstream.centre.database import DatabaseError
-from agent.upstream.centre.upload_store import UploadStore
+from agent.upstream.centre.upload_store import Most, UploadStore
 from agent.upstream.transfer import PART_BYTES, PartDone, RecordFile, UploadOffer
 
+MOST = Most(records=2, offers=3, bytes=100 * PART_BYTES)
 MEDIA = "tracks/cam-judge/000001.m4s"
 OLD = """
 CREATE TABLE uploads (
@@ -60,18 +61,18 @@ def both_there(store: UploadStore, upload: str) -> None:
 
 
 def test_the_same_file_in_another_offer_is_not_sent_again(store: UploadStore) -> None:
-    store.offer("u1", "room-1", offer("a", "b"), 1)
+    store.offer("u1", "room-1", offer("a", "b"), 1, MOST)
     both_there(store, "u1")
-    store.offer("u2", "room-1", msgspec.structs.replace(offer("a", "b"), hearing="another"), 2)
+    store.offer("u2", "room-1", msgspec.structs.replace(offer("a", "b"), hearing="another"), 2, MOST)
     assert missing(store, "u2") == []
     assert store.files("u2")[0].target.key == store.files("u1")[0].target.key
 
 
 def test_a_failing_disks_offer_stands_in_no_good_ones_way(store: UploadStore) -> None:
     """Both promise the whole file that the seal lists; the first one's second part is another."""
-    store.offer("u1", "room-1", offer("a", "damaged"), 1)
+    store.offer("u1", "room-1", offer("a", "damaged"), 1, MOST)
     both_there(store, "u1")
-    store.offer("u2", "room-1", offer("a", "b"), 2)
+    store.offer("u2", "room-1", offer("a", "b"), 2, MOST)
     assert missing(store, "u2") == [1, 2]
     both_there(store, "u2")
     damaged, good = store.files("u1")[0], store.files("u2")[0]
@@ -88,12 +89,25 @@ def test_what_an_older_centre_stored_is_kept_and_goes_on(tmp_path: Path) -> None
     assert missing(store, "u1") == [2]
     both_there(store, "u1")
     assert store.verifying() == ["u1"]
-    store.offer("u2", "room-1", offer("a", "damaged"), 2)
+    store.offer("u2", "room-1", offer("a", "damaged"), 2, MOST)
     assert missing(store, "u2") == [1, 2]
     with pytest.raises(sqlite3.IntegrityError):
         store._db.execute("INSERT INTO upload_files VALUES ('u2', 'other', 99)")
     store.close()
     UploadStore(tmp_path / "uploads.sqlite").close()
+
+
+def test_what_an_older_centre_left_open_is_superseded_by_what_came_later(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "uploads.sqlite") as db:
+        db.executescript(OLD)
+        for upload, record, state, utc_us in (("u2", "record", "acknowledged", 2), ("u3", "another", "open", 3)):
+            values = (upload, "room-1", record, "name", "hearing", "sums", 1, 1, state, "", utc_us)
+            db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    db.close()
+    store = UploadStore(tmp_path / "uploads.sqlite")
+    states = {upload: head.state for upload in ("u1", "u2", "u3") if (head := store.upload(upload, None)) is not None}
+    assert states == {"u1": "superseded", "u2": "acknowledged", "u3": "open"}
+    store.close()
 
 
 def test_a_newer_centres_file_is_not_touched(tmp_path: Path) -> None:

@@ -22,12 +22,16 @@ from agent.upstream.centre.database import DatabaseError
 from agent.upstream.centre.storage import Target
 from agent.upstream.transfer import PART_BYTES, Acknowledgement, PartDone, RecordFile, UploadOffer, UploadState
 
-State = Literal["open", "verifying", "acknowledged", "refused"]
+State = Literal["open", "superseded", "verifying", "acknowledged", "refused"]
+"""Superseded: the room sends another offer of the record in its place. It may offer this one again; until then it is told of none."""
 REFUSED_US = 3_600_000_000
 """A refused record is verified again when it is offered after this time: the authority that was missing may be there."""
 _SWEEP = (
-    "DELETE FROM upload_files WHERE upload IN (SELECT upload FROM uploads WHERE state = 'refused' AND utc_us < :before)",
-    "DELETE FROM uploads WHERE state = 'refused' AND utc_us < :before",
+    """
+    DELETE FROM upload_files WHERE upload IN (SELECT upload FROM uploads
+    WHERE state IN ('refused', 'superseded') AND utc_us < :over OR state = 'open' AND utc_us < :open)
+    """,
+    "DELETE FROM uploads WHERE state IN ('refused', 'superseded') AND utc_us < :over OR state = 'open' AND utc_us < :open",
     """
     INSERT INTO removals (key, handle, len) SELECT key, coalesce(handle, ''), len FROM objects
     WHERE (handle IS NOT NULL OR stored = 1) AND NOT EXISTS (SELECT 1 FROM upload_files WHERE upload_files.object = objects.object)
@@ -67,8 +71,26 @@ CREATE INDEX objects_by_hash ON objects (room, record, path, sha256);
 CREATE TABLE removals (removal INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, handle TEXT NOT NULL, len INTEGER NOT NULL) STRICT;
 CREATE INDEX upload_files_by_object ON upload_files (object);
 """,
+    """
+CREATE INDEX uploads_by_record ON uploads (room, record);
+UPDATE uploads SET state = 'superseded' WHERE state = 'open' AND EXISTS
+(SELECT 1 FROM uploads AS newer WHERE (newer.room, newer.record) = (uploads.room, uploads.record) AND newer.utc_us > uploads.utc_us);
+""",
 )
 """``PRAGMA user_version`` counts those taken. A step is never edited."""
+
+
+class FullError(Exception):
+    """A room has as much on its way as it may; the message says what."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Most:
+    """How much a room may have on its way at once: other records, offers of one record, bytes that no acknowledged record has."""
+
+    records: int
+    offers: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +156,32 @@ class UploadStore:
         """Close the file."""
         self._db.close()
 
-    def offer(self, upload: str, room: str, offer: UploadOffer, utc_us: int) -> None:
-        """Store an offer. One that is there changes nothing, but that a record refused long ago is verified again."""
+    def offer(self, upload: str, room: str, offer: UploadOffer, utc_us: int, most: Most) -> None:
+        """Store an offer, in the place of others of this record that are open; a record refused long ago is verified again.
+
+        Raises:
+            FullError: there is more on its way than may be; nothing is changed.
+        """
         with self._transaction():
+            others = "SELECT count(DISTINCT record) FROM uploads WHERE room = ? AND record != ? AND state IN ('open', 'verifying')"
+            if self._db.execute(others, (room, offer.record)).fetchone()[0] >= most.records:
+                raise FullError(f"{most.records} other records of this room are on their way: finish those that were offered before")
+            self._db.execute(
+                "UPDATE uploads SET state = 'superseded', utc_us = ? WHERE (room, record) = (?, ?) AND upload != ? AND state = 'open'",
+                (utc_us, room, offer.record, upload),
+            )
             if self._db.execute("SELECT 1 FROM uploads WHERE upload = ?", (upload,)).fetchone() is not None:
-                again = "UPDATE uploads SET state = 'open', utc_us = ? WHERE upload = ? AND state = 'refused' AND utc_us <= ?"
+                again = (
+                    "UPDATE uploads SET state = 'open', utc_us = ? WHERE upload = ? "
+                    "AND (state IN ('open', 'superseded') OR state = 'refused' AND utc_us <= ?)"
+                )
                 self._db.execute(again, (utc_us, upload, utc_us - REFUSED_US))
                 return
+            offers = "SELECT count(*) FROM uploads WHERE (room, record) = (?, ?) AND state != 'acknowledged'"
+            if self._db.execute(offers, (room, offer.record)).fetchone()[0] >= most.offers:
+                raise FullError(
+                    f"this record was offered {most.offers} times, each time otherwise, and none is acknowledged: wait some days"
+                )
             size = sum(file.len for file in offer.files)
             place = self._place(f"{quote(room, safe='')}/{offer.name}/{upload}")
             self._db.execute(
@@ -157,6 +198,18 @@ class UploadStore:
                     parts = [(known, number, sha256) for number, sha256 in enumerate(file.parts, 1)]
                     self._db.executemany("INSERT INTO parts (object, number, sha256) VALUES (?, ?, ?)", parts)
                 self._db.execute("INSERT INTO upload_files VALUES (?, ?, ?)", (upload, file.path, known))
+            if self._unacknowledged_bytes(room) > most.bytes:
+                raise FullError(f"records of this room that are not acknowledged would have more than {most.bytes} bytes")
+
+    def _unacknowledged_bytes(self, room: str) -> int:
+        row = self._db.execute(
+            "SELECT coalesce(sum(len), 0) FROM objects WHERE object IN "
+            "(SELECT object FROM upload_files JOIN uploads USING (upload) WHERE room = ? AND state != 'acknowledged') AND NOT EXISTS "
+            "(SELECT 1 FROM upload_files JOIN uploads USING (upload) "
+            "WHERE upload_files.object = objects.object AND state = 'acknowledged')",
+            (room,),
+        ).fetchone()
+        return int(row[0])
 
     def _place(self, place: str) -> str:
         """Where an upload's own objects lie: a place of its own as long as something of an earlier one is to be removed there."""
@@ -189,7 +242,9 @@ class UploadStore:
 
     def answer(self, upload: str) -> UploadState:
         """An upload as the room is told."""
-        state, detail = self._db.execute("SELECT state, detail FROM uploads WHERE upload = ?", (upload,)).fetchone()
+        # Whoever asks just when it is superseded hears so by the next answer.
+        told = "SELECT iif(state = 'superseded', 'open', state), detail FROM uploads WHERE upload = ?"
+        state, detail = self._db.execute(told, (upload,)).fetchone()
         (missing,) = self._db.execute(
             "SELECT count(*) FROM upload_files JOIN parts USING (object) WHERE upload = ? AND etag IS NULL", (upload,)
         ).fetchone()
@@ -211,6 +266,10 @@ class UploadStore:
             if row[1] is None:
                 found.append(MissingPart(path, number, row[0], Target(row[2], row[3], row[4])))
         return found
+
+    def touch(self, upload: str, utc_us: int) -> None:
+        """The room goes on with an open upload."""
+        self._db.execute("UPDATE uploads SET utc_us = ? WHERE upload = ? AND state = 'open'", (utc_us, upload))
 
     def set_handle(self, key: str, handle: str) -> str:
         """The storage's handle of an object; the first that was set stands."""
@@ -266,19 +325,20 @@ class UploadStore:
         """All parts of an object are one file in the storage."""
         self._db.execute("UPDATE objects SET stored = 1 WHERE key = ?", (key,))
 
-    def lose(self, upload: str, keys: Sequence[str], detail: str) -> None:
+    def lose(self, upload: str, keys: Sequence[str], detail: str, utc_us: int) -> None:
         """The storage does not hold these objects: they are missing again, and the upload is open."""
         with self._transaction():
             for key in keys:
                 self._db.execute("UPDATE objects SET stored = 0, handle = NULL WHERE key = ?", (key,))
                 self._db.execute("UPDATE parts SET etag = NULL WHERE object = (SELECT object FROM objects WHERE key = ?)", (key,))
-            self._db.execute("UPDATE uploads SET state = 'open', detail = ? WHERE upload = ?", (detail[:2000], upload))
+            opened = "UPDATE uploads SET state = 'open', detail = ?, utc_us = ? WHERE upload = ?"
+            self._db.execute(opened, (detail[:2000], utc_us, upload))
 
-    def sweep(self, before_utc_us: int) -> None:
-        """Forget records that were refused before that time; what they alone have is to be removed from the storage."""
+    def sweep(self, *, over_utc_us: int, open_utc_us: int) -> None:
+        """Forget what was refused or superseded, or left open, before these times; what it alone has is to be removed from the storage."""
         with self._transaction():
             for statement in _SWEEP:
-                self._db.execute(statement, {"before": before_utc_us})
+                self._db.execute(statement, {"over": over_utc_us, "open": open_utc_us})
 
     def removals(self) -> list[tuple[int, Target]]:
         """What is to be removed from the storage, by its number."""
@@ -296,11 +356,6 @@ class UploadStore:
     def refuse(self, upload: str, detail: str, utc_us: int) -> None:
         """The record does not verify."""
         self._db.execute("UPDATE uploads SET state = 'refused', detail = ?, utc_us = ? WHERE upload = ?", (detail[:2000], utc_us, upload))
-
-    def unfinished(self, room: str, record: str) -> int:
-        """How many other records of this room are on their way."""
-        count = "SELECT count(DISTINCT record) FROM uploads WHERE room = ? AND record != ? AND state IN ('open', 'verifying')"
-        return int(self._db.execute(count, (room, record)).fetchone()[0])
 
     def next_counter(self, upload: str) -> int:
         """The number of this upload's acknowledgement; it is given once."""

@@ -25,7 +25,7 @@ from agent.upstream.centre.backend import AwayError
 from agent.upstream.centre.record_check import Found, RecordCheckError, check_record, most_s_of
 from agent.upstream.centre.storage import LostError, Storage, StorageError
 from agent.upstream.centre.turns import Turns
-from agent.upstream.centre.upload_store import StoredFile, Upload, UploadStore, parts_of
+from agent.upstream.centre.upload_store import FullError, Most, StoredFile, Upload, UploadStore, parts_of
 from agent.upstream.transfer import PART_BYTES
 from recorder.record import layout
 from recorder.record.checkpoint import Receipt
@@ -36,10 +36,13 @@ log = structlog.get_logger()
 MOST_BYTES = 4 * 1024**4
 """A record that is longer than this is refused: eight hours of 34 tracks are a tenth of it."""
 REFUSED_DAYS = 7
-"""For so long the files of a refused record lie in the storage: whoever asks why it was refused has them, and they need not come again."""
+"""For so long the files of a refused record lie in the storage: whoever asks why it was refused has them, and they need not come again.
+Likewise those of an offer in whose place the room sends another."""
+OPEN_DAYS = 30
+"""After so long the files of a record go that a room began to send and never went on with; it may begin anew."""
 SWEEP_S = 3600.0
-MOST_UNFINISHED = 64
-"""So many records of one room may be on their way at once; a room sends one after the other."""
+MOST = Most(records=64, offers=64, bytes=2 * MOST_BYTES)
+"""A room sends one record after the other, and offers each again only when an order or a receipt came, or from another disk."""
 _MOST_PARTS = 10_000
 _AT_ONCE = 4
 _path = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
@@ -80,6 +83,7 @@ class Uploads:
         ledger: the receipts of a record.
         notary: who signs.
         retry_s: the first and the longest wait where the storage is away during a verification.
+        most: how much a room may have on its way.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Uploads:
         ledger: Ledger,
         notary: Notary,
         retry_s: tuple[float, float] = (1.0, 300.0),
+        most: Most = MOST,
     ) -> None:
         self._thread = ThreadPoolExecutor(1, "uploads")
         self._store = UploadStore(store)
@@ -101,6 +106,7 @@ class Uploads:
         self._ledger = ledger
         self._notary = notary
         self._retry_s = retry_s
+        self._most = most
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._turns = Turns()
         self._sweeper: asyncio.Task[None] | None = None
@@ -127,10 +133,11 @@ class Uploads:
         problem = await self._do(offer_problem, offer)
         if problem is not None:
             raise RefusedError(422, "The offer is not one of a sealed record.", problem)
-        if await self._do(self._store.unfinished, room, offer.record) >= MOST_UNFINISHED:
-            raise RefusedError(429, "Too many records of this room are on their way.", "Finish those that were offered before.")
         upload = await self._do(_name, room, offer)
-        await self._do(self._store.offer, upload, room, offer, time.time_ns() // 1000)
+        try:
+            await self._do(self._store.offer, upload, room, offer, time.time_ns() // 1000, self._most)
+        except FullError as error:
+            raise RefusedError(429, "Too much of this room is on its way.", str(error)) from error
         await self._do(self._store.begin_verifying, upload)
         return await self._answer(upload)
 
@@ -144,6 +151,7 @@ class Uploads:
         known = await self._known(room, upload)
         if known.state != "open":
             return transfer.PartAddresses(addresses=[])
+        await self._do(self._store.touch, upload, time.time_ns() // 1000)
         missing = await self._do(self._store.missing, upload, [(part.path, part.number) for part in wanted.parts])
         if missing is None:
             raise RefusedError(422, "A part is of no file of this upload.")
@@ -184,13 +192,14 @@ class Uploads:
             await self._do(self._store.note, upload, taken)
         return await self._answer(upload)
 
-    async def discard_refused(self, now_utc_us: int) -> int:
-        """Give the place of records back that were refused ``REFUSED_DAYS`` ago; returns of how many files.
+    async def discard(self, now_utc_us: int) -> int:
+        """Give the place of records back that were refused or given up so many days ago; returns of how many files.
 
         Raises:
             StorageError: the storage is away; the rest is tried again.
         """
-        await self._do(self._store.sweep, now_utc_us - REFUSED_DAYS * 86_400_000_000)
+        over, left = (now_utc_us - days * 86_400_000_000 for days in (REFUSED_DAYS, OPEN_DAYS))
+        await self._do(lambda: self._store.sweep(over_utc_us=over, open_utc_us=left))
         number = 0
         while removals := await self._do(self._store.removals):
             for removal, target in removals:
@@ -202,15 +211,16 @@ class Uploads:
     async def _sweep(self) -> None:
         while True:
             try:
-                if number := await self.discard_refused(time.time_ns() // 1000):
-                    log.info("files of refused records are discarded", files=number)
+                if number := await self.discard(time.time_ns() // 1000):
+                    log.info("files of records that were refused or given up are discarded", files=number)
             except (StorageError, LostError, OSError) as error:
-                log.error("files of refused records are not discarded", error=str(error))
+                log.error("files of records that were refused or given up are not discarded", error=str(error))
             await asyncio.sleep(SWEEP_S)
 
     async def _known(self, room: str, upload: str) -> Upload:
         known = await self._do(self._store.upload, upload, room)
-        if known is None:
+        if known is None or known.state == "superseded":
+            # Told so, a room offers the record again as it is now.
             raise RefusedError(404, "There is no such upload of this room.")
         return known
 
@@ -299,7 +309,7 @@ class Uploads:
     async def _lose(self, upload: str, files: Sequence[StoredFile], why: str) -> None:
         for file in files:
             await self._storage.discard(file.target)
-        await self._do(self._store.lose, upload, [file.target.key for file in files], f"{why}: {files[0].path}")
+        await self._do(self._store.lose, upload, [file.target.key for file in files], f"{why}: {files[0].path}", time.time_ns() // 1000)
 
     async def _acknowledge(self, head: Upload, found: Found) -> None:
         counter = await self._do(self._store.next_counter, head.upload)
