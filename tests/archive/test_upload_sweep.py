@@ -22,6 +22,7 @@ from agent.upstream.transfer import UploadOffer, UploadState
 from provisioning.keys import Hierarchy, build
 from recorder.record.checkpoint import Receipt
 from recorder.record.trust import Authorities
+from tests.lab.waiting import until
 from tests.record.record_builder import Builder
 
 ROOM = "room-1"
@@ -255,3 +256,21 @@ async def test_a_room_has_no_more_on_its_way_than_it_may(keys: Hierarchy, tmp_pa
         await at.uploads.discard(in_days(OPEN_DAYS + 1))
         await at.uploads.offer(ROOM, small(3))
         await at.uploads.offer(ROOM, small(1, "d"))
+
+
+async def test_a_full_disk_does_not_end_the_sweep(keys: Hierarchy, tmp_path: Path) -> None:
+    at = Archive(tmp_path / "centre", keys, MOST)
+    real, calls = at.uploads._store.sweep, list[int]()
+
+    def sweep(*, over_utc_us: int, open_utc_us: int) -> None:
+        calls.append(over_utc_us)
+        if len(calls) == 1:
+            raise sqlite3.OperationalError("database or disk is full")
+        real(over_utc_us=over_utc_us, open_utc_us=open_utc_us)
+
+    at.uploads._store.sweep = sweep  # type: ignore[method-assign]
+    await at.uploads.start()
+    try:
+        await until(lambda: len(calls) == 2, "the next sweep")
+    finally:
+        await at.uploads.stop()

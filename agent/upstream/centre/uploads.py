@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.archive.acknowledgement import VERDICTS, sign
 from agent.upstream import transfer
 from agent.upstream.centre.backend import AwayError
+from agent.upstream.centre.background import keep_on
 from agent.upstream.centre.record_check import Found, RecordCheckError, check_record, most_s_of
 from agent.upstream.centre.storage import LostError, Storage, StorageError
 from agent.upstream.centre.turns import Turns
@@ -117,7 +118,7 @@ class Uploads:
         self._work.mkdir(parents=True, exist_ok=True)
         for upload in await self._do(self._store.verifying):
             self._verify_soon(upload)
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._sweeper = asyncio.create_task(keep_on("the sweep of the archive", self._sweep))
 
     async def stop(self) -> None:
         """End; what is being verified is taken up at the next start."""
