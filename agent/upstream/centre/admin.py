@@ -17,6 +17,7 @@ from agent.upstream import contract
 from agent.upstream.centre.authority import Authority, Issuer
 from agent.upstream.centre.backend import AwayError, Backend, UnknownRoomError
 from agent.upstream.centre.callers import ROLES
+from agent.upstream.centre.decisions import backwards
 from agent.upstream.centre.deny_list import revocation_list
 from agent.upstream.centre.looking_in import look_into
 from agent.upstream.centre.overview import Overview
@@ -130,6 +131,8 @@ class Admin:
             case MakeRole():
                 return await self._role(ask)
             case PutSchedule():
+                if name := backwards(ask.hearings):
+                    raise AdminError(f"hearing '{name}' ends before it begins; none of the file was taken")
                 return Told(values=msgspec.to_builtins(await self._backend.plan.put(ask.hearings)))
             case Give():
                 return Told(values={"number": await self._give(ask.room, ask.command)})

@@ -14,7 +14,7 @@ from agent.upstream import contract, transfer
 from agent.upstream.centre.authority import Authority
 from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, DeniedError, UnknownRoomError
 from agent.upstream.centre.callers import Peer
-from agent.upstream.centre.decisions import too_long
+from agent.upstream.centre.decisions import backwards, too_long
 from agent.upstream.centre.overview import Overview
 from agent.upstream.centre.uploads import RefusedError, Uploads
 from agent.upstream.requests import RequestError, secret_sha256
@@ -168,9 +168,8 @@ class Answers:
         return await self._planned(put.hearings)
 
     async def _planned(self, hearings: Sequence[contract.Hearing]) -> transfer.Offset:
-        for hearing in hearings:
-            if hearing.ends_utc_us <= hearing.starts_utc_us:
-                raise RefusedError(422, "A hearing that ends before it begins.", f"Hearing {hearing.id!r}.")
+        if name := backwards(hearings):
+            raise RefusedError(422, "A hearing that ends before it begins.", f"Hearing {name!r}.")
         return await self.backend.plan.put(hearings)
 
     async def _hearings(self, _: Peer, parameters: dict[str, Any], __: None) -> Sequence[contract.Change]:

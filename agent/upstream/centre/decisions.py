@@ -100,6 +100,11 @@ def may_change(source: str, owner: str | None) -> bool:
     return owner is None or source in {API, owner}
 
 
+def backwards(hearings: Iterable[contract.Hearing]) -> str:
+    """The id of a hearing that ends before it begins, or empty."""
+    return next((hearing.id for hearing in hearings if hearing.ends_utc_us <= hearing.starts_utc_us), "")
+
+
 def wants_snapshot(after: int, as_of: int) -> bool:
     """Whether a room knows nothing yet, or was told by a centre that this one was before it was restored."""
     return after > as_of or (after == 0 and as_of > 0)
