@@ -1,10 +1,109 @@
 """What `courtroom centre` refuses, in one line that says what to do, and what it writes."""
 
-import pytest
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from agent.cli import application
 from agent.upstream.centre import admin
+from agent.upstream.centre.authority import Authority, found
+from agent.upstream.centre.nats_settings import Nats
+from agent.upstream.centre.service import running
+from agent.upstream.centre.settings import CONFIG, CentreHome, Settings, SettingsError
+from agent.upstream.requests import RequestError, new_key, request
 from tests.lab.centre import Centre
 from tests.lab.events import hearing
+
+NOW = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
+
+
+def said(*words: str, fails: bool = True) -> str:
+    """What a command prints, without its line breaks."""
+    done = CliRunner().invoke(application(), ["centre", *words])
+    assert done.exit_code == (1 if fails else 0), done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    return " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("name", ['Court "Esil"', "C:\\court\\new", "Есіл соты \N{GRINNING FACE}", "two\nlines\x7f"])
+def test_the_configuration_of_a_new_centre_is_read_as_it_was_given(tmp_path: Path, name: str) -> None:
+    said("init", str(tmp_path / "centre"), "--name", name, fails=False)
+    assert CentreHome(tmp_path / "centre").settings() == Settings(name=name)
+    servers = Nats.model_validate({"servers": ["nats://127.0.0.1:4222"], "prefix": "esil"})
+    home = CentreHome(tmp_path / "other")
+    made = Settings(name=name, custodian=name, source="file", source_at=name, nats=servers)
+    home.make(made, NOW)
+    assert home.settings() == made
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--port", "99999"], "port: Input should be less than or equal to 65535"),
+        (["--host", "::"], "name each with --reached-by"),
+        (["--name", "ж" * 40], "at most 56 bytes"),
+        (["--name", ""], "no certificate can be made"),
+        (["--reached-by", "есіл"], "ASCII names"),
+    ],
+)
+def test_a_centre_that_could_not_run_is_not_made(tmp_path: Path, words: list[str], why: str) -> None:
+    assert why in said("init", str(tmp_path / "centre"), *words)
+    assert not (tmp_path / "centre" / CONFIG).exists()
+    said("init", str(tmp_path / "centre"), "--host", "::", "--reached-by", "centre.example", fails=False)
+
+
+def no_database(name: str) -> Callable[[Path], None]:
+    def damage(home: Path) -> None:
+        (home / name).write_bytes(b"no database" * 1000)
+
+    return damage
+
+
+def no_endpoint(home: Path) -> None:
+    with (home / CONFIG).open("a") as config:
+        config.write(f'[s3]\nendpoint = "not a url"\nbucket = "b"\naccess_key = "a"\nsecret_file = "{home / CONFIG}"\n')
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (no_database("uploads.sqlite"), "uploads.sqlite cannot be used"),
+        (no_database("centre.sqlite"), "centre.sqlite cannot be used"),
+        (no_endpoint, "endpoint must be an address"),
+    ],
+)
+def test_what_keeps_a_centre_from_running_is_one_clear_error(tmp_path: Path, damage: Callable[[Path], None], why: str) -> None:
+    home = CentreHome(tmp_path)
+    home.make(Settings(port=0), NOW)
+    damage(tmp_path)
+
+    async def run() -> None:
+        async with running(home):
+            pass
+
+    with pytest.raises(SettingsError, match=why):
+        asyncio.run(run())
+
+
+def test_a_room_whose_name_no_certificate_can_have_gets_no_token(shared: Centre) -> None:
+    shared.token("r" * 64)
+    with pytest.raises(admin.AdminError, match="has 65 bytes"):
+        shared.token("r" * 65)
+    root, issuing = found("Court", NOW)
+    with pytest.raises(RequestError, match="has 65 bytes"):
+        Authority(issuing, root.certificate).transport(request(new_key(), "room"), "r" * 65, NOW)
+
+
+def test_a_key_that_is_there_is_not_overwritten_and_the_way_out_is_told(shared: Centre, tmp_path: Path) -> None:
+    shared.ask(admin.MakeRole(role="custodian", to=str(tmp_path)))
+    key = (tmp_path / "custodian.key").read_bytes()
+    with pytest.raises(admin.AdminError, match=r"custodian\.key is there already: name another directory with --to"):
+        shared.ask(admin.MakeRole(role="custodian", to=str(tmp_path)))
+    assert (tmp_path / "custodian.key").read_bytes() == key
 
 
 def test_a_hearing_that_ends_before_it_begins_is_refused_from_a_file_too(shared: Centre) -> None:

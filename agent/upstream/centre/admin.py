@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from agent.upstream import contract
-from agent.upstream.centre.authority import Authority, Issuer
+from agent.upstream.centre.authority import Authority, Issuer, name_problem
 from agent.upstream.centre.backend import AwayError, Backend, UnknownRoomError
 from agent.upstream.centre.callers import ROLES
 from agent.upstream.centre.decisions import backwards
@@ -120,6 +120,8 @@ class Admin:
         """Do it."""
         match ask:
             case MakeToken():
+                if problem := name_problem(ask.room):
+                    raise AdminError(problem)
                 token, secret_sha256 = new_token(self._authority.root)
                 await self._backend.registry.add_token(ask.room, secret_sha256, _now_us() + TOKEN_US)
                 return Told(values={"token": token, "url": f"https://{self._names[0]}:{self._port}"})
@@ -178,6 +180,8 @@ class Admin:
                 descriptor = os.open(Path(ask.to) / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(data)
+        except FileExistsError:
+            raise AdminError(f"{ask.to}/{name} is there already: name another directory with --to, or move it away") from None
         except OSError as error:
             raise AdminError(f"cannot write {ask.to}/{name}: {error.strerror}") from error
         return Told(values={"files": [str(Path(ask.to) / name) for name in files]})

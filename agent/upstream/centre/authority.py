@@ -20,6 +20,8 @@ from agent.upstream.requests import RequestError, new_key
 ROOM_URN, ROLE_URN = "urn:courtroom:room:", "urn:courtroom:role:"
 DOCUMENT_SIGNING = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 TRANSPORT_DAYS, SIGNING_DAYS, OWN_DAYS, AUTHORITY_DAYS = 30, 730, 365, 3650
+NAME_BYTES = 64
+"""A certificate's common name has at most so many bytes in UTF-8 (RFC 5280, ub-common-name)."""
 BACKDATED = dt.timedelta(hours=1)
 """A clock that is a little behind must not find its own certificate not yet valid."""
 _TRANSPORT = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
@@ -65,9 +67,9 @@ class Authority:
         """A room's certificate for TLS. What the request says of names and purposes counts for nothing.
 
         Raises:
-            RequestError: it is no request, its signature does not hold, or its key is of another kind.
+            RequestError: it is no request, its signature does not hold, its key is of another kind, or the room's name is too long.
         """
-        return self._sign(_requested_key(request_pem), room, now, TRANSPORT_DAYS, _TRANSPORT, [_urn(ROOM_URN + room)])
+        return self._sign(_requested_key(request_pem), _fitting(room), now, TRANSPORT_DAYS, _TRANSPORT, [_urn(ROOM_URN + room)])
 
     def signing(self, request_pem: str, room: str, now: dt.datetime) -> x509.Certificate:
         """A room's certificate for its records.
@@ -75,7 +77,7 @@ class Authority:
         Raises:
             RequestError: as ``transport``.
         """
-        return self._sign(_requested_key(request_pem), room, now, SIGNING_DAYS, _SIGNING, [_urn(ROOM_URN + room)])
+        return self._sign(_requested_key(request_pem), _fitting(room), now, SIGNING_DAYS, _SIGNING, [_urn(ROOM_URN + room)])
 
     def role(self, key: ec.EllipticCurvePublicKey, role: str, now: dt.datetime) -> x509.Certificate:
         """The certificate of a case system, the Situation Centre or a custodian."""
@@ -129,6 +131,19 @@ def found(name: str, now: dt.datetime) -> tuple[Issuer, Issuer]:
     root = Issuer(root_key, _authority(_begin(root_key.public_key(), f"{name} root", None, now, until), root_key, 1))
     begun = _begin(issuing_key.public_key(), f"{name} issuing", root, now, until)
     return root, Issuer(issuing_key, _authority(begun, root_key, 0))
+
+
+def name_problem(room: str) -> str:
+    """Why a room of this name can have no certificate, or empty."""
+    if (size := len(room.encode())) > NAME_BYTES:
+        return f"the room's name has {size} bytes, and a certificate's has at most {NAME_BYTES}: give the room a shorter one"
+    return ""
+
+
+def _fitting(room: str) -> str:
+    if problem := name_problem(room):
+        raise RequestError(problem)
+    return room
 
 
 def _requested_key(pem: str) -> ec.EllipticCurvePublicKey:

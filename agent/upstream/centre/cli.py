@@ -16,7 +16,7 @@ from agent.upstream import contract, transfer
 from agent.upstream.centre import admin
 from agent.upstream.centre.callers import ROLES
 from agent.upstream.centre.service import serve
-from agent.upstream.centre.settings import CentreHome, Settings, SettingsError
+from agent.upstream.centre.settings import CentreHome, SettingsError, new_settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,10 +38,12 @@ def init(
     ] = None,
 ) -> None:
     """Make a centre: its authority, keys and configuration."""
-    reached = names or ([host] if host not in {"0.0.0.0", "127.0.0.1"} else ["127.0.0.1", "localhost"])  # noqa: S104 - compared, not bound
+    if host in {"0.0.0.0", "::"} and not names:  # noqa: S104 - compared, not bound
+        _fail(f"{host} is no address by which rooms reach it, and its certificate is for those: name each with --reached-by")
+    reached = names or ([host] if host != "127.0.0.1" else ["127.0.0.1", "localhost"])
     home = CentreHome(directory)
     try:
-        home.make(Settings(name=name, host=host, port=port, names=reached), dt.datetime.now(dt.UTC))
+        home.make(new_settings(name=name, host=host, port=port, names=reached), dt.datetime.now(dt.UTC))
     except SettingsError as error:
         _fail(str(error))
     typer.echo(

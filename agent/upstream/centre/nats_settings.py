@@ -1,6 +1,7 @@
 """``[nats]`` of ``centre.toml``: the cluster that several fronts of a centre share, and who this front is to it."""
 
 import ipaddress
+import json
 import ssl
 from pathlib import Path
 from typing import Literal, Self
@@ -64,14 +65,19 @@ class Nats(BaseModel):
 
     def toml(self) -> str:
         """The stanza as it stands in ``centre.toml``."""
-        servers = ", ".join(f'"{server}"' for server in self.servers)
+        servers = ", ".join(map(quoted, self.servers))
         return (
             "# What this centre keeps lies in NATS JetStream, so that several fronts may share it: docs/several-fronts.md.\n"
-            f'[nats]\nservers = [{servers}]\nca = "{self.ca}"\ncertificate = "{self.certificate}"\nkey = "{self.key}"\n'
-            f'replicas = {self.replicas}\nprefix = "{self.prefix}"\n'
+            f"[nats]\nservers = [{servers}]\nca = {quoted(self.ca)}\ncertificate = {quoted(self.certificate)}\nkey = {quoted(self.key)}\n"
+            f"replicas = {self.replicas}\nprefix = {quoted(self.prefix)}\n"
             "# One of all fronts takes records into the archive.\n"
             f"keeps_uploads = {str(self.keeps_uploads).lower()}\n"
         )
+
+
+def quoted(text: str) -> str:
+    """A text as a basic string of TOML: as in JSON, but for the character DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _is_here(server: str) -> bool:

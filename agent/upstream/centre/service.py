@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.upstream.centre.admin import Admin, AdminServer
 from agent.upstream.centre.answers import Answers
-from agent.upstream.centre.authority import Issuer
+from agent.upstream.centre.authority import Authority, Issuer
 from agent.upstream.centre.backend import AwayError, Backend, now_utc_us
 from agent.upstream.centre.background import keep_on
 from agent.upstream.centre.custodian import Custodian
@@ -85,11 +85,7 @@ async def running(home: CentreHome, page: str = "") -> AsyncIterator[RunningCent
         storage = _storage(home, settings) if settings.takes_records else None
         uploads = None
         if storage is not None:
-            uploads = Uploads(
-                home.root / "uploads.sqlite", storage, home.root / "work",
-                authorities=lambda: vouching(backend.registry, authority), ledger=backend.ledger.of_record,
-                notary=Notary(key=notary.key, certificate=notary.certificate, by=settings.name),
-            )  # fmt: skip
+            uploads = _uploads(home, settings, storage, backend, authority, notary)
             await uploads.start()
             stack.push_async_callback(uploads.stop)
         overview = Overview(backend, settings.limits, now_utc_us)
@@ -129,6 +125,18 @@ async def _backend(stack: contextlib.AsyncExitStack, home: CentreHome, settings:
         raise SettingsError(f"{home.database} cannot be used: {error}") from error
     stack.callback(database.close)
     return backend
+
+
+def _uploads(home: CentreHome, settings: Settings, storage: Storage, backend: Backend, authority: Authority, notary: Issuer) -> Uploads:
+    store = home.root / "uploads.sqlite"
+    try:
+        return Uploads(
+            store, storage, home.root / "work",
+            authorities=lambda: vouching(backend.registry, authority), ledger=backend.ledger.of_record,
+            notary=Notary(key=notary.key, certificate=notary.certificate, by=settings.name),
+        )  # fmt: skip
+    except (DatabaseError, sqlite3.Error) as error:
+        raise SettingsError(f"{store} cannot be used: {error}") from error
 
 
 async def _serve_page(stack: contextlib.AsyncExitStack, overview: Overview, place: str) -> int | None:
@@ -196,9 +204,12 @@ def _storage(home: CentreHome, settings: Settings) -> Storage:
         secret = Path(settings.s3.secret_file).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise SettingsError(f"[s3] secret_file {settings.s3.secret_file} cannot be read: {error.strerror}") from error
-    return S3Storage(
-        S3Settings(
-            endpoint=settings.s3.endpoint, bucket=settings.s3.bucket, access_key=settings.s3.access_key, secret_key=secret,
-            lock_days=settings.s3.lock_days,
-        )
-    )  # fmt: skip
+    try:
+        return S3Storage(
+            S3Settings(
+                endpoint=settings.s3.endpoint, bucket=settings.s3.bucket, access_key=settings.s3.access_key, secret_key=secret,
+                lock_days=settings.s3.lock_days,
+            )
+        )  # fmt: skip
+    except ValueError as error:
+        raise SettingsError(f"[s3] endpoint must be an address such as https://s3.court.example ({error})") from error

@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from agent.upstream.centre.authority import Authority, Issuer, found
+from agent.upstream.centre.authority import NAME_BYTES, Authority, Issuer, found
 from agent.upstream.centre.flags import Limits
 from agent.upstream.centre.listener import ServerFiles
-from agent.upstream.centre.nats_settings import Nats
+from agent.upstream.centre.nats_settings import Nats, quoted
 from agent.upstream.centre.source_calendar import is_private
 from agent.upstream.requests import new_key
 
@@ -90,6 +90,18 @@ class Settings(_Stanza):
         return Limits(late_after_us=self.late_after_s * 1_000_000, silent_after_us=self.silent_after_s * 1_000_000)
 
 
+def new_settings(**values: object) -> Settings:
+    """Settings for a new centre.
+
+    Raises:
+        SettingsError: every mistake, with its place.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_mistakes("this cannot be the configuration of a centre", error)) from None
+
+
 class CentreHome:
     """The directory of one centre."""
 
@@ -124,16 +136,23 @@ class CentreHome:
         """
         if (self.root / CONFIG).exists() or self.roots.exists():
             raise SettingsError(f"{self.root} holds a centre already: its keys are never overwritten; name another directory")
-        root, issuing = found(settings.name, now)
-        authority = Authority(issuing, root.certificate)
         server, notary = new_key(), new_key()
-        certificates = {
-            "root.pem": root.pem.decode(),
-            "issuing.pem": issuing.pem.decode(),
-            "server.pem": _pem(authority.server(server.public_key(), settings.names, now)) + authority.chain_pem + authority.root_pem,
-            # By the root itself: a receipt carries its signer's certificate alone.
-            "notary.pem": _pem(Authority(root, root.certificate).notary(notary.public_key(), settings.name, now)),
-        }
+        try:
+            root, issuing = found(settings.name, now)
+            authority = Authority(issuing, root.certificate)
+            certificates = {
+                "root.pem": root.pem.decode(),
+                "issuing.pem": issuing.pem.decode(),
+                "server.pem": _pem(authority.server(server.public_key(), settings.names, now)) + authority.chain_pem + authority.root_pem,
+                # By the root itself: a receipt carries its signer's certificate alone.
+                "notary.pem": _pem(Authority(root, root.certificate).notary(notary.public_key(), settings.name, now)),
+            }
+        except ValueError as error:
+            most = NAME_BYTES - len(" issuing")
+            raise SettingsError(
+                f"no certificate can be made for '{settings.name}', reached by {', '.join(settings.names)}: {error}. "
+                f"A centre's name has at most {most} bytes in UTF-8, and rooms reach it by ASCII names or addresses"
+            ) from None
         keys = {"root.key": root.key, "issuing.key": issuing.key, "server.key": server, "notary.key": notary}
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -160,8 +179,7 @@ class CentreHome:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{path}: {error}") from error
         except ValidationError as error:
-            places = [f"{path}: {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-            raise SettingsError("\n".join(places)) from None
+            raise SettingsError(_mistakes(str(path), error)) from None
 
     def authority(self) -> Authority:
         """The issuing authority.
@@ -211,26 +229,30 @@ def _put(path: Path, data: bytes, mode: int) -> None:
         os.fsync(descriptor)
 
 
+def _mistakes(what: str, error: ValidationError) -> str:
+    return "\n".join(f"{what}: {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+
+
 def _toml(settings: Settings) -> str:
-    names = ", ".join(f'"{name}"' for name in settings.names)
+    names = ", ".join(map(quoted, settings.names))
     return (
         "# The centre's configuration; `courtroom centre run` reads it at its start.\n"
-        f'name = "{settings.name}"\n'
+        f"name = {quoted(settings.name)}\n"
         "# The address to listen on. 127.0.0.1 is for trying it out: give this machine's own, for rooms elsewhere.\n"
-        f'host = "{settings.host}"\nport = {settings.port}\n'
+        f"host = {quoted(settings.host)}\nport = {settings.port}\n"
         "# By these names and addresses rooms reach it. Its certificate was made for these.\n"
         f"names = [{names}]\n"
         '# The page of all rooms for whoever sits at this machine: "127.0.0.1:8080". Empty: for holders of a role\'s certificate alone.\n'
-        f'page = "{settings.page}"\n'
+        f"page = {quoted(settings.page)}\n"
         '# The door for participants of videoconferences, "ADDRESS:PORT", with a certificate that browsers trust. Empty: there is none.\n'
-        f'public = "{settings.public}"\n'
+        f"public = {quoted(settings.public)}\n"
         '# Under which browsers reach that door, "https://centre.example": links to look into rooms begin with it.\n'
-        f'public_url = "{settings.public_url}"\n'
-        f'public_certificate = "{settings.public_certificate}"\npublic_key = "{settings.public_key}"\n'
+        f"public_url = {quoted(settings.public_url)}\n"
+        f"public_certificate = {quoted(settings.public_certificate)}\npublic_key = {quoted(settings.public_key)}\n"
         "# So long after its planned start a hearing is late; so long after its last heartbeat a room is silent.\n"
         f"late_after_s = {settings.late_after_s}\nsilent_after_s = {settings.silent_after_s}\n"
         "# A directory on another disk (another person's, best of all), to which the ledger of receipts is copied at once.\n"
-        f'custodian = "{settings.custodian}"\n'
+        f"custodian = {quoted(settings.custodian)}\n"
         "# Where hearings come from: what the case system puts (api), and besides it a file or a calendar (ical): docs/integration.md.\n"
-        f'source = "{settings.source}"\nsource_at = "{settings.source_at}"\nsource_ca = "{settings.source_ca}"\n'
+        f"source = {quoted(settings.source)}\nsource_at = {quoted(settings.source_at)}\nsource_ca = {quoted(settings.source_ca)}\n"
     ) + ("" if settings.nats is None else settings.nats.toml())
