@@ -95,6 +95,30 @@ def next_command(last: int, now_utc_us: int) -> int:
     return max(last + 1, now_utc_us // 1000)
 
 
+class Run(NamedTuple):
+    """Where the count of the schedule's changes stood when a centre's run began, and from where on this run counts.
+
+    Like commands, changes are numbered by the clock, and the count goes on without changes too. So no room was ever told a number between
+    the two, but by a run of which nothing is left: then the centre was restored from a copy.
+    """
+
+    found: int
+    begins: int
+
+    def is_of_a_lost_one(self, after: int) -> bool:
+        """Whether a room was told so much by a run of which nothing is left."""
+        return self.found < after < self.begins
+
+    def next_offset(self, last: int, now_utc_us: int) -> int:
+        """The number of the next change."""
+        return max(next_command(last, now_utc_us), self.begins)
+
+
+def new_run(found: int, now_utc_us: int) -> Run:
+    """The run of a centre that begins now."""
+    return Run(found, next_command(found, now_utc_us))
+
+
 def may_change(source: str, owner: str | None) -> bool:
     """Whether this source may change a hearing of that owner (None: nobody's yet)."""
     return owner is None or source in {API, owner}

@@ -35,7 +35,7 @@ from agent.upstream.centre.settings import CentreHome, Settings, SettingsError
 from agent.upstream.centre.source import ScheduleSource, SourceFollower
 from agent.upstream.centre.source_calendar import CalendarSource
 from agent.upstream.centre.source_file import FileSource
-from agent.upstream.centre.sqlite_backend import sqlite_backend
+from agent.upstream.centre.sqlite_backend import SqlitePlan, sqlite_backend
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from agent.upstream.centre.storage import DirectoryStorage, Storage
 from agent.upstream.centre.uploads import Notary, Uploads
@@ -43,6 +43,8 @@ from agent.upstream.centre.uploads import Notary, Uploads
 log = structlog.get_logger()
 
 STORE_HEARD_S = 10.0
+COUNT_ON_S = 300.0
+"""A file that was put in the centre's place is found to be a copy by rooms that were told something so much later."""
 
 
 @dataclass(slots=True)
@@ -166,6 +168,9 @@ async def _background(backend: Backend, settings: Settings) -> AsyncIterator[Non
     if isinstance(backend.registry, SqliteRegistry):
         registry = backend.registry
         tasks.append(asyncio.create_task(keep_on("the stored heartbeats", lambda: _store_heard(registry))))
+    if isinstance(backend.plan, SqlitePlan):
+        plan = backend.plan
+        tasks.append(asyncio.create_task(keep_on("the count of the schedule", lambda: _count_on(plan))))
     if settings.source != "api":
         follower = SourceFollower(_source(settings), backend.plan)
         tasks.append(asyncio.create_task(keep_on("the source of the schedule", follower.run)))
@@ -195,6 +200,12 @@ async def _store_heard(registry: SqliteRegistry) -> None:
     while True:
         await asyncio.sleep(STORE_HEARD_S)
         await registry.store_heard()
+
+
+async def _count_on(plan: SqlitePlan) -> None:
+    while True:
+        await asyncio.sleep(COUNT_ON_S)
+        await plan.count_on()
 
 
 def _storage(home: CentreHome, settings: Settings) -> Storage:

@@ -22,7 +22,18 @@ from agent.upstream.centre.backend import (
     with_token,
 )
 from agent.upstream.centre.database import Database
-from agent.upstream.centre.decisions import Kept, NamedEvent, may_change, new_events, next_command, page, verdict, wants_snapshot
+from agent.upstream.centre.decisions import (
+    Kept,
+    NamedEvent,
+    Run,
+    may_change,
+    new_events,
+    new_run,
+    next_command,
+    page,
+    verdict,
+    wants_snapshot,
+)
 from agent.upstream.centre.newest import Newest
 from agent.upstream.centre.news import LocalNews
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
@@ -47,9 +58,14 @@ def sqlite_backend(path: Path, sign: Sign, certificate_der: bytes) -> tuple[Back
         sqlite3.Error: the file cannot be used.
     """
     database, news = Database(path), LocalNews()
+    try:
+        run = database.do_now(_begin_run)
+    except sqlite3.Error:
+        database.close()
+        raise
     backend = Backend(
         events=SqliteEvents(database, news),
-        plan=SqlitePlan(database, news),
+        plan=SqlitePlan(database, news, run),
         ledger=SqliteLedger(database, sign, base64.b64encode(certificate_der).decode()),
         commands=SqliteCommands(database, news),
         registry=SqliteRegistry(database),
@@ -117,7 +133,8 @@ class SqliteEvents:
 class SqlitePlan:
     """``Plan``."""
 
-    def __init__(self, database: Database, news: LocalNews) -> None:
+    def __init__(self, database: Database, news: LocalNews, run: Run) -> None:
+        self._run = run
         self._database = database
         self._news = news
         self._newest = Newest()
@@ -139,7 +156,7 @@ class SqlitePlan:
                 if now == before:
                     connection.execute("UPDATE hearing SET source = ? WHERE id = ?", (source, hearing.id))
                     continue
-                offset, rooms = _change(connection, now, source)
+                offset, rooms = _change(connection, now, source, self._run)
                 for room in rooms:
                     self._newest.note(room, offset)
                 touched.update(rooms)
@@ -153,18 +170,20 @@ class SqlitePlan:
 
     async def feed(self, room: str, after: int) -> contract.Feed:
         """What a room must know."""
-        if self._newest.has_all(room, after) and not wants_snapshot(after, self._as_of):
+        is_lost = self._run.is_of_a_lost_one(after)
+        if self._newest.has_all(room, after) and not is_lost and not wants_snapshot(after, self._as_of):
             return contract.Feed(as_of=self._as_of)
         since_us = now_utc_us() - SNAPSHOT_BACK_US
 
         def work(connection: sqlite3.Connection) -> contract.Feed:
             if not self._newest.is_known:
                 self._newest.read(connection.execute("SELECT room, max(change_offset) FROM hearing_room GROUP BY room"))
-            as_of = _value(connection, "offset")
+            # Told less than it knows, a room begins anew, and tells again what may be lost (``agent/schedule.py``).
+            as_of = self._run.found if is_lost else _value(connection, "offset")
             of_room = (
                 "SELECT hearing.change_offset, body FROM hearing_room JOIN hearing ON hearing.id = hearing_room.hearing WHERE room = ? "
             )
-            if wants_snapshot(after, as_of):
+            if is_lost or wants_snapshot(after, as_of):
                 rows = connection.execute(of_room + "AND ends_utc_us >= ?", (room, since_us))
                 snapshot = contract.Snapshot(as_of=as_of, hearings=[_hearing.decode(body) for _, body in rows])
                 return contract.Feed(as_of=as_of, snapshot=snapshot)
@@ -174,6 +193,11 @@ class SqlitePlan:
         feed = await self._database.do(work)
         self._as_of = max(self._as_of, feed.as_of)
         return feed
+
+    async def count_on(self) -> None:
+        """Go on with the count where nothing changes: by it rooms notice a copy that is older than what they were told."""
+        as_of = await self._database.do(lambda connection: _count_on(connection, now_utc_us() // 1000))
+        self._as_of = max(self._as_of, as_of)
 
     async def after(self, offset: int, most: int) -> Sequence[contract.Change]:
         """Hearings that changed behind an offset."""
@@ -311,9 +335,22 @@ def _changes(rows: Sequence[tuple[int, bytes]]) -> list[contract.Change]:
     return [contract.Change(offset=offset, hearing=_hearing.decode(body)) for offset, body in rows]
 
 
-def _change(connection: sqlite3.Connection, hearing: contract.Hearing, source: str) -> tuple[int, set[str]]:
+def _begin_run(connection: sqlite3.Connection) -> Run:
+    run = new_run(_value(connection, "offset"), now_utc_us())
+    _count_on(connection, run.begins)
+    return run
+
+
+def _count_on(connection: sqlite3.Connection, to: int) -> int:
+    """Raise the count of changes; where there was none yet, nobody was told anything."""
+    connection.execute("UPDATE counter SET value = ?1 WHERE name = 'offset' AND value BETWEEN 1 AND ?1", (to,))
+    return _value(connection, "offset")
+
+
+def _change(connection: sqlite3.Connection, hearing: contract.Hearing, source: str, run: Run) -> tuple[int, set[str]]:
     """Keep a hearing under the next offset; returns that, and the rooms that it is or was in."""
-    offset = _next(connection, "offset")
+    offset = run.next_offset(_value(connection, "offset"), now_utc_us())
+    connection.execute("UPDATE counter SET value = ? WHERE name = 'offset'", (offset,))
     connection.execute(
         "INSERT INTO hearing (id, change_offset, body, source, starts_utc_us, ends_utc_us) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET change_offset = excluded.change_offset, body = excluded.body, source = excluded.source, "
