@@ -6,10 +6,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from recorder.record.file_check import LIST_BYTES, read_given
-from recorder.record.trust import TrustError
+from recorder.record.trust import load_revocation_lists
 
-_END = b"-----END X509 CRL-----"
 _EARLY = dt.timedelta(minutes=5)
 """By how much an authority's clock may be ahead of ours."""
 
@@ -21,13 +19,7 @@ def load_revocations(path: Path) -> list[x509.CertificateRevocationList]:
         TrustError: it holds none, or one that cannot be read.
         OSError: it cannot be read.
     """
-    data = read_given(path, LIST_BYTES)
-    try:
-        if not data.startswith(b"-----"):
-            return [x509.load_der_x509_crl(data)]
-        return [x509.load_pem_x509_crl(part + _END) for part in data.split(_END)[:-1]] or [x509.load_pem_x509_crl(data)]
-    except ValueError as error:
-        raise TrustError(f"{path} holds no revocation list: {error}") from error
+    return load_revocation_lists(path)
 
 
 def out_of_date(lists: Sequence[x509.CertificateRevocationList], now: dt.datetime) -> str:

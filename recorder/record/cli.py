@@ -17,7 +17,7 @@ from recorder.record import canonical
 from recorder.record.anchors import LedgerError, parse_ledger
 from recorder.record.file_check import LIST_BYTES, read_given
 from recorder.record.shown import shown
-from recorder.record.trust import Authorities, TrustError, load_certificates, load_revocation_list
+from recorder.record.trust import Authorities, TrustError, load_certificates, load_revocation_lists
 from recorder.record.verdict import ProofLevel, Severity, Verdict
 from recorder.record.verify import Outside
 from recorder.record.verify import verify as verify_record
@@ -117,7 +117,7 @@ def authorities_of(ca: Path | None, crl: Sequence[Path] = ()) -> Authorities | N
     if ca is None and DEFAULT_CA.exists():
         ca = DEFAULT_CA
     if ca is not None:
-        return Authorities(load_certificates(ca), [load_revocation_list(path) for path in crl])
+        return Authorities(load_certificates(ca), [one for path in crl for one in load_revocation_lists(path)])
     if crl:
         raise TrustError(f"--crl {crl[0]} counts for nothing without the authority that signed it: give it by --ca")
     return None

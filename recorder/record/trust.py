@@ -27,6 +27,7 @@ _UNUSABLE = (
     UnsupportedAlgorithm,
     CryptographyDeprecationWarning,
 )
+_LIST_END = b"-----END X509 CRL-----"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -127,16 +128,18 @@ def parse_certificate(der: bytes) -> x509.Certificate:
     return certificate
 
 
-def load_revocation_list(path: Path) -> x509.CertificateRevocationList:
-    """A revocation list, PEM or DER.
+def load_revocation_lists(path: Path) -> list[x509.CertificateRevocationList]:
+    """The revocation lists of a file: any number as PEM, or one as DER.
 
     Raises:
-        TrustError: it is none.
+        TrustError: it holds none, or one that cannot be read.
         OSError: it cannot be read.
     """
     data = read_given(path, LIST_BYTES)
     try:
-        return x509.load_pem_x509_crl(data) if data.startswith(b"-----") else x509.load_der_x509_crl(data)
+        if not data.startswith(b"-----"):
+            return [x509.load_der_x509_crl(data)]
+        return [x509.load_pem_x509_crl(part + _LIST_END) for part in data.split(_LIST_END)[:-1]] or [x509.load_pem_x509_crl(data)]
     except ValueError as error:
         raise TrustError(f"{path} holds no revocation list: {error}") from error
 

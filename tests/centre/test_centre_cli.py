@@ -6,8 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from typer.testing import CliRunner
 
+from agent.archive.vouchers import is_listed_by
 from agent.cli import application
 from agent.upstream.centre import admin
 from agent.upstream.centre.authority import Authority, found
@@ -15,7 +18,10 @@ from agent.upstream.centre.nats_settings import Nats
 from agent.upstream.centre.service import running
 from agent.upstream.centre.settings import CONFIG, CentreHome, Settings, SettingsError
 from agent.upstream.requests import RequestError, new_key, request
-from tests.lab.centre import Centre
+from provisioning.revocations import load_revocations
+from recorder.record.cli import authorities_of
+from recorder.record.trust import Authorities, load_certificates
+from tests.lab.centre import Centre, centre
 from tests.lab.events import hearing
 
 NOW = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
@@ -27,6 +33,12 @@ def said(*words: str, fails: bool = True) -> str:
     assert done.exit_code == (1 if fails else 0), done.output
     assert done.exception is None or isinstance(done.exception, SystemExit)
     return " ".join(done.output.split())
+
+
+def raw(*words: str) -> str:
+    done = CliRunner().invoke(application(), ["centre", *words])
+    assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 @pytest.mark.parametrize("name", ['Court "Esil"', "C:\\court\\new", "Есіл соты \N{GRINNING FACE}", "two\nlines\x7f"])
@@ -104,6 +116,43 @@ def test_a_key_that_is_there_is_not_overwritten_and_the_way_out_is_told(shared: 
     with pytest.raises(admin.AdminError, match=r"custodian\.key is there already: name another directory with --to"):
         shared.ask(admin.MakeRole(role="custodian", to=str(tmp_path)))
     assert (tmp_path / "custodian.key").read_bytes() == key
+
+
+def test_the_lists_of_what_was_revoked_are_of_all_who_sign(tmp_path: Path) -> None:
+    """By them a room deletes what the centre acknowledged, as the root's own signer did, and refuses what a denied room signed."""
+    with centre(tmp_path) as at:
+        files = at.enrol("lists-1")
+        leaf, *others = load_certificates(files.chain)
+        said("revoke", str(at.home.root), "lists-1", fails=False)
+        (tmp_path / "revoked.pem").write_text(printed := raw("revocations", str(at.home.root)))
+        authorities = Authorities(load_certificates(at.home.roots), load_revocations(tmp_path / "revoked.pem"))
+        assert is_listed_by(authorities, at.home.identity_certificate("notary"), [])
+        assert is_listed_by(authorities, leaf, others)
+        assert authorities.revoked(leaf, others) is not None
+        assert authorities.revoked(at.home.identity_certificate("notary"), []) is None
+        verifying = authorities_of(at.home.roots, [tmp_path / "revoked.pem"])
+        assert verifying is not None
+        assert verifying.revocation_lists[1].issuer == at.home.identity_certificate("root").subject
+        # The root's key is kept elsewhere: its last list goes on being given.
+        (at.home.root / "root.key").rename(tmp_path / "root.key")
+        assert raw("revocations", str(at.home.root)).endswith(printed[printed.rindex("-----BEGIN") :])
+        (at.home.root / "root-revoked.pem").unlink()
+        assert "give its key by --root-key once" in said("revocations", str(at.home.root))
+        assert raw("revocations", str(at.home.root), "--root-key", str(tmp_path / "root.key")).count("BEGIN X509 CRL") == 2
+        assert "is not the key of" in said("revocations", str(at.home.root), "--root-key", str(at.home.root / "issuing.key"))
+
+
+def test_what_the_roots_last_list_revokes_the_next_one_does(tmp_path: Path) -> None:
+    home = CentreHome(tmp_path)
+    home.make(Settings(), NOW)
+    root = home.identity("root")
+    before = Authority(root, root.certificate).revocation_list([(77, NOW)], NOW, 1)
+    (tmp_path / "root-revoked.pem").write_bytes(before.public_bytes(serialization.Encoding.PEM))
+    assert x509.load_pem_x509_crl(home.root_list(NOW).encode()).get_revoked_certificate_by_serial_number(77) is not None
+    (tmp_path / "root.key").unlink()
+    home.root_list(NOW + dt.timedelta(days=364))
+    with pytest.raises(SettingsError, match="no list of the root's that is in force"):
+        home.root_list(NOW + dt.timedelta(days=366))
 
 
 def test_a_hearing_that_ends_before_it_begins_is_refused_from_a_file_too(shared: Centre) -> None:

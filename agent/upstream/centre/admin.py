@@ -48,6 +48,10 @@ class Revoke(Ask, frozen=True, kw_only=True, tag="revoke"):
     name: str
 
 
+class Revocations(Ask, frozen=True, kw_only=True, tag="revocations"):
+    """The list of what was revoked, as it is now."""
+
+
 class MakeRole(Ask, frozen=True, kw_only=True, tag="role"):
     """A certificate for a role, in two files beside each other."""
 
@@ -100,7 +104,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, Any] = {}
 
 
-AnyAsk = MakeToken | Revoke | MakeRole | PutSchedule | Give | LookInto | Export | Events | Rooms
+AnyAsk = MakeToken | Revoke | Revocations | MakeRole | PutSchedule | Give | LookInto | Export | Events | Rooms
 
 
 class Admin:
@@ -130,6 +134,8 @@ class Admin:
                 if not serials:
                     raise AdminError(f"no certificate is in force for '{ask.name}'; `courtroom centre rooms` lists the rooms")
                 return Told(values={"serials": [f"{serial:x}" for serial in serials], "crl": await self._revocation_list()})
+            case Revocations():
+                return Told(values={"crl": await self._revocation_list()})
             case MakeRole():
                 return await self._role(ask)
             case PutSchedule():

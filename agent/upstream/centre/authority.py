@@ -20,6 +20,8 @@ from agent.upstream.requests import RequestError, new_key
 ROOM_URN, ROLE_URN = "urn:courtroom:room:", "urn:courtroom:role:"
 DOCUMENT_SIGNING = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 TRANSPORT_DAYS, SIGNING_DAYS, OWN_DAYS, AUTHORITY_DAYS = 30, 730, 365, 3650
+LIST_DAYS, ROOT_LIST_DAYS = 7, 365
+"""A list of what was revoked is to be replaced so soon; the root's is made where its key is, which is kept elsewhere."""
 NAME_BYTES = 64
 """A certificate's common name has at most so many bytes in UTF-8 (RFC 5280, ub-common-name)."""
 BACKDATED = dt.timedelta(hours=1)
@@ -91,13 +93,15 @@ class Authority:
         """The certificate of what signs receipts and acknowledgements; it names no room."""
         return self._sign(key, name, now, SIGNING_DAYS, _SIGNING, [])
 
-    def revocation_list(self, revoked: list[tuple[int, dt.datetime]], now: dt.datetime) -> x509.CertificateRevocationList:
+    def revocation_list(
+        self, revoked: list[tuple[int, dt.datetime]], now: dt.datetime, days: int = LIST_DAYS
+    ) -> x509.CertificateRevocationList:
         """The list of denied certificates, for those who verify records (RFC 5280, 5)."""
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self._issuing.certificate.subject)
             .last_update(now)
-            .next_update(now + dt.timedelta(days=7))
+            .next_update(now + dt.timedelta(days=days))
         )
         for serial, when in revoked:
             builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(when).build())

@@ -80,8 +80,29 @@ def token(directory: Directory, room: Annotated[str, typer.Argument(help="The ro
 
 @app.command()
 def revoke(directory: Directory, name: Annotated[str, typer.Argument(help="The room or the role.")]) -> None:
-    """Deny all certificates of a room or a role from now on. Prints the revocation list for those who verify records."""
+    """Deny all certificates of a room or a role from now on. Prints the list of what this centre issued and revoked.
+
+    Whoever verifies records, and rooms before they delete one, read what `courtroom centre revocations` prints.
+    """
     typer.echo(_ask(directory, admin.Revoke(name=name))["crl"])
+
+
+@app.command()
+def revocations(
+    directory: Directory,
+    root_key: Annotated[
+        Path | None, typer.Option(help="The root's key, where it is kept elsewhere: its list is made anew and kept for a year.")
+    ] = None,
+) -> None:
+    """Print the lists of what was revoked, that of the issuing authority and that of the root, as rooms and `courtroom verify` read them.
+
+    The first is to be fetched again within a week.
+    """
+    try:
+        of_root = CentreHome(directory).root_list(dt.datetime.now(dt.UTC), root_key)
+    except SettingsError as error:
+        _fail(str(error))
+    sys.stdout.write(_ask(directory, admin.Revocations())["crl"] + of_root)
 
 
 @app.command()

@@ -11,12 +11,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from agent.upstream.centre.authority import NAME_BYTES, Authority, Issuer, found
+from agent.upstream.centre.authority import NAME_BYTES, ROOT_LIST_DAYS, Authority, Issuer, found
 from agent.upstream.centre.flags import Limits
 from agent.upstream.centre.listener import ServerFiles
 from agent.upstream.centre.nats_settings import Nats, quoted
 from agent.upstream.centre.source_calendar import is_private
 from agent.upstream.requests import new_key
+from recorder.record.trust import TrustError, load_revocation_lists
 
 CONFIG = "centre.toml"
 
@@ -160,10 +161,50 @@ class CentreHome:
                 _put(self.root / name, Issuer(key, root.certificate).key_pem, 0o600)
             for name, text in certificates.items():
                 _put(self.root / name, text.encode(), 0o644)
+            self.root_list(now)
             # A calendar's address may hold what lets one read it.
             _put(self.root / CONFIG, _toml(settings).encode(), 0o600)
         except OSError as error:
             raise SettingsError(f"cannot write {self.root}: {error.strerror}") from error
+
+    def root_list(self, now: dt.datetime, key: Path | None = None) -> str:
+        """The root's list of what was revoked, PEM: a new one where its key is at hand, else the one that was made last.
+
+        Who signs acknowledgements and receipts, and the issuing authority, are of the root itself. What the last list revokes, so does the
+        new one.
+
+        Args:
+            now: the time.
+            key: where the root's key is, if not in this directory.
+
+        Raises:
+            SettingsError: neither is there.
+        """
+        path, place = self.root / "root-revoked.pem", key or self.root / "root.key"
+        try:
+            last = load_revocation_lists(path)[0] if path.exists() else None
+        except (OSError, TrustError) as error:
+            raise SettingsError(f"{path} cannot be used: {error}") from error
+        if key is None and not place.exists():
+            if last is None or last.next_update_utc is None or last.next_update_utc <= now:
+                raise SettingsError(
+                    f"there is no list of the root's that is in force: give its key by --root-key once, for the next {ROOT_LIST_DAYS} days"
+                )
+            return last.public_bytes(serialization.Encoding.PEM).decode()
+        root = Issuer(_key(place), self.identity_certificate("root"))
+        if root.key.public_key() != root.certificate.public_key():
+            raise SettingsError(f"{place} is not the key of {self.roots}")
+        revoked = [(each.serial_number, each.revocation_date_utc) for each in last or ()]
+        made = Authority(root, root.certificate).revocation_list(revoked, now, ROOT_LIST_DAYS)
+        pem = made.public_bytes(serialization.Encoding.PEM)
+        new = path.with_suffix(".new")
+        try:
+            new.unlink(missing_ok=True)
+            _put(new, pem, 0o644)
+            new.replace(path)
+        except OSError as error:
+            raise SettingsError(f"cannot write {path}: {error.strerror}") from error
+        return pem.decode()
 
     def settings(self) -> Settings:
         """Read the configuration.
@@ -195,14 +236,7 @@ class CentreHome:
         Raises:
             SettingsError: a file is missing or of another kind.
         """
-        path = self.root / f"{name}.key"
-        try:
-            key = serialization.load_pem_private_key(path.read_bytes(), None)
-        except (OSError, ValueError) as error:
-            raise SettingsError(f"{path} cannot be used: {error}") from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise SettingsError(f"{path} holds another kind of key than P-256")
-        return Issuer(key, self.identity_certificate(name))
+        return Issuer(_key(self.root / f"{name}.key"), self.identity_certificate(name))
 
     def identity_certificate(self, name: str) -> x509.Certificate:
         """The certificate of one of them.
@@ -215,6 +249,16 @@ class CentreHome:
             return x509.load_pem_x509_certificates(path.read_bytes())[0]
         except (OSError, ValueError) as error:
             raise SettingsError(f"{path} cannot be used: {error}") from error
+
+
+def _key(path: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (OSError, TypeError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be used: {error}") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise SettingsError(f"{path} holds another kind of key than P-256")
+    return key
 
 
 def _pem(certificate: x509.Certificate) -> str:
