@@ -20,7 +20,7 @@ def test_every_line_runs_and_does_what_the_page_says(tmp_path: Path) -> None:
         it.role("case_system")
         said = run(it, tmp_path, "".join(LINES).replace("https://127.0.0.1:8443", it.url))
     answers = said.split("\n")
-    assert '"offset":1,"changed":1' in answers[0]
+    assert re.fullmatch(r'\{"offset":\d{13},"changed":1\}.*', answers[0])
     assert said.count('"changed":1') == 3
     assert '"changed":2' in said
     assert said.count('"title":"The message is not one of the contract."') == 1
