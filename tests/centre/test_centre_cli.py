@@ -155,6 +155,32 @@ def test_what_the_roots_last_list_revokes_the_next_one_does(tmp_path: Path) -> N
         home.root_list(NOW + dt.timedelta(days=366))
 
 
+def test_the_centres_own_certificates_are_renewed_for_the_same_keys(tmp_path: Path) -> None:
+    home = CentreHome(tmp_path)
+    home.make(Settings(names=["centre.example"]), NOW)
+    before = {what: home.identity_certificate(what) for what in ("server", "notary")}
+    key = tmp_path / "elsewhere.key"
+    (tmp_path / "root.key").rename(key)
+    assert "say where by --root-key" in said("renew", str(tmp_path), "notary")
+    assert home.identity_certificate("notary") == before["notary"]
+    assert "is not the key of" in said("renew", str(tmp_path), "notary", "--root-key", str(tmp_path / "issuing.key"))
+    later = NOW + dt.timedelta(days=300)
+    for what, root_key in (("server", None), ("notary", key)):
+        until = home.renew(what, later, root_key)  # type: ignore[arg-type]
+        made = home.identity_certificate(what)
+        assert made.not_valid_after_utc == until > before[what].not_valid_after_utc
+        assert (made.public_key(), made.subject) == (before[what].public_key(), before[what].subject)
+    home.server.context()
+    assert len(load_certificates(home.server.certificate)) == 3
+    names = home.identity_certificate("server").extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["centre.example"]
+    # Receipts from before the renewal stand by the new certificate as well.
+    trusted = Authorities(load_certificates(home.roots))
+    for at in (NOW, later, NOW + dt.timedelta(days=900)):
+        assert trusted.refusal(home.identity_certificate("notary"), [], int(at.timestamp() * 1e6)) is None
+    assert "server.pem is good until" in said("renew", str(tmp_path), "server", fails=False)
+
+
 def test_a_hearing_that_ends_before_it_begins_is_refused_from_a_file_too(shared: Centre) -> None:
     with pytest.raises(admin.AdminError, match="'cli-2' ends before it begins; none of the file was taken"):
         shared.plan(hearing("cli-1", "cli"), hearing("cli-2", "cli", starts_utc_us=1_000_000, ends_utc_us=1_000_000))

@@ -89,9 +89,9 @@ class Authority:
         """The centre's own certificate for TLS, for these names or addresses."""
         return self._sign(key, names[0], now, OWN_DAYS, _TRANSPORT, [_host(name) for name in names])
 
-    def notary(self, key: ec.EllipticCurvePublicKey, name: str, now: dt.datetime) -> x509.Certificate:
-        """The certificate of what signs receipts and acknowledgements; it names no room."""
-        return self._sign(key, name, now, SIGNING_DAYS, _SIGNING, [])
+    def notary(self, key: ec.EllipticCurvePublicKey, name: str, now: dt.datetime, since: dt.datetime | None = None) -> x509.Certificate:
+        """The certificate of what signs receipts and acknowledgements; it names no room. One that is renewed is good ``since`` then."""
+        return self._sign(key, name, now, SIGNING_DAYS, _SIGNING, [], since)
 
     def revocation_list(
         self, revoked: list[tuple[int, dt.datetime]], now: dt.datetime, days: int = LIST_DAYS
@@ -115,10 +115,11 @@ class Authority:
         days: int,
         usage: list[ObjectIdentifier],
         names: list[x509.GeneralName],
+        since: dt.datetime | None = None,
     ) -> x509.Certificate:
         until = min(now + dt.timedelta(days=days), self._issuing.certificate.not_valid_after_utc)
         builder = (
-            _begin(key, name, self._issuing, now, until)
+            _begin(key, name, self._issuing, since or now - BACKDATED, until)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
@@ -131,9 +132,9 @@ class Authority:
 def found(name: str, now: dt.datetime) -> tuple[Issuer, Issuer]:
     """A new root and the issuer under it."""
     root_key, issuing_key = new_key(), new_key()
-    until = now + dt.timedelta(days=AUTHORITY_DAYS)
-    root = Issuer(root_key, _authority(_begin(root_key.public_key(), f"{name} root", None, now, until), root_key, 1))
-    begun = _begin(issuing_key.public_key(), f"{name} issuing", root, now, until)
+    since, until = now - BACKDATED, now + dt.timedelta(days=AUTHORITY_DAYS)
+    root = Issuer(root_key, _authority(_begin(root_key.public_key(), f"{name} root", None, since, until), root_key, 1))
+    begun = _begin(issuing_key.public_key(), f"{name} issuing", root, since, until)
     return root, Issuer(issuing_key, _authority(begun, root_key, 0))
 
 
@@ -174,7 +175,7 @@ def _authority(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey
 
 
 def _begin(
-    key: ec.EllipticCurvePublicKey, name: str, issuer: Issuer | None, now: dt.datetime, until: dt.datetime
+    key: ec.EllipticCurvePublicKey, name: str, issuer: Issuer | None, since: dt.datetime, until: dt.datetime
 ) -> x509.CertificateBuilder:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     return (
@@ -183,7 +184,7 @@ def _begin(
         .issuer_name(subject if issuer is None else issuer.certificate.subject)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
+        .not_valid_before(since)
         .not_valid_after(until)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(

@@ -5,7 +5,7 @@ import datetime as dt
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 import typer
@@ -103,6 +103,22 @@ def revocations(
     except SettingsError as error:
         _fail(str(error))
     sys.stdout.write(_ask(directory, admin.Revocations())["crl"] + of_root)
+
+
+@app.command()
+def renew(
+    directory: Directory,
+    what: Annotated[
+        Literal["server", "notary"], typer.Argument(help="server: for TLS, good for a year; notary: signs receipts and acknowledgements.")
+    ],
+    root_key: Annotated[Path | None, typer.Option(help="The root's key, where it is kept elsewhere; the notary's needs it.")] = None,
+) -> None:
+    """Make one of the centre's own certificates anew, for the same key: the centre takes it up when it is started again."""
+    try:
+        until = CentreHome(directory).renew(what, dt.datetime.now(dt.UTC), root_key)
+    except SettingsError as error:
+        _fail(str(error))
+    typer.echo(f"{what}.pem is good until {until:%Y-%m-%d}. Start the centre again; another front of it needs this file too")
 
 
 @app.command()

@@ -17,7 +17,7 @@ from agent.upstream.centre.listener import ServerFiles
 from agent.upstream.centre.nats_settings import Nats, quoted
 from agent.upstream.centre.source_calendar import is_private
 from agent.upstream.requests import new_key
-from recorder.record.trust import TrustError, load_revocation_lists
+from recorder.record.trust import TrustError, load_revocation_lists, name
 
 CONFIG = "centre.toml"
 
@@ -180,31 +180,54 @@ class CentreHome:
         Raises:
             SettingsError: neither is there.
         """
-        path, place = self.root / "root-revoked.pem", key or self.root / "root.key"
+        path = self.root / "root-revoked.pem"
         try:
             last = load_revocation_lists(path)[0] if path.exists() else None
         except (OSError, TrustError) as error:
             raise SettingsError(f"{path} cannot be used: {error}") from error
-        if key is None and not place.exists():
+        if key is None and not (self.root / "root.key").exists():
             if last is None or last.next_update_utc is None or last.next_update_utc <= now:
                 raise SettingsError(
                     f"there is no list of the root's that is in force: give its key by --root-key once, for the next {ROOT_LIST_DAYS} days"
                 )
             return last.public_bytes(serialization.Encoding.PEM).decode()
-        root = Issuer(_key(place), self.identity_certificate("root"))
-        if root.key.public_key() != root.certificate.public_key():
-            raise SettingsError(f"{place} is not the key of {self.roots}")
+        root = self._root(key)
         revoked = [(each.serial_number, each.revocation_date_utc) for each in last or ()]
         made = Authority(root, root.certificate).revocation_list(revoked, now, ROOT_LIST_DAYS)
         pem = made.public_bytes(serialization.Encoding.PEM)
-        new = path.with_suffix(".new")
-        try:
-            new.unlink(missing_ok=True)
-            _put(new, pem, 0o644)
-            new.replace(path)
-        except OSError as error:
-            raise SettingsError(f"cannot write {path}: {error.strerror}") from error
+        _replace(path, pem)
         return pem.decode()
+
+    def renew(self, what: Literal["server", "notary"], now: dt.datetime, root_key: Path | None = None) -> dt.datetime:
+        """Make the certificate of the listener, or of what signs receipts and acknowledgements, anew for its key; returns its end.
+
+        Raises:
+            SettingsError: a file is missing, or it cannot be written.
+        """
+        key = _key(self.root / f"{what}.key").public_key()
+        try:
+            if what == "server":
+                authority = self.authority()
+                made = authority.server(key, self.settings().names, now)
+                chain = authority.chain_pem + authority.root_pem
+            else:
+                root, before = self._root(root_key), self.identity_certificate("notary")
+                # Receipts that were given before must stand by it too: a front may sign them anew.
+                made = Authority(root, root.certificate).notary(key, name(before), now, before.not_valid_before_utc)
+                chain = ""
+        except ValueError as error:
+            raise SettingsError(f"no certificate can be made: {error}") from None
+        _replace(self.root / f"{what}.pem", (_pem(made) + chain).encode())
+        return made.not_valid_after_utc
+
+    def _root(self, key: Path | None) -> Issuer:
+        place = key or self.root / "root.key"
+        if key is None and not place.exists():
+            raise SettingsError(f"{place} is kept elsewhere: say where by --root-key")
+        root = Issuer(_key(place), self.identity_certificate("root"))
+        if root.key.public_key() != root.certificate.public_key():
+            raise SettingsError(f"{place} is not the key of {self.roots}")
+        return root
 
     def settings(self) -> Settings:
         """Read the configuration.
@@ -275,6 +298,16 @@ def _put(path: Path, data: bytes, mode: int) -> None:
 
 def _mistakes(what: str, error: ValidationError) -> str:
     return "\n".join(f"{what}: {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    new = path.with_suffix(".new")
+    try:
+        new.unlink(missing_ok=True)
+        _put(new, data, 0o644)
+        new.replace(path)
+    except OSError as error:
+        raise SettingsError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _toml(settings: Settings) -> str:
