@@ -286,6 +286,19 @@ async def test_a_centre_that_was_only_begun_again_is_none_that_was_restored(tmp_
     assert len(room.changes) == 5
 
 
+async def test_a_centre_whose_disk_is_full_answers_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "centre.sqlite"
+    with sqlite_fronts(path) as (front, _):
+        await front.plan.put([soon("a", "r")])
+        before = await front.plan.feed("r", 0)
+    full = "CREATE TRIGGER full BEFORE UPDATE ON counter BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(full)
+    with sqlite_fronts(path) as (front, _):
+        assert await front.plan.feed("r", 0) == before
+        assert await front.plan.feed("r", before.as_of) == contract.Feed(as_of=before.as_of)
+
+
 @given(found=st.integers(0, 2**43), last=st.integers(0, 2**43), began_us=st.integers(0, 2**53), now_us=st.integers(0, 2**53))
 def test_no_number_that_a_run_gives_or_found_is_one_of_a_lost_run(found: int, last: int, began_us: int, now_us: int) -> None:
     run = new_run(found, began_us)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from agent.upstream import contract, transfer
 from agent.upstream.centre.backend import (
@@ -39,6 +40,8 @@ from agent.upstream.centre.news import LocalNews
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from recorder.record.checkpoint import Receipt, receipt_text
 
+log = structlog.get_logger()
+
 Sign = Callable[[bytes], bytes]
 """Signs a receipt's text: ECDSA P-256 with SHA-256, DER."""
 
@@ -59,7 +62,7 @@ def sqlite_backend(path: Path, sign: Sign, certificate_der: bytes) -> tuple[Back
     """
     database, news = Database(path), LocalNews()
     try:
-        run = database.do_now(_begin_run)
+        run = _begin_run(database)
     except sqlite3.Error:
         database.close()
         raise
@@ -335,9 +338,14 @@ def _changes(rows: Sequence[tuple[int, bytes]]) -> list[contract.Change]:
     return [contract.Change(offset=offset, hearing=_hearing.decode(body)) for offset, body in rows]
 
 
-def _begin_run(connection: sqlite3.Connection) -> Run:
-    run = new_run(_value(connection, "offset"), now_utc_us())
-    _count_on(connection, run.begins)
+def _begin_run(database: Database) -> Run:
+    found = database.do_now(lambda connection: _value(connection, "offset"))
+    run = new_run(found, now_utc_us())
+    try:
+        database.do_now(lambda connection: _count_on(connection, run.begins))
+    except sqlite3.Error as error:  # a full disk: participants are relayed without it, and rooms are told what there is
+        log.error("the schedule's count cannot be stored", error=str(error))
+        return Run(found, found + 1)
     return run
 
 
