@@ -16,6 +16,7 @@ from provisioning.problems import Finding
 from provisioning.revocations import load_revocations, out_of_date
 from provisioning.room import Centre, CredentialKey, FileKey, RecipientCertificate, RoomConfig
 from provisioning.toml_places import Place
+from provisioning.transport_key import KeyAccess, wrong_access
 from recorder.record.trust import TrustError, may_sign_documents
 
 SOON = dt.timedelta(days=30)
@@ -119,9 +120,12 @@ def _transport(centre: Centre, room: str, now: dt.datetime, enrol: str) -> Itera
     if room not in rooms:
         what = f"is of room {', '.join(sorted(rooms)) or '(none)'}, and this file is of '{room}': the centre will refuse it"
         yield Finding(place=place, what=what, remedy="enrol this room", severity="warning")
+    key_file = Path(centre.key)
     try:
-        mode = Path(centre.key).stat().st_mode
-        key = load_pem_private_key(Path(centre.key).read_bytes(), password=None)
+        wrong = wrong_access(key_file, KeyAccess.of(key_file))
+        if wrong:
+            yield Finding(place=("centre", "key"), what=wrong[0], remedy=wrong[1], severity="warning")
+        key = load_pem_private_key(key_file.read_bytes(), password=None)
     except PermissionError:
         return  # the agent's user reads it, and nobody else should
     except OSError as error:
@@ -134,9 +138,6 @@ def _transport(centre: Centre, room: str, now: dt.datetime, enrol: str) -> Itera
         return
     if key.public_key() != chain[0].public_key():
         yield Finding(place=("centre", "key"), what="does not belong to the certificate", remedy=enrol, severity="warning")
-    if mode & 0o077:
-        what = f"{centre.key} can be read by other users of this PC"
-        yield Finding(place=("centre", "key"), what=what, remedy=f"chmod 600 {centre.key}", severity="warning")
 
 
 def _certificates(path: str, place: Place) -> list[x509.Certificate] | Finding:

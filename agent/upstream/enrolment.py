@@ -7,9 +7,11 @@ connection that asks for nothing fetches the chain; what it says is believed onl
 import asyncio
 import contextlib
 import datetime as dt
+import grp
 import os
 import ssl
 import tempfile
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -30,6 +32,8 @@ RENEW_AT = 2 / 3
 REQUEST_S = 20.0
 _ROOM_BYTES = 64 * 1024
 """More than all keys and certificates take."""
+CENTRE_GROUP = "courtroom-centre"
+"""Of the agent and of the delivery, which both speak to the centre (systemd/courtroom.sysusers.conf)."""
 
 
 class EnrolmentError(Exception):
@@ -88,7 +92,7 @@ class RoomFiles:
         _store(self.chain, certificates.signing.encode(), 0o644)
         _store(self.signing_key, _key_pem(signing_key), 0o600)
         _store(self.transport, certificates.transport.encode(), 0o644)
-        _store(self.transport_key, _key_pem(transport_key), 0o600)
+        _store(self.transport_key, _key_pem(transport_key), 0o640 if _is_shared(self.transport_key.parent) else 0o600)
 
     @property
     def credentials(self) -> Credentials:
@@ -280,6 +284,16 @@ def _check(pem: str, key: ec.EllipticCurvePrivateKey, what: str, room: str) -> x
     if rooms(certificate) != [room]:
         raise EnrolmentError(f"the centre's {what} certificate is for {', '.join(rooms(certificate)) or 'no room'}, not for room {room}")
     return certificate
+
+
+def _is_shared(directory: Path) -> bool:
+    """Whether files made here belong to the group of agent and delivery: then both are to read the transport key."""
+    there = directory.stat()
+    try:
+        group = grp.getgrgid(there.st_gid).gr_name
+    except KeyError:
+        return False
+    return bool(there.st_mode & stat.S_ISGID) and group == CENTRE_GROUP
 
 
 def _store(path: Path, data: bytes, mode: int) -> None:

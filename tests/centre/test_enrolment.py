@@ -2,6 +2,9 @@
 
 import asyncio
 import datetime as dt
+import grp
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
 from agent.cli import application
-from agent.upstream import transfer
+from agent.upstream import enrolment, transfer
 from agent.upstream.centre.authority import DOCUMENT_SIGNING
 from agent.upstream.client import RefusedError, UpstreamClient, UpstreamError
 from agent.upstream.enrolment import EnrolmentError, RoomFiles, enrol, enrol_transport, renew, renewal_due
@@ -103,6 +106,21 @@ def test_keys_are_the_rooms_own_and_the_printed_lines_are_a_configuration(first_
     loaded = load(config)
     assert loaded.centre is not None
     assert loaded.centre.url == shared.url
+
+
+def test_the_delivery_reads_the_transport_key_where_the_directory_is_the_agents_and_its_own(
+    shared: Centre, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The group of the two is played by the test's own one; the directory is as systemd/courtroom.tmpfiles.conf makes it."""
+    monkeypatch.setattr(enrolment, "CENTRE_GROUP", grp.getgrgid(os.getegid()).gr_name)
+    modes = {}
+    for room, mode in (("shared-1", 0o2750), ("shared-2", 0o750)):
+        (tmp_path / room).mkdir()
+        (tmp_path / room).chmod(mode)
+        files = asyncio.run(enrol(shared.url, shared.token(room), room, tmp_path / room))
+        assert files.transport_key.stat().st_gid == os.getegid()
+        modes[room] = [stat.S_IMODE(path.stat().st_mode) for path in (files.transport_key, files.signing_key)]
+    assert modes == {"shared-1": [0o640, 0o600], "shared-2": [0o600, 0o600]}
 
 
 def test_a_certificate_is_renewed_for_the_same_key_and_goes_on(shared: Centre) -> None:
