@@ -171,10 +171,11 @@ class CentreLink:
         """What is to be done about a certificate that expired, by which no centre renews one; empty where it has not."""
         if now <= certificate.not_valid_after_utc:
             return ""
-        command = f"courtroom enrol {self._process.room} --transport-only --centre {self._centre.url} --token …"
+        to = self._credentials.certificate.parent
+        command = f"courtroom enrol {self._process.room} --transport-only --centre {self._centre.url} --to {to}"
         return (
-            f"the room's certificate expired on {certificate.not_valid_after_utc:%Y-%m-%d}: ask the centre for a token, and run "
-            f"`{command} --to {self._credentials.certificate.parent}`"
+            f"the room's certificate expired on {certificate.not_valid_after_utc:%Y-%m-%d}: ask the centre for a token, and run, as "
+            f"courtroom-agent where the room is installed, `COURTROOM_TOKEN=… {command}`"
         )
 
 

@@ -16,7 +16,7 @@ from provisioning.problems import Finding
 from provisioning.revocations import load_revocations, out_of_date
 from provisioning.room import Centre, CredentialKey, FileKey, RecipientCertificate, RoomConfig
 from provisioning.toml_places import Place
-from provisioning.transport_key import KeyAccess, wrong_access
+from provisioning.transport_key import CENTRE_DIRECTORY, KeyAccess, wrong_access
 from recorder.record.trust import TrustError, may_sign_documents
 
 SOON = dt.timedelta(days=30)
@@ -81,7 +81,7 @@ def check_centre(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:
     if centre is None:
         return
     yield from _revocations(("centre", "revocations"), centre.revocations, now)
-    enrol = "enrol the room with the token that its centre gives; until then it works alone"
+    enrol = f"`courtroom enrol {config.room.id}{_to(centre)}` with the token that its centre gives; until then it works alone"
     yield from _transport(centre, config.room.id, now, enrol)
     for key, path in (("roots", centre.roots), ("receipt_roots", centre.receipt_roots)):
         found = _certificates(path, ("centre", key)) if path else []
@@ -113,9 +113,10 @@ def _transport(centre: Centre, room: str, now: dt.datetime, enrol: str) -> Itera
         yield replace(chain, remedy=chain.remedy or enrol, severity="warning")
         return
     for finding in _validity(chain[0], place, now, "it"):
-        again = f"`courtroom enrol {room} --transport-only` with a new token of the centre" if now > chain[0].not_valid_after_utc else ""
+        again = f"`courtroom enrol {room} --transport-only{_to(centre)}` with a new token of the centre"
         what = f"{finding.what}; recording goes on, and the centre hears of it later"
-        yield replace(finding, what=what, remedy=again or finding.remedy, severity="warning")
+        over = now > chain[0].not_valid_after_utc
+        yield replace(finding, what=what, remedy=again if over else finding.remedy, severity="warning")
     rooms = _rooms(chain[0])
     if room not in rooms:
         what = f"is of room {', '.join(sorted(rooms)) or '(none)'}, and this file is of '{room}': the centre will refuse it"
@@ -138,6 +139,12 @@ def _transport(centre: Centre, room: str, now: dt.datetime, enrol: str) -> Itera
         return
     if key.public_key() != chain[0].public_key():
         yield Finding(place=("centre", "key"), what="does not belong to the certificate", remedy=enrol, severity="warning")
+
+
+def _to(centre: Centre) -> str:
+    """How `courtroom enrol` is told to lay its files where this room's are looked for; nothing where it does so by itself."""
+    directory = Path(centre.certificate).parent
+    return "" if directory == CENTRE_DIRECTORY else f" --to {directory}"
 
 
 def _certificates(path: str, place: Place) -> list[x509.Certificate] | Finding:

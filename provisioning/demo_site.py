@@ -71,8 +71,8 @@ class DemoSite:
 
     def enrol(self, devices: str) -> None:
         """The room's keys, certified by the centre, and its room.toml."""
-        order = courtroom("centre", "token", str(self.centre), ROOM).split()[1:]
-        stanzas = courtroom(*order, "--to", str(self.keys))
+        order = courtroom("centre", "token", str(self.centre), ROOM).split()  # COURTROOM_TOKEN=… runuser … courtroom enrol …
+        stanzas = courtroom(*order[order.index("enrol") :], "--token", order[0].partition("=")[2], "--to", str(self.keys))
         courtroom("keys", "make", str(self.court), "--room", ROOM)
         self.room_toml.write_text(self._toml(stanzas, devices), encoding="utf-8")
         courtroom("check-config", str(self.room_toml))

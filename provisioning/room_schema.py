@@ -42,9 +42,9 @@ _EXAMPLES = {
 }
 _CENTRE_EXAMPLES = {
     "url": 'url = "https://centre.example.kz:8443"',
-    "key": 'key = "/etc/courtroom/centre/room.key"',
-    "certificate": 'certificate = "/etc/courtroom/centre/room.pem"',
-    "roots": 'roots = "/etc/courtroom/centre/roots.pem"',
+    "key": 'key = "/var/lib/courtroom-centre/transport.key"',
+    "certificate": 'certificate = "/var/lib/courtroom-centre/transport.pem"',
+    "roots": 'roots = "/var/lib/courtroom-centre/roots.pem"',
 }
 _URLS = frozenset({"url", "sub_url", "archive_url"})
 _URL_EXAMPLES = {"timestamp": "http://tsa.example.kz/", "centre": "https://centre.example.kz:8443"}

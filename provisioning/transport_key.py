@@ -9,6 +9,8 @@ from pathlib import Path
 AGENT_USER = "courtroom-agent"
 CENTRE_GROUP = "courtroom-centre"
 """Both made by systemd/courtroom.sysusers.conf."""
+CENTRE_DIRECTORY = Path("/var/lib/courtroom-centre")
+"""Where `courtroom enrol` lays the connection's files if it is told nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

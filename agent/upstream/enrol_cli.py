@@ -8,17 +8,22 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from agent.upstream.enrolment import EnrolmentError, enrol_transport
+from agent.upstream.enrolment import CENTRE_DIRECTORY, SIGNING_DIRECTORY, EnrolmentError, enrol_transport
 from agent.upstream.enrolment import enrol as enrol_room
 
 
 def enrol(
     room: Annotated[str, typer.Argument(help="The room's id, as the centre knows it.")],
     centre: Annotated[str, typer.Option("--centre", help="The centre's address, https://NAME:PORT.")],
-    token: Annotated[str, typer.Option("--token", help="What `courtroom centre token ROOM` printed.", envvar="COURTROOM_TOKEN")],
-    to: Annotated[Path, typer.Option("--to", help="Directory for keys and certificates; made if it is not there.")] = Path(
-        "/etc/courtroom/keys"
-    ),
+    token: Annotated[
+        str,
+        typer.Option(
+            "--token",
+            envvar="COURTROOM_TOKEN",
+            help="What `courtroom centre token DIRECTORY ROOM` printed. Better as COURTROOM_TOKEN: other users can read it here.",
+        ),
+    ],
+    to: Annotated[Path, typer.Option("--to", help="Directory for keys and certificates; made if it is not there.")] = CENTRE_DIRECTORY,
     transport_only: Annotated[
         bool, typer.Option("--transport-only", help="Keep all keys; get a new certificate for the connection, whose own expired.")
     ] = False,
@@ -27,6 +32,9 @@ def enrol(
 
     The keys never leave this PC. The token is good once, for a day; it says which centre is the right one, so that the secret in it is
     told to no other. Prints the lines for room.toml.
+
+    Where the room is installed, run it as courtroom-agent, without --to. The key that signs records is then to be moved to the recorder,
+    whose it is; the commands for that are printed too.
 
     A room that was away, or switched off, for so long that its certificate for the connection expired needs a new token, and
     --transport-only: nothing but that certificate is replaced, and the agent takes it up by itself.
@@ -40,4 +48,10 @@ def enrol(
     except EnrolmentError as error:
         Console(stderr=True).print(str(error), style="red", highlight=False, markup=False)
         raise typer.Exit(1) from None
-    typer.echo(files.stanzas(centre))
+    if not files.shared:
+        typer.echo(files.stanzas(centre))
+        return
+    recorders = files.recorders(SIGNING_DIRECTORY)
+    typer.echo(recorders.stanzas(centre))
+    words = "The key that signs records is the recorder's. As root, before it starts:"
+    Console(stderr=True, soft_wrap=True).print("\n  ".join([words, *files.moves(recorders)]), style="yellow", highlight=False, markup=False)

@@ -9,10 +9,11 @@ import contextlib
 import datetime as dt
 import grp
 import os
+import shlex
 import ssl
 import tempfile
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,6 +35,12 @@ _ROOM_BYTES = 64 * 1024
 """More than all keys and certificates take."""
 CENTRE_GROUP = "courtroom-centre"
 """Of the agent and of the delivery, which both speak to the centre (systemd/courtroom.sysusers.conf)."""
+
+CENTRE_DIRECTORY = Path("/var/lib/courtroom-centre")
+"""Of that group, and the only place where the agent's unit lets a renewed certificate be written (systemd/courtroom.tmpfiles.conf)."""
+RECORDER_USER = "courtroom-recorder"
+SIGNING_DIRECTORY = Path("/etc/courtroom/keys")
+"""The recorder's alone: the other units do not see it."""
 
 
 class EnrolmentError(Exception):
@@ -73,7 +80,10 @@ class RoomFiles:
             for each in made:
                 each.rmdir()
         except OSError as error:
-            raise EnrolmentError(f"cannot write in {place}: {error.strerror or error}; the token was not used") from error
+            raise EnrolmentError(
+                f"cannot write in {place}: {error.strerror or error}; the token was not used. Where the room is installed: "
+                f"runuser -u courtroom-agent -- courtroom enrol …; elsewhere name a directory by --to"
+            ) from error
 
     def store(
         self,
@@ -92,7 +102,32 @@ class RoomFiles:
         _store(self.chain, certificates.signing.encode(), 0o644)
         _store(self.signing_key, _key_pem(signing_key), 0o600)
         _store(self.transport, certificates.transport.encode(), 0o644)
-        _store(self.transport_key, _key_pem(transport_key), 0o640 if _is_shared(self.transport_key.parent) else 0o600)
+        _store(self.transport_key, _key_pem(transport_key), 0o640 if self.shared else 0o600)
+
+    @property
+    def shared(self) -> bool:
+        """Whether what is made there belongs to the group of agent and delivery: both are to read the transport key."""
+        there = self.transport_key.parent.stat()
+        try:
+            group = grp.getgrgid(there.st_gid).gr_name
+        except KeyError:
+            return False
+        return bool(there.st_mode & stat.S_ISGID) and group == CENTRE_GROUP
+
+    def recorders(self, directory: Path) -> "RoomFiles":
+        """The same with the signing key and its chain in the recorder's own directory."""
+        return replace(self, signing_key=directory / self.signing_key.name, chain=directory / self.chain.name)
+
+    def moves(self, to: "RoomFiles") -> list[str]:
+        """The commands by which root gives the signing key and its chain to the recorder; none overwrites a key unasked."""
+        directory = shlex.quote(str(to.signing_key.parent))
+        old = " ".join(shlex.quote(str(path)) for path in (self.signing_key, self.chain))
+        new = " ".join(shlex.quote(str(path)) for path in (to.signing_key, to.chain))
+        return [
+            f"install -d -o {RECORDER_USER} -g {RECORDER_USER} -m 700 {directory}",
+            f"mv -i {old} {directory}",
+            f"chown {RECORDER_USER}: {new}",
+        ]
 
     @property
     def credentials(self) -> Credentials:
@@ -284,16 +319,6 @@ def _check(pem: str, key: ec.EllipticCurvePrivateKey, what: str, room: str) -> x
     if rooms(certificate) != [room]:
         raise EnrolmentError(f"the centre's {what} certificate is for {', '.join(rooms(certificate)) or 'no room'}, not for room {room}")
     return certificate
-
-
-def _is_shared(directory: Path) -> bool:
-    """Whether files made here belong to the group of agent and delivery: then both are to read the transport key."""
-    there = directory.stat()
-    try:
-        group = grp.getgrgid(there.st_gid).gr_name
-    except KeyError:
-        return False
-    return bool(there.st_mode & stat.S_ISGID) and group == CENTRE_GROUP
 
 
 def _store(path: Path, data: bytes, mode: int) -> None:

@@ -46,7 +46,7 @@ def test_an_expired_certificate_names_the_command_and_the_new_one_is_taken_up_wi
             agent = Agent(process, tmp_path, tmp_path)
             task = asyncio.create_task(agent.run(asyncio.Event()))
             try:
-                command = f"courtroom enrol {ROOM} --transport-only --centre {it.url} --token … --to {files.roots.parent}"
+                command = f"COURTROOM_TOKEN=… courtroom enrol {ROOM} --transport-only --centre {it.url} --to {files.roots.parent}"
                 await until(lambda: any(command in alarm for alarm in agent._linked.alarms()), "the alarm")
                 assert not agent._linked.reached()
                 await enrol_transport(it.url, token, ROOM, files.roots.parent, dt.datetime.now(dt.UTC))

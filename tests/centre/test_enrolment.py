@@ -5,6 +5,7 @@ import datetime as dt
 import grp
 import os
 import stat
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,39 @@ def test_the_delivery_reads_the_transport_key_where_the_directory_is_the_agents_
         assert files.transport_key.stat().st_gid == os.getegid()
         modes[room] = [stat.S_IMODE(path.stat().st_mode) for path in (files.transport_key, files.signing_key)]
     assert modes == {"shared-1": [0o640, 0o600], "shared-2": [0o600, 0o600]}
+
+
+def test_in_an_installed_room_the_line_of_the_centre_is_enough_and_the_signing_key_goes_to_the_recorder(
+    shared: Centre, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enrolment, "CENTRE_GROUP", grp.getgrgid(os.getegid()).gr_name)
+    (tmp_path / "centre").mkdir()
+    (tmp_path / "centre").chmod(0o2750)
+    printed = CliRunner().invoke(application(), ["centre", "token", str(shared.home.root), "installed-1"])
+    assert printed.exit_code == 0, printed.output
+    token, runuser = printed.stdout.strip().split(" ", 1)
+    assert runuser == f"runuser -u courtroom-agent -- courtroom enrol installed-1 --centre {shared.url}"
+    environment = dict([token.split("=", 1)])
+    order = [*runuser.split()[5:], "--to", str(tmp_path / "centre")]
+    done = CliRunner().invoke(application(), order, env=environment)
+    assert done.exit_code == 0, done.output
+    lines = tomllib.loads(done.stdout)
+    assert lines["signing"]["key"] == "/etc/courtroom/keys/device.key"
+    assert lines["signing"]["chain"] == "/etc/courtroom/keys/device-chain.pem"
+    assert lines["centre_roots"] == lines["centre"]["roots"] == str(tmp_path / "centre/roots.pem")
+    moved = f"mv -i {tmp_path}/centre/device.key {tmp_path}/centre/device-chain.pem /etc/courtroom/keys"
+    assert moved in done.stderr
+
+
+def test_a_directory_that_takes_nothing_is_told_before_the_token_is_used(
+    shared: Centre, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = shared.token("closed-1")
+    with monkeypatch.context() as closed:
+        closed.setattr(os, "access", lambda *_: False)  # root may write everywhere
+        with pytest.raises(EnrolmentError, match=r"token is still good.*runuser -u courtroom-agent"):
+            asyncio.run(enrol(shared.url, token, "closed-1", tmp_path / "centre"))
+    asyncio.run(enrol(shared.url, token, "closed-1", tmp_path / "centre"))
 
 
 def test_a_certificate_is_renewed_for_the_same_key_and_goes_on(shared: Centre) -> None:

@@ -124,7 +124,7 @@ def test_paths_count_from_the_file(room: Path) -> None:
         ("https://centre.example.kz:8443", "https://c:99999", "centre.url", "the port is wrong"),
         ("[centre]", '[centre]\narchive_url = "http://c"', "centre.archive_url", 'archive_url = "https://centre'),
         ("[centre]", '[centre]\narchive_url = "https://"', "centre.archive_url", "names no host"),
-        ('key = "centre/room.key"\n', "", "centre", "'key' is missing.*centre/room.key"),
+        ('key = "centre/room.key"\n', "", "centre", "'key' is missing.*courtroom-centre/transport.key"),
         ("\nroots =", "\nroot =", "centre", "'roots' is missing"),
         ("[centre]", "[hearings]\nautomatc = true\n[centre]", "hearings.automatc", "did you mean 'automatic'"),
         ("[centre]", "[hearings]\nlate_after_s = -1\n[centre]", "hearings.late_after_s", "at least 0"),
@@ -163,7 +163,8 @@ def test_a_password_in_the_centres_address_is_not_told(room: Path, old: str, new
 def test_a_room_that_is_not_enrolled_yet_records_all_the_same(room: Path) -> None:
     for name in ("room.key", "room.pem"):
         (room.parent / "centre" / name).unlink()
-    the_one(room, "warning", "centre.certificate", "No such file.*enrol the room")
+    told = the_one(room, "warning", "centre.certificate", "No such file")
+    assert f"`courtroom enrol almaty-3 --to {room.parent / 'centre'}`" in told.remedy
     assert load(room).centre is not None
 
 
@@ -173,7 +174,7 @@ def test_an_expired_certificate_of_the_connection_is_no_error(room: Path) -> Non
     assert found.ok
     assert [one.where for one in found.problems] == ["centre.certificate"]
     assert "recording goes on" in found.problems[0].what
-    assert "courtroom enrol almaty-3 --transport-only" in found.problems[0].remedy
+    assert f"`courtroom enrol almaty-3 --transport-only --to {room.parent / 'centre'}`" in found.problems[0].remedy
 
 
 def test_another_rooms_certificate_is_told(room: Path) -> None:

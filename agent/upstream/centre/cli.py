@@ -49,7 +49,7 @@ def init(
     typer.echo(
         f"{home.root} is made. Next:\n"
         f"  courtroom centre run {directory}           # keep root.key away from this machine: only a new issuing key needs it\n"
-        f"  courtroom centre token {directory} ROOM    # for each room, what `courtroom enrol` there asks for"
+        f"  courtroom centre token {directory} ROOM    # for each room, the line to run there"
     )
 
 
@@ -73,9 +73,12 @@ def run(
 
 @app.command()
 def token(directory: Directory, room: Annotated[str, typer.Argument(help="The room's id.")]) -> None:
-    """Make a token with which a room is enrolled, once and within a day."""
+    """Make a token with which a room is enrolled, once and within a day. Prints the line to run there, as root.
+
+    The token stands in the environment: what stands behind a command every user of the room's PC can read while it runs.
+    """
     told = _ask(directory, admin.MakeToken(room=room))
-    typer.echo(f"courtroom enrol {room} --centre {told['url']} --token {told['token']}")
+    typer.echo(f"COURTROOM_TOKEN={told['token']} runuser -u courtroom-agent -- courtroom enrol {room} --centre {told['url']}")
 
 
 @app.command()
