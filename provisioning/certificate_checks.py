@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from provisioning.keys import ROOM_URN
+from provisioning.keys import CLOSED_DIRECTORY, ROOM_URN
 from provisioning.problems import Finding
 from provisioning.revocations import load_revocations, out_of_date
 from provisioning.room import Centre, CredentialKey, FileKey, RecipientCertificate, RoomConfig
@@ -77,6 +77,7 @@ def check_recipient(place: Place, recipient: RecipientCertificate, now: dt.datet
 def check_centre(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:
     """What the connection to the centre needs. Warnings alone: the room records without a centre, and tells it everything later."""
     centre = config.centre
+    yield from _closed(config)
     yield from _revocations(("centre_revocations",), config.centre_revocations, now)
     if centre is None:
         return
@@ -90,6 +91,22 @@ def check_centre(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:
     if not centre.receipt_roots and not config.centre_roots:
         what = "neither receipt_roots nor centre_roots is named: no acknowledgement can be believed, so that no record may ever be deleted"
         yield Finding(place=("centre",), what=what, remedy='add centre_roots = "…" before the first [table]', severity="warning")
+
+
+def _closed(config: RoomConfig) -> Iterator[Finding]:
+    """What the delivery, and partly the agent, must read, and cannot: their units close the recorder's directory to them."""
+    files: list[tuple[Place, str]] = [(("centre_roots",), config.centre_roots), (("centre_revocations",), config.centre_revocations)]
+    if config.centre is not None:
+        names = ("key", "certificate", "roots", "receipt_roots", "revocations")
+        files += [(("centre", name), getattr(config.centre, name)) for name in names]
+    for place, path in files:
+        if path and CLOSED_DIRECTORY in Path(path).parents:
+            what = f"{path} cannot be read by the delivery, which cannot look into {CLOSED_DIRECTORY}: nothing is sent, and nothing deleted"
+            better = CLOSED_DIRECTORY.parent / ("roots.pem" if place == ("centre_roots",) else Path(path).name)
+            remedy = f"install -m 644 {path} {better}, and name that"
+            if place in {("centre", "key"), ("centre", "certificate")}:
+                remedy = f"keep it in {CENTRE_DIRECTORY}, where the agent can renew the certificate"
+            yield Finding(place=place, what=what, remedy=remedy, severity="warning")
 
 
 def _revocations(place: Place, path: str, now: dt.datetime) -> Iterator[Finding]:

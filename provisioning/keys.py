@@ -26,6 +26,8 @@ DOCUMENT_SIGNING = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 
 AUTHORITY_DAYS = 3650
 LEAF_DAYS = 730
+CLOSED_DIRECTORY = Path("/etc/courtroom/keys")
+"""Which no unit but the recorder's can look into (InaccessiblePaths= in systemd/)."""
 BACKDATED = dt.timedelta(hours=1)
 """A room whose clock is a little behind must not find its own certificate not yet valid."""
 
@@ -88,6 +90,8 @@ class KeyFiles:
     """Where ``write`` put everything; ``chain`` is the device's certificate followed by ``issuing``."""
 
     root: Path
+    public_root: Path
+    """The same certificate where every process of the room can read it."""
     root_key: Path
     issuing_key: Path
     device_key: Path
@@ -127,8 +131,11 @@ def build(room: str, now: dt.datetime, *, days: int = LEAF_DAYS) -> Hierarchy:
     return Hierarchy(room=room, root=root, issuing=issuing, device=device, centre=centre, court=court, tsa=tsa)
 
 
-def write(hierarchy: Hierarchy, directory: Path) -> KeyFiles:
+def write(hierarchy: Hierarchy, directory: Path, closed: Path = CLOSED_DIRECTORY) -> KeyFiles:
     """Store a hierarchy; private keys with mode 0600. Nothing that exists is overwritten: it may be the only key of stored records.
+
+    Where ``directory`` is ``closed``, which the recorder alone can look into, the root's certificate is laid beside it too, as
+    ``roots.pem``: the delivery believes acknowledgements by it.
 
     Raises:
         KeysError: the directory already holds a file of these names, or cannot be written.
@@ -136,6 +143,7 @@ def write(hierarchy: Hierarchy, directory: Path) -> KeyFiles:
     at = directory.resolve()
     files = KeyFiles(
         root=at / "root.pem",
+        public_root=at.parent / "roots.pem" if at == closed.resolve() else at / "root.pem",
         root_key=at / "root.key",
         issuing_key=at / "issuing.key",
         device_key=at / "device.key",
@@ -163,9 +171,11 @@ def write(hierarchy: Hierarchy, directory: Path) -> KeyFiles:
         (files.tsa_config, _TSA_CONFIG.format(directory=at).encode(), 0o644),
         (at / "tsa.serial", b"01\n", 0o644),
     ]
+    if files.public_root != files.root:
+        contents.append((files.public_root, hierarchy.root.pem, 0o644))
     try:
         at.mkdir(parents=True, exist_ok=True)
-        existing = [path.name for path, _, _ in contents if os.path.lexists(path)]
+        existing = [path.name if path.parent == at else str(path) for path, _, _ in contents if os.path.lexists(path)]
         if existing:
             raise KeysError(f"{at} already holds {', '.join(existing)}; choose another directory: keys are never overwritten")
         for path, data, mode in contents:
@@ -192,7 +202,7 @@ def make(directory: Path, room: str) -> KeyFiles:
 def stanzas(files: KeyFiles) -> str:
     """The lines of ``room.toml`` that use these files."""
     return (
-        f'centre_roots = "{files.root}"\n\n'
+        f'centre_roots = "{files.public_root}"\n\n'
         f'[signing]\nkind = "file"\nkey = "{files.device_key}"\nchain = "{files.chain}"\n\n'
         f'[[recipient]]\nname = "Court archive"\ncertificate = "{files.court}"\n'
     )

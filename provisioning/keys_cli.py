@@ -33,7 +33,8 @@ def make(
 ) -> None:
     """Make a root authority, the room's signing key, the centre's receipt signer, the court's decryption key and a timestamp signer.
 
-    The room needs device.key, device-chain.pem, court.pem and root.pem. Move root.key, issuing.key, centre.key, court.key and tsa.key off
+    The room needs device.key, device-chain.pem, court.pem and root.pem (laid in /etc/courtroom/roots.pem too where the directory is
+    /etc/courtroom/keys: the delivery cannot look into that). Move root.key, issuing.key, centre.key, court.key and tsa.key off
     the room's PC at once: court.key reads every recording, root.key can vouch for any device.
     """
     try:

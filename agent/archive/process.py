@@ -87,7 +87,8 @@ def deliver(
     """Send sealed records to the archive, until told to end (SIGTERM, Ctrl-C).
 
     Oldest first, no faster than [centre] allows, slower while a hearing runs. Records that the archive acknowledged are deleted when the
-    disk needs room, as [retention] says. In a closed network use `courtroom archive --to` instead.
+    disk needs room, as [retention] says. In a closed network `courtroom archive --to` carries the records; this is needed there too, for
+    nothing else deletes what the archive has.
     """
     try:
         room = load(config)

@@ -48,6 +48,24 @@ def test_existing_keys_are_never_overwritten(hierarchy: keys.Hierarchy, files: k
     assert files.device_key.read_bytes() == before
 
 
+def test_the_root_is_laid_where_the_delivery_can_read_it_too_if_the_directory_is_closed_to_it(
+    hierarchy: keys.Hierarchy, tmp_path: Path
+) -> None:
+    files = keys.write(hierarchy, tmp_path / "keys", closed=tmp_path / "keys")
+    assert files.public_root == tmp_path / "roots.pem"
+    assert files.public_root.read_bytes() == files.root.read_bytes()
+    assert stat.S_IMODE(files.public_root.stat().st_mode) == 0o644
+    assert f'centre_roots = "{tmp_path / "roots.pem"}"' in keys.stanzas(files)
+    with pytest.raises(keys.KeysError, match=str(tmp_path / "roots.pem")):
+        keys.write(hierarchy, tmp_path / "more", closed=tmp_path / "more")
+    assert not list((tmp_path / "more").iterdir())
+
+
+def test_elsewhere_nothing_is_laid_beside_the_directory(files: keys.KeyFiles) -> None:
+    assert [path.name for path in files.root.parent.parent.iterdir()] == ["keys"]
+    assert f'centre_roots = "{files.root}"' in keys.stanzas(files)
+
+
 def test_a_link_laid_in_the_way_is_not_followed(hierarchy: keys.Hierarchy, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     (tmp_path / "device.key").symlink_to(victim)

@@ -197,6 +197,22 @@ def test_without_an_authority_for_acknowledgements_nothing_could_ever_be_deleted
     the_one(room, "warning", "centre", "no acknowledgement can be believed")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "where", "remedy"),
+    [
+        ('centre_roots = "keys/root.pem"', 'centre_roots = "/etc/courtroom/keys/root.pem"', "centre_roots",
+         "install -m 644 /etc/courtroom/keys/root.pem /etc/courtroom/roots.pem"),
+        ("[centre]", '[centre]\nrevocations = "/etc/courtroom/keys/revoked.pem"', "centre.revocations", "/etc/courtroom/revoked.pem"),
+        ("[centre]", '[centre]\nreceipt_roots = "/etc/courtroom/keys/ca.pem"', "centre.receipt_roots", "/etc/courtroom/ca.pem"),
+        ('"centre/room.key"', '"/etc/courtroom/keys/transport.key"', "centre.key", "/var/lib/courtroom-centre"),
+    ],
+)  # fmt: skip
+def test_what_the_delivery_cannot_look_into_is_told(room: Path, old: str, new: str, where: str, remedy: str) -> None:
+    (told,) = [one for one in problems(edit(room, old, new)) if "cannot be read by the delivery" in one.what]
+    assert (told.severity, told.where) == ("warning", where)
+    assert remedy in told.remedy
+
+
 def test_uploads_that_are_faster_during_a_hearing_are_told(room: Path) -> None:
     edit(room, "[centre]", "[centre]\nupload_mib_s = 2\nhearing_upload_mib_s = 5")
     the_one(room, "warning", "centre.hearing_upload_mib_s", "slower during a hearing")
