@@ -28,7 +28,7 @@ def check_signing(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:
     if isinstance(config.signing, CredentialKey):
         return
     place: Place = ("signing", "chain")
-    chain = _certificates(config.signing.chain, place)
+    chain = _certificates(config.signing.chain, place, "`courtroom keys make` or `courtroom enrol` makes it; or correct the path")
     if isinstance(chain, Finding):
         yield chain
         return
@@ -59,7 +59,7 @@ def check_signing(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:
 def check_recipient(place: Place, recipient: RecipientCertificate, now: dt.datetime) -> Iterator[Finding]:
     """A recipient's certificate: readable, RSA of at least 2,048 bits, valid at ``now``."""
     at: Place = (*place, "certificate")
-    chain = _certificates(recipient.certificate, at)
+    chain = _certificates(recipient.certificate, at, "ask the recipient for the certificate (PEM), never for the key; or correct the path")
     if isinstance(chain, Finding):
         yield chain
         return
@@ -164,11 +164,15 @@ def _to(centre: Centre) -> str:
     return "" if directory == CENTRE_DIRECTORY else f" --to {directory}"
 
 
-def _certificates(path: str, place: Place) -> list[x509.Certificate] | Finding:
+def _certificates(path: str, place: Place, remedy: str = "") -> list[x509.Certificate] | Finding:
+    """The certificates of a file, or why there are none; ``remedy`` is for a file that is not there."""
     try:
         return x509.load_pem_x509_certificates(Path(path).read_bytes())
+    except PermissionError as error:
+        readable = "let the user read it who runs this: a certificate is no secret (chmod 644; and the directories above it)"
+        return Finding(place=place, what=f"{path} cannot be read: {error.strerror}", remedy=readable)
     except OSError as error:
-        return Finding(place=place, what=f"{path} cannot be read: {error.strerror}")
+        return Finding(place=place, what=f"{path} cannot be read: {error.strerror}", remedy=remedy)
     except ValueError:
         return Finding(place=place, what=f"{path} holds no certificate in PEM form", remedy="openssl x509 -in FILE -out FILE.pem")
 
@@ -183,7 +187,8 @@ def _pair(signing: FileKey, public: ec.EllipticCurvePublicKey) -> Iterator[Findi
         yield Finding(place=place, what="is protected by a password", remedy='use kind = "credential" or "pkcs11" to protect a key at rest')
         return
     except ValueError:
-        yield Finding(place=place, what=f"{signing.key} holds no private key in PEM form")
+        remedy = "`courtroom keys make` or `courtroom enrol` makes one; or correct the path"
+        yield Finding(place=place, what=f"{signing.key} holds no private key in PEM form", remedy=remedy)
         return
     if key.public_key() != public:
         what = "does not belong to the first certificate of the chain"

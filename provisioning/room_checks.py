@@ -50,6 +50,9 @@ class Machine:
         return Machine(cores=os.cpu_count() or 1, hardware_encoder=any(Path(path).exists() for path in promising))
 
 
+MAKES_KEYS = "`courtroom keys make` or `courtroom enrol` makes it"
+
+
 def check_config(config: RoomConfig, now: dt.datetime, machine: Machine) -> list[Finding]:
     """All findings about a configuration whose form is right."""
     return [
@@ -63,9 +66,17 @@ def check_config(config: RoomConfig, now: dt.datetime, machine: Machine) -> list
         *_other_files(config),
         *check_centre(config, now),
         *_uploads(config),
+        *_loudspeakers(config),
         *_cameras(config, machine),
         *_microphones(config),
     ]
+
+
+def openable(path: str, made_by: str) -> str:
+    """What to do about a file that cannot be read: make it, by what makes it, or let the recorder's user read it."""
+    if Path(path).exists():
+        return f"chown courtroom-recorder {path}, where the recorder runs as that user; and let it into the directories above"
+    return f"{made_by}; or correct the path"
 
 
 def unreadable(path: str) -> str | None:
@@ -95,7 +106,9 @@ def _storage(config: RoomConfig) -> Iterator[Finding]:
         place: Place = ("storage", key)
         existing = next(parent for parent in (Path(path), *Path(path).parents) if parent.exists())
         if not existing.is_dir():
-            yield Finding(place=place, what=f"{existing} is no directory")
+            yield Finding(
+                place=place, what=f"{existing} is no directory", remedy="name a directory for the records, on a disk of their own"
+            )
             continue
         if not os.access(existing, os.W_OK | os.X_OK):
             yield Finding(place=place, what=f"{existing} cannot be written by this user", remedy="the recorder's user must own it")
@@ -144,24 +157,25 @@ def _above(path: Path) -> set[object]:
 
 
 def _key_files(config: RoomConfig) -> Iterator[Finding]:
-    private: list[tuple[Place, str]] = []
+    private: list[tuple[Place, str, str]] = []
+    password = "write the device's password into it"  # noqa: S105 - words, not a password
     if isinstance(config.signing, FileKey):
-        private.append((("signing", "key"), config.signing.key))
+        private.append((("signing", "key"), config.signing.key, MAKES_KEYS))
     if isinstance(config.signing, TokenKey):
-        private.append((("signing", "pin_file"), config.signing.pin_file))
+        private.append((("signing", "pin_file"), config.signing.pin_file, "write the token's PIN into it"))
         reason = unreadable(config.signing.module) if "/" in config.signing.module else None
         if reason:
             yield Finding(place=("signing", "module"), what=reason, remedy="the token's maker ships this library")
     for index, camera in enumerate(config.camera):
         if isinstance(camera, RtspCamera) and camera.password_file:
-            private.append((("camera", index, "password_file"), camera.password_file))
+            private.append((("camera", index, "password_file"), camera.password_file, password))
     for index, microphone in enumerate(config.microphone):
         if isinstance(microphone, RtspMicrophone) and microphone.password_file:
-            private.append((("microphone", index, "password_file"), microphone.password_file))
-    for place, path in private:
+            private.append((("microphone", index, "password_file"), microphone.password_file, password))
+    for place, path, made_by in private:
         reason = unreadable(path)
         if reason:
-            yield Finding(place=place, what=reason)
+            yield Finding(place=place, what=reason, remedy=openable(path, made_by))
         elif Path(path).stat().st_mode & 0o077:
             what = f"{path} can be read by other users of this PC"
             yield Finding(place=place, what=what, remedy=f"chmod 600 {path}", severity="warning")
@@ -234,24 +248,34 @@ def _recipients(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:
 
 
 def _other_files(config: RoomConfig) -> Iterator[Finding]:
-    files: list[tuple[Place, str]] = []
+    files: list[tuple[Place, str, str]] = []
     if config.timestamp:
-        files.append((("timestamp", "roots"), config.timestamp.roots))
+        files.append((("timestamp", "roots"), config.timestamp.roots, "ask the timestamp authority for its root's certificate (PEM)"))
         if urlsplit(config.timestamp.url).scheme not in {"http", "https"}:
-            yield Finding(place=("timestamp", "url"), what=f"'{config.timestamp.url}' is no http or https address")
+            what = f"'{config.timestamp.url}' is no http or https address"
+            yield Finding(place=("timestamp", "url"), what=what, remedy='as in url = "http://tsa.example.kz/"')
     if config.centre_roots:
-        files.append((("centre_roots",), config.centre_roots))
+        files.append((("centre_roots",), config.centre_roots, MAKES_KEYS))
     for index, microphone in enumerate(config.microphone):
         if isinstance(microphone, Aes67Microphone):
-            files.append((("microphone", index, "sdp"), microphone.sdp))
-    for place, path in files:
+            files.append((("microphone", index, "sdp"), microphone.sdp, "take the stream's SDP file from the device that sends it"))
+    for place, path, made_by in files:
         reason = unreadable(path)
         if reason:
-            yield Finding(place=place, what=reason)
+            yield Finding(place=place, what=reason, remedy=openable(path, made_by))
     if config.watch.baseline:
         reason = unreadable(config.watch.baseline)
         if reason:
             yield Finding(place=("watch", "baseline"), what=reason, remedy="`courtroom baseline` writes it", severity="warning")
+
+
+def _loudspeakers(config: RoomConfig) -> Iterator[Finding]:
+    if config.vks is None or (config.speaker is not None and config.speaker.device != "none"):
+        return
+    place: Place = ("vks",) if config.speaker is None else ("speaker", "device")
+    what = "no loudspeakers are named: participants are heard by each other and in the record, and not in the courtroom"
+    remedy = 'name them as `courtroom devices` does: [speaker] with device = "…"'
+    yield Finding(place=place, what=what, remedy=remedy, severity="warning")
 
 
 def _uploads(config: RoomConfig) -> Iterator[Finding]:

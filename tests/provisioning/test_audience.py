@@ -20,7 +20,7 @@ def problems(room: Path) -> Problems:
     text = room.read_text()
 
     def found(whip: str) -> list[Problem]:
-        room.write_text(f'{text}\n[vks]\n[vks.audience]\nwhip = "{whip}"\ntoken = "whip.token"\n')
+        room.write_text(f'{text}\n[speaker]\ndevice = "default"\n[vks]\n[vks.audience]\nwhip = "{whip}"\ntoken = "whip.token"\n')
         return [problem for problem in check(room).problems if problem.where.startswith("vks")]
 
     return found

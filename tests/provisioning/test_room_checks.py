@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from agent.cli import application
 from agent.upstream.centre.authority import Authority, Issuer
 from agent.upstream.requests import request
-from provisioning import keys
+from provisioning import keys, room_checks
 from provisioning.problems import Problem
 from provisioning.room_checks import Machine
 from provisioning.room_file import Report, check
@@ -124,7 +124,7 @@ def test_a_certificate_that_is_not_for_signing_documents_is_an_error(room: Path,
 
 def test_a_key_that_is_missing_is_told_once(room: Path) -> None:
     (room.parent / "keys/device.key").unlink()
-    the_one(judge(room), "error", "signing.key", "No such file")
+    the_one(judge(room), "error", "signing.key", "No such file.*`courtroom keys make` or `courtroom enrol` makes it")
 
 
 def test_a_key_that_others_can_read_is_a_warning(room: Path) -> None:
@@ -301,6 +301,33 @@ def test_what_would_fail_later_is_told_now(room: Path, old: str, new: str, sever
         assert [p.where.rsplit(".", 1)[0] for p in report.problems] == [
             "microphone[1] 'table'.channels[1] 'judge'", "microphone[1] 'table'.channels[2] 'witness'"
         ]  # fmt: skip
+
+
+def test_whatever_the_room_points_to_and_is_not_there_is_told_with_what_makes_it(room: Path) -> None:
+    for file in (room.parent / "keys").iterdir():
+        file.unlink()
+    (room.parent / "password").unlink()
+    found = judge(room).problems
+    assert {problem.where for problem in found} >= {"signing.key", "signing.chain", "recipient[1] 'court'.certificate", "centre_roots"}
+    assert all(problem.remedy for problem in found), found
+
+
+def test_a_key_that_this_user_may_not_read_is_to_be_given_to_the_recorder(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root, which tests may run as, reads everything: the refusal is played."""
+    monkeypatch.setattr(
+        room_checks, "unreadable", lambda path: f"{path} cannot be read: Permission denied" if "device.key" in path else None
+    )
+    the_one(judge(room), "error", "signing.key", f"Permission denied.*chown courtroom-recorder {room.parent}/keys/device.key")
+
+
+@pytest.mark.parametrize(("speaker", "where"), [("", "vks"), ('[speaker]\ndevice = "none"\n', "speaker.device")])
+def test_a_videoconference_that_the_courtroom_cannot_hear_is_told(room: Path, speaker: str, where: str) -> None:
+    room.write_text(f"{room.read_text()}\n[ingest]\nenabled = true\n{speaker}[vks]\n")
+    the_one(judge(room), "warning", where, "not in the courtroom.*courtroom devices")
+    room.write_text(
+        room.read_text().replace("[vks]", "[vks]" if speaker else '[speaker]\ndevice = "default"\n[vks]').replace("none", "default")
+    )
+    assert judge(room).problems == []
 
 
 def test_a_v4l2_camera_by_index_or_not_there_is_a_warning(room: Path) -> None:

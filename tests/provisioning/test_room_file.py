@@ -88,7 +88,9 @@ def test_names_of_systemd_credentials_are_no_paths(write: Write) -> None:
 
 
 def test_load_does_not_look_at_what_the_file_points_to(write: Write) -> None:
-    load(write(GOOD))  # neither keys nor disks of it exist: a room must still start and raise its alarms
+    room = load(write(GOOD))  # a room must still start and raise its alarms
+    assert room.signing.kind == "file"
+    assert not any(Path(path).exists() for path in (room.signing.key, room.signing.chain, room.storage.primary))
 
 
 @pytest.mark.parametrize("ending", ["\r\n", "\n"])
@@ -327,7 +329,10 @@ def test_a_mirror_in_or_around_the_primary_directory_is_refused(
 
 @pytest.mark.parametrize("mirror", ["records2", "other/records", "/elsewhere"])
 def test_a_mirror_beside_the_primary_directory_is_taken(write: Write, mirror: str) -> None:
-    load(write(GOOD.replace('primary = "records"', f'primary = "records"\nmirror = "{mirror}"')))
+    storage = load(write(GOOD.replace('primary = "records"', f'primary = "records"\nmirror = "{mirror}"'))).storage
+    assert storage.mirror is not None
+    assert storage.mirror.endswith(mirror)
+    assert storage.mirror != storage.primary
 
 
 def test_a_file_in_another_encoding_is_told_so(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from vks import cli
 
 
 def configured(room: Path, stanza: str) -> Path:
-    room.write_text(f"{room.read_text()}\n[ingest]\nenabled = true\n[vks]\n{stanza}\n")
+    room.write_text(f'{room.read_text()}\n[ingest]\nenabled = true\n[speaker]\ndevice = "default"\n[vks]\n{stanza}\n')
     return room
 
 
