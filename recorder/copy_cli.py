@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 from recorder import copy_files, readable
 from recorder.fragment_choice import summed
 from recorder.readable import LEVELS, Choice, Copied, CopyError, Reader, Story
-from recorder.record.cli import DEFAULT_CA, authorities_of, run_verify, session_time
+from recorder.record.cli import CA_HELP, authorities_of, run_verify, session_time
 from recorder.record.journal import Head
 from recorder.record.shown import shown
 from recorder.record.trust import TrustError
@@ -38,7 +38,7 @@ def copy(
     from_s: Annotated[float, typer.Option("--from", min=0, help="From this second of the session on.")] = 0,
     to_s: Annotated[float | None, typer.Option("--to", min=0, help="Up to this second of the session.")] = None,
     max_level: Annotated[str, typer.Option(help="Highest level to copy: open, closed, secret. Identity is never copied.")] = "closed",
-    ca: Annotated[Path | None, typer.Option(help=f"PEM file of the authorities that vouch for devices (default: {DEFAULT_CA}).")] = None,
+    ca: Annotated[Path | None, typer.Option(help=CA_HELP)] = None,
     even_if_broken: Annotated[
         bool, typer.Option("--even-if-broken", help="Copy what is left of a broken record; the copy says that it is of one.")
     ] = False,

@@ -27,7 +27,8 @@ from provisioning.room_file import ConfigError, load
 from recorder.contract.client import ControlClient, ControlError
 from recorder.contract.control import CertifyHandover
 from recorder.record.anchors import LedgerError, parse_ledger
-from recorder.record.cli import DEFAULT_CA, USAGE_STATUS
+from recorder.record.cli import USAGE_STATUS
+from recorder.record.own_roots import DEFAULT_CA
 from recorder.record.shown import shown
 from recorder.record.trust import Authorities, TrustError, load_certificates
 
@@ -119,7 +120,7 @@ def receive(
     certificate: Annotated[Path, typer.Option(help="Its certificate, for signing documents.", show_default=False)],
     by: By = None,
     ca: Annotated[Path, typer.Option(help="PEM file of the authorities that vouch for rooms' devices.")] = DEFAULT_CA,
-    crl: Crl = None,
+    crl: Annotated[list[Path] | None, typer.Option(help="Revocation list, PEM or DER; may be given more than once.")] = None,
     ledger: Annotated[Path | None, typer.Option(help="Receipts that the centre holds, one JSON object a line.")] = None,
 ) -> None:
     """At the archive: take records from a disk, verify them, and sign a receipt for each (<record>.receipt.json on the disk).

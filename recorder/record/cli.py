@@ -16,13 +16,14 @@ from rich.table import Table
 from recorder.record import canonical
 from recorder.record.anchors import LedgerError, parse_ledger
 from recorder.record.file_check import LIST_BYTES, read_given
+from recorder.record.own_roots import DEFAULT_CA, ROOM_TOML, own_roots
 from recorder.record.shown import shown
 from recorder.record.trust import Authorities, TrustError, load_certificates, load_revocation_lists
 from recorder.record.verdict import ProofLevel, Severity, Verdict
 from recorder.record.verify import Outside
 from recorder.record.verify import verify as verify_record
 
-DEFAULT_CA = Path("/etc/courtroom/ca.pem")
+CA_HELP = f"PEM file of the authorities that vouch for devices (default: {DEFAULT_CA}, else centre_roots of {ROOM_TOML})."
 USAGE_STATUS = 64
 """Exit status where a file given by an option cannot be used (EX_USAGE): it must not look like a verdict."""
 FAILED_STATUS = 70
@@ -43,7 +44,7 @@ _SHOWN = 40
 
 def verify(
     record: Annotated[Path, typer.Argument(help="The record's directory.")],
-    ca: Annotated[Path | None, typer.Option(help=f"PEM file of the authorities that vouch for devices (default: {DEFAULT_CA}).")] = None,
+    ca: Annotated[Path | None, typer.Option(help=CA_HELP)] = None,
     ledger: Annotated[Path | None, typer.Option(help="Receipts that the centre holds, one JSON object a line.")] = None,
     crl: Annotated[list[Path] | None, typer.Option(help="Revocation list, PEM or DER; may be given more than once.")] = None,
     tsa_ca: Annotated[Path | None, typer.Option(help="PEM file of the timestamp authority's root (default: --ca).")] = None,
@@ -108,14 +109,14 @@ def plain(verdict: Verdict) -> dict[str, Any]:
 
 
 def authorities_of(ca: Path | None, crl: Sequence[Path] = ()) -> Authorities | None:
-    """Who vouches for devices: the given file, or the room's own (``DEFAULT_CA``), or nobody.
+    """Who vouches for devices: the given file, or those of the room whose PC this is, or nobody.
 
     Raises:
         TrustError: a file holds something else, or revocation lists stand without an authority that signed them.
         OSError: a file cannot be read.
     """
-    if ca is None and DEFAULT_CA.exists():
-        ca = DEFAULT_CA
+    if ca is None:
+        ca = own_roots()
     if ca is not None:
         return Authorities(load_certificates(ca), [one for path in crl for one in load_revocation_lists(path)])
     if crl:
