@@ -97,7 +97,10 @@ def stop(by: By, reason: Annotated[str, typer.Option(help="Why it ends.")] = "en
 
 @app.command()
 def pause(
-    state: Annotated[PausedState, typer.Argument(help="off_record: the record alone stops; the others drop every sample at the device.")],
+    state: Annotated[
+        PausedState,
+        typer.Argument(help="off_record: the record alone stops; privileged, deliberation: every sample is dropped at the device."),
+    ],
     by: By,
     reason: Annotated[str, typer.Option(help="Why.")] = "",
     order: Annotated[str, typer.Option(help="The court's order, where there is one.")] = "",

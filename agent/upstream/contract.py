@@ -13,7 +13,6 @@ from recorder.record import canonical
 from recorder.record.checkpoint import Receipt
 from recorder.record.entries import Level, PausedState
 
-SPEC_VERSION = "1.0"
 BATCH_EVENTS, BATCH_BYTES = 500, 256 * 1024
 """What one batch of events may hold."""
 EVENT_BYTES = 64 * 1024

@@ -144,14 +144,8 @@ class Certificates(Struct, frozen=True, kw_only=True):
 # the case system
 
 
-class HearingPut(Struct, frozen=True, kw_only=True):
-    """A hearing as the case system has it now; the same again changes nothing."""
-
-    hearing: Hearing
-
-
 class HearingsPut(Struct, frozen=True, kw_only=True):
-    """Many of them."""
+    """Hearings as the case system has them now; the same again changes nothing."""
 
     hearings: Annotated[list[Hearing], msgspec.Meta(min_length=1, max_length=5_000)]
 

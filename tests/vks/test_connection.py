@@ -286,7 +286,13 @@ async def test_one_offer_has_only_so_many_addresses_tried(peers: tuple[Connectio
 
 
 async def test_an_address_before_any_offer_is_passed_over(peers: tuple[Connection, RTCPeerConnection]) -> None:
-    await peers[0].take_candidate(RELAY)
+    ours, theirs = peers
+    await ours.take_candidate(RELAY)
+    theirs.addTransceiver("audio", "sendrecv")
+    await joined(ours, theirs)
+    assert "203.0.113.20" not in addresses(ours)
+    await ours.take_candidate(RELAY)
+    assert "203.0.113.20" in addresses(ours)
 
 
 async def test_a_server_that_is_away_delays_an_answer_by_seconds_and_does_not_prevent_it() -> None:
