@@ -33,7 +33,7 @@ setup-test-long: ## The same, and what the long tests need: QEMU
 	@[ "$(SETUP_PAGES)" = no ] || scripts/build-pages
 
 .PHONY: demo
-demo: setup ## Record a short hearing, seal it, verify it, tamper a copy and see it caught
+demo: setup ## A centre and a room: plan, record, seal, deliver and verify a hearing; tamper a copy and see it caught
 	@$(BIN)/courtroom demo $(ARGS)
 
 .PHONY: test
