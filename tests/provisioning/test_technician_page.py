@@ -5,7 +5,9 @@ import tomllib
 from pathlib import Path
 
 from agent.upstream.centre import page_words
+from provisioning.keys import CLOSED_DIRECTORY
 from provisioning.room import RoomConfig
+from provisioning.transport_key import CENTRE_DIRECTORY
 from recorder.disk_pair import ALARM
 from recorder.room_disks import NOT_COMPLETED
 from recorder.session_look import SESSION_CODES
@@ -20,6 +22,19 @@ def test_the_example_of_room_toml_is_one() -> None:
     room = RoomConfig.model_validate(tomllib.loads(example[1]))
     assert [camera.driver for camera in room.camera] == ["rtsp", "v4l2"]
     assert room.watch.baseline
+
+
+def test_the_example_names_no_file_of_the_delivery_where_it_cannot_look_and_loudspeakers_where_there_are_participants() -> None:
+    example = re.search(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    assert example is not None
+    room = RoomConfig.model_validate(tomllib.loads(example[1]))
+    assert room.centre is not None
+    for path in (room.centre_roots, room.centre.key, room.centre.certificate, room.centre.roots, room.centre.receipt_roots):
+        assert Path(path).parent != CLOSED_DIRECTORY
+    assert Path(room.centre.certificate).parent == CENTRE_DIRECTORY, "the agent renews it there alone"
+    assert room.vks is not None
+    assert room.speaker is not None
+    assert room.speaker.device != "none"
 
 
 def test_every_alarm_that_the_recorder_raises_is_explained_and_has_words_on_the_centres_page() -> None:

@@ -49,6 +49,14 @@ def test_the_unit_calls_a_command_that_exists(unit: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
+def test_the_unit_names_a_page_that_is_installed(unit: Path) -> None:
+    match = re.search(r"^Documentation=file:/usr/local/share/doc/courtroom/(\S+)$", unit.read_text(), flags=re.MULTILINE)
+    assert match
+    assert (SYSTEMD.parent / "docs" / match[1]).is_file()
+    installed = (SYSTEMD.parent / "scripts/install-room").read_text()
+    assert "install -m 644 -t /usr/local/share/doc/courtroom README.md docs/*.md" in installed
+
+
 def test_users_and_directories_are_what_systemd_accepts(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     run("systemd-sysusers", f"--root={tmp_path}", SYSTEMD / "courtroom.sysusers.conf")
