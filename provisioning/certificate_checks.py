@@ -20,6 +20,8 @@ from provisioning.transport_key import CENTRE_DIRECTORY, KeyAccess, wrong_access
 from recorder.record.trust import TrustError, may_sign_documents
 
 SOON = dt.timedelta(days=30)
+RENEWAL_LATE = 5 / 6
+"""Of the connection's certificate's life: the agent renews it at two thirds; by then it has tried in vain for days."""
 MIN_RSA_BITS = 2048
 
 
@@ -129,11 +131,12 @@ def _transport(centre: Centre, room: str, now: dt.datetime, enrol: str) -> Itera
     if isinstance(chain, Finding):
         yield replace(chain, remedy=chain.remedy or enrol, severity="warning")
         return
-    for finding in _validity(chain[0], place, now, "it"):
+    begins, ends = chain[0].not_valid_before_utc, chain[0].not_valid_after_utc
+    for finding in _validity(chain[0], place, now, "it", soon=(ends - begins) * (1 - RENEWAL_LATE)):
         again = f"`courtroom enrol {room} --transport-only{_to(centre)}` with a new token of the centre"
         what = f"{finding.what}; recording goes on, and the centre hears of it later"
-        over = now > chain[0].not_valid_after_utc
-        yield replace(finding, what=what, remedy=again if over else finding.remedy, severity="warning")
+        remedy = again if now > ends else "the agent should have renewed it: see its alarms (`courtroom hearing status`)"
+        yield replace(finding, what=what, remedy=finding.remedy if now < begins else remedy, severity="warning")
     rooms = _rooms(chain[0])
     if room not in rooms:
         what = f"is of room {', '.join(sorted(rooms)) or '(none)'}, and this file is of '{room}': the centre will refuse it"
@@ -195,14 +198,14 @@ def _pair(signing: FileKey, public: ec.EllipticCurvePublicKey) -> Iterator[Findi
         yield Finding(place=place, what=what, remedy="the chain begins with the device's own certificate")
 
 
-def _validity(certificate: x509.Certificate, place: Place, now: dt.datetime, what: str) -> Iterator[Finding]:
+def _validity(certificate: x509.Certificate, place: Place, now: dt.datetime, what: str, soon: dt.timedelta = SOON) -> Iterator[Finding]:
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now > ends:
         yield Finding(place=place, what=f"{what} expired on {ends:%Y-%m-%d}", remedy="ask its authority for a new one")
     elif now < begins:
         remedy = f"check the clock, which says {now:%Y-%m-%d %H:%M} UTC"
         yield Finding(place=place, what=f"{what} is valid only from {begins:%Y-%m-%d %H:%M} UTC", remedy=remedy)
-    elif now > ends - SOON:
+    elif now > ends - soon:
         what = f"{what} expires on {ends:%Y-%m-%d}"
         yield Finding(place=place, what=what, remedy="ask its authority for a new one now", severity="warning")
 

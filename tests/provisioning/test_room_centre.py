@@ -177,6 +177,17 @@ def test_an_expired_certificate_of_the_connection_is_no_error(room: Path) -> Non
     assert f"`courtroom enrol almaty-3 --transport-only --to {room.parent / 'centre'}`" in found.problems[0].remedy
 
 
+def test_a_certificate_of_the_connection_is_told_only_where_its_renewal_is_late(room: Path) -> None:
+    write(room.parent / "centre", transport("almaty-3", 29))  # thirty days, as the centre gives them
+
+    def told(days: int) -> list[str]:
+        found = check(room, NOW + dt.timedelta(days=days), Machine(cores=2, hardware_encoder=False)).problems
+        return [problem.remedy for problem in found if problem.where == "centre.certificate"]
+
+    assert told(0) == told(20) == []
+    assert ["should have renewed it" in remedy for remedy in told(26)] == [True]
+
+
 def test_another_rooms_certificate_is_told(room: Path) -> None:
     write(room.parent / "centre", transport("almaty-4", 60))
     the_one(room, "warning", "centre.certificate", "room almaty-4.*'almaty-3'")

@@ -5,7 +5,9 @@ import tomllib
 from pathlib import Path
 
 from agent.upstream.centre import page_words
-from provisioning.keys import CLOSED_DIRECTORY
+from agent.upstream.centre.authority import SIGNING_DAYS, TRANSPORT_DAYS
+from provisioning.certificate_checks import SOON
+from provisioning.keys import CLOSED_DIRECTORY, LEAF_DAYS
 from provisioning.room import RoomConfig
 from provisioning.transport_key import CENTRE_DIRECTORY
 from recorder.disk_pair import ALARM
@@ -35,6 +37,13 @@ def test_the_example_names_no_file_of_the_delivery_where_it_cannot_look_and_loud
     assert room.vks is not None
     assert room.speaker is not None
     assert room.speaker.device != "none"
+
+
+def test_what_expires_is_said_with_the_days_of_the_code() -> None:
+    expiry = PAGE.split("### What expires, and when")[1].split("## 8.")[0]
+    for file, days in (("transport.pem", TRANSPORT_DAYS), ("device-chain.pem", SIGNING_DAYS), ("court.pem", LEAF_DAYS)):
+        assert re.search(rf"^\| `{file}`.*? \| {days} days \|", expiry, flags=re.MULTILINE), file
+    assert f"warns {SOON.days} days before" in expiry
 
 
 def test_every_alarm_that_the_recorder_raises_is_explained_and_has_words_on_the_centres_page() -> None:
