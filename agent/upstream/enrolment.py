@@ -185,6 +185,7 @@ async def enrol_transport(url: str, token: str, room: str, directory: Path, now:
     """
     files = RoomFiles.under(directory)
     key = _transport_key(files.transport_key)
+    _must_be_writable(directory)
     try:
         root_sha256, secret = read_token(token)
         roots = parse_chain(files.roots.read_bytes(), str(files.roots))

@@ -155,6 +155,12 @@ def test_a_directory_that_takes_nothing_is_told_before_the_token_is_used(
         with pytest.raises(EnrolmentError, match=r"token is still good.*runuser -u courtroom-agent"):
             asyncio.run(enrol(shared.url, token, "closed-1", tmp_path / "centre"))
     asyncio.run(enrol(shared.url, token, "closed-1", tmp_path / "centre"))
+    again = shared.token("closed-1")
+    with monkeypatch.context() as closed:
+        closed.setattr(os, "access", lambda *_: False)
+        with pytest.raises(EnrolmentError, match="token is still good"):
+            asyncio.run(enrol_transport(shared.url, again, "closed-1", tmp_path / "centre", dt.datetime.now(dt.UTC)))
+    asyncio.run(enrol_transport(shared.url, again, "closed-1", tmp_path / "centre", dt.datetime.now(dt.UTC)))
 
 
 def test_a_certificate_is_renewed_for_the_same_key_and_goes_on(shared: Centre) -> None:
