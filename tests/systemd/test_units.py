@@ -50,11 +50,12 @@ def test_the_unit_calls_a_command_that_exists(unit: Path) -> None:
 
 
 def test_the_unit_names_a_page_that_is_installed(unit: Path) -> None:
-    match = re.search(r"^Documentation=file:/usr/local/share/doc/courtroom/(\S+)$", unit.read_text(), flags=re.MULTILINE)
+    match = re.search(r"^Documentation=file:(\S+)/(docs/\S+\.md)$", unit.read_text(), flags=re.MULTILINE)
     assert match
-    assert (SYSTEMD.parent / "docs" / match[1]).is_file()
+    assert (SYSTEMD.parent / match[2]).is_file()
     installed = (SYSTEMD.parent / "scripts/install-room").read_text()
-    assert "install -m 644 -t /usr/local/share/doc/courtroom README.md docs/*.md" in installed
+    assert f"\npages={match[1]} " in installed
+    assert 'install -D -m 644 -t "$pages/docs" docs/*.md' in installed
 
 
 def test_users_and_directories_are_what_systemd_accepts(tmp_path: Path) -> None:
