@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from provisioning.room import RoomConfig
 from recorder.contract import control
 from recorder.core import Recorder
+from recorder.record import entries
 from recorder.record.entries import AnyEntry
 from recorder.seal import read_journal
 from recorder.session_store import SessionStore
@@ -73,6 +74,10 @@ class RoomInProcess:
 
 def entries_of(record: Path) -> list[AnyEntry]:
     return [entry for _, entry in read_journal(record)]
+
+
+def alarms_in(record: Path) -> list[tuple[str, bool]]:
+    return [(entry.code, entry.on) for entry in entries_of(record) if isinstance(entry, entries.Alarm)]
 
 
 @asynccontextmanager
