@@ -45,6 +45,8 @@ class Left:
     from_snapshot: bool
     torn: list[ByteRange] = field(default_factory=list)
     damaged: list[ByteRange] = field(default_factory=list)
+    rewritten: str = ""
+    """How the journal contradicts its snapshot; empty: it does not."""
 
     @property
     def tracks(self) -> dict[str, LeftTrack]:
@@ -75,7 +77,12 @@ def read_left(record: Path, key: ec.EllipticCurvePublicKey | None = None) -> Lef
     Raises:
         OSError: the disk failed.
     """
-    known = None if key is None else snapshot.load(record, key)
+    known, rewritten = None, ""
+    try:
+        known = None if key is None else snapshot.load(record, key)
+    except snapshot.OtherJournalError as error:
+        rewritten = "" if _has(record, error.head) else str(error)
+        log.error("all of the journal is read", record=record.name, error=str(error))
     if known is not None:
         end = read_on(record, known)
         if known.fits:
@@ -83,7 +90,10 @@ def read_left(record: Path, key: ec.EllipticCurvePublicKey | None = None) -> Lef
         log.warning("the journal goes on otherwise than its snapshot; all of it is read", record=record.name)
     state = JournalState()
     end = read_on(record, state)
-    return _left(record, state, end, from_snapshot=False)
+    left = _left(record, state, end, from_snapshot=False)
+    if left is not None:
+        left.rewritten = rewritten
+    return left
 
 
 def totals(state: JournalState) -> list[TrackTotal]:
@@ -161,6 +171,13 @@ def _left(record: Path, state: JournalState, end: JournalEnd, *, from_snapshot: 
         known.put(journal, Stored((record / journal).stat().st_size, None))
     known.put(name, Stored(end.off, None))
     return Left(record, state.genesis, state, _ledger(record, state, end, files), known, end, from_snapshot, torn, files.damaged)
+
+
+def _has(record: Path, head: Head) -> bool:
+    """Whether the journal has this line, wherever it stands: a further file repeats those whose sync had failed."""
+    state = JournalState()
+    read_on(record, state, last=head.at)
+    return state.head == head
 
 
 def _ledger(record: Path, state: JournalState, end: JournalEnd, files: LeftFiles) -> LedgerState:

@@ -371,6 +371,8 @@ class SessionStore:
         )
         opened.committer.put_entry(entry, times)
         opened.committer.close_segments(times)
+        if left.rewritten:
+            opened.tell(CODE, f"{layout.JOURNAL}: {left.rewritten}")
         check = BackgroundCheck(left, partial(opened.tell, CODE), partial(opened.tell, FAILED_CODE))
         opened.companions.append(check)
         opened.sums = lambda: opened.committer.totals() if check.sums_hold else _counted(opened)

@@ -24,6 +24,7 @@ from recorder.journal_read import read_on
 from recorder.journal_state import JournalState
 from recorder.record import layout
 from recorder.record.file_check import open_plain
+from recorder.record.journal import Head
 from recorder.seal import put_file
 
 log = structlog.get_logger()
@@ -35,6 +36,18 @@ _UNSIGNED = "not signed by this device, or of an earlier version"
 _BREATH_S = 0.002
 _CLOSE_S = 5.0
 _decoder = msgspec.json.Decoder(JournalState)
+
+
+class OtherJournalError(Exception):
+    """A line of which this device signed a snapshot is not where it stood.
+
+    Args:
+        head: the chain's head at that line.
+    """
+
+    def __init__(self, head: Head) -> None:
+        super().__init__(f"entry {head.at}, of which this device signed a snapshot, is not on the disk: the journal was cut or rewritten")
+        self.head = head
 
 
 class Key(Protocol):
@@ -63,7 +76,11 @@ def store(record: Path, state: JournalState, key: Key) -> None:
 
 
 def load(record: Path, key: ec.EllipticCurvePublicKey) -> JournalState | None:
-    """The state that a record's snapshot holds; None where there is none, or it is not this device's, or of another journal."""
+    """The state that a record's snapshot holds; None where there is none, or it is not this device's.
+
+    Raises:
+        OtherJournalError: it is this device's, and its line is not where it stood.
+    """
     try:
         with open_plain(snapshot_file(record)) as file:
             signature, _, body = file.read().partition(b"\n")
@@ -77,8 +94,7 @@ def load(record: Path, key: ec.EllipticCurvePublicKey) -> JournalState | None:
         log.warning("a snapshot is passed over; all of the journal is read", record=record.name, error=why)
         return None
     if there != state.head.sha256:
-        log.warning("a snapshot is of another journal; all of the journal is read", record=record.name, entry=state.head.at)
-        return None
+        raise OtherJournalError(state.head)
     return state
 
 

@@ -42,6 +42,18 @@ class Expected:
     """A recovery found it damaged or gone and said so."""
 
 
+@dataclass(frozen=True, slots=True)
+class TakenUp:
+    """A place where the recorder went on with a record that it found on the disk."""
+
+    seq: int
+    """Of the ``recovered`` entry."""
+    ends_us: int
+    """How far what it found goes, by its lines' times and by its media's."""
+    gap_us: int
+    """For how long it was not there then."""
+
+
 @dataclass(slots=True)
 class _Track:
     sum: TrackSum
@@ -74,6 +86,7 @@ class Replay:
         """Whole files that no entry but a recovery speaks of."""
         self.checkpoints: list[tuple[int, entries.Checkpoint]] = []
         self.receipts: list[tuple[int, entries.Receipt]] = []
+        self.taken_up: list[TakenUp] = []
         self.signed_to = -1
         self.last_us = 0
         self.story = Story(findings)
@@ -89,6 +102,9 @@ class Replay:
             self._findings.error("genesis", place, "the first line of a journal, and no other, says which hearing it is of")
         if self.seal is not None and not (isinstance(entry, entries.Checkpoint) and entry.at == self._seal_seq):
             self._findings.error("entry_after_seal", place, f"a '{line_type(entry)}' stands behind the seal")
+        if isinstance(entry, entries.Recovered):
+            ends_us = max([self.last_us, *(track.end_us for track in self._tracks.values())])
+            self.taken_up.append(TakenUp(line.seq, ends_us, max(0, line.t_us - ends_us)))
         self.last_us = line.t_us
         match entry:
             case entries.Frag():

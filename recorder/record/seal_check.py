@@ -3,7 +3,7 @@
 import base64
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
@@ -20,11 +20,12 @@ from recorder.record.file_check import LIST_BYTES, read_small
 from recorder.record.journal_reader import JournalReader
 from recorder.record.replay import Replay
 from recorder.record.trust import Authorities, TrustError, name, parse_chain, rooms
-from recorder.record.verdict import Findings
+from recorder.record.verdict import UNSIGNED_STRETCH, Findings
 
 UNSIGNED_US = 10_000_000
-"""How much of the end of an unsealed record may be unsigned, in session time. A checkpoint is made each second; a signature that takes
-more than 3 s raises an alarm, as does a disk that takes nothing for 5 s, behind which a crash may cut off the next checkpoint."""
+"""How much of the end of an unsealed record, or of what a crash left, may be unsigned, in session time. A checkpoint is made each second;
+a signature that takes more than 3 s raises an alarm, as does a disk that takes nothing for 5 s, behind which a crash may cut off the next
+checkpoint."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -34,6 +35,8 @@ class Signed:
 
     chain: list[x509.Certificate]
     to: int
+    held: list[tuple[int, int]] = field(default_factory=list)
+    """Of each checkpoint whose signature holds: its own number, and that of the last entry that it covers."""
 
 
 def check_checkpoints(root: Path, replay: Replay, findings: Findings) -> Signed:
@@ -52,7 +55,7 @@ def check_checkpoints(root: Path, replay: Replay, findings: Findings) -> Signed:
     if genesis is None or fingerprint != genesis.device_certificate_sha256 or not isinstance(key, ec.EllipticCurvePublicKey):
         findings.error("other_device", layout.DEVICE_CHAIN, "is not the certificate of the device that the journal's first line names")
         return Signed(chain, -1)
-    to = -1
+    held: list[tuple[int, int]] = []
     for seq, entry in replay.checkpoints:
         if entry.key_id != fingerprint:
             findings.error("checkpoint_signature", f"entry {seq}", "the checkpoint was made by another device")
@@ -62,8 +65,8 @@ def check_checkpoints(root: Path, replay: Replay, findings: Findings) -> Signed:
         except (InvalidSignature, ValueError) as error:
             findings.error("checkpoint_signature", f"entry {seq}", f"the device's signature does not hold: {error or 'other bytes'}")
         else:
-            to = max(to, entry.at)
-    return Signed(chain, to)
+            held.append((seq, entry.at))
+    return Signed(chain, max((at for _, at in held), default=-1), held)
 
 
 def check_unsigned_end(reader: JournalReader, replay: Replay, signed_to: int, findings: Findings) -> None:
@@ -71,12 +74,36 @@ def check_unsigned_end(reader: JournalReader, replay: Replay, signed_to: int, fi
     if reader.head.at < 0 or signed_to >= reader.head.at:
         return
     ends_us = max([replay.last_us, *(track.to_us for track in replay.tracks if track.to_us is not None)])
-    lag_us = ends_us - (reader.t_us[signed_to] if signed_to >= 0 else 0)
+    lag_us = _behind_us(reader, replay, signed_to, reader.head.at + 1, ends_us)
     if lag_us <= UNSIGNED_US:
         return
     what = f"the last {lag_us / 1e6:.1f} s are signed by nobody" if signed_to >= 0 else f"nothing of its {lag_us / 1e6:.1f} s is signed"
     text = f"{what}: the device's key stalled, or somebody else wrote them; a recorder signs each second"
     findings.doubt("unsigned_end", f"entries {signed_to + 1} to {reader.head.at}", text)
+
+
+def check_taken_up(reader: JournalReader, replay: Replay, signed: Signed, findings: Findings) -> None:
+    """Of each recovery: how much of what it found had been signed by nobody. The recorder signed all of it afterwards, as it found it.
+
+    Whoever had the disk while the recorder was down needs no key for such lines and their media.
+    """
+    for taken in replay.taken_up:
+        signed_to = max((at for seq, at in signed.held if seq < taken.seq), default=-1)
+        if signed_to >= taken.seq - 1:
+            continue
+        lag_us = _behind_us(reader, replay, signed_to, taken.seq, taken.ends_us)
+        if lag_us > UNSIGNED_US:
+            text = (
+                f"{lag_us / 1e6:.1f} s were signed by nobody before the recorder was down; it signed what it found on the disk "
+                "when it came back: the device's key had stalled, or somebody else wrote them; a recorder signs each second"
+            )
+            findings.doubt(UNSIGNED_STRETCH, f"entries {signed_to + 1} to {taken.seq - 1}", text)
+
+
+def _behind_us(reader: JournalReader, replay: Replay, signed_to: int, before: int, ends_us: int) -> int:
+    """How much session time lies between a signed entry and ``ends_us``, but for the time in which no recorder was there."""
+    gaps_us = sum(taken.gap_us for taken in replay.taken_up if signed_to < taken.seq < before)
+    return ends_us - (reader.t_us[signed_to] if signed_to >= 0 else 0) - gaps_us
 
 
 def check_signer(

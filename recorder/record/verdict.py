@@ -22,6 +22,9 @@ EXIT_STATUS: dict[ProofLevel, int] = {
 UNREADABLE = "file_unreadable"
 """The code of what the verifier may not or cannot read: it contradicts nothing, and proves nothing."""
 
+UNSIGNED_STRETCH = "unsigned_stretch"
+"""The code of what nobody had signed when the recorder went on behind it: the seal does not prove that the room recorded it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -131,8 +134,13 @@ class Verdict:
 
     @property
     def exit_status(self) -> int:
-        """0 sealed or anchored; 3 intact, but unsealed or its signer not vouched for; 1 broken; 2 not a record; 64 it cannot be read."""
-        return EXIT_STATUS[self.level]
+        """0 sealed or anchored; 3 intact, but unsealed, unvouched for, or in part unsigned; 1 broken; 2 not a record; 64 unreadable."""
+        return EXIT_STATUS["unsealed"] if EXIT_STATUS[self.level] == 0 and self.unsigned else EXIT_STATUS[self.level]
+
+    @property
+    def unsigned(self) -> list[Finding]:
+        """The parts that nobody had signed when the recorder went on behind them."""
+        return [finding for finding in self.findings if finding.code == UNSIGNED_STRETCH]
 
     @property
     def errors(self) -> list[Finding]:
@@ -140,16 +148,16 @@ class Verdict:
         return [finding for finding in self.findings if finding.severity == "error"]
 
     def sentence(self) -> str:
-        """What is proven, in one or two plain sentences."""
+        """What is proven, in a few plain sentences."""
         if self.level == "anchored":
             return (
                 f"Sealed, and anchored to entry {self.anchored_to}: somebody outside the room held the chain's head at that entry, so "
-                "nothing up to it was changed since, not even by whoever holds the room's key."
+                f"nothing up to it was changed since, not even by whoever holds the room's key.{self._but_unsigned()}"
             )
         if self.level == "sealed":
             return (
                 "Sealed: nothing was changed since by anyone without the room's key. Nobody outside the room holds a head of this chain "
-                "(no receipts), so this proves nothing against whoever holds the room's key."
+                f"(no receipts), so this proves nothing against whoever holds the room's key.{self._but_unsigned()}"
             )
         if self.level == "signed_only":
             return (
@@ -166,6 +174,14 @@ class Verdict:
                 "Verify it as somebody who may read all of it, or from another disk."
             )
         return f"BROKEN: {len(self.errors)} thing(s) contradict the record. Intact to entry {self.intact_to}."
+
+    def _but_unsigned(self) -> str:
+        places = "; ".join(finding.place for finding in self.unsigned)
+        return (
+            f" BUT NOT PROVEN: {places}: signed by nobody before the recorder was down, so whoever had the disk may have written it."
+            if places
+            else ""
+        )
 
     def _unsealed(self) -> str:
         """Intact is what contradicts nothing; proven is only what somebody signed."""

@@ -31,6 +31,7 @@ from recorder.record.seal_check import (
     check_manifest,
     check_signature,
     check_signer,
+    check_taken_up,
     check_timestamp,
     check_unsigned_end,
     proven_us,
@@ -138,6 +139,7 @@ class _Verification:
         anchored = self._check_anchors(signed.chain)
         timestamp_us = self._check_seal(sizes, sealed=sealed, chain=signed.chain)
         self._check_orders(orders, states, sealed=sealed)
+        check_taken_up(self._reader, replay, signed, findings)
         if not sealed:
             check_unsigned_end(self._reader, replay, signed.to, findings)
         self._check_trust(signed, anchored, timestamp_us, sealed=sealed)

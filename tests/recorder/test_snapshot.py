@@ -115,7 +115,25 @@ def test_a_snapshot_of_another_device_record_or_journal_is_passed_over(tmp_path:
     data = bytearray(journal.read_bytes())
     data[state.place.line_off + 20] ^= 1
     journal.write_bytes(data)
-    assert snapshot.load(root, device_key()) is None
+    with pytest.raises(snapshot.OtherJournalError, match="entry 20, of which this device signed a snapshot"):
+        snapshot.load(root, device_key())
+
+
+def test_a_journal_that_was_cut_behind_its_signed_snapshot_is_found_out(tmp_path: Path) -> None:
+    root = tmp_path / NAME
+    lay(root, written())
+    state = state_at(root, 20)
+    snapshot.store(root, state, signer())
+    journal = root / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[: state.place.line_off])
+    repeated = read_left(root, device_key())
+    assert repeated is not None
+    assert not repeated.rewritten, "a further journal file has the line"
+    (root / "journal-0002.jsonl").unlink()
+    left = read_left(root, device_key())
+    assert left is not None
+    assert "the journal was cut or rewritten" in left.rewritten
+    assert left.ledger.head.at == 19
 
 
 def test_a_snapshot_of_an_earlier_version_is_told_as_such_and_not_as_a_forgery(

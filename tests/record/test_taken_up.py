@@ -1,0 +1,77 @@
+"""Records that a crash left and that the recorder went on with: what somebody wrote meanwhile without its key, and what no one did."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from provisioning.keys import Hierarchy
+from recorder.record import entries, layout
+from recorder.record.journal import BEFORE_FIRST, Chain, Times, read_line
+from recorder.record.verify import Outside, verify
+from tests.record.record_builder import FRAGMENT_US, Builder
+
+
+def written_without_a_key(root: Path, from_us: int, seconds: float) -> None:
+    """The record is cut at a time, and other media and lines are put there: a chain needs no key."""
+    head, kept, last, ends = BEFORE_FIRST, list[bytes](), Times(0, 0, 0), dict[str, entries.Frag]()
+    for raw in (root / layout.JOURNAL).read_bytes().splitlines():
+        line, entry, after = read_line(raw, head)
+        if line.t_us > from_us:
+            break
+        head, last = after, Times(line.mono_us, line.utc_us, line.t_us)
+        kept.append(raw)
+        if isinstance(entry, entries.Frag):
+            ends[entry.track] = entry
+    chain, put = Chain(head), list[bytes]()
+    for track, end in ends.items():
+        for path in (root / layout.TRACKS / track).glob("seg-*"):
+            if path > root / layout.segment_file(track, end.seg):
+                path.unlink()
+        segment = root / layout.segment_file(track, end.seg)
+        segment.write_bytes(segment.read_bytes()[: end.off + end.len])
+        for number in range(1, int(seconds * 1e6) // FRAGMENT_US + 1):
+            data = f"what nobody said, {number}".encode()
+            off = segment.stat().st_size
+            with segment.open("ab") as file:
+                file.write(data)
+            at = Times(last.mono_us, last.utc_us, last.t_us)  # the media's times tell how much was added
+            made = entries.Frag(
+                track=track, part=end.part, seg=end.seg, n=end.n + number, off=off, len=len(data),
+                sha256=hashlib.sha256(data).hexdigest(), t0=end.t0 + number * end.dur, dur=end.dur,
+            )  # fmt: skip
+            put.append(chain.line(made, at))
+    (root / layout.JOURNAL).write_bytes(b"".join(raw + b"\n" for raw in kept) + b"".join(put))
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_what_was_written_without_a_key_while_the_recorder_was_down_is_not_proven_by_the_seal(
+    keys: Hierarchy, outside: Outside, tmp_path: Path, *, sealed: bool
+) -> None:
+    builder = Builder(tmp_path, keys)
+    builder.record(30)
+    written_without_a_key(builder.root, 10_000_000, 20)
+    builder.recover()
+    builder.record(3)
+    if sealed:
+        builder.close()
+    verdict = verify(builder.root, outside)
+    assert verdict.exit_status == 3
+    doubts = [finding for finding in verdict.findings if finding.severity == "doubt"]
+    assert [finding.code for finding in doubts] == ["unsigned_stretch"]
+    assert 20 <= float(doubts[0].text.split()[0]) < 22
+    if sealed:
+        assert f"BUT NOT PROVEN: {doubts[0].place}" in verdict.sentence()
+
+
+def test_crashes_one_after_the_other_are_no_doubt(keys: Hierarchy, outside: Outside, tmp_path: Path) -> None:
+    """The second comes before anything is signed again: the time between, in which nobody recorded, is nobody's."""
+    builder = Builder(tmp_path, keys)
+    builder.record(10)
+    builder.recover(40)
+    builder.record(0.5)
+    builder.recover(40)
+    builder.record(3)
+    builder.close()
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, verdict.exit_status, verdict.findings) == ("sealed", 0, [])
