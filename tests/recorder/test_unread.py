@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from recorder import session_store
+from recorder import session_store, snapshot
+from recorder.journal_read import read_on
+from recorder.journal_state import JournalState
 from recorder.record import layout
 from recorder.recovery import read_left
 from tests.lab.waiting import until
-from tests.recorder.committing import NAME, TRACKS, Writer
-from tests.recorder.room_in_process import RoomInProcess
+from tests.recorder.committing import NAME, TRACKS, Writer, signer
+from tests.recorder.room_in_process import RoomInProcess, alarms_in
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -98,6 +100,27 @@ async def test_nor_does_a_disk_that_hangs_in_one_record(tmp_path: Path, monkeypa
         assert "no answer within 0.1 s" in await starts(it)
     finally:
         released.set()
+
+
+async def test_a_journal_that_was_cut_while_the_recorder_was_down_raises_an_alarm_and_the_session_goes_on(tmp_path: Path) -> None:
+    """The device had signed a snapshot of more than what is there."""
+    it = RoomInProcess(tmp_path)
+    shutil.rmtree(it.mirror)
+    record = left_behind(it)
+    state = JournalState()
+    read_on(record, state)
+    snapshot.store(record, state, signer())
+    journal = record / layout.JOURNAL
+    journal.write_bytes(journal.read_bytes()[: state.place.line_off])
+    try:
+        await it.without_children()
+        await until(lambda: "record_damaged" in it.alarms(), "the alarm")
+        assert it.recorder.state == "open"
+        told = [alarm.detail for alarm in it.recorder.status().alarms if alarm.code == "record_damaged"]
+        assert "the journal was cut or rewritten" in told[0]
+        await until(lambda: ("record_damaged", True) in alarms_in(record), "its entry in the record")
+    finally:
+        await it.recorder.close()
 
 
 def test_no_number_that_a_pipe_has_is_written_to(tmp_path: Path) -> None:
