@@ -69,7 +69,7 @@ def test_where_nothing_can_be_written_the_token_is_not_used_up(shared: Centre, t
     token = shared.token("enrol-6")
     (tmp_path / "file").touch()
     for place in (Path("/proc/x"), tmp_path / "file" / "keys"):
-        with pytest.raises(EnrolmentError, match="the token was not used.*runuser -u courtroom-agent"):
+        with pytest.raises(EnrolmentError, match=r"the token was not used.*runuser -u courtroom-agent"):
             asyncio.run(enrol(shared.url, token, "enrol-6", place))
     asyncio.run(enrol(shared.url, token, "enrol-6", tmp_path / "keys"))
 
