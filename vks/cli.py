@@ -49,10 +49,14 @@ def run(
     Which hearing is held, who may come to it and what the clerk says comes from the agent. `[vks]` of room.toml says where browsers in the
     court's own network reach it. Exit status 3: there is no `[vks]`. 2: room.toml is wrong.
     """
-    from vks import ports  # noqa: PLC0415 - the command's help needs neither aiortc nor the configuration
+    room, own = _load(config)
+    from recorder.heap import leave_pymalloc, share_heap  # noqa: PLC0415 - the command's help needs none of these
+
+    leave_pymalloc()
+    share_heap()
+    from vks import ports  # noqa: PLC0415
     from vks.service import Settings, serve  # noqa: PLC0415
 
-    room, own = _load(config)
     shown = [camera for camera in room.camera[:1] if camera.low_rung]
     settings = Settings(
         run_dir=run_dir, own_run_dir=own_run or run_dir, cameras=[f"{camera.id}.{rung}" for camera in shown for rung in ("low", "small")],
