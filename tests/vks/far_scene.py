@@ -60,10 +60,14 @@ class Scene:
     site: Site
     home: Path
 
-    async def come(self, steps: str) -> asyncio.Task[Any]:
-        """A session runs, and a browser on the internet opens the link of somebody who is invited: what its page finds by these steps."""
+    async def begin(self) -> None:
+        """A session runs."""
         await asyncio.to_thread(self.site.order, "start", *BY)
         await until(lambda: "local:" in asked(self.site), "the agent to know of the session")
+
+    async def come(self, steps: str) -> asyncio.Task[Any]:
+        """A session runs, and a browser on the internet opens the link of somebody who is invited: what its page finds by these steps."""
+        await self.begin()
         link = (await clerk(self.site, "invite", "B. Party", "party", *BY)).strip()
         flags = (
             "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--lang=en",
@@ -134,7 +138,7 @@ def far_scene(base: Path, more: str = "") -> Iterator[Scene]:
         extra = stanzas(f'address = ""\npublic_url = "https://{door}"')
         pair = authority.issue("door", address=net.centre.address)
         files = {"public_certificate": str(pair.certificate), "public_key": str(pair.key)}
-        it = Centre(base / "site", host=net.centre.address, public=door, **files)
+        it = Centre(base / "site", host=net.centre.address, public=door, public_url=f"https://{door}", **files)
         try:
             net.centre.run(it.start)
             with net.room.entered(), pytest.MonkeyPatch.context() as environment:

@@ -1,5 +1,6 @@
 """Somebody on the internet comes to a room that takes no connection, whatever his network and the room's let through."""
 
+import asyncio
 import sys
 import time
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ import pytest
 
 from tests.lab import browser, coturn, network
 from tests.vks.far_scene import DOOR_PORT, JOINS, LEAVES, Scene, far_scene
-from tests.vks.hearing import HZ, has_tone
+from tests.vks.hearing import BY, HZ, clerk, has_tone, sealed
+from tests.vks.test_looking_in import ENDS, LOOKS, look_in, phases
+from tests.vks.test_pages import STEPS
 from vks.door import STATIC
 
 WHY_NOT = network.missing()
@@ -91,3 +94,24 @@ async def test_a_participant_whose_address_changes_is_back(
     with capsys.disabled():
         network_is, after_s = "TLS alone" if allowed else "open network", found[-1] / 1_000 - moved_s
         sys.stdout.write(f"\nafter a change of address, {network_is}: pictures again in {after_s:.1f} s\n")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("allowed", [(), TLS_ALONE], ids=["open network", "TLS alone"])
+async def test_the_situation_centre_looks_in_on_a_room_that_takes_no_connection(scene: Scene, allowed: tuple[str, ...]) -> None:
+    if allowed:
+        scene.net.browser.lets_out(*allowed)
+    await scene.begin()
+    name, link = await asyncio.to_thread(look_in, scene.site)
+
+    async def looks() -> tuple[object, object]:
+        async with browser.opened(("--lang=en",), scene.home) as tab:
+            await tab.go(link)
+            found = await tab.run(STEPS % LOOKS)
+            await clerk(scene.site, "stop-look-in", name, *BY)
+            return found, await tab.run(STEPS % ENDS)
+
+    assert await asyncio.to_thread(scene.net.browser.run, asyncio.run, looks()) == (["picture", "sound"], [0])
+    await asyncio.to_thread(scene.site.until, lambda: phases(scene.site) == [("began", ""), ("ended", "A. Clerk")], "the centre to know")
+    await sealed(scene.site)
+    assert not scene.secrets_in_logs()
