@@ -302,6 +302,10 @@ def leave_visit(by: By, run: Run = DEFAULT_RUN) -> None:
 def _visits(visit: VisitState) -> str:
     said = {
         "dials": f"dials {visit.root}" + (f": {visit.words}" if visit.words else ""),
+        "unvouched": (
+            f"waits to be vouched for, as the hearing is not public. Call its clerk by a number that you have from elsewhere, and read out "
+            f"this code: {visit.code}"
+        ),
         "waits": "waits to be admitted by the other room's clerk",
         "takes_part": "takes part",
         "apart": "is apart: it neither hears nor is heard now",

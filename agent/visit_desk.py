@@ -17,6 +17,11 @@ log = structlog.get_logger()
 
 ANSWER_S = 8.0
 """So long the clerk's command waits for the other room."""
+READ_CODE = (
+    "“{title}” is not public. Call its clerk by a number that you have from elsewhere, and read out this code: {code}. Where the clerk "
+    "says that it fits, this room waits to be admitted; `courtroom conference list` shows it."
+)
+GROUP_DIGITS = 5
 OWN_HEARING = "this room's own hearing is held"
 
 
@@ -41,6 +46,8 @@ class VisitState(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     name: str = ""
     words: str = ""
+    code: str = ""
+    """What the other room's clerk is to be read, in groups."""
 
 
 class VisitDesk:
@@ -80,7 +87,9 @@ class VisitDesk:
             return self._over
         if stands is None or stands.visit != visit.id or not self._link.reachable:
             return VisitState(root=visit.root)
-        return VisitState(root=visit.root, phase=stands.phase, title=stands.title, name=stands.name, words=stands.words)
+        return VisitState(
+            root=visit.root, phase=stands.phase, title=stands.title, name=stands.name, words=stands.words, code=in_groups(stands.code)
+        )
 
     async def begin(self, order: VisitOrder) -> "VisitAnswer":
         """Take part in a hearing by this link; answered when the other room has said something, or after ``ANSWER_S``."""
@@ -155,9 +164,9 @@ class VisitDesk:
             left = self._drop()
             words = f"{stands.words}; {left}" if left else stands.words
             self._over = VisitState(root=visit.root, phase="over", title=stands.title, name=stands.name, words=words)
-        elif stands.resume and stands.resume != visit.resume:
+        elif stands.resume and (stands.resume, stands.host) != (visit.resume, visit.host):
             try:
-                self._visits.keep(msgspec.structs.replace(visit, resume=stands.resume))
+                self._visits.keep(msgspec.structs.replace(visit, resume=stands.resume, host=stands.host))
             except VisitsError as error:
                 log.error("the way back into the other room's hearing cannot be kept", error=str(error))
         self._news.set()
@@ -186,10 +195,17 @@ class VisitAnswer(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+def in_groups(code: str) -> str:
+    """A code as people read it out."""
+    return " ".join(code[at : at + GROUP_DIGITS] for at in range(0, len(code), GROUP_DIGITS))
+
+
 def _words(stands: conference.VisitIs | None) -> str:
     if stands is None or stands.phase == "dials":
         why = "" if stands is None else f": {stands.words}"
         return f"The other room has not answered yet{why}. It is dialled until it does; `courtroom conference list` shows it."
+    if stands.phase == "unvouched":
+        return READ_CODE.format(title=stands.title, code=in_groups(stands.code))
     if stands.phase == "waits":
         return f"This room waits as “{stands.name}” to be admitted to “{stands.title}” by the other room's clerk."
     return f"This room is in “{stands.title}” as “{stands.name}”."

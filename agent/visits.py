@@ -16,6 +16,7 @@ from recorder.contract.conference import Visit
 log = structlog.get_logger()
 
 DEVICE_BYTES = 16
+SECRET_BYTES = 32
 _LINK = re.compile(
     r"(?P<root>(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[^\s#?@/\[\]:]+)(:\d{1,5})?(/[^\s#?]*)?)/join/?#(?P<token>[\w-]{1,1024})"
 )
@@ -103,5 +104,5 @@ def visit_by(link: str, authorities: str) -> Visit:
         raise VisitsError("this link is not encrypted: ask the other room's clerk for one that begins with https")
     return Visit(
         id=secrets.token_hex(8), root=found["root"], token=found["token"], device=secrets.token_urlsafe(DEVICE_BYTES),
-        authorities=authorities,
+        authorities=authorities, secret=secrets.token_bytes(SECRET_BYTES),
     )  # fmt: skip

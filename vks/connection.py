@@ -147,11 +147,15 @@ class Connection(RTCPeerConnection):
 
         Raises:
             OfferError: it is none, or leaves a line out.
+            UnvouchedError: no media goes to whom it came from.
         """
         if len(answer) > MOST_SDP_BYTES:
             raise OfferError("bad_offer", "the answer is too long")
         try:
             await self.setRemoteDescription(RTCSessionDescription(_END.sub("", answer), "answer"))
+            self.peer_certificate = wire.offered_certificate(self)
+            if not self._admits(self.peer_certificate):
+                raise UnvouchedError(self.peer_certificate)
             for candidate in _CANDIDATE.findall(answer.split("\nm=")[1]):
                 await self.take_candidate(candidate)
         except OperationError as error:

@@ -183,6 +183,8 @@ class View(Message, frozen=True, kw_only=True, tag="view"):
     """What the clerk, who checks who this person is, asks to be shown to the camera; nobody else sees it. Empty: nothing."""
     audience: bool = False
     """A large audience that stands elsewhere hears and sees what this person does."""
+    closed: bool = False
+    """The hearing is not public."""
 
 
 class Tiles(Message, frozen=True, kw_only=True, tag="tiles"):

@@ -13,7 +13,7 @@ def view_of(order: Order, person: str) -> signalling.View:
         place=own.place, room=order.room, muted=own.muted, hand=own.hand_us is not None, others=_others(order, person),
         consultation=own.consultation > 0, sharing=order.sharing if on_floor else "",
         look_ins=[one.person for one in order.look_ins] if on_floor else [], channels=sorted(channels), listens=own.listens,
-        identity=identity.step(own), audience=on_floor and is_broadcast(order),
+        identity=identity.step(own), audience=on_floor and is_broadcast(order), closed=order.closed,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ and the newest resume token, by which the next process comes back to the place. 
 import asyncio
 import contextlib
 import random
+import secrets
 from collections.abc import Callable
 
 import aiohttp
@@ -15,15 +16,18 @@ import structlog
 
 from recorder.contract import conference as contract
 from vks import signalling
-from vks.connection import Connection, OfferError
+from vks.certificate import certificate_of, fingerprint
+from vks.connection import Connection, OfferError, UnvouchedError
 from vks.display import Displays
 from vks.ice import named
 from vks.plain import plain
 from vks.redial import Pulse, wait_us
 from vks.times import mono_us
 from vks.visit_door import Door, VisitError, door
+from vks.visit_doubt import VisitDoubt
 from vks.visit_media import LINES, VisitMedia
 from vks.visit_state import may_send, names_on, phase_of, screen_of, words_of
+from vks.vouching import NUMBER_BYTES
 
 log = structlog.get_logger()
 
@@ -58,7 +62,12 @@ class Visitor:
         self._resume = visit.resume
         self._told: contract.VisitIs | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._certificate = certificate_of(visit.secret or secrets.token_bytes(NUMBER_BYTES))
+        self._host = visit.host
         self._connection: Connection | None = None
+        self._offered = ""
+        self._answered = False
+        self._doubt: VisitDoubt | None = None
         self._dialled_us = 0
         self._pulse = Pulse(0)
         self._failed = 0
@@ -129,7 +138,7 @@ class Visitor:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError, RuntimeError):
                 await watching
-            self._view, self._shown = None, []
+            self._view, self._shown, self._doubt, self._answered = None, [], None, False
             self._media.send(sound=False, picture=False)
             self._media.lose()
             self._show()
@@ -144,13 +153,13 @@ class Visitor:
                 self._welcome, self._resume = message, message.resume
                 await self._offer(socket, message.ice)
             case signalling.Answer():
-                await self._answered(message.sdp)
+                await self._accept(message.sdp)
             case signalling.View():
                 self._view, self._failed = message, 0
                 sound, picture = may_send(message)
                 self._media.send(sound=sound, picture=picture)
                 self._show()
-                self._say_how(phase_of(message))
+                self._say_place()
             case signalling.Tiles():
                 self._shown = message.shown
                 self._show()
@@ -160,27 +169,51 @@ class Visitor:
                 raise VisitError(message.code, again=True)
             case signalling.Bye():
                 raise VisitError(message.code, again=message.again)
-            case signalling.Unvouched() | signalling.Shown() | signalling.Vouched():
-                raise VisitError("not_public", again=False)
+            case signalling.Unvouched():
+                await self._compare(socket, message)
+            case signalling.Shown() if self._doubt is not None:
+                self._doubt.show(message)
+                if self._host not in {"", self._doubt.host}:
+                    raise VisitError("strange", again=False)
+                self._say_place()
+            case signalling.Vouched() if self._doubt is not None:
+                # Without a certificate that was told the hearing became public before there was anything to compare.
+                self._host, self._doubt = self._doubt.host or self._host, None
+                self._dialled_us = mono_us()
+                await self._say(socket, signalling.Offer(sdp=self._offered))
+            case signalling.Shown() | signalling.Vouched():
+                raise VisitError("unlike", again=False)
             case signalling.Link() | signalling.Pong():
                 pass
 
     async def _offer(self, socket: aiohttp.ClientWebSocketResponse, ice: list[contract.IceServer]) -> None:
-        self._connection = Connection(named(ice))
+        self._connection = Connection(named(ice), certificate=self._certificate, admits=lambda shown: self._host in {"", shown})
         try:
-            sdp = await self._connection.offer(LINES)
+            self._offered = await self._connection.offer(LINES)
         except OfferError as error:
             raise VisitError("unlike", again=False) from error
-        await self._say(socket, signalling.Offer(sdp=sdp))
+        await self._say(socket, signalling.Offer(sdp=self._offered))
 
-    async def _answered(self, sdp: str) -> None:
-        if self._connection is None:
+    async def _compare(self, socket: aiohttp.ClientWebSocketResponse, asked: signalling.Unvouched) -> None:
+        """Nobody has vouched for this room yet, or too many codes did not fit."""
+        if self._welcome is None or self._connection is None or self._answered:
+            raise VisitError("unlike", again=False)
+        number = secrets.token_hex(NUMBER_BYTES)
+        self._doubt = VisitDoubt(asked, self._welcome.person, fingerprint(self._certificate), number)
+        await self._say(socket, signalling.Number(number=number))
+
+    async def _accept(self, sdp: str) -> None:
+        if self._connection is None or self._doubt is not None:
             raise VisitError("unlike", again=False)
         try:
             await self._connection.accept(sdp)
         except OfferError as error:
             raise VisitError("unlike", again=False) from error
+        except UnvouchedError as error:
+            raise VisitError("strange", again=False) from error
+        self._answered = True
         self._media.take(self._connection)
+        self._say_place()
 
     async def _watch(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Close a connection by which nothing comes any more."""
@@ -188,7 +221,8 @@ class Visitor:
             await asyncio.sleep(LOOK_S)
             now_us = mono_us()
             state = "new" if self._connection is None else self._connection.connectionState
-            if state in {"failed", "closed"} or (state != "connected" and now_us - self._dialled_us > MEDIA_US):
+            takes_long = self._doubt is None and now_us - self._dialled_us > MEDIA_US
+            if state in {"failed", "closed"} or (state != "connected" and takes_long):
                 break
             match self._pulse.look(self._media.packets, now_us):
                 case "ask":
@@ -211,11 +245,19 @@ class Visitor:
         if self._welcome is not None:
             self._displays.visit(self._media, screen_of(self._welcome.title, self._view))
 
+    def _say_place(self) -> None:
+        """How it stands, once it is known whether the other room's clerk has to be read a code."""
+        if self._doubt is not None and self._doubt.code:
+            self._say_how("unvouched")
+        elif self._view is not None and (self._answered or not self._view.closed):
+            self._say_how(phase_of(self._view))
+
     def _say_how(self, phase: contract.VisitPhase, code: str = "") -> None:
         welcome = self._welcome
         now = contract.VisitIs(
             visit=self.id, phase=phase, title="" if welcome is None else plain(welcome.title),
             name="" if welcome is None else plain(welcome.name), words=plain(words_of(code)) if code else "", resume=self._resume,
+            code="" if self._doubt is None else self._doubt.code, host=self._host,
         )  # fmt: skip
         if now != self._told:
             self._told = now

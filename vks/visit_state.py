@@ -12,7 +12,11 @@ WORDS = {
     "elsewhere": "another device has this room's place in the hearing; ask the other room's clerk for a link of this room's own",
     "removed": "this room was put out of the hearing; only the other room's clerk can let it in again",
     "hearing_over": "the other room's hearing is over",
-    "not_public": "the other room's hearing is not public, and a room cannot be vouched for: take part in it by a browser",
+    "unvouched": "the other room's hearing is not public any more: its clerk has to be read a code",
+    "strange": (
+        "the other room's certificate is not the one that was compared: somebody may be between the rooms. Speak with its clerk, and take "
+        "part by the court's own network"
+    ),
     "full": "too many people have come to the other room's hearing",
     "too_many": "the other room takes no more attempts from here now; try again in a minute",
     "starting": "the other room's videoconference is starting",
@@ -64,7 +68,7 @@ def screen_of(title: str, view: signalling.View | None) -> signalling.Screen:
     takes_part = _takes_part(view) and not view.consultation
     return signalling.Screen(
         title=title, room=view.room, recording=takes_part and view.room == "open", people=view.others, sharing=view.sharing,
-        look_ins=view.look_ins, closed=False, audience=view.audience, visit="private" if view.consultation else view.place,
+        look_ins=view.look_ins, closed=view.closed, audience=view.audience, visit="private" if view.consultation else view.place,
     )  # fmt: skip
 
 

@@ -224,6 +224,10 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The resume token that a vks before this one had last (``VisitIs``)."""
     authorities: str = ""
     """Certificates (PEM) that vouch for the other room's door, besides those that this PC trusts."""
+    secret: bytes = b""
+    """Of what this room's certificate in the other's hearing is made, the same for as long as the visit lasts."""
+    host: str = ""
+    """The SHA-256 of the certificate that the other room has to show: it was compared, by the code (``VisitIs``). Empty: none was yet."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="m", forbid_unknown_fields=True):
@@ -364,8 +368,9 @@ class Stands(Message, frozen=True, kw_only=True, tag="stands"):
     """Why the large audience is not reached, or was given up."""
 
 
-VisitPhase = Literal["dials", "waits", "takes_part", "apart", "over"]
-"""``waits``: in the other room's lobby. ``apart``: admitted, and neither sees nor hears now. ``over``: it does not dial again."""
+VisitPhase = Literal["dials", "unvouched", "waits", "takes_part", "apart", "over"]
+"""``unvouched``: the hearing is not public, and the other room's clerk is to be read ``code``. ``waits``: in the other room's lobby.
+``apart``: admitted, and neither sees nor hears now. ``over``: it does not dial again."""
 
 
 class VisitIs(Message, frozen=True, kw_only=True, tag="visit"):
@@ -381,6 +386,10 @@ class VisitIs(Message, frozen=True, kw_only=True, tag="visit"):
     """Why it dials, or is over."""
     resume: str = ""
     """What a vks that comes after this one goes on by."""
+    code: str = ""
+    """What the other room's clerk is to be read (20 digits)."""
+    host: str = ""
+    """The SHA-256 of the other room's certificate, since it was compared."""
 
 
 encoder = msgspec.json.Encoder()

@@ -13,7 +13,7 @@ from agent.desk import DeskError
 from agent.held import Held
 from agent.recorder_link import RecorderLink
 from agent.visit_desk import LeaveVisit, VisitDesk, VisitOrder
-from agent.visits import Visits
+from agent.visits import SECRET_BYTES, Visits
 from recorder.contract import conference
 from recorder.contract.control import State
 from tests.lab.waiting import until
@@ -53,12 +53,12 @@ class Vks:
         """What it was told last."""
         return self.told[-1].visit if self.told else None
 
-    async def say(self, phase: conference.VisitPhase, words: str = "", resume: str = "") -> None:
+    async def say(self, phase: conference.VisitPhase, words: str = "", resume: str = "", **more: str) -> None:
         """How the visit stands."""
         await until(lambda: self.visit is not None, "the visit")
         assert self.visit is not None
         assert self._agent is not None
-        said = conference.VisitIs(visit=self.visit.id, phase=phase, title="Case 1", name="Court 2", words=words, resume=resume)
+        said = conference.VisitIs(visit=self.visit.id, phase=phase, title="Case 1", name="Court 2", words=words, resume=resume, **more)
         await self._agent.send_str(conference.encoder.encode(said).decode())
 
 
@@ -84,10 +84,10 @@ async def vks(tmp_path: Path) -> AsyncIterator[Vks]:
     await runner.cleanup()
 
 
-async def begun(vks: Vks, phase: conference.VisitPhase = "waits", words: str = "", resume: str = "") -> str:
+async def begun(vks: Vks, phase: conference.VisitPhase = "waits", words: str = "", resume: str = "", **more: str) -> str:
     """Order a visit, have vks say how it stands, and return what the clerk reads."""
     asked = asyncio.create_task(vks.desk.begin(ORDER))
-    await vks.say(phase, words, resume)
+    await vks.say(phase, words, resume, **more)
     return (await asked).text
 
 
@@ -97,6 +97,22 @@ async def test_the_clerk_reads_as_whom_the_room_waits_and_where(vks: Vks) -> Non
     assert (vks.visit.root, vks.visit.token) == ("https://centre.example/r/lab", TOKEN)
     await vks.say("takes_part")
     await until(lambda: (state := vks.desk.state()) is not None and state.phase == "takes_part", "the state")
+
+
+async def test_the_clerk_reads_out_a_code_where_the_hearing_is_not_public_and_the_next_process_needs_no_other(
+    vks: Vks, tmp_path: Path
+) -> None:
+    assert "this code: 12345 67890 12345 67890." in await begun(vks, "unvouched", resume="r1", code="12345678901234567890")
+    state = vks.desk.state()
+    assert state is not None
+    assert (state.phase, state.code) == ("unvouched", "12345 67890 12345 67890")
+    await vks.say("waits", resume="r1", host="ab" * 32)
+    await until(lambda: vks.visit is not None and vks.visit.host == "ab" * 32, "vks is told what was compared")
+    kept = Visits(tmp_path / "visit.json", BOOT).now
+    assert kept is not None
+    assert vks.visit is not None
+    assert (kept.host, kept.secret) == ("ab" * 32, vks.visit.secret)
+    assert len(kept.secret) == SECRET_BYTES
 
 
 async def test_a_room_that_does_not_answer_is_dialled_on(vks: Vks, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,11 @@ from vks.mixing import Block
 from vks.times import mono_us
 from vks.visit import Visits
 from vks.visit_media import VisitMedia
+from vks.vouching import Unvouched
 
 WELCOME = {"m": "welcome", "person": "p1", "name": "Court 2", "role": "party", "title": "Case 1", "resume": "r", "ice": []}
+UNVOUCHED = {"m": "unvouched", "hearing": "h1", "commitment": "0" * 64, "sign": False}
+SHOWN = {"m": "shown", "room": "1" * 64, "number": "2" * 64}
 ANSWER = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
 
 
@@ -33,6 +36,9 @@ class Host:
         self.dials = 0
         self.answers = 0
         """How often it answers an offer."""
+        self.shows: list[Any] = []
+        """What it says when it has been told the visiting room's number; it answers no offer before."""
+        self.is_told = False
         self.connection: Connection | None = None
 
     async def join(self, _: web.Request) -> web.Response:
@@ -46,11 +52,16 @@ class Host:
         for one in self.says:
             await socket.send_str(one if isinstance(one, str) else msgspec.json.encode(one).decode())
         async for message in socket:
-            if self.answers and msgspec.json.decode(message.data)["m"] == "offer":
+            said = msgspec.json.decode(message.data)
+            if said["m"] == "offer" and self.answers and (self.is_told or not self.shows):
                 self.connection = Connection([])
-                sdp = await self.connection.answer(msgspec.json.decode(message.data)["sdp"])
+                sdp = await self.connection.answer(said["sdp"])
                 for _ in range(self.answers):
                     await socket.send_str(signalling.encoder.encode(signalling.Answer(sdp=sdp)).decode())
+            if said["m"] == "number":
+                self.is_told = True
+                for one in self.shows:
+                    await socket.send_str(msgspec.json.encode(one).decode())
         return socket
 
 
@@ -63,6 +74,8 @@ async def host() -> AsyncIterator[tuple[Host, str]]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield made, f"http://127.0.0.1:{runner.addresses[0][1]}"
+    if made.connection is not None:
+        await made.connection.close()
     await runner.cleanup()
 
 
@@ -100,7 +113,8 @@ async def guest() -> AsyncIterator[Guest]:
     [
         ["x"], ["[]"], ["{" * 50_000], [{"m": "admit"}], [WELCOME, WELCOME], [WELCOME | {"resume": "r" * 5_000}],
         [{"m": "answer", "sdp": ANSWER}], [WELCOME, {"m": "answer", "sdp": "x"}], [WELCOME, {"m": "answer", "sdp": ANSWER}],
-        [WELCOME, {"m": "answer", "sdp": "v" * 100_000}],
+        [WELCOME, {"m": "answer", "sdp": "v" * 100_000}], [UNVOUCHED], [WELCOME, {"m": "vouched"}], [WELCOME, SHOWN],
+        [WELCOME, UNVOUCHED, {"m": "answer", "sdp": ANSWER}],
     ],
     ids=str,
 )  # fmt: skip
@@ -116,8 +130,6 @@ async def test_a_stun_or_turn_server_that_is_none_is_passed_over(host: tuple[Hos
     await guest.go(host[1])
     await guest.phase("takes_part")
     await until(lambda: host[0].connection is not None and host[0].connection.connectionState == "connected", "media")
-    assert host[0].connection is not None
-    await host[0].connection.close()
 
 
 async def test_what_nobody_foresaw_ends_the_visit_and_nothing_else(
@@ -132,12 +144,29 @@ async def test_what_nobody_foresaw_ends_the_visit_and_nothing_else(
     assert "versions differ" in (await guest.phase("over")).words
 
 
+async def test_a_room_that_shows_another_certificate_than_it_had_fixed_is_told_to_the_clerk(host: tuple[Host, str], guest: Guest) -> None:
+    host[0].says, host[0].shows = [WELCOME, UNVOUCHED], [SHOWN]
+    await guest.go(host[1])
+    assert "not the one that was compared" in (await guest.phase("over")).words
+
+
+@pytest.mark.parametrize("public", [True, False], ids=["as if it were public", "after a code"])
+async def test_nothing_goes_to_another_certificate_than_the_one_that_was_compared(
+    host: tuple[Host, str], guest: Guest, public: bool
+) -> None:
+    """Also where whoever is between the rooms says that nothing has to be compared, or that it was."""
+    fixed = Unvouched(hearing="h1", person="p1", page="", room="1" * 64, number="2" * 64).commitment
+    host[0].answers = 1
+    host[0].says = [WELCOME] if public else [WELCOME, UNVOUCHED | {"commitment": fixed}]
+    host[0].shows = [] if public else [SHOWN, {"m": "vouched"}]
+    guest.visits.hold(contract.Visit(id="v1", root=host[1], token="t", device="device-1", host="1" * 64 if public else ""))
+    assert "not the one that was compared" in (await guest.phase("over")).words
+
+
 async def test_an_answer_that_comes_twice_ends_the_visit_and_nothing_else(host: tuple[Host, str], guest: Guest) -> None:
     host[0].says, host[0].answers = [WELCOME], 2
     await guest.go(host[1])
     assert "versions differ" in (await guest.phase("over")).words
-    assert host[0].connection is not None
-    await host[0].connection.close()
 
 
 @pytest.mark.parametrize("joined", [b"", b"<html>", {"resume": 1}, {}], ids=str)

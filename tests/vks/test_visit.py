@@ -30,6 +30,7 @@ pytestmark = pytest.mark.alone
 PARTY_HZ, PARTY_SHADE = 1_000.0, 200
 VISITOR_HZ, VISITOR_SHADE = 2_000.0, 120
 DEVICE = "visiting-room-1"
+SECRET = bytes(32)
 
 
 @dataclass
@@ -261,16 +262,46 @@ async def test_a_visit_that_was_put_out_is_over_and_says_why(rooms: Rooms) -> No
     assert "put out" in (await rooms.until_phase(visit, "over")).words
 
 
-async def test_a_hearing_that_is_not_public_takes_no_room_in_and_sends_one_away(rooms: Rooms) -> None:
-    there, visit = await admitted(rooms)
+def flows(rooms: Rooms) -> bool:
+    """Whether the rooms have agreed on keys for media, and some has come."""
+    media = rooms.visiting.service._visits.media
+    return media is not None and media.packets > 0
+
+
+async def vouched(rooms: Rooms, visit: str) -> contract.VisitIs:
+    """The hosting room's clerk is read the visiting room's code."""
+    code = (await rooms.until_phase(visit, "unvouched")).code
+    assert (await rooms.agent.ask(contract.Vouch(by=CLERK, person="court-2", code=f"{int(code[0]) ^ 1}{code[1:]}"))).code == "other_code"
+    await rooms.ask(contract.Vouch(by=CLERK, person="court-2", code=code))
+    return await rooms.until_phase(visit, "waits")
+
+
+async def test_in_a_hearing_that_is_not_public_a_room_takes_part_when_its_clerk_has_read_out_the_code(rooms: Rooms) -> None:
     await rooms.hold(closed=True)
-    assert "is not public" in (await rooms.until_phase(visit, "over")).words
-    rooms.invitations.clear()
-    token, invitation = invited("court-3")
+    token, invitation = invited("court-2")
     rooms.invitations.append(invitation)
     await rooms.hold(closed=True)
-    visit = await rooms.visit(token)
-    assert "is not public" in (await rooms.until_phase(visit, "over")).words
+    visit = await rooms.visit(token, secret=SECRET)
+    stands = await vouched(rooms, visit)
+    shown = await screen(rooms.visiting)
+    await rooms.ask(contract.Admit(by=CLERK, person="court-2"))
+    await until(lambda: shown.now is not None and (shown.now.visit, shown.now.closed) == ("hearing", True), "its screen says so")
+    await rooms.until_phase(visit, "takes_part")
+    await until(lambda: flows(rooms), "media")
+    await rooms.leave()
+    await until(lambda: rooms.agent.place("court-2") == "", "it has left")
+    again = await rooms.visit("forgotten", resume=stands.resume, secret=SECRET, host=stands.host)
+    await rooms.until_phase(again, "takes_part")
+    assert all(one.phase != "unvouched" for one in rooms.own_agent.visits if one.visit == again), "a process that follows needs no code"
+
+
+async def test_a_hearing_that_becomes_closed_sends_a_room_away_until_it_is_vouched_for(rooms: Rooms) -> None:
+    there, visit = await admitted(rooms)
+    await rooms.hold(closed=True)
+    assert (await rooms.until_phase(visit, "unvouched")).code
+    await rooms.hold()
+    await rooms.until_phase(visit, "takes_part")
+    await until(lambda: flows(rooms), "media, where the hearing is public again")
     await there.close()
 
 

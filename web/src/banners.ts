@@ -32,6 +32,7 @@ export function banners(page: Page): Banner[] {
   }
   if (view.place !== "hearing" && !view.consultation) return found;
   if (view.muted && !isObserver(page)) found.push({ kind: "stop", word: "muted_by_clerk" });
+  if (view.closed === true) found.push({ kind: "told", word: "not_public" });
   if (view.look_ins.length > 0) found.push({ kind: "told", word: "look_in", values: { names: view.look_ins.join(", ") } });
   if (view.audience === true) found.push({ kind: "told", word: "large_audience" });
   if (!page.pictures) found.push({ kind: "told", word: "sound_alone_browser" });

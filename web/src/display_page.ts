@@ -57,7 +57,7 @@ export function displayBanners({ screen, stood }: DisplayPage): DisplayBanner[] 
   if (visit !== "" && visit !== "hearing") return [VISITS[visit]];
   const found: DisplayBanner[] = [{ kind: screen.room === "open" ? "calm" : "stop", word: `display_${screen.room}` }];
   if (visit === "hearing") found.push({ kind: "told", word: "visit_hearing" });
-  if (screen.closed) found.push({ kind: "told", word: "display_closed" });
+  if (screen.closed) found.push({ kind: "told", word: "not_public" });
   if (screen.look_ins.length > 0) found.push({ kind: "told", word: "look_in", values: { names: screen.look_ins.join(", ") } });
   if (screen.audience === true) found.push({ kind: "told", word: "large_audience" });
   return found;

@@ -62,6 +62,8 @@ export interface View {
   identity: Step;
   /** A large audience watches; with an older vks not there: none. */
   audience?: boolean;
+  /** The hearing is not public; with an older vks not there: not known. */
+  closed?: boolean;
 }
 
 export interface Answer {

@@ -33,7 +33,7 @@ describe("the banners", () => {
   });
   it("tell that the hearing is not public, and who looks in", () => {
     expect(words(after(showing({ audience: true })))).toEqual(["display_open", "large_audience"]);
-    expect(words(after(showing({ closed: true, look_ins: ["C. Centre"] })))).toEqual(["display_open", "display_closed", "look_in"]);
+    expect(words(after(showing({ closed: true, look_ins: ["C. Centre"] })))).toEqual(["display_open", "not_public", "look_in"]);
   });
   it("tell of the connection alone while there is none", () => {
     expect(words(DISPLAY_BEGIN)).toEqual(["connecting"]);

@@ -131,6 +131,11 @@ describe("banners", () => {
     expect(words(page)).toEqual(["muted_by_clerk", "look_in", "link_sound"]);
     expect(banners(page)[1]?.values).toEqual({ names: "C. Akhmetov, D. Li" });
   });
+  it("tell that the hearing is not public, to whoever takes part", () => {
+    expect(words(inView({ closed: true }))).toEqual(["not_public"]);
+    expect(words(inView({ closed: true, place: "lobby" }))).toEqual([]);
+  });
+
   it("tell that a large audience watches, to whoever takes part", () => {
     expect(words(inView({ audience: true }))).toEqual(["large_audience"]);
     expect(words(inView({ audience: true, place: "lobby" }))).toEqual([]);

@@ -193,7 +193,7 @@ export const en = {
   display_privileged: "Confidential talk in the courtroom. Those who take part by video neither hear nor see it.",
   display_deliberation: "The court deliberates. Those who take part by video neither hear nor see the courtroom.",
   display_closing: "The hearing is being closed.",
-  display_closed: "This hearing is not public.",
+  not_public: "This hearing is not public.",
   display_recorded: "Being recorded",
   display_not_recorded: "Not recorded",
   display_lost: "There is no connection with the courtroom's system. It is being restored by itself…",
