@@ -15,6 +15,8 @@ from agent.supervisor import Program, Supervisor
 from provisioning.room_file import ConfigError, load
 
 _COLOURS = {"recorder": "green", "agent": "cyan", "delivery": "magenta", "vks": "yellow"}
+MEDIA = {"PYTHONMALLOC": "malloc"}
+"""As the units of what media passes through have it: these commands set it themselves, and are started a second time by that."""
 COURTROOM = [sys.executable, "-m", "agent.cli"]
 
 
@@ -37,11 +39,11 @@ def run(
     console = Console()
     places = ["--config", str(config), "--run", str(run_dir)]
     programs = [
-        Program("recorder", [*COURTROOM, "recorder", "run", *places]),
+        Program("recorder", [*COURTROOM, "recorder", "run", *places], MEDIA),
         Program("agent", [*COURTROOM, "agent", "run", *places, "--state", str(state)]),
     ]
     if room.vks is not None:
-        programs.append(Program("vks", [*COURTROOM, "vks", "run", *places]))
+        programs.append(Program("vks", [*COURTROOM, "vks", "run", *places], MEDIA))
     if room.centre is not None:
         programs.append(Program("delivery", [*COURTROOM, "deliver", "--config", str(config), "--own-run", str(run_dir)]))
 

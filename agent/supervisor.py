@@ -10,8 +10,8 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from agent.restarts import Restarts
 
@@ -24,10 +24,11 @@ LINE_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A process to keep running: its name in the output, and its command."""
+    """A process to keep running: its name in the output, its command, and what its environment has besides this process's."""
 
     name: str
     command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Supervisor:
@@ -87,6 +88,7 @@ class Supervisor:
     async def _run_once(self, program: Program) -> int:
         process = await asyncio.create_subprocess_exec(
             *program.command,
+            env=os.environ | program.environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
