@@ -34,12 +34,24 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
-        """Listen."""
+    async def open(self) -> None:
+        """Make the socket; nobody is let in before ``start``.
+
+        Raises:
+            OSError: it cannot be made.
+        """
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
-        self._server = await asyncio.start_unix_server(self._accept, path=str(self._path), limit=MAX_REQUEST_BYTES)
+        path = str(self._path)
+        self._server = await asyncio.start_unix_server(self._accept, path=path, limit=MAX_REQUEST_BYTES, start_serving=False)
         self._path.chmod(0o660)
+
+    async def start(self) -> None:
+        """Let people and the agent in."""
+        if self._server is None:
+            await self.open()
+        assert self._server is not None
+        await self._server.start_serving()
 
     async def close(self) -> None:
         """Stop listening and end all connections."""

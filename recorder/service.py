@@ -44,14 +44,16 @@ async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
     except RecipientError as error:
         log.error("nobody could read what would be recorded", error=str(error))
         return 1
-    try:
-        os.makedirs(run_dir / "bus", mode=0o750, exist_ok=True)  # noqa: PTH103 - once, before anything runs
-    except OSError as error:
-        log.error("the directory of the sockets cannot be made; name another one by --run", directory=str(run_dir), error=error.strerror)
-        return 1
     agent, vks = _uids(AGENT_USER), _uids(VKS_USER)
     recorder = Recorder(config, run_dir, store, [os.geteuid(), *agent, *vks])
     control_server = ControlServer(run_dir, recorder.handle, recorder.status, agent)
+    try:
+        os.makedirs(run_dir / "bus", mode=0o750, exist_ok=True)  # noqa: PTH103 - once, before anything runs
+        await control_server.open()  # before a session is taken up: one that nobody can reach is not begun
+    except OSError as error:
+        words = "the recorder's sockets cannot be made; give its user room and a right to write there, or name another directory by --run"
+        log.error(words, directory=str(run_dir), error=error.strerror or str(error))
+        return 1
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -20,6 +20,7 @@ from recorder.children.audio_track import AudioTrack
 from recorder.children.bus_server import BusServer
 from recorder.children.drift import REPORT_EVERY_US, DriftFit
 from recorder.children.link import Link, now_us
+from recorder.children.local_socket import SocketError
 from recorder.children.sound_packets import SoundPacketTrack
 from recorder.children.sub_stream import SubStream
 from recorder.children.video_track import VideoTrack
@@ -303,7 +304,7 @@ def main() -> int:
             capture.finish()
     except SourceLostError as error:
         link.send(child.SourceLost(cause=error.cause, detail=error.detail))
-    except av.FFmpegError as error:
+    except (av.FFmpegError, SocketError) as error:
         link.send(child.SourceLost(cause="error", detail=f"{configure.device.get('id', '')}: {error.strerror}"))
     return 0
 

@@ -7,13 +7,25 @@ from pathlib import Path
 _CREDENTIALS = struct.Struct("3i")
 
 
+class SocketError(OSError):
+    """A socket cannot be made; ``strerror`` names it and says why."""
+
+
 def listen(path: Path, mode: int, backlog: int) -> socket.socket:
-    """A socket that waits for peers, in place of one that was left behind at its path; nothing on it blocks."""
-    path.unlink(missing_ok=True)
+    """A socket that waits for peers, in place of one that was left behind at its path; nothing on it blocks.
+
+    Raises:
+        SocketError: it cannot be made.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))
-    path.chmod(mode)
-    listener.listen(backlog)
+    try:
+        path.unlink(missing_ok=True)
+        listener.bind(str(path))
+        path.chmod(mode)
+        listener.listen(backlog)
+    except OSError as error:
+        listener.close()
+        raise SocketError(error.errno, f"the socket {path} cannot be made: {error.strerror or error}") from error
     listener.setblocking(False)
     return listener
 

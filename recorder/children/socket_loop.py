@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from recorder.children.local_socket import SocketError
 from recorder.children.sandbox import die_with_parent
 from recorder.contract import child
 from recorder.contract.framing import FrameReader, pack
@@ -109,5 +110,11 @@ def serve(make: Callable[[SocketLoop, child.Configure], Served]) -> None:
     """A child's life: made as its configuration says, it runs until the core closes the link."""
     loop = SocketLoop()
     configure = loop.configuration()
-    if configure is not None:
-        loop.run(make(loop, configure))
+    if configure is None:
+        return
+    try:
+        made = make(loop, configure)
+    except SocketError as error:
+        loop.send(child.SourceLost(cause="error", detail=str(error.strerror)))
+        return
+    loop.run(made)

@@ -100,6 +100,20 @@ def test_a_recorder_whose_sockets_would_have_too_long_paths_says_so_and_begins_n
     assert not run.exists()
 
 
+@pytest.mark.parametrize("in_the_way", ["", "bus", "control.sock/kept"])
+def test_a_recorder_whose_sockets_cannot_be_made_says_where_and_what_to_do(tmp_path: Path, in_the_way: str) -> None:
+    room = Room(tmp_path)
+    something = tmp_path / "sockets" / in_the_way
+    something.parent.mkdir(parents=True, exist_ok=True)
+    something.touch()
+    status, output = courtroom("recorder", "run", "--config", room.config, "--run", tmp_path / "sockets")
+    assert status == 1
+    assert str(tmp_path / "sockets") in output
+    assert "another directory by --run" in output
+    assert "Traceback" not in output
+    assert something.is_file()
+
+
 def test_a_recorder_that_ends_while_somebody_streams_its_state_logs_no_error(tmp_path: Path) -> None:
     said: list[dict[str, object]] = []
 
