@@ -62,6 +62,10 @@ class Probes:
     metrics: Callable[[], bytes]
 
 
+class DoorError(Exception):
+    """A door cannot be opened; the message says which, why and what to do."""
+
+
 class LocalServer:
     """Both doors; use as an async context manager.
 
@@ -76,7 +80,7 @@ class LocalServer:
         guests: who carries out what is ordered about participants; None where the room has no videoconference.
 
     Raises:
-        OSError: the socket cannot be made, or the port is taken.
+        DoorError: the socket cannot be made, or the port is taken.
     """
 
     def __init__(
@@ -108,7 +112,7 @@ class LocalServer:
             await self._open_socket()
             if self._port is not None:
                 await self._open_port(self._port)
-        except OSError:
+        except DoorError:
             await self.__aexit__()
             raise
         return self
@@ -134,17 +138,27 @@ class LocalServer:
         if self._take_delivery is not None:
             application.router.add_post(DELIVERY, _taking(DeliveryReport, self._take_delivery))
         runner = await self._runner(application)
-        with contextlib.suppress(FileNotFoundError):
-            self._socket_path.unlink()
-        await web.UnixSite(runner, str(self._socket_path)).start()
-        # Who may connect is decided by SO_PEERCRED; the mode only keeps strangers from trying.
-        await asyncio.to_thread(self._socket_path.chmod, 0o660)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                self._socket_path.unlink()
+            await web.UnixSite(runner, str(self._socket_path)).start()
+            # Who may connect is decided by SO_PEERCRED; the mode only keeps strangers from trying.
+            await asyncio.to_thread(self._socket_path.chmod, 0o660)
+        except OSError as error:
+            raise DoorError(
+                f"the agent's socket {self._socket_path} cannot be made: {error.strerror or error}; "
+                "give the agent's user room and a right to write there, or name another directory by --own-run"
+            ) from error
 
     async def _open_port(self, port: int) -> None:
         application = web.Application(middlewares=[_plain_errors, self._own_host], client_max_size=1024)
         self._add_probes(application)
         runner = await self._runner(application)
-        await web.TCPSite(runner, LOOPBACK, port).start()
+        try:
+            await web.TCPSite(runner, LOOPBACK, port).start()
+        except OSError as error:
+            words = f"[metrics] port = {port}: {error.strerror or error}; name one in room.toml that nothing else on this PC has"
+            raise DoorError(words) from error
         self.port = runner.addresses[0][1]
 
     async def _runner(self, application: web.Application) -> web.AppRunner:

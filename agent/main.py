@@ -23,7 +23,7 @@ from agent.guest_desk import GuestDesk
 from agent.guests import Guests, GuestsError
 from agent.held import Follow
 from agent.indicators import of_delivery
-from agent.local_server import LocalServer, Probes
+from agent.local_server import DoorError, LocalServer, Probes
 from agent.look_in_desk import LookInDesk
 from agent.look_ins import LookIns
 from agent.measures import Measures
@@ -57,7 +57,7 @@ async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, vks_run_di
     """Run until SIGTERM or SIGINT.
 
     Raises:
-        AgentError: its file or socket cannot be used.
+        AgentError: its file, its socket or its port cannot be used.
     """
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -65,8 +65,11 @@ async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, vks_run_di
         loop.add_signal_handler(number, ended.set)
     process = RoomProcess(config, run_dir, ClockWatch())
     try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - before anything runs
-        own_run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)  # noqa: ASYNC240
+        own_run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)  # noqa: ASYNC240 - before anything runs
+    except OSError as error:
+        raise AgentError(f"the directory {own_run_dir} cannot be made: {error.strerror}; name another one by --own-run") from error
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240
         await process.open(state_dir / FILE)
     except (OSError, StoreError) as error:
         raise AgentError(f"the agent's file {state_dir / FILE} cannot be used: {error}") from error
@@ -79,8 +82,8 @@ async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, vks_run_di
         async with agent.doors(own_run_dir):
             log.info("the agent runs", room=config.room.id, version=VERSION)
             await agent.run(ended)
-    except OSError as error:
-        raise AgentError(f"the agent's socket in {own_run_dir} cannot be made: {error}") from error
+    except DoorError as error:
+        raise AgentError(str(error)) from error
     finally:
         await process.store.close()
 

@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agent import desk
 from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport
 from agent.indicators import compose
-from agent.local_server import MAX_BODY_BYTES, LocalServer, Probes
+from agent.local_server import MAX_BODY_BYTES, DoorError, LocalServer, Probes
 from agent.metrics import RoomMetrics, Snapshot
 from agent.probes import ready, recording
 from agent.recorder_link import RecorderAwayError, RecorderLink, RecorderRefusedError
@@ -130,7 +130,7 @@ async def test_a_header_that_is_too_long_and_a_port_that_is_taken_are_refused(tm
         assert (await get(f"http://127.0.0.1:{server.port}/live", headers={"X-Long": "a" * 9000}))[0] == 400
         other = tmp_path / "other"
         other.mkdir()
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(DoorError, match=rf"\[metrics\] port = {server.port}: .*in use; name one in room.toml"):
             async with LocalServer(probes(), NotedDesk(), other, port=server.port):
                 pass
         assert not (other / SOCKET).exists(), "what was opened before is closed again"
