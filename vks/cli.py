@@ -47,7 +47,8 @@ def run(
     """Serve participants until told to end (SIGTERM, Ctrl-C).
 
     Which hearing is held, who may come to it and what the clerk says comes from the agent. `[vks]` of room.toml says where browsers in the
-    court's own network reach it. Exit status 3: there is no `[vks]`. 2: room.toml is wrong.
+    court's own network reach it. Exit status 3: there is no `[vks]`. 2: room.toml is wrong, or a socket or port that it or an option names
+    cannot be opened.
     """
     room, own = _load(config)
     from recorder.heap import leave_pymalloc, share_heap  # noqa: PLC0415 - the command's help needs none of these

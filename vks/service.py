@@ -37,11 +37,17 @@ from vks.visit_media import VisitMedia
 log = structlog.get_logger()
 
 AGENT_USER = "courtroom-agent"
+NO_DOOR_STATUS = 2
+"""A place that room.toml or the command names cannot be opened: as where room.toml is wrong."""
 ASK_EVERY = 2
 REPORT_EVERY = 50
 """In blocks of sound."""
 LATE_US = 200_000
 """A clock that is so late does not catch up: what was due is dropped."""
+
+
+class DoorError(Exception):
+    """A door cannot be opened; the message says which, why and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,20 +105,20 @@ class Service:
         """Serve until cancelled.
 
         Raises:
-            OSError: a door cannot be opened.
+            DoorError: a door cannot be opened.
         """
         runners: list[web.AppRunner] = []
-        works: list[Coroutine[Any, Any, None]] = [self._clock(), self._recording.run(), self._room_out.run(), self._sound.run()]
-        works += [self.hall.audience.run(), self.hall.taken_in.run()]
-        works.append(self._visits.run())
-        works += [picture.run() for picture in self._pictures]
+        works: list[Callable[[], Coroutine[Any, Any, None]]] = [
+            self._clock, self._recording.run, self._room_out.run, self._sound.run, self.hall.audience.run, self.hall.taken_in.run,
+            self._visits.run, *(picture.run for picture in self._pictures),
+        ]  # fmt: skip
         try:
             await self._open_doors(runners)
             if ready is not None:
                 ready()
             async with asyncio.TaskGroup() as group:
                 for work in works:
-                    group.create_task(work)
+                    group.create_task(work())
         finally:
             self.hall.close("closing", again=True)
             self.hall.displays.close(signalling.Bye(code="closing", again=True))
@@ -127,18 +133,38 @@ class Service:
         self._link.add_to(application)
         runner = await _runner(application, runners)
         path = contract.socket_path(str(self._settings.own_run_dir))
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)  # noqa: PTH108 - before anything runs
-        await web.UnixSite(runner, path).start()
-        # Who may connect is decided by SO_PEERCRED: the agent has another user and another group.
-        os.chmod(path, 0o666)  # noqa: PTH101, S103 - before anything runs
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)  # noqa: PTH108 - before anything runs
+            await web.UnixSite(runner, path).start()
+            # Who may connect is decided by SO_PEERCRED: the agent has another user and another group.
+            os.chmod(path, 0o666)  # noqa: PTH101, S103 - before anything runs
+        except OSError as error:
+            raise DoorError(
+                f"the socket {path} cannot be made: {error.strerror or error}; "
+                "give this process's user room and a right to write there, or name another directory by --own-run"
+            ) from error
         if self._settings.address:
-            runner = await _runner(Door(self.hall, relayed=False).application(), runners)
-            await web.TCPSite(runner, self._settings.address, self._settings.port, ssl_context=_tls(self._settings)).start()
-            self.port = runner.addresses[0][1]
-            log.info("participants may come", address=self._settings.address, port=self.port)
+            await self._open_for_participants(runners)
         if self._settings.display_port:
             await self._open_for_displays(runners)
+
+    async def _open_for_participants(self, runners: list[web.AppRunner]) -> None:
+        address, port, files = self._settings.address, self._settings.port, (self._settings.certificate, self._settings.key)
+        try:
+            context = _tls(self._settings)
+        except OSError as error:  # ssl.SSLError is one
+            raise DoorError(f"[vks] certificate {files[0]} and key {files[1]} cannot be used: {error.strerror or error}") from error
+        runner = await _runner(Door(self.hall, relayed=False).application(), runners)
+        try:
+            await web.TCPSite(runner, address, port, ssl_context=context).start()
+        except OSError as error:
+            raise DoorError(
+                f"[vks] address = '{address}', port = {port}: {error.strerror or error}; "
+                "name an address that this PC has, and a port that nothing else on it has"
+            ) from error
+        self.port = runner.addresses[0][1]
+        log.info("participants may come", address=address, port=self.port)
 
     async def _open_for_displays(self, runners: list[web.AppRunner]) -> None:
         runner = await _runner(Door(self.hall, relayed=False).display_application(), runners)
@@ -213,9 +239,9 @@ async def serve(settings: Settings) -> int:
         await service
     except asyncio.CancelledError:
         return 0
-    except OSError as error:
+    except DoorError as error:
         log.error("a door cannot be opened", error=str(error))
-        return 1
+        return NO_DOOR_STATUS
     return 0
 
 

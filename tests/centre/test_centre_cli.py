@@ -80,9 +80,14 @@ def no_endpoint(home: Path) -> None:
         config.write(f'[s3]\nendpoint = "not a url"\nbucket = "b"\naccess_key = "a"\nsecret_file = "{home / CONFIG}"\n')
 
 
+def no_socket(home: Path) -> None:
+    CentreHome(home).socket.mkdir()
+
+
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
+        (no_socket, "socket .* cannot be made: Is a directory; give the centre's user"),
         (no_database("uploads.sqlite"), "uploads.sqlite cannot be used"),
         (no_database("centre.sqlite"), "centre.sqlite cannot be used"),
         (no_endpoint, "endpoint must be an address"),

@@ -100,7 +100,13 @@ async def running(home: CentreHome, page: str = "") -> AsyncIterator[RunningCent
         page_port = await _serve_page(stack, overview, page or settings.page)
         public_port = None if relays is None else await _serve_public(stack, relays, settings)
         admin = Admin(backend, authority, overview, settings.names, listener.port, settings.public_url)
-        await stack.enter_async_context(AdminServer(admin, home.socket))
+        try:
+            await stack.enter_async_context(AdminServer(admin, home.socket))
+        except OSError as error:
+            raise SettingsError(
+                f"the socket {home.socket} cannot be made: {error.strerror or error}; "
+                "give the centre's user room and a right to write there, or move the directory to where its path is shorter"
+            ) from error
         await stack.enter_async_context(_background(backend, settings))
         yield RunningCentre(listener.port, page_port, public_port, backend)
 
