@@ -228,7 +228,7 @@ class Recorder(ChildOwner):
 
     def _run(self, opened: OpenSession) -> RunningSession:
         """A session runs from now on."""
-        session = opened.session(self._send)
+        session = opened.session(self._send, self._kill)
         self._session, self._open = session, opened
         self._look = SessionLook(
             session, opened, self._watch, alarm=self.alarm, disks=self._store.disks, kill=self._kill, now_us=mono_us(),
@@ -359,7 +359,7 @@ class Recorder(ChildOwner):
             for track in message.tracks:
                 session.journal(entries.SourceChange(track=track, detail=f"opened again: {message.detail or message.driver}"))
         if session.state == "open":
-            session.start_device(name, mono_us())
+            session.start_or_retry(name, mono_us())
 
     # what the disk says (from the committer's thread by way of the loop)
 

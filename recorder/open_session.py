@@ -93,7 +93,7 @@ class OpenSession:
         self._signing_fails = False
         self._checkpointer = Checkpointer(store.signer, self._signed, self._signing_failed)
 
-    def session(self, send: Callable[[str, child.Message], bool]) -> RunningSession:
+    def session(self, send: Callable[[str, child.Message], bool], restart: Callable[[str, str, str], None]) -> RunningSession:
         """The session's state in memory, as begun or as a crash left it."""
         session = RunningSession(
             record=self.record,
@@ -103,6 +103,7 @@ class OpenSession:
             sink=self.committer,
             make_key=self._make_key,
             send=send,
+            restart=restart,
         )
         left = self.left
         if left is not None:

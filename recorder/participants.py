@@ -52,7 +52,7 @@ class Participants:
         if not _add(session, device, message):
             return False
         if session.state == "open":
-            session.start_device(device, self._now_us(), only=message.track)
+            session.start_or_retry(device, self._now_us(), only=message.track)
         return True
 
     def closed(self, message: child.TrackClosed, session: RunningSession | None) -> None:

@@ -86,6 +86,8 @@ class RunningSession:
     make_key: KeyMaker
     send: Callable[[str, child.Message], bool]
     """Sends a message to the child of a device; False where it is not there."""
+    restart: Callable[[str, str, str], None] = lambda *_: None
+    """Starts the child of a device again, with cause and detail: its tracks are begun anew when it is back."""
     level: Level = "open"
     state: State = "open"
     paused_from_us: int = 0
@@ -140,6 +142,25 @@ class RunningSession:
         times = self.clock.times()
         for name, number, data in wrapped:
             self.sink.put_key(name, number, data, times)
+
+    def start_or_retry(self, device: str, from_mono_us: int, only: str | None = None) -> None:
+        """As ``start_device``; where that fails the device's tracks have a gap and its child is started again, while all others go on."""
+        try:
+            self.start_device(device, from_mono_us, only)
+        except Exception as error:  # the keys' library, say, which raises anything
+            log.exception("a device's recording could not begin", device=device)
+            self._not_begun(device, f"its recording could not begin: {error!r}; it is tried again", self.clock.t_us(from_mono_us))
+
+    def _not_begun(self, device: str, detail: str, from_us: int) -> None:
+        for track in self.tracks.values():
+            if track.device != device or track.gone:
+                continue
+            cause = "not_started"
+            self.journal(*(track.lost(cause, detail, from_us) if track.running else track.missing(cause, detail, from_us)))
+        for part in self.parts.values():  # also one that runs: what follows is of another level, or under a key that is not stored
+            if self.tracks[part.track].device == device:
+                part.ended = True
+        self.restart(device, "not_started", detail)
 
     def _away(self, numbers: Mapping[str, int], from_us: int) -> None:
         """A device that is to record is not there: its parts end before they began, and its tracks are missing until it is back."""
@@ -275,7 +296,7 @@ class RunningSession:
         self._end_pause(actor, self.clock.t_us(at_mono_us))
         self.state = "open"
         for device in sorted(self.devices()):
-            self.start_device(device, at_mono_us)
+            self.start_or_retry(device, at_mono_us)
 
     def set_level(self, request: control.SetLevel, at_mono_us: int) -> None:
         """What follows is of another level: new parts with new keys begin."""
@@ -286,7 +307,7 @@ class RunningSession:
         )
         if self.state == "open":
             for device in sorted(self.devices()):
-                self.start_device(device, at_mono_us)
+                self.start_or_retry(device, at_mono_us)
 
     def alive(self) -> None:
         """Write that the recorder is there while nothing is recorded."""

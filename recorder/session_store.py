@@ -208,7 +208,7 @@ class SessionStore:
         for left, reason in rest:
             # What the disks do under a session that is over is no alarm of the room.
             opened = self._take_up(left, lambda _: None, lambda code, detail, on: log.warning("trouble", code=code, detail=detail, on=on))
-            session = opened.session(lambda _device, _message: False)
+            session = opened.session(send=lambda *_: False, restart=lambda *_: None)
             request = control.StopRequest(actor="recorder", reason=reason)
             problem = await opened.seal(session, request, left.last.t_us if left.last else 0)
             self.follow(opened)

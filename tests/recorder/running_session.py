@@ -5,6 +5,7 @@ from pathlib import Path
 
 from recorder.clock import SessionClock
 from recorder.contract import child
+from recorder.record.entries import Level
 from recorder.record.journal import Times
 from recorder.running import NewKey, RunningSession
 from tests.recorder.committing import Writer
@@ -27,10 +28,18 @@ class Session:
         self.writer = Writer(base)
         self.there = True
         self.sent: list[tuple[str, child.Message]] = []
+        self.no_key: set[str] = set()
+        """Tracks for which the keys' library fails."""
+        self.restarted: list[tuple[str, str, str]] = []
         self.running = RunningSession(
             record="r", path=str(self.writer.root), hearing="h", clock=LabClock(0, self.writer), sink=self.writer.committer,
-            make_key=lambda *_: NewKey(child.MediaKey(key=bytes(16), kid=bytes(16)), b"wrapped"), send=self.send,
+            make_key=self.make_key, send=self.send, restart=lambda *what: self.restarted.append(what),
         )  # fmt: skip
+
+    def make_key(self, track: str, _part: int, _level: Level) -> NewKey:
+        if track in self.no_key:
+            raise RuntimeError("no entropy")
+        return NewKey(child.MediaKey(key=bytes(16), kid=bytes(16)), b"wrapped")
 
     def send(self, device: str, message: child.Message) -> bool:
         self.sent.append((device, message))

@@ -97,3 +97,49 @@ def test_a_session_that_ends_while_a_device_is_away_waits_for_nothing_of_it(sess
     running.start_device("mic", 0)
     running.close_parts(5_000_000)
     assert running.all_ended()
+
+
+@pytest.mark.parametrize("broken", ["judge", "witness"])
+@pytest.mark.parametrize("anew", ["resume", "level"])
+def test_a_device_whose_recording_cannot_begin_is_a_gap_and_started_again_while_the_others_go_on(
+    session: Session, anew: str, broken: str
+) -> None:
+    running = session.running
+    running.add_tracks("a-mic", {"judge": "audio", "witness": "audio"}, continuous=True)
+    running.add_tracks("cam", {"bench": "video"}, continuous=True)
+    for device in ("a-mic", "cam"):
+        running.start_device(device, 0)
+    for track in ("judge", "witness", "bench"):
+        record(session, track, 0)
+    began_us = 500_000 if anew == "level" else 2_000_000
+    if anew == "resume":
+        running.pause(control.PauseRequest(state="off_record", actor="Judge"), 500_000)
+    session.writer.t_us, session.no_key = began_us, {broken}
+    session.sent.clear()
+    if anew == "resume":
+        running.resume("Judge", began_us)
+    else:
+        running.set_level(control.SetLevel(level="closed", actor="Judge"), began_us)
+    assert [device for device, message in session.sent if isinstance(message, child.StartPart)] == ["cam"]
+    [(device, cause, detail)] = session.restarted
+    assert (device, cause) == ("a-mic", "not_started")
+    assert "no entropy" in detail
+    for track in ("judge", "witness"):
+        late = child.Fragment(track=track, part=0, t0=began_us, dur=500_000, timescale=1_000_000, key=True, new_segment=False)
+        assert not running.take_fragment(late, b"of the level before, or of a pause")
+    record(session, "bench", began_us)
+    assert running.parts["bench", 1].level == ("closed" if anew == "level" else "open")
+    running.device_lost("a-mic", cause, detail)
+    session.no_key = set()
+    running.start_or_retry("a-mic", 5_000_000)
+    for track in ("judge", "witness"):
+        record(session, track, 5_000_000)
+    session.writer.seal()
+    told = [entry for _, entry in read_journal(session.writer.root) if isinstance(entry, entries.Gap | entries.GapEnd)]
+    for track in ("judge", "witness"):
+        [gap, end] = [entry for entry in told if entry.track == track]
+        assert isinstance(gap, entries.Gap)
+        assert isinstance(end, entries.GapEnd)
+        assert (gap.cause, gap.from_us, end.to_us) == ("not_started", began_us, 5_000_000)
+    verdict = judged(session.writer.root)
+    assert verdict.level == "sealed", verdict.findings
