@@ -1,12 +1,15 @@
 """Bytes to one disk: appended at known offsets, synced, with their directories. Knows nothing of journals or media."""
 
+import errno
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from recorder.record.file_check import refuse_links_above
 from recorder.storage import Ballast
 
 DiskName = Literal["primary", "mirror"]
@@ -86,20 +89,21 @@ class Disk:
 
     def free_bytes(self) -> int:
         """What an ordinary user may still write."""
-        stat = os.statvfs(self.root if self.root.exists() else self.root.parent)
-        return stat.f_bavail * stat.f_frsize
+        room = os.statvfs(self.root if self.root.exists() else self.root.parent)
+        return room.f_bavail * room.f_frsize
 
     def _descriptor(self, path: str) -> int:
         if path in self._open:
             self._open.move_to_end(path)
             return self._open[path]
         file = self.root / path
+        refuse_links_above(self.root, path)
         for parent in reversed([p for p in file.parents if p != self.root and self.root in p.parents]):
             if not parent.exists():
                 parent.mkdir(mode=0o700)
                 self._new_directories.add(parent.parent)
         is_new = not file.exists()
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_for_writing(file)
         if is_new:
             self._new_directories.add(file.parent)
         self._open[path] = descriptor
@@ -110,11 +114,31 @@ class Disk:
 
 
 def status_of(file: str) -> os.stat_result:
-    """A file's attributes, asked for many times a second.
+    """A file's attributes, of a link its own, asked for many times a second.
 
     Without a ``Path``: each one puts its parts into Python's table of interned strings and takes them out again, and the table grows by it.
     """
-    return os.stat(file)  # noqa: PTH116 - see above
+    return os.lstat(file)
+
+
+def open_for_writing(path: Path, flags: int = os.O_WRONLY) -> int:
+    """A descriptor for writing a regular file, which is made where there is none.
+
+    What somebody else laid there neither leads away nor holds up: a link is not followed, and a pipe without a reader is not waited for.
+
+    Raises:
+        OSError: it cannot be opened, or is something else.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
+            raise OSError(errno.EINVAL, "is no regular file", str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return descriptor
 
 
 def sync_directory(path: Path) -> None:

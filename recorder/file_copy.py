@@ -1,5 +1,6 @@
 """One file of a record made on the second disk what it is on the first, at any moment of a crash whole or as it was.
 
+Neither side is opened but as a file: what somebody laid in a file's place neither leads the copy elsewhere nor holds it up.
 What the target holds already is believed only as the disk shows it, not as memory does (``read_back``). A beginning that is right is gone
 on with. Anything else is set aside, never changed or deleted: the right bytes are written under another name and take the place at once.
 """
@@ -7,22 +8,26 @@ on with. Anything else is set aside, never changed or deleted: the right bytes a
 import errno
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import structlog
 
-from recorder.disk import sync_directory
+from recorder.disk import open_for_writing, sync_directory
 from recorder.file_table import Stored
 from recorder.read_back import Seen, read_on
 from recorder.record import layout
+from recorder.record.file_check import open_inside, open_plain, refuse_links_above
 
 log = structlog.get_logger()
 
 COPYING = ".copying"
 DIFFERS = ".differs"
 _COPY_BYTES = 1024 * 1024
+_NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO})
+"""Nothing is there, or something that is no file: a link, a pipe, a socket."""
 
 
 class DamagedError(Exception):
@@ -31,21 +36,37 @@ class DamagedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One file of a record on both disks; where on the second one bytes are kept that differ, and where a copy is made.
+    """One file of a record on both disks.
 
-    Both lie beside the record, for in it a verifier wants nothing but what the seal lists.
+    What differs on the second disk is kept, and a copy is made, beside the record: in it a verifier wants nothing but what the seal lists.
     """
 
-    source: Path
-    target: Path
-    aside: Path
-    part: Path
+    leader: Path
+    """The record's directory on the first disk."""
+    follower: Path
+    """The same on the second."""
+    path: str
+    """The file in it."""
 
+    @property
+    def source(self) -> Path:
+        """The file on the first disk."""
+        return self.leader / self.path
 
-def pair_of(leader: Path, follower: Path, path: str) -> Pair:
-    """A file of two directories of the same record."""
-    base, name = follower.parent, follower.name
-    return Pair(leader / path, follower / path, base / DIFFERS / name / path, base / COPYING / name)
+    @property
+    def target(self) -> Path:
+        """The file on the second disk."""
+        return self.follower / self.path
+
+    @property
+    def aside(self) -> Path:
+        """Where what differs is kept, with a number behind it."""
+        return self.follower.parent / DIFFERS / self.follower.name / self.path
+
+    @property
+    def part(self) -> Path:
+        """Where a copy is made."""
+        return self.follower.parent / COPYING / self.follower.name
 
 
 def bring(pair: Pair, stored: Stored, known_bytes: int) -> Seen | None:
@@ -59,7 +80,8 @@ def bring(pair: Pair, stored: Stored, known_bytes: int) -> Seen | None:
         DamagedError: the source is gone, too short or has another hash; the target, which may be the better of the two, is as it was.
     """
     size = stored.size_bytes
-    there = pair.target.stat().st_size if pair.target.exists() else 0
+    refuse_links_above(pair.follower, pair.path)
+    there, strange = _at_target(pair.target)
     if known_bytes and known_bytes == there <= size:
         _append(pair, there, size)
         return None
@@ -71,8 +93,8 @@ def bring(pair: Pair, stored: Stored, known_bytes: int) -> Seen | None:
         if there < size:
             _append(pair, there, size)
         return seen
-    if size or there:
-        _renew(pair, stored, pair.target if own else pair.source, keep=there > 0)
+    if size or there or strange:
+        _renew(pair, stored, from_target=own, keep=there > 0 or strange)
     return Seen()
 
 
@@ -88,30 +110,46 @@ def _is_right(pair: Pair, stored: Stored, seen: Seen) -> bool:
     """Whether the beginning that was read from the target is that of the file."""
     if seen.size_bytes == stored.size_bytes and stored.sha256 is not None:
         return bool(seen.hash.digest() == stored.sha256)
-    source = _check_source(pair, stored)
-    return bool(_hash(source, seen.size_bytes).digest() == seen.hash.digest())
+    with _open_source(pair, stored.size_bytes) as source:
+        return bool(_hash(source, seen.size_bytes).digest() == seen.hash.digest())
 
 
-def _check_source(pair: Pair, stored: Stored) -> Path:
-    if not pair.source.exists() or pair.source.stat().st_size < stored.size_bytes:
+def _at_target(target: Path) -> tuple[int, bool]:
+    """How long the target is, and whether something else lies in its place: a link, a pipe."""
+    try:
+        there = target.lstat()
+    except FileNotFoundError:
+        return 0, False
+    is_file = stat.S_ISREG(there.st_mode)
+    return there.st_size if is_file else 0, not is_file
+
+
+def _open_source(pair: Pair, size_bytes: int) -> BinaryIO:
+    """The file on the first disk, which has so many bytes at least."""
+    try:
+        file = open_inside(pair.leader, pair.path)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise DamagedError(str(pair.source)) from error
+        raise
+    if os.fstat(file.fileno()).st_size < size_bytes:
+        file.close()
         raise DamagedError(str(pair.source))
-    return pair.source
+    return file
 
 
 def _append(pair: Pair, there: int, size: int) -> None:
-    with _check_source(pair, Stored(size, None)).open("rb") as reader, pair.target.open("ab") as writer:
+    with _open_source(pair, size) as reader, os.fdopen(open_for_writing(pair.target, os.O_WRONLY | os.O_APPEND), "ab") as writer:
         reader.seek(there)
         _copy(reader, writer, size - there)
 
 
-def _renew(pair: Pair, stored: Stored, origin: Path, *, keep: bool) -> None:
-    if origin is pair.source:
-        _check_source(pair, stored)
-    pair.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    pair.part.parent.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(pair.part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with origin.open("rb") as reader, os.fdopen(descriptor, "wb") as writer:
-        digest = _copy(reader, writer, stored.size_bytes)
+def _renew(pair: Pair, stored: Stored, *, from_target: bool, keep: bool) -> None:
+    with open_plain(pair.target) if from_target else _open_source(pair, stored.size_bytes) as reader:
+        pair.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        pair.part.parent.mkdir(mode=0o700, exist_ok=True)
+        with os.fdopen(open_for_writing(pair.part, os.O_WRONLY | os.O_TRUNC), "wb") as writer:
+            digest = _copy(reader, writer, stored.size_bytes)
     if stored.sha256 is not None and digest.digest() != stored.sha256:
         pair.part.unlink()
         raise DamagedError(str(pair.source))
@@ -156,12 +194,11 @@ def _copy(reader: BinaryIO, writer: BinaryIO, left: int) -> "hashlib._Hash":
     return digest
 
 
-def _hash(path: Path, size: int) -> "hashlib._Hash":
+def _hash(file: BinaryIO, size: int) -> "hashlib._Hash":
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while size and (data := file.read(min(_COPY_BYTES, size))):
-            digest.update(data)
-            size -= len(data)
+    while size and (data := file.read(min(_COPY_BYTES, size))):
+        digest.update(data)
+        size -= len(data)
     return digest
 
 
@@ -177,7 +214,7 @@ def append_line(path: Path, line: bytes) -> None:
     Raises:
         OSError: a disk failed.
     """
-    with path.open("ab+") as file:
+    with os.fdopen(open_for_writing(path, os.O_RDWR | os.O_APPEND), "ab+") as file:
         ended = True
         if file.tell():
             file.seek(-1, os.SEEK_END)
@@ -200,7 +237,15 @@ def copy_lines(record: Path, copy: Path, name: str) -> None:
     Raises:
         OSError: a disk failed.
     """
-    theirs, ours = (path.read_bytes().splitlines() if path.exists() else [] for path in (record / name, copy / name))
+    theirs, ours = _lines(record / name), _lines(copy / name)
     for line in theirs:
         if line not in ours:
             append_line(copy / name, line)
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        with open_plain(path) as file:
+            return file.read().splitlines()
+    except FileNotFoundError:
+        return []

@@ -22,7 +22,7 @@ from typing import Literal
 import structlog
 
 from recorder.disk import Disk
-from recorder.file_copy import DamagedError, bring, copy_receipts, pair_of, set_aside, sync_tree
+from recorder.file_copy import DamagedError, Pair, bring, copy_receipts, set_aside, sync_tree
 from recorder.file_table import FileTable, Stored
 from recorder.ledger import Round
 from recorder.read_back import ReadBack, Seen, read_on
@@ -328,7 +328,7 @@ class Mirror:
             self._hold(path, stored.size_bytes)
             return
         try:
-            seen = bring(pair_of(leader, self.disk.root, path), stored, known_bytes)
+            seen = bring(Pair(leader, self.disk.root, path), stored, known_bytes)
         except DamagedError as error:
             if layout.journal_number(path) or not (leader / layout.JOURNAL).exists():
                 raise OSError(errno.ENOENT, "the leading disk cannot be read") from error
@@ -351,7 +351,7 @@ class Mirror:
         """Files that the record does not know: what this disk took in rounds that were given up."""
         for path in listed_files(self.disk.root):
             if path not in files:
-                set_aside(pair_of(self._leader, self.disk.root, path))
+                set_aside(Pair(self._leader, self.disk.root, path))
 
     def _let_go(self) -> None:
         with contextlib.suppress(OSError):  # closing files of a failed disk tells of the same failure again
@@ -360,7 +360,8 @@ class Mirror:
     def _failed(self, error: OSError) -> None:
         is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         self.full = self.full or is_full
-        self._leave(FULL if is_full else error.strerror or str(error))
+        words = error.strerror or str(error)
+        self._leave(FULL if is_full else f"{error.filename}: {words}" if error.filename else words)
 
     def _leave(self, detail: str) -> None:
         was, self.state = self.state, "left"

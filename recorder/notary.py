@@ -7,6 +7,7 @@ first line of its own.
 import asyncio
 import base64
 import hashlib
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from recorder.file_copy import append_line, copy_lines
 from recorder.record import canonical, layout
 from recorder.record.binding import Binding, Bindings, binding_line, binding_text, check_bindings
 from recorder.record.canonical import NotCanonicalError
-from recorder.record.file_check import SMALL_BYTES, read_small
+from recorder.record.file_check import LIST_BYTES, SMALL_BYTES, open_plain, read_small
 from recorder.record.handover import Handover, handover_text
 from recorder.record.trust import name, rooms
 from recorder.recovery import is_sealed
@@ -130,8 +131,8 @@ class Notary:
                 left = control.LeftUnsealed(cause="record_unread", detail=f"{roots[0]} has no journal; it is left as it is")
             return control.RecordFound(there=there, left=left)
         journal = max((path for path in copies[0].iterdir() if layout.journal_number(path.name)), key=lambda path: path.name)
-        with journal.open("rb") as file:
-            file.seek(max(0, journal.stat().st_size - _END_BYTES))
+        with open_plain(journal) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _END_BYTES))
             lines = [line for line in file.read().split(b"\n") if line]
         seals = [msgspec.json.decode(line) for line in lines if b'"type":"seal"' in line]
         return control.RecordFound(
@@ -199,7 +200,7 @@ def _is_same(given: Binding, request: control.BindSealed) -> bool:
 
 
 def _sums_sha256(root: Path) -> str:
-    return hashlib.sha256((root / layout.SUMS).read_bytes()).hexdigest()
+    return hashlib.sha256(read_small(root / layout.SUMS, LIST_BYTES)).hexdigest()
 
 
 async def _ended(task: "asyncio.Task[control.Reply]", end_s: float) -> bool:

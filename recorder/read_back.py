@@ -20,6 +20,7 @@ from typing import Any
 from recorder.disk import status_of
 from recorder.file_table import FileTable, Stored
 from recorder.record import layout
+from recorder.record.file_check import open_regular
 
 AGE_S = 10.0
 """Bytes are read back no sooner: many rounds at once cost fewer reads, and the drive has had time to forget."""
@@ -136,7 +137,7 @@ def read_on(file: str, seen: Seen, until_bytes: int) -> None:
     Raises:
         OSError: the disk failed, or the file is shorter.
     """
-    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = open_regular(file)
     try:
         os.fdatasync(descriptor)
         os.posix_fadvise(descriptor, seen.size_bytes // _PAGE_BYTES * _PAGE_BYTES, 0, os.POSIX_FADV_DONTNEED)

@@ -120,9 +120,9 @@ def _compared(expected: Expected, path: Path, pace: Callable[[int], None]) -> st
     if not path.exists():
         return "" if expected.may_lack and expected.len == 0 else "is not there any more"
     state = check_file(path, expected.pieces, pace)
-    _let_go(path)
     if state.unreadable:
         return f"cannot be read: {state.unreadable}"
+    _let_go(path)
     if expected.sha256 is None:
         return _pieces(state)
     if state.len != expected.len:

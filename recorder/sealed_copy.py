@@ -10,9 +10,10 @@ from pathlib import Path
 import structlog
 
 from recorder.disk import Disk
-from recorder.file_copy import DamagedError, bring, copy_receipts, pair_of, set_aside, sync_tree
+from recorder.file_copy import DamagedError, Pair, bring, copy_receipts, set_aside, sync_tree
 from recorder.file_table import Stored
 from recorder.record import layout
+from recorder.record.file_check import LIST_BYTES, read_small
 from recorder.seal import listed_files, put_file
 
 log = structlog.get_logger()
@@ -21,7 +22,7 @@ log = structlog.get_logger()
 def is_level(record: Path, copy: Path) -> bool:
     """Whether the copy has every file of a sealed record in its length, beside those that are made at the seal."""
     disk, made = Disk(copy), {layout.MANIFEST, layout.DEVICE_CHAIN}
-    return all(disk.size(path) == (record / path).stat().st_size for path in _sums(record) if path not in made)
+    return all(disk.size(path) == (record / path).lstat().st_size for path in _sums(record) if path not in made)
 
 
 def put_seal(record: Path, copy: Path) -> None:
@@ -33,7 +34,7 @@ def put_seal(record: Path, copy: Path) -> None:
     copy_receipts(record, copy)
     for name in (layout.DEVICE_CHAIN, layout.MANIFEST, layout.SUMS, layout.SUMS_TIMESTAMP, layout.SUMS_SIGNATURE):
         with contextlib.suppress(FileNotFoundError):
-            put_file(copy / name, (record / name).read_bytes())
+            put_file(copy / name, read_small(record / name, LIST_BYTES))
 
 
 def complete(record: Path, copy: Path, wanted: Callable[[], bool]) -> bool:
@@ -50,13 +51,13 @@ def complete(record: Path, copy: Path, wanted: Callable[[], bool]) -> bool:
         if not wanted():
             return False
         try:
-            bring(pair_of(record, copy, path), Stored((record / path).stat().st_size, digest), 0)
+            bring(Pair(record, copy, path), Stored((record / path).lstat().st_size, digest), 0)
         except (DamagedError, FileNotFoundError) as error:
             log.error("a sealed record is damaged; its copy keeps what it has", file=str(error))
             whole = False
     for path in listed_files(copy):
         if path not in sums:
-            set_aside(pair_of(record, copy, path))
+            set_aside(Pair(record, copy, path))
     sync_tree(copy)
     if whole:
         put_seal(record, copy)
@@ -64,5 +65,5 @@ def complete(record: Path, copy: Path, wanted: Callable[[], bool]) -> bool:
 
 
 def _sums(record: Path) -> dict[str, bytes]:
-    lines = (record / layout.SUMS).read_text(encoding="utf-8").splitlines()
+    lines = read_small(record / layout.SUMS, LIST_BYTES).decode().splitlines()
     return {path: bytes.fromhex(digest) for digest, path in (line.split("  ", 1) for line in lines)}

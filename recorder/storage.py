@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import stat
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,9 +27,13 @@ class Ballast:
 
     def lay(self) -> bool:
         """Allocate the ballast where it is missing; False where the disk has no room for it."""
-        if self._path.exists() and self._path.stat().st_size == self.size_bytes:
-            return True
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with contextlib.suppress(FileNotFoundError):
+            there = self._path.lstat()
+            if not stat.S_ISREG(there.st_mode):
+                self.drop()  # a link or a pipe, which holds no room
+            elif there.st_size == self.size_bytes:
+                return True
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, self.size_bytes)
         except OSError:

@@ -74,7 +74,7 @@ def blocks(path: Path, progress: Progress) -> Iterator[memoryview]:
         os.close(descriptor)
 
 
-def open_regular(path: Path, *, follow: bool = False) -> int:
+def open_regular(path: Path | str, *, follow: bool = False) -> int:
     """A descriptor for reading a regular file. A link is not followed, and a pipe without a writer is not waited for.
 
     Raises:
@@ -102,14 +102,23 @@ def open_inside(root: Path, path: str) -> BinaryIO:
     Raises:
         OSError: it cannot be opened, or lies elsewhere.
     """
+    refuse_links_above(root, path)
+    if not layout.is_inside(path):
+        raise OSError(errno.EINVAL, "is no path inside the record", path)
+    return open_plain(root / path)
+
+
+def refuse_links_above(root: Path, path: str) -> None:
+    """See to it that a path in a record leads through its own directories alone; what lies at its end is not looked at.
+
+    Raises:
+        OSError: a link stands in it.
+    """
     at = root
     for name in PurePosixPath(path).parts[:-1]:
         at /= name
         if at.is_symlink():
             raise OSError(errno.ELOOP, "a link stands in its path", str(root / path))
-    if not layout.is_inside(path):
-        raise OSError(errno.EINVAL, "is no path inside the record", path)
-    return open_plain(root / path)
 
 
 def read_small(path: Path, most_bytes: int = SMALL_BYTES) -> bytes:

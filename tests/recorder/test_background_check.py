@@ -1,3 +1,4 @@
+import os
 import tempfile
 import threading
 import time
@@ -43,6 +44,17 @@ def test_a_record_as_it_was_left_is_found_whole_with_the_journals_sums(tmp_path:
     with (root / layout.journal_file(left.end.number)).open("ab") as journal:
         journal.write(b"a line that is just being")
     assert answers(left) == [Sums(totals(left.journal))]
+
+
+def test_a_pipe_in_a_file_s_place_is_found_and_not_waited_for(tmp_path: Path) -> None:
+    root = tmp_path / NAME
+    lay(root, written())
+    left = left_of(root)
+    place = root / layout.segment_file("cam", 0)
+    place.unlink()
+    os.mkfifo(place)
+    damages = [answer.text for answer in answers(left) if isinstance(answer, Damage)]
+    assert damages == [f"{layout.segment_file('cam', 0)}: cannot be read: is no regular file"]
 
 
 @settings(max_examples=80)
