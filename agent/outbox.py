@@ -28,7 +28,7 @@ MOST_C = 20_000
 ROLL_UP: tuple[tuple[int, int], ...] = ((86_400, 3_600), (3_600, 300))
 """(what waits longer than this, becomes spans of so many seconds)"""
 HIGHEST_SEQ = 2**63 - 1
-_ENVELOPE_BYTES = 100
+_ENVELOPE_BYTES = 200
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 _data = msgspec.json.Decoder(contract.AnyData)
 _clock = msgspec.json.Decoder(contract.ClockQuality)
@@ -97,7 +97,12 @@ class Outbox:
             if len(events) == most_events:
                 break
         self._is_overtaken = False
-        return contract.EventBatch(epoch=events[0].epoch, events=events) if events else None
+        return contract.EventBatch(epoch=events[0].epoch, events=events, after=self._last_taken(events[0].seq)) if events else None
+
+    def _last_taken(self, before_seq: int) -> contract.Place | None:
+        statement = "SELECT seq, epoch FROM outbox WHERE seq < ? AND state = 'taken' ORDER BY seq DESC LIMIT 1"
+        row = self._db.execute(statement, (before_seq,)).fetchone()
+        return contract.Place(epoch=row[1] or self.epoch, seq=row[0]) if row is not None else None
 
     def acknowledge(self, to: int, utc_us: int) -> None:
         """The centre has all up to ``to`` of the last batch, which was the oldest that waited.
@@ -141,10 +146,10 @@ class Outbox:
         self._db.execute("UPDATE outbox SET epoch = NULL WHERE state = 'waiting'")
         self.epoch = epoch
 
-    def send_again(self) -> None:
-        """Let all of class A that the centre took in the last 30 days wait once more, under its old numbers and epochs."""
+    def send_again(self, behind: int = 0) -> None:
+        """Let all of class A behind a number that the centre took in the last 30 days wait once more, under its old number and epoch."""
         self._is_overtaken = True
-        self._db.execute("UPDATE outbox SET state = 'waiting', taken_utc_us = NULL WHERE state = 'taken'")
+        self._db.execute("UPDATE outbox SET state = 'waiting', taken_utc_us = NULL WHERE state = 'taken' AND seq > ?", (behind,))
 
     def depth(self) -> Depth:
         """What waits."""

@@ -58,9 +58,12 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What follows an answer: ``acknowledge`` all up to ``seq``, ``quarantine`` it, ``wait``, go on, or acknowledge and begin an epoch."""
+    """What follows an answer.
 
-    do: Literal["acknowledge", "quarantine", "wait", "go_on", "new_epoch"]
+    ``acknowledge`` all up to ``seq``, ``quarantine`` it, ``wait``, go on, acknowledge and begin an epoch, or ``send_again`` all behind it.
+    """
+
+    do: Literal["acknowledge", "quarantine", "wait", "go_on", "new_epoch", "send_again"]
     pace: Pace
     seq: int = 0
     detail: str = ""
@@ -73,6 +76,9 @@ def after(pace: Pace, batch: contract.EventBatch, answer: contract.EventsTaken |
     if isinstance(answer, RefusedError):
         return _after_refusal(pace, batch, answer)
     first, last = batch.events[0].seq, batch.events[-1].seq
+    if batch.after is not None and answer.epoch == batch.after.epoch and answer.to < batch.after.seq:
+        detail = f"the centre has events up to {answer.to} of an epoch of which it acknowledged {batch.after.seq}"
+        return Next("send_again", pace, seq=answer.to, detail=detail)
     if answer.epoch != batch.epoch:
         return Next("wait", pace, detail="the centre acknowledged another epoch than it was sent")
     if answer.to > last_seq and last == last_seq:
@@ -174,6 +180,10 @@ class Sender:
             log.error("the centre refuses an event; it is set aside", seq=then.seq, type=batch.events[0].type, error=then.detail)
             await self._store.do(lambda file: file.change(lambda outbox: outbox.quarantine(then.seq, then.detail, stamp), stamp))
             self._alarm(f"the centre refuses event {then.seq} ({batch.events[0].type}): {then.detail}")
+        elif then.do == "send_again":
+            log.error("the centre was restored from a copy; it is told again what it lost", detail=then.detail)
+            await self._store.do(lambda file: file.change(lambda outbox: outbox.send_again(then.seq), stamp))
+            return self._backoff.failed()  # one that loses what it takes is not asked without end
         elif then.do == "new_epoch":
             await self._store.do(lambda file: file.begin_epoch(stamp, then.seq, then.detail))
         return 0.0

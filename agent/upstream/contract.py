@@ -273,15 +273,28 @@ class TakenEvent(Struct, frozen=True, kw_only=True):
     event: Event
 
 
+class Place(Struct, frozen=True, kw_only=True):
+    """An event's place in a room's outbox."""
+
+    epoch: Short
+    seq: Count
+
+
 class EventBatch(Struct, frozen=True, kw_only=True):
     """Events of one epoch in their order; ``seq`` rises, and need not be without holes (class B and C drop out)."""
 
     epoch: Short
     events: Annotated[list[Event], msgspec.Meta(min_length=1, max_length=BATCH_EVENTS)]
+    after: Place | None = None
+    """The last event before these that the centre acknowledged and the room still has; None: there is none."""
 
 
 class EventsTaken(Struct, frozen=True, kw_only=True):
-    """All events of the epoch up to ``to`` are durable at the centre, or were there before."""
+    """All events of the epoch up to ``to`` are durable at the centre, or were there before.
+
+    Where a centre that was restored from a copy has not what the batch comes ``after``, it takes nothing, and answers with that one's epoch
+    and how much it has of it: the room sends again what follows.
+    """
 
     epoch: Short
     to: Count

@@ -28,6 +28,8 @@ class ModelCentre:
         seqs = [event.seq for event in batch.events]
         assert seqs == sorted(set(seqs))
         self.batches.append(len(batch.events))
+        if batch.after is not None and (had := self.highest.get(batch.after.epoch, 0)) < batch.after.seq:
+            return contract.EventsTaken(epoch=batch.after.epoch, to=had)
         for event in batch.events:
             if POISON in msgspec.json.encode(event.data).decode() and not isinstance(event.data, contract.Quarantined):
                 raise refused(422)

@@ -34,6 +34,7 @@ class AnyCourseOfDelivery(RuleBasedStateMachine):
         self.on_the_wire: list[contract.EventBatch] = []
         self.count = 0
         self.copy: tuple[bytes, list[contract.AnyData]] | None = None
+        self.centre_copy: tuple[dict[tuple[str, str, int], contract.Event], dict[str, int]] = ({}, {})
         self.went_back = False
 
     def event(self, detail: str = "") -> contract.AnyData:
@@ -93,6 +94,15 @@ class AnyCourseOfDelivery(RuleBasedStateMachine):
         self.store.change(lambda outbox: outbox.send_again(), at(DAY))
 
     @rule()
+    def the_centre_is_copied(self) -> None:
+        self.centre_copy = dict(self.centre.taken), dict(self.centre.highest)
+
+    @rule()
+    def the_centre_is_restored_from_its_copy(self) -> None:
+        """The room is not told so."""
+        self.centre.taken, self.centre.highest = dict(self.centre_copy[0]), dict(self.centre_copy[1])
+
+    @rule()
     def measurements_are_rolled_up(self) -> None:
         self.store.change(lambda outbox: outbox.roll_up(DAY + 2 * 86_400_000_000), at(DAY))
 
@@ -121,6 +131,8 @@ class AnyCourseOfDelivery(RuleBasedStateMachine):
             self.store.change(lambda outbox: outbox.acknowledge(then.seq, DAY), at(DAY))
         elif then.do == "quarantine":
             self.store.change(lambda outbox: outbox.quarantine(then.seq, then.detail, at(DAY)), at(DAY))
+        elif then.do == "send_again":
+            self.store.change(lambda outbox: outbox.send_again(then.seq), at(DAY))
         elif then.do == "new_epoch":
             self.store.begin_epoch(at(DAY), then.seq, then.detail)
 
@@ -135,6 +147,7 @@ class AnyCourseOfDelivery(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
+            self.state_and_event_change_together(1, "")  # from the next event on a restored centre knows what it lacks
             for _ in range(400):
                 if self.store.outbox.depth().waiting == 0:
                     break

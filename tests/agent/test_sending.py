@@ -180,6 +180,31 @@ async def test_a_file_of_which_the_centre_knows_more_than_it_does_itself_begins_
     assert details(centre) == ["a", "b"]
 
 
+async def test_a_centre_that_lost_what_it_acknowledged_is_told_that_again_before_anything_new(tmp_path: Path) -> None:
+    centre = LooseCentre()
+    async with sending(tmp_path, centre) as (store, sender):
+        await tell(store, sender, "a", "b")
+        await until(lambda: len(centre.taken) == 2, "two events")
+        copy = dict(centre.taken), dict(centre.highest)
+        await tell(store, sender, "c", "d")
+        await until(lambda: len(centre.taken) == 4, "four events")
+        await until(lambda: sender.reached, "an answer")
+        centre.taken, centre.highest = copy
+        asked = centre.asked
+        await tell(store, sender, "e")
+        await until(lambda: len(centre.taken) == 5, "all events")
+    assert details(centre) == ["a", "b", "c", "d", "e"]
+    assert centre.asked <= asked + 4
+
+
+def test_only_what_the_batch_comes_after_shows_that_something_is_lost() -> None:
+    batch = contract.EventBatch(epoch="e", events=[event(ROOM, "e", 9)], after=contract.Place(epoch="before", seq=5))
+    lost = after(Pace(), batch, contract.EventsTaken(epoch="before", to=3), 9)
+    assert (lost.do, lost.seq) == ("send_again", 3)
+    assert after(Pace(), batch, contract.EventsTaken(epoch="before", to=5), 9).do == "wait"
+    assert after(Pace(), batch, contract.EventsTaken(epoch="e", to=9), 9).do == "acknowledge"
+
+
 def test_a_centre_that_refuses_the_numbers_of_a_new_epoch_too_is_asked_later() -> None:
     batch = contract.EventBatch(epoch="e", events=[event(ROOM, "e", 3)])
     anew = after(Pace(), batch, refused(409), 9)

@@ -37,6 +37,23 @@ async def test_events_are_taken_once_by_whichever_front_and_read_in_order(fronts
     await seen(lambda: _reads(two, taken))
 
 
+async def test_nothing_is_taken_behind_what_the_centre_does_not_have_and_the_room_learns_how_much_it_has(fronts: list[Backend]) -> None:
+    one, two = fronts
+    behind = {seq: msgspec.structs.replace(batch("r", "e", seq + 1), after=contract.Place(epoch="e", seq=seq)) for seq in (2, 3)}
+    await one.events.put("r", batch("r", "e", 1, 2))
+    for front in fronts:
+        assert await front.events.put("r", behind[3]) == contract.EventsTaken(epoch="e", to=2)
+    assert await two.events.put("r", behind[2]) == contract.EventsTaken(epoch="e", to=3)
+    assert await one.events.put("r", behind[3]) == contract.EventsTaken(epoch="e", to=4)
+    for to, answer in ((5, contract.EventsTaken(epoch="e", to=4)), (4, contract.EventsTaken(epoch="f", to=1))):
+        first = msgspec.structs.replace(batch("r", "f", 1), after=contract.Place(epoch="e", seq=to))
+        assert await two.events.put("r", first) == answer
+    assert [(each.event.epoch, each.event.seq) for each in await one.events.after(0, 100)] == [
+        *[("e", seq) for seq in range(1, 5)],
+        ("f", 1),
+    ]
+
+
 async def _reads(front: Backend, taken: object) -> bool:
     return await front.events.after(0, 100) == taken
 

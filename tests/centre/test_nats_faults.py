@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -172,6 +173,8 @@ async def test_fronts_that_run_follow_streams_that_were_restored_from_a_copy(tmp
                     await asyncio.sleep(0.2)
             # The room keeps what the centre lost, and tells it again: the answer says that it is to.
             assert (await front.events.put("r", batch("r", "e", 2))).to == 2
+            following = msgspec.structs.replace(batch("r", "e", 4), after=contract.Place(epoch="e", seq=3))
+            assert (await front.events.put("r", following)).to == 2
             assert (await front.events.put("r", batch("r", "e", 3, 4))).to == 4
             assert [each.event.seq for each in await front.events.after(0, 10)] == [1, 2, 3, 4]
             # What is told since then stands under numbers that the front had seen before.

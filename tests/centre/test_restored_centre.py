@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from agent.upstream.centre.backend import now_utc_us
 from agent.upstream.centre.decisions import new_run
 from agent.upstream.centre.sqlite_backend import SqlitePlan
 from tests.centre.test_backends import DAY_US, soon
+from tests.lab.events import batch
 from tests.lab.fronts import sqlite_fronts
 
 
@@ -87,6 +89,23 @@ async def test_a_room_notices_a_copy_where_no_hearing_was_planned_since(tmp_path
         room = merge_feed(room, feed)
         assert sorted(room.changes) == ["a"]
         assert not went_back(room, await front.plan.feed("r", room.applied_offset))
+
+
+async def test_a_centre_that_was_restored_before_it_told_any_room_of_a_number_does_not_take_what_follows_a_gap(tmp_path: Path) -> None:
+    path, copy = tmp_path / "centre.sqlite", tmp_path / "copy"
+    with sqlite_fronts(path) as (front, _):
+        await front.events.put("r", batch("r", "e", 1, 2))
+        known = await front.plan.feed("r", 0)
+    shutil.copy(path, copy)
+    with sqlite_fronts(path) as (front, _):
+        assert (await front.events.put("r", batch("r", "e", 3, 4))).to == 4
+    shutil.copy(copy, path)
+    with sqlite_fronts(path) as (front, _):
+        assert not went_back(merge_feed(Schedule(), known), await front.plan.feed("r", known.as_of))
+        following = msgspec.structs.replace(batch("r", "e", 5), after=contract.Place(epoch="e", seq=4))
+        assert await front.events.put("r", following) == contract.EventsTaken(epoch="e", to=2)
+        await front.events.put("r", batch("r", "e", 3, 4))
+        assert (await front.events.put("r", following)).to == 5
 
 
 async def test_a_centre_that_was_only_begun_again_is_none_that_was_restored(tmp_path: Path) -> None:

@@ -42,6 +42,15 @@ class UsedNumbersError(ConflictError):
         )
 
 
+def has_lost(batch: contract.EventBatch, highest: int) -> bool:
+    """Whether something is lost before a batch. ``highest`` is that of the epoch of the event that the batch comes ``after``.
+
+    A room says what was acknowledged to it: a centre that has less was restored from a copy. If it took the batch, nobody would ever see
+    the gap, for numbers may have holes.
+    """
+    return batch.after is not None and highest < batch.after.seq
+
+
 class NamedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Of an event its number and its id alone."""
 

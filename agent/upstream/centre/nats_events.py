@@ -18,7 +18,7 @@ import msgspec
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import NOTABLE, ConflictError, now_utc_us
-from agent.upstream.centre.decisions import PAGE_BYTES, NamedEvent, new_events, page
+from agent.upstream.centre.decisions import PAGE_BYTES, NamedEvent, has_lost, new_events, page
 from agent.upstream.centre.nats_connection import PAYLOAD_BYTES
 from agent.upstream.centre.nats_follower import Follower
 from agent.upstream.centre.nats_jet import BATCH, Jet, LookAgainError, Stored, attempts
@@ -75,12 +75,21 @@ class NatsEvents:
 
     async def put(self, room: str, batch: contract.EventBatch) -> contract.EventsTaken:
         """Keep what is new of a batch."""
+        if batch.after is not None and batch.after.epoch != batch.epoch:  # once an epoch
+            before = await self._look(room, batch.after.epoch)
+            if has_lost(batch, before.to):
+                return contract.EventsTaken(epoch=batch.after.epoch, to=before.to)
         last, looked = self._last.get((room, batch.epoch)), False
         for _ in attempts():
             if last is None:
                 last, looked = await self._look(room, batch.epoch), True
             if batch.events[0].seq <= last.to and not looked:
                 # What this front remembers may be old: the epoch's highest is the answer by which a restored room knows that it is one.
+                last = None
+                continue
+            if batch.after is not None and batch.after.epoch == batch.epoch and has_lost(batch, last.to):
+                if looked:
+                    return contract.EventsTaken(epoch=batch.epoch, to=last.to)
                 last = None
                 continue
             new = new_events(batch, last.to, await self._kept(room, batch, last))

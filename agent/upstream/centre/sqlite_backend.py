@@ -27,6 +27,7 @@ from agent.upstream.centre.decisions import (
     Kept,
     NamedEvent,
     Run,
+    has_lost,
     may_change,
     new_events,
     new_run,
@@ -91,11 +92,11 @@ class SqliteEvents:
         """Keep what is new of a batch."""
         now_us = now_utc_us()
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: sqlite3.Connection) -> contract.EventsTaken:
             of_epoch = (room, batch.epoch)
-            highest = int(
-                connection.execute("SELECT coalesce(max(seq), 0) FROM event WHERE room = ? AND epoch = ?", of_epoch).fetchone()[0]
-            )
+            if batch.after is not None and has_lost(batch, had := _highest(connection, room, batch.after.epoch)):
+                return contract.EventsTaken(epoch=batch.after.epoch, to=had)
+            highest = _highest(connection, room, batch.epoch)
             kept = connection.execute(
                 "SELECT seq, body FROM event WHERE room = ? AND epoch = ? AND seq BETWEEN ? AND ?",
                 (*of_epoch, batch.events[0].seq, batch.events[-1].seq),
@@ -105,12 +106,12 @@ class SqliteEvents:
                 "INSERT INTO event (room, epoch, seq, utc_us, body, notable) VALUES (?, ?, ?, ?, ?, ?)",
                 [(*of_epoch, event.seq, now_us, msgspec.json.encode(event), isinstance(event.data, NOTABLE)) for event in new],
             )
-            return max(highest, batch.events[-1].seq)
+            # The epoch's highest, not the batch's: a room whose file is an old copy learns from it that its numbers were given before.
+            return contract.EventsTaken(epoch=batch.epoch, to=max(highest, batch.events[-1].seq))
 
-        # The epoch's highest, not the batch's: a room whose file is an old copy learns from it that its numbers were given before.
-        to = await self._database.do(work)
+        taken = await self._database.do(work)
         self._news.tell_events()
-        return contract.EventsTaken(epoch=batch.epoch, to=to)
+        return taken
 
     async def after(self, number: int, most: int) -> Sequence[contract.TakenEvent]:
         """Events behind this number."""
@@ -322,6 +323,11 @@ class SqliteCommands:
 
         rows = await self._database.do(work)
         return [_command.decode(body) for (body,) in rows]
+
+
+def _highest(connection: sqlite3.Connection, room: str, epoch: str) -> int:
+    row = connection.execute("SELECT coalesce(max(seq), 0) FROM event WHERE room = ? AND epoch = ?", (room, epoch)).fetchone()
+    return int(row[0])
 
 
 def _page(connection: sqlite3.Connection, query: str, values: tuple[int, ...]) -> list[Any]:
