@@ -39,6 +39,7 @@ from agent.guest_desk import GuestDesk, InviteOrder, WithdrawInvitation
 from agent.identity_desk import IdentifyOrder
 from agent.metrics import CONTENT_TYPE
 from agent.probes import Ready, RecordingNow
+from agent.quarantine_desk import QuarantineDesk, SendOrder
 from agent.recorder_link import RecorderAwayError, RecorderRefusedError
 from agent.visit_desk import LeaveVisit, VisitOrder
 from recorder.contract.conference import OfStaff, TakeStill
@@ -46,7 +47,7 @@ from recorder.contract.conference import OfStaff, TakeStill
 log = structlog.get_logger()
 
 LOOPBACK = "127.0.0.1"
-DELIVERY, CONFERENCE = "/delivery", "/conference"
+DELIVERY, CONFERENCE, QUARANTINE = "/delivery", "/conference", "/quarantine"
 MAX_BODY_BYTES = 64 * 1024
 END_S = 2.0
 """How long requests that run may take when the agent ends."""
@@ -78,6 +79,7 @@ class LocalServer:
         delivery_uids: likewise who may tell what the delivery tells; no clerk does.
         take_delivery: takes what the delivery's process tells; None where there is none.
         guests: who carries out what is ordered about participants; None where the room has no videoconference.
+        quarantine: who shows the events that the centre refused; None where the room has no centre.
 
     Raises:
         DoorError: the socket cannot be made, or the port is taken.
@@ -94,8 +96,10 @@ class LocalServer:
         delivery_uids: Iterable[int] = (),
         take_delivery: Callable[[DeliveryReport], Awaitable[DeliveryAnswer]] | None = None,
         guests: GuestDesk | None = None,
+        quarantine: QuarantineDesk | None = None,
     ) -> None:
         self._guests = guests
+        self._quarantine = quarantine
         self._take_delivery = take_delivery
         self._probes = probes
         self._desk = desk
@@ -135,6 +139,9 @@ class LocalServer:
             application.router.add_get(CONFERENCE, self._conference)
             for path, asked, done in self._guest_orders(self._guests):
                 application.router.add_post(f"{CONFERENCE}{path}", _taking(asked, done))
+        if self._quarantine is not None:
+            application.router.add_get(QUARANTINE, _telling(self._quarantine.state))
+            application.router.add_post(f"{QUARANTINE}/send", _taking(SendOrder, self._quarantine.send))
         if self._take_delivery is not None:
             application.router.add_post(DELIVERY, _taking(DeliveryReport, self._take_delivery))
         runner = await self._runner(application)
@@ -267,6 +274,18 @@ def _peer_uid(request: web.Request) -> int | None:
         return None
     credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", credentials)[1])
+
+
+def _telling(state: Callable[[], Awaitable[msgspec.Struct]]) -> Handler:
+    """A handler that answers with what is asked for."""
+
+    async def tell(_: web.Request) -> web.Response:
+        try:
+            return _json(await state(), 200)
+        except DeskError as error:
+            return _json({"error": str(error)}, 409)
+
+    return tell
 
 
 def _taking(kind: object, order: Callable[[Any], Awaitable[msgspec.Struct]]) -> Handler:

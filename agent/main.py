@@ -29,6 +29,7 @@ from agent.look_ins import LookIns
 from agent.measures import Measures
 from agent.metrics import RoomMetrics, Snapshot
 from agent.probes import ready, recording
+from agent.quarantine_desk import QuarantineDesk
 from agent.relay_room import RoomEnd
 from agent.room_process import VERSION, RoomProcess
 from agent.staff import Linked, Staff
@@ -108,6 +109,7 @@ class Agent:
         self._centre: CentreLink | None = None
         self._delivery_alarms: tuple[str, ...] = ()
         self._look_ins: LookInDesk | None = None
+        self._quarantine = None if centre is None else QuarantineDesk(process)
         if centre is not None:
             if self._conference is not None:
                 self._look_ins = LookInDesk(process, self._conference, LookIns(state_dir / LOOK_INS))
@@ -142,7 +144,7 @@ class Agent:
         clerks, delivery = _uids([*process.config.hearings.clerks, RECORDER]), _uids([RECORDER])
         return LocalServer(
             probes, self._staff, own_run_dir, port=process.config.metrics.port, allowed_uids=clerks, delivery_uids=delivery,
-            take_delivery=self._take_delivery, guests=self._guests,
+            take_delivery=self._take_delivery, guests=self._guests, quarantine=self._quarantine,
         )  # fmt: skip
 
     async def run(self, ended: asyncio.Event) -> None:

@@ -53,6 +53,15 @@ class Depth(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int
 
 
+class SetAside(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that is not sent any more, and why: the centre's words, or this program's where it cannot read it."""
+
+    seq: int
+    type: str
+    utc_us: int
+    reason: str
+
+
 class Outbox:
     """The table ``outbox`` of a connection; ``epoch`` is the file's."""
 
@@ -126,10 +135,20 @@ class Outbox:
         row = self._db.execute("SELECT type FROM outbox WHERE seq = ? AND state = 'waiting'", (seq,)).fetchone()
         if row is None:
             return
-        self._db.execute("UPDATE outbox SET state = 'quarantined' WHERE seq = ?", (seq,))
+        self._set_aside(seq, detail)
         type_ = str(row[0])
         if type_ != f"{contract.TYPE_PREFIX}outbox.quarantined":
             self.append(contract.Quarantined(seq=seq, type=type_, detail=detail[:2_000]), stamp)
+
+    def _set_aside(self, seq: int, reason: str) -> None:
+        self._db.execute("UPDATE outbox SET state = 'quarantined', reason = ? WHERE seq = ?", (reason[:2_000], seq))
+
+    def set_aside(self, most: int) -> list[SetAside]:
+        """What is quarantined, the oldest first."""
+        rows = self._db.execute(
+            "SELECT seq, type, utc_us, reason FROM outbox WHERE state = 'quarantined' ORDER BY seq LIMIT ?", (most,)
+        ).fetchall()
+        return [SetAside(seq=seq, type=type_, utc_us=utc_us, reason=reason) for seq, type_, utc_us, reason in rows]
 
     def requeue(self) -> int:
         """Send what was set aside once more, behind all else, under new numbers: the centre was mended. Returns how many those are."""
@@ -210,7 +229,7 @@ class Outbox:
             read, quality = _data.decode(data), _clock.decode(clock)
         except msgspec.DecodeError as error:
             log.error("an event of the outbox cannot be read; it is kept and not sent", seq=seq, type=type_, error=str(error))
-            self._db.execute("UPDATE outbox SET state = 'quarantined' WHERE seq = ?", (seq,))
+            self._set_aside(seq, f"this version of the agent cannot read it: {error}")
             return None
         return contract.Event(
             specversion="1.0", id=id_, source=f"urn:courtroom:room:{self._room}", type=type_, time=rfc3339(utc_us),

@@ -19,4 +19,6 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ),
     # Under which epoch the centre took an event; NULL: under the file's, or under none yet.
     ("ALTER TABLE outbox ADD COLUMN epoch TEXT",),
+    # Why an event was set aside.
+    ("ALTER TABLE outbox ADD COLUMN reason TEXT NOT NULL DEFAULT ''",),
 )
