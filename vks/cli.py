@@ -51,10 +51,11 @@ def run(
     cannot be opened.
     """
     room, own = _load(config)
-    from recorder.heap import leave_pymalloc, share_heap  # noqa: PLC0415 - the command's help needs none of these
+    from recorder.heap import keep_large_out, leave_pymalloc, share_heap  # noqa: PLC0415 - the command's help needs none of these
 
     leave_pymalloc()
     share_heap()
+    keep_large_out()
     from vks import ports  # noqa: PLC0415
     from vks.service import Settings, serve  # noqa: PLC0415
 
