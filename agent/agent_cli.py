@@ -15,7 +15,7 @@ from agent.desk_client import DEFAULT_RUN, ask
 from agent.local_server import QUARANTINE
 from agent.main import AgentError, serve
 from agent.quarantine_desk import Quarantine, SendOrder
-from provisioning.room_file import ConfigError, load
+from provisioning.mending import WRONG_STATUS, load_or_wait
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -76,9 +76,15 @@ def run(
     goes on where it was.
     """
     os.umask(0o077)
+    room = load_or_wait(config, _tell)
+    if room is None:
+        raise typer.Exit(WRONG_STATUS)
     try:
-        room = load(config)
         asyncio.run(serve(room, run_dir, own_run or run_dir, vks_run or run_dir, state))
-    except (ConfigError, AgentError) as error:
-        Console(stderr=True).print(str(error), style="red", highlight=False, markup=False)
+    except AgentError as error:
+        _tell(str(error))
         raise typer.Exit(1) from None
+
+
+def _tell(reason: str) -> None:
+    Console(stderr=True).print(reason, style="red", highlight=False, markup=False)

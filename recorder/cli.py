@@ -48,16 +48,15 @@ def run(
     from recorder.heap import leave_pymalloc  # noqa: PLC0415 - a client command needs neither configuration nor core
 
     leave_pymalloc()
-    from provisioning.room_file import ConfigError, load  # noqa: PLC0415
+    from provisioning.mending import WRONG_STATUS, load_or_wait  # noqa: PLC0415
     from recorder.logs import configure  # noqa: PLC0415
     from recorder.service import serve  # noqa: PLC0415
 
     configure()
 
-    try:
-        room = load(config)
-    except ConfigError as error:
-        _fail(str(error))
+    room = load_or_wait(config, _tell)
+    if room is None:
+        raise typer.Exit(WRONG_STATUS)
     too_long = _too_long(room, run_dir)
     if too_long:
         _fail(f"the path of the socket {too_long} is longer than {MOST_SOCKET_PATH_BYTES} bytes; name a shorter directory by --run")
@@ -194,8 +193,12 @@ def _do(run_dir: Path, request: control.Request) -> control.Reply:
 
 
 def _fail(reason: str) -> NoReturn:
-    Console(stderr=True).print(reason, style="red", highlight=False, markup=False)
+    _tell(reason)
     raise typer.Exit(1)
+
+
+def _tell(reason: str) -> None:
+    Console(stderr=True).print(reason, style="red", highlight=False, markup=False)
 
 
 def _too_long(room: "RoomConfig", run_dir: Path) -> Path | None:

@@ -1,5 +1,6 @@
 """``courtroom vks``: run the videoconference."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,13 +98,11 @@ def roots_of(own: "Vks") -> "list[Certificate]":
 
 def _load(config: Path) -> "tuple[RoomConfig, Vks]":
     """The room's configuration, and its videoconference."""
-    from provisioning.room_file import ConfigError, load  # noqa: PLC0415 - the command's help needs no configuration
+    from provisioning.mending import WRONG_STATUS, load_or_wait  # noqa: PLC0415 - the command's help needs no configuration
 
-    try:
-        room = load(config)
-    except ConfigError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
+    room = load_or_wait(config, partial(typer.echo, err=True))
+    if room is None:
+        raise typer.Exit(WRONG_STATUS)
     if room.vks is None:
         typer.echo(f"{config}: there is no [vks] table: this room has no videoconference; see docs/technician.md", err=True)
         raise typer.Exit(NO_VKS_STATUS)

@@ -25,8 +25,8 @@ from agent.archive.vouchers import Vouchers
 from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport
 from agent.upstream.client import Credentials, UpstreamClient
 from agent.upstream.contract import RecordDeleted, RecordDelivered
+from provisioning.mending import WRONG_STATUS, load_or_wait
 from provisioning.room import Centre, RoomConfig
-from provisioning.room_file import ConfigError, load
 from recorder.record.trust import TrustError
 
 log = structlog.get_logger()
@@ -90,14 +90,20 @@ def deliver(
     disk needs room, as [retention] says. In a closed network `courtroom archive --to` carries the records; this is needed there too, for
     nothing else deletes what the archive has.
     """
+    room = load_or_wait(config, _tell)
+    if room is None:
+        raise typer.Exit(WRONG_STATUS)
     try:
-        room = load(config)
         vouchers = Vouchers.of(room)
         records = Records(_bases(room), vouchers.read(dt.datetime.now(dt.UTC))[0])
-    except (ConfigError, TrustError, OSError) as error:
-        Console(stderr=True).print(str(error), style="red", highlight=False, markup=False)
+    except (TrustError, OSError) as error:
+        _tell(str(error))
         raise typer.Exit(1) from None
     asyncio.run(_serve(room, vouchers, records, own_run))
+
+
+def _tell(reason: str) -> None:
+    Console(stderr=True).print(reason, style="red", highlight=False, markup=False)
 
 
 async def _serve(room: RoomConfig, vouchers: Vouchers, records: Records, own_run_dir: Path) -> None:
