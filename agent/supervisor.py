@@ -58,7 +58,7 @@ class Supervisor:
         """Start all, and keep them running until ``end``.
 
         Raises:
-            OSError: a command cannot be run.
+            OSError: a command cannot be run at all. One that ran before is tried again for as long as it takes.
         """
         keepers = [asyncio.create_task(self._keep(program), name=program.name) for program in self._programs]
         ending = asyncio.create_task(self._ending.wait())
@@ -73,14 +73,21 @@ class Supervisor:
                 raise result
 
     async def _keep(self, program: Program) -> None:
-        restarts = Restarts()
+        restarts, ran = Restarts(), False
         while not self._ending.is_set():
             began_s = time.monotonic()
-            status = await self._run_once(program)
+            try:
+                status = await self._run_once(program)
+            except OSError as error:  # the system has no process, memory or descriptor for it now
+                if not ran:
+                    raise
+                ended, killed = f"cannot be started: {error.strerror or error}", True
+            else:
+                ran, ended, killed = True, f"ended ({_words(status)})", status < 0
             if self._ending.is_set():
                 return
-            wait_s = restarts.wait_s(time.monotonic() - began_s, killed=status < 0)
-            self._told(program.name, f"ended ({_words(status)}); started again in {wait_s:.1f} s")
+            wait_s = restarts.wait_s(time.monotonic() - began_s, killed=killed)
+            self._told(program.name, f"{ended}; started again in {wait_s:.1f} s")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._ending.wait()

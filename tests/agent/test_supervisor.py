@@ -1,6 +1,7 @@
 """The processes of a room under one parent: each is kept running, none takes another one with it, and none outlives the parent."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -8,7 +9,9 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +44,32 @@ async def test_a_process_that_is_killed_is_started_again_and_the_other_one_goes_
         await until(lambda: said.count(("agent", "ready")) == 2, "the agent's second start")
         assert supervisor.pid("recorder") == recorder
         assert any("killed by SIGKILL" in line for name, line in said if name == "agent")
+
+
+async def test_a_process_that_cannot_be_started_again_now_is_tried_again_and_the_other_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, failed = asyncio.create_subprocess_exec, 0
+
+    async def short_of_processes(*command: Any, **more: Any) -> asyncio.subprocess.Process:
+        nonlocal failed
+        failed += 1
+        if failed < 3:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return await start(*command, **more)
+
+    async with supervised(Program("recorder", SLEEPER), Program("agent", SLEEPER)) as (supervisor, said):
+        recorder, agent = supervisor.pid("recorder"), supervisor.pid("agent")
+        assert agent is not None
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", short_of_processes)
+        os.kill(agent, signal.SIGKILL)
+        await until(lambda: said.count(("agent", "ready")) == 2, "the agent's second start")
+        assert supervisor.pid("recorder") == recorder
+        assert sum("cannot be started" in line for name, line in said if name == "agent") == 2
+
+
+async def test_a_program_that_is_not_there_ends_all_at_once() -> None:
+    supervisor = Supervisor([Program("recorder", ["/nonexistent"])], lambda *_: None)
+    with pytest.raises(FileNotFoundError):
+        await supervisor.run()
 
 
 async def test_at_the_end_the_agent_goes_first_and_the_recorder_last() -> None:
