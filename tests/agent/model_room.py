@@ -13,7 +13,7 @@ from agent.turn import Outcome
 from agent.upstream import contract
 from provisioning.room import Hearings
 from recorder.contract.control import State as RecorderState
-from tests.agent.plans import DAY, ROOM
+from tests.agent.plans import DAY, ROOM, hearing
 
 
 class ModelRecorder:
@@ -164,3 +164,10 @@ class ModelRoom:
 
     def outcomes(self, id_: str = "h1") -> list[str]:
         return [event.outcome for event in self.events if isinstance(event, contract.Reconciled) and event.hearing == id_]
+
+
+def planned(rules: Hearings | None = None) -> ModelRoom:
+    """A room that knows of one hearing."""
+    room = ModelRoom(rules)
+    room.plan(hearing())
+    return room

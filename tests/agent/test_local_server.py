@@ -365,37 +365,3 @@ async def test_recording_follows_a_real_recorder_that_hangs_and_goes_on(tmp_path
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
-
-
-def hearing(base: Path, *words: str, actor: str = "A. Clerk") -> subprocess.Popen[str]:
-    environment = dict(os.environ) | {"COURTROOM_RUN": str(base), "COURTROOM_ACTOR": actor, "COLUMNS": "140"}
-    command = [sys.executable, "-m", "agent.cli", "hearing", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-
-
-async def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = await asyncio.to_thread(process.communicate)
-    return process.returncode, out, err
-
-
-async def test_the_clerk_works_from_a_terminal(tmp_path: Path) -> None:
-    noted = NotedDesk()
-    async with LocalServer(probes(), noted, tmp_path):
-        code, out, _ = await ended(hearing(tmp_path, "list"))
-        assert code == 0
-        assert "2026-17" in out
-        assert "Judge B." in out
-        code, out, _ = await ended(hearing(tmp_path, "status"))
-        assert "Hearing 2026-17 is due. Begin?" in out
-        assert "courtroom hearing answer p1 yes|no" in out
-        assert "the centre is away" in out
-        noted.warns = "the disk takes nothing of it yet"
-        code, out, err = await ended(hearing(tmp_path, "start", "2026-17"))
-        assert (code, "StartOrder" in out, err.strip()) == (0, True, noted.warns)
-        noted.refuses = desk.DeskError("hearing 2026-17 is being recorded; stop it first")
-        code, _, err = await ended(hearing(tmp_path, "not-held", "2026-17", "--reason", "illness"))
-        assert (code, err.strip()) == (1, "hearing 2026-17 is being recorded; stop it first")
-    assert [(type(one), one.actor) for one in noted.orders] == [(desk.StartOrder, "A. Clerk")]
-    code, _, err = await ended(hearing(tmp_path, "stop"))
-    assert code == 2
-    assert "courtroom-agent" in err
