@@ -22,6 +22,7 @@ from agent.archive.offer import files_by_seal, sums_sha256
 from agent.upstream.transfer import Acknowledgement
 from provisioning.keys import Hierarchy, Identity, KeyFiles, build, write
 from recorder.record.trust import Authorities
+from tests.archive.closed import Closed, closed_network
 from tests.archive.seaweed import Seaweed, free_port, running
 from tests.record.record_builder import RECORD, Builder
 
@@ -162,3 +163,9 @@ def lines_until(process: subprocess.Popen[str], enough: Callable[[str], bool]) -
         if enough(said[-1]):
             break
     return said
+
+
+@pytest.fixture
+def closed(tmp_path: Path, key_files: KeyFiles) -> Iterator[Closed]:
+    with closed_network(tmp_path, key_files) as made:
+        yield made
