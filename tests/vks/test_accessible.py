@@ -25,8 +25,9 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 MOST_TABS = 40
 KEYS = {"Tab": (9, ""), "Enter": (13, "\r")}
 FOCUS = """(() => {
-  const one = document.activeElement, style = getComputedStyle(one);
-  return [one.tagName === "BUTTON" ? one.innerText : "", one.matches(":focus-visible") && style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0];
+  const one = document.activeElement, { outlineStyle, outlineWidth } = getComputedStyle(one);
+  const shows = one.matches(":focus-visible") && outlineStyle !== "none" && parseFloat(outlineWidth) > 0;
+  return [one.tagName === "BUTTON" ? one.innerText : "", shows];
 })()"""
 IS_SAID = """[document.activeElement, ...document.querySelectorAll("[role=alert], [role=status], [aria-live]")].some(
   one => one.innerText.includes(%r))"""
