@@ -13,6 +13,8 @@ from pathlib import Path
 import structlog
 
 from provisioning.room import RoomConfig
+from recorder import own_certificate
+from recorder.clock import utc_us
 from recorder.control_server import ControlServer
 from recorder.core import Recorder
 from recorder.heap import keep_large_out, share_heap
@@ -66,9 +68,12 @@ async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
     await recorder.start()
     await control_server.start()
     timers = asyncio.create_task(recorder.run_timers())
+    raise_alarm = partial(recorder.alarm, "certificate_ends", "", on=True)
+    certificate = asyncio.create_task(own_certificate.watch(signer.chain[0], config, utc_us, lambda words: raise_alarm(detail=words)))
     waiting = asyncio.create_task(ended.wait())
     await asyncio.wait({timers, waiting}, return_when=asyncio.FIRST_COMPLETED)
     timers.cancel()
+    certificate.cancel()
     waiting.cancel()
     await control_server.close()
     await recorder.close()

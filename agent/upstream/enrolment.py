@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -63,7 +64,7 @@ class RoomFiles:
         at = directory.resolve()
         return cls(at / "transport.key", at / "transport.pem", at / "device.key", at / "device-chain.pem", at / "roots.pem")
 
-    def try_writing(self) -> None:
+    def try_writing(self, user: str = "courtroom-agent") -> None:
         """Find out whether there is a place for all, before a token is used up for it; nothing stays of that.
 
         Raises:
@@ -82,7 +83,7 @@ class RoomFiles:
         except OSError as error:
             raise EnrolmentError(
                 f"cannot write in {place}: {error.strerror or error}; the token was not used. Where the room is installed: "
-                f"runuser -u courtroom-agent -- courtroom enrol …; elsewhere name a directory by --to"
+                f"runuser -u {user} -- courtroom enrol …; elsewhere name a directory by --to"
             ) from error
 
     def store(
@@ -184,7 +185,7 @@ async def enrol_transport(url: str, token: str, room: str, directory: Path, now:
         EnrolmentError: nothing was changed; the message says why.
     """
     files = RoomFiles.under(directory)
-    key = _transport_key(files.transport_key)
+    key = _private_key(files.transport_key)
     try:
         root_sha256, secret = read_token(token)
         roots = parse_chain(files.roots.read_bytes(), str(files.roots))
@@ -200,8 +201,44 @@ async def enrol_transport(url: str, token: str, room: str, directory: Path, now:
     # A token is for two certificates. The other one's key is known to nobody: records go on being signed as before.
     enrolment = transfer.Enrolment(room=room, secret=secret, transport_request=request(key, room), signing_request=request(new_key(), room))
     certificates = await _certificates(url, root, enrolment)
-    await _replace(files.transport, certificates.transport, key, room, now)
-    return parse_chain(files.transport.read_bytes(), str(files.transport))[0]
+    return await _replace(files.transport, certificates.transport, "transport", key, room, now)
+
+
+async def enrol_signing(url: str, token: str, room: str, directory: Path, now: dt.datetime) -> x509.Certificate:
+    """Get a new certificate for the key that signs records, before the one that is there ends.
+
+    The key stays, so that nothing else of the room changes. To be run by the recorder's user, who alone reads it.
+
+    Raises:
+        EnrolmentError: nothing was changed; the message says why.
+    """
+    files = RoomFiles.under(directory)
+    key = _private_key(files.signing_key)
+    try:
+        root_sha256, secret = read_token(token)
+        last = parse_chain(files.chain.read_bytes(), str(files.chain))[-1]
+    except (RequestError, TrustError) as error:
+        raise EnrolmentError(str(error)) from None
+    except OSError as error:
+        raise EnrolmentError(f"{files.chain} cannot be read: {error.strerror}") from error
+    host, port = _host(url)
+    await asyncio.to_thread(files.try_writing, RECORDER_USER)
+    root = await _root(url, host, port, root_sha256)
+    if not _is_under(last, root):
+        raise EnrolmentError(f"the token is of another centre than the one that vouches for {files.chain}: ask that one, or enrol anew")
+    # A token is for two certificates. The other one's key is known to nobody: the connection's stays as it is.
+    enrolment = transfer.Enrolment(room=room, secret=secret, transport_request=request(new_key(), room), signing_request=request(key, room))
+    certificates = await _certificates(url, root, enrolment)
+    return await _replace(files.chain, certificates.signing, "signing", key, room, now)
+
+
+def _is_under(last: x509.Certificate, root: x509.Certificate) -> bool:
+    """Whether a chain that ends so is one of this root."""
+    try:
+        last.verify_directly_issued_by(root)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def renewal_due(certificate: x509.Certificate, now: dt.datetime) -> bool:
@@ -218,12 +255,12 @@ async def renew(client: UpstreamClient, credentials: Credentials, room: str, now
         RefusedError: it refuses.
         EnrolmentError: what it answered is not for this key and room, or not valid now, or cannot be stored.
     """
-    key = _transport_key(credentials.key)
+    key = _private_key(credentials.key)
     certificates = await client.renew(transfer.Renewal(transport_request=request(key, room)))
-    await _replace(credentials.certificate, certificates.transport, key, room, now)
+    await _replace(credentials.certificate, certificates.transport, "transport", key, room, now)
 
 
-def _transport_key(path: Path) -> ec.EllipticCurvePrivateKey:
+def _private_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except FileNotFoundError:
@@ -235,19 +272,20 @@ def _transport_key(path: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-async def _replace(place: Path, pem: str, key: ec.EllipticCurvePrivateKey, room: str, now: dt.datetime) -> None:
-    """Lay a new transport certificate in the place of the one that is there, if it is good now."""
-    certificate = _check(pem, key, "transport", room)
+async def _replace(place: Path, pem: str, what: str, key: ec.EllipticCurvePrivateKey, room: str, now: dt.datetime) -> x509.Certificate:
+    """Lay a new certificate with its chain in the place of the one that is there, if it is good now."""
+    certificate = _check(pem, key, what, room)
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not begins <= now <= ends:
         raise EnrolmentError(
-            f"the centre's transport certificate is valid from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC, "
+            f"the centre's {what} certificate is valid from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC, "
             f"and this PC's clock says {now:%Y-%m-%d %H:%M}: compare both clocks"
         )
     try:
         await asyncio.to_thread(_store, place, pem.encode(), 0o644)
     except OSError as error:
         raise EnrolmentError(f"cannot write {place}: {error.strerror}") from error
+    return certificate
 
 
 def _host(url: str) -> tuple[str, int]:

@@ -18,7 +18,7 @@ from agent.cli import application
 from agent.upstream import enrolment, transfer
 from agent.upstream.centre.authority import DOCUMENT_SIGNING
 from agent.upstream.client import RefusedError, UpstreamClient, UpstreamError
-from agent.upstream.enrolment import EnrolmentError, RoomFiles, enrol, enrol_transport, renew, renewal_due
+from agent.upstream.enrolment import EnrolmentError, RoomFiles, enrol, enrol_signing, enrol_transport, renew, renewal_due
 from agent.upstream.requests import new_key, request
 from provisioning.room_file import load
 from recorder.record.trust import Authorities, load_certificates, rooms
@@ -276,3 +276,36 @@ def test_a_room_that_was_revoked_gets_no_new_certificate(shared: Centre) -> None
 
     with pytest.raises(RefusedError, match="revoked"):
         asyncio.run(renewed())
+
+
+def test_the_certificate_that_signs_records_is_made_anew_for_the_same_key_by_a_token(shared: Centre) -> None:
+    files = shared.enrol("signs-1")
+    before = contents(files)
+    words = ["enrol", "signs-1", "--signing-only", "--centre", shared.url, "--token", shared.token("signs-1")]
+    said = CliRunner().invoke(application(), [*words, "--to", str(files.chain.parent)])
+    assert said.exit_code == 0, said.output
+    assert "restarted, between two hearings" in said.output
+    after = contents(files)
+    old, new = (x509.load_pem_x509_certificates(each.pop(files.chain.name)) for each in (before, after))
+    assert after == before
+    assert new[0].serial_number != old[0].serial_number
+    assert new[0].public_key() == old[0].public_key()
+    assert new[1:] == old[1:]
+    assert rooms(new[0]) == ["signs-1"]
+
+
+def test_no_other_centre_and_no_token_of_before_replaces_the_certificate_that_signs_records(shared: Centre, tmp_path: Path) -> None:
+    files, now = shared.enrol("signs-2"), dt.datetime.now(dt.UTC)
+    before, at = contents(files), files.chain.parent
+    (tmp_path / "other").mkdir()
+    with centre(tmp_path / "other") as other, pytest.raises(EnrolmentError, match="of another centre"):
+        asyncio.run(enrol_signing(other.url, other.token("signs-2"), "signs-2", at, now))
+    with pytest.raises(EnrolmentError, match="has no keys yet"):
+        asyncio.run(enrol_signing(shared.url, shared.token("signs-2"), "signs-2", tmp_path, now))
+    token = shared.token("signs-3")
+    asyncio.run(enrol(shared.url, token, "signs-3", tmp_path / "three"))
+    with pytest.raises(EnrolmentError, match="used already"):
+        asyncio.run(enrol_signing(shared.url, token, "signs-3", tmp_path / "three", now))
+    with pytest.raises(EnrolmentError, match="compare both clocks"):
+        asyncio.run(enrol_signing(shared.url, shared.token("signs-2"), "signs-2", at, now - dt.timedelta(days=2)))
+    assert contents(files) == before

@@ -106,6 +106,11 @@ _ALARMS: dict[str, Words] = {
     "recheck_failed": {"kk": "жазба қайта оқылмады", "ru": "запись не удалось перечитать", "en": "a record could not be read again"},
     "copies_not_completed": {"kk": "көшірме аяқталмады", "ru": "копия записи не завершена", "en": "a copy of a record is not complete"},
     "receipt_refused": {"kk": "орталық түбіртегі қате", "ru": "неверная квитанция центра", "en": "a receipt of the centre is wrong"},
+    "certificate_ends": {
+        "kk": "жазба сертификатының мерзімі бітеді",
+        "ru": "истекает сертификат подписи записей",
+        "en": "the certificate that signs records ends",
+    },
     "thread_failed": {"kk": "жазу қызметінде қате", "ru": "ошибка в службе записи", "en": "an error in the recorder"},
     "recorder_unreachable": {"kk": "жазу қызметі жауап бермейді", "ru": "служба записи не отвечает", "en": "the recorder does not answer"},
 }
