@@ -128,8 +128,7 @@ def test_the_lists_of_what_was_revoked_are_of_all_who_sign(tmp_path: Path) -> No
     with centre(tmp_path) as at:
         files = at.enrol("lists-1")
         leaf, *others = load_certificates(files.chain)
-        said("revoke", str(at.home.root), "lists-1", fails=False)
-        (tmp_path / "revoked.pem").write_text(printed := raw("revocations", str(at.home.root)))
+        (tmp_path / "revoked.pem").write_text(printed := raw("revoke", str(at.home.root), "lists-1"))
         authorities = Authorities(load_certificates(at.home.roots), load_revocations(tmp_path / "revoked.pem"))
         assert is_listed_by(authorities, at.home.identity_certificate("notary"), [])
         assert is_listed_by(authorities, leaf, others)
@@ -143,6 +142,10 @@ def test_the_lists_of_what_was_revoked_are_of_all_who_sign(tmp_path: Path) -> No
         assert raw("revocations", str(at.home.root)).endswith(printed[printed.rindex("-----BEGIN") :])
         (at.home.root / "root-revoked.pem").unlink()
         assert "give its key by --root-key once" in said("revocations", str(at.home.root))
+        at.enrol("lists-2")
+        denied = said("revoke", str(at.home.root), "lists-2")
+        assert "2 certificates of lists-2 denied here" in denied
+        assert "the root's list is missing above" in denied
         assert raw("revocations", str(at.home.root), "--root-key", str(tmp_path / "root.key")).count("BEGIN X509 CRL") == 2
         assert "is not the key of" in said("revocations", str(at.home.root), "--root-key", str(at.home.root / "issuing.key"))
 

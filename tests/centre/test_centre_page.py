@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from agent.cli import application
-from agent.upstream.centre.authority import OWN_DAYS, SIGNING_DAYS, TRANSPORT_DAYS
+from agent.upstream.centre.authority import LIST_DAYS, OWN_DAYS, ROOT_LIST_DAYS, SIGNING_DAYS, TRANSPORT_DAYS
 from agent.upstream.centre.callers import ROLES
 from agent.upstream.centre.settings import S3, CentreHome, Settings
 
@@ -49,6 +49,9 @@ def test_what_expires_is_said_with_the_days_of_the_code() -> None:
     days = dict(re.findall(r"^\| (\w+).*? \| (\d+) days \|", EXPIRY.replace("the listener", "listener"), flags=re.MULTILINE))
     assert days["listener"] == days["roles"] == str(OWN_DAYS)
     assert days["the"] == str(SIGNING_DAYS)
+    revocation = PAGE.split("## Revocation")[1].split("## What expires")[0]
+    assert f"is good for {LIST_DAYS} days" in revocation
+    assert f"of the root is good for {ROOT_LIST_DAYS} days" in revocation
     assert re.search(rf"for the connection \| {TRANSPORT_DAYS} days", EXPIRY)
     assert re.search(rf"sign records \| {SIGNING_DAYS} days", EXPIRY)
 
@@ -59,9 +62,10 @@ def test_the_listeners_certificate_can_be_made_anew_as_it_says(tmp_path: Path) -
     made = CliRunner().invoke(application(), ["centre", "init", str(home), "--reached-by", name])
     assert made.exit_code == 0, made.output
     before = (home / "server.pem").read_bytes()
-    lines = re.search(r"```\n(printf .*?)```", EXPIRY, re.DOTALL)
-    assert lines is not None
-    subprocess.run(["sh", "-e", "-c", lines[1]], cwd=home, check=True, capture_output=True, timeout=30)
+    line = re.search(r"`courtroom (centre renew DIRECTORY server)`", EXPIRY)
+    assert line is not None
+    renewed = CliRunner().invoke(application(), line[1].replace("DIRECTORY", str(home)).split())
+    assert renewed.exit_code == 0, renewed.output
     assert (home / "server.pem").read_bytes() != before
     CentreHome(home).server.context()
     verify = ["openssl", "verify", "-x509_strict", "-CAfile", "root.pem", "-untrusted", "issuing.pem", "-purpose", "sslserver"]

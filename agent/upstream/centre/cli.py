@@ -83,11 +83,21 @@ def token(directory: Directory, room: Annotated[str, typer.Argument(help="The ro
 
 @app.command()
 def revoke(directory: Directory, name: Annotated[str, typer.Argument(help="The room or the role.")]) -> None:
-    """Deny all certificates of a room or a role from now on. Prints the list of what this centre issued and revoked.
+    """Deny all certificates of a room or a role from now on.
 
-    Whoever verifies records, and rooms before they delete one, read what `courtroom centre revocations` prints.
+    Prints both lists of what was revoked, as `courtroom centre revocations` does: lay them where whoever verifies records, and rooms before
+    they delete one, read them. Where the root has no list in force, that is said, and all is denied all the same.
     """
-    typer.echo(_ask(directory, admin.Revoke(name=name))["crl"])
+    told = _ask(directory, admin.Revoke(name=name))
+    denied = len(told["serials"])
+    typer.echo(
+        f"{denied} certificate{'' if denied == 1 else 's'} of {name} denied here from now on; for others lay out these lists:", err=True
+    )
+    sys.stdout.write(told["crl"])
+    try:
+        sys.stdout.write(CentreHome(directory).root_list(dt.datetime.now(dt.UTC)))
+    except SettingsError as error:
+        _fail(f"the root's list is missing above: {error}. `courtroom centre revocations` prints both")
 
 
 @app.command()
