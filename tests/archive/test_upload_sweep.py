@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive.offer import make_offer
 from agent.upstream import transfer
-from agent.upstream.centre.storage import DirectoryStorage, StorageError, Target
+from agent.upstream.centre.storage import DirectoryStorage, Room, StorageError, Target, room_of
 from agent.upstream.centre.upload_store import Most
 from agent.upstream.centre.uploads import MOST, OPEN_DAYS, REFUSED_DAYS, Notary, RefusedError, Uploads
 from agent.upstream.transfer import UploadOffer, UploadState
@@ -51,8 +51,10 @@ class Archive:
     def __init__(self, root: Path, keys: Hierarchy, most: Most) -> None:
         assert isinstance(keys.centre.key, ec.EllipticCurvePrivateKey)
         self.root = root
+        self.room: Room | None = None
+        """What its disk has, where that is not to be the truth."""
         self.trusted = keys
-        self.storage = Hooked(root / "storage")
+        self.storage = Hooked(root / "storage", room=lambda path: self.room or room_of(path))
         self.uploads = Uploads(
             root / "uploads.sqlite", self.storage, root / "work", authorities=self._authorities, ledger=self._no_receipts,
             notary=Notary(key=keys.centre.key, certificate=keys.centre.certificate, by="Centre"), retry_s=(0.05, 0.1), most=most,

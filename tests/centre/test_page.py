@@ -51,6 +51,12 @@ def test_troubled_rooms_come_first_in_the_readers_language(language: str, words:
     assert "astana-4" not in render(FLEET, language_of(language, ""), NOW, show_all=False)
 
 
+def test_an_archive_that_takes_nothing_is_said_before_all_rooms() -> None:
+    page = render(FLEET, "en", NOW, show_all=False, no_room=True)
+    assert page.index("The archive's disk is full") < page.index("astana-2")
+    assert "archive" not in render(FLEET, "en", NOW, show_all=False)
+
+
 def test_what_rooms_say_stays_text() -> None:
     evil = view("r", "alarm", state="<script>x</script>", alarms=("<img src=x>",))
     page = render([evil], "en", NOW, show_all=True)

@@ -154,7 +154,8 @@ class Admin:
                 return Told(values={"events": [msgspec.to_builtins(event) for event in taken]})
             case Rooms():
                 states = [view.state for view in await self._overview.rooms(fresh=True)]
-                return Told(values={"rooms": [msgspec.to_builtins(state) for state in states]})
+                short = await self._overview.is_archive_short()
+                return Told(values={"rooms": [msgspec.to_builtins(state) for state in states], "no_room": short})
 
     async def _give(self, room: str, command: contract.AnyCommand) -> int:
         try:

@@ -15,6 +15,7 @@ from rich.table import Table
 from agent.upstream import contract, transfer
 from agent.upstream.centre import admin
 from agent.upstream.centre.callers import ROLES
+from agent.upstream.centre.page_words import NO_ROOM
 from agent.upstream.centre.service import serve
 from agent.upstream.centre.settings import CentreHome, SettingsError, new_settings
 
@@ -220,7 +221,12 @@ def events(directory: Directory, after: Annotated[int, typer.Option(help="Only e
 @app.command()
 def rooms(directory: Directory, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Show how every room is."""
-    states = msgspec.convert(_ask(directory, admin.Rooms())["rooms"], list[contract.RoomState])
+    told = _ask(directory, admin.Rooms())
+    states = msgspec.convert(told["rooms"], list[contract.RoomState])
+    if told["no_room"]:
+        Console(stderr=True, soft_wrap=True).print(
+            f"{NO_ROOM['en']} Its directory: {directory / 'records'}", style="bold red", highlight=False
+        )
     if as_json:
         sys.stdout.write(msgspec.json.encode(states).decode() + "\n")
         return

@@ -20,8 +20,8 @@ from agent.upstream.centre.backend import AwayError, ConflictError
 from agent.upstream.centre.callers import NOBODY, Peer, peer_of
 from agent.upstream.centre.page_server import page
 from agent.upstream.centre.relays import Relays
-from agent.upstream.centre.storage import DirectoryStorage, Storage, StorageError, WrongPartError
-from agent.upstream.centre.uploads import RefusedError
+from agent.upstream.centre.storage import DirectoryStorage, NoRoomError, Storage, StorageError, WrongPartError
+from agent.upstream.centre.uploads import RefusedError, no_room
 from agent.upstream.operations import OPERATIONS, Operation
 from recorder.record import canonical
 
@@ -43,6 +43,8 @@ LOOK_AGAIN_S = 10.0
 """So often it is looked whether a room that holds a connection open may still do so."""
 AGAIN_S = 2
 """``Retry-After`` where the keeper is away: a leader is elected, or a connection made, within a few seconds."""
+NO_ROOM_AGAIN_S = 300
+"""And where the archive's disk is full: a person makes room."""
 JSON, LINES = "application/json", "application/x-ndjson"
 
 
@@ -198,6 +200,8 @@ def _part_handler(storage: DirectoryStorage, answers: Answers) -> Callable[[web.
                 tag = await storage.put(request.match_info["token"], request.content.iter_chunked(64 * 1024))
         except WrongPartError as error:
             raise RefusedError(error.status, "The part is not taken.", str(error)) from None
+        except NoRoomError as error:
+            raise no_room(error) from None
         except StorageError as error:
             log.error("the storage does not take a part", error=str(error))
             return problem(503, "The storage is away for the moment.")
@@ -248,7 +252,10 @@ async def _problems(request: web.Request, handler: Callable[[web.Request], Await
         return await handler(request)
     except RefusedError as error:
         said = error.problem
-        return problem(said.status, said.title, said.detail)
+        response = problem(said.status, said.title, said.detail)
+        if said.status == HTTPStatus.INSUFFICIENT_STORAGE:
+            response.headers["Retry-After"] = str(NO_ROOM_AGAIN_S)
+        return response
     except ConflictError as error:
         return problem(409, "That contradicts what is kept.", str(error))
     except AwayError as error:

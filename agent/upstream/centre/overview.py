@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -31,9 +31,13 @@ class Overview:
         backend: schedule, events, heartbeats.
         limits: from when on something is wrong.
         now_utc_us: the centre's clock.
+        is_archive_short: whether records are not taken for want of room.
     """
 
-    def __init__(self, backend: Backend, limits: Limits, now_utc_us: Callable[[], int]) -> None:
+    def __init__(
+        self, backend: Backend, limits: Limits, now_utc_us: Callable[[], int], is_archive_short: Callable[[], Awaitable[bool]] | None = None
+    ) -> None:
+        self._is_archive_short = is_archive_short
         self._backend = backend
         self._limits = limits
         self._now_utc_us = now_utc_us
@@ -51,6 +55,10 @@ class Overview:
                 self._views = await self._look()
                 self._until_s = time.monotonic() + KEPT_S
             return self._views
+
+    async def is_archive_short(self) -> bool:
+        """Whether the centre takes no record, because its disk is nearly full."""
+        return self._is_archive_short is not None and await self._is_archive_short()
 
     async def _look(self) -> Sequence[RoomView]:
         backend, now_us = self._backend, self._now_utc_us()

@@ -52,7 +52,7 @@ def language_of(asked: str | None, accepted: str) -> Language:
     return next((language for each in wanted for language in LANGUAGES if each == language), LANGUAGES[0])
 
 
-def render(views: Sequence[RoomView], language: Language, now: dt.datetime, *, show_all: bool) -> str:
+def render(views: Sequence[RoomView], language: Language, now: dt.datetime, *, show_all: bool, no_room: bool = False) -> str:
     """The page as HTML.
 
     Args:
@@ -60,6 +60,7 @@ def render(views: Sequence[RoomView], language: Language, now: dt.datetime, *, s
         language: of its words.
         now: local time with its offset.
         show_all: whether rooms are listed too that neither record nor have anything wrong.
+        no_room: whether the archive's disk is full.
     """
     now_us = int(now.timestamp() * 1e6)
     troubled = sorted((view for view in views if view.wrongs), key=_worst)
@@ -78,7 +79,7 @@ def render(views: Sequence[RoomView], language: Language, now: dt.datetime, *, s
         f"<style>{_STYLE}</style></head>"
         f"<body><header><h1>{words.TITLE[language]}</h1><span>{time}</span><nav>{links}</nav></header><main>"
     )
-    parts = [head, _counts(views, language)]
+    parts = [head, f'<p class="bad" role="alert"><b>{words.NO_ROOM[language]}</b></p>' if no_room else "", _counts(views, language)]
     if not views:
         parts.append(f"<p>{escape(words.NO_ROOMS[language])}</p>")
     elif troubled:

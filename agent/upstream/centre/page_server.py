@@ -17,7 +17,13 @@ async def page(request: web.Request, overview: Overview) -> web.Response:
     """The page; ``lang`` and ``show=all`` are its parameters."""
     language = language_of(request.query.get("lang"), request.headers.get("Accept-Language", ""))
     views = await overview.rooms()
-    text = render(views, language, dt.datetime.now().astimezone(), show_all=request.query.get("show") == "all")
+    text = render(
+        views,
+        language,
+        dt.datetime.now().astimezone(),
+        show_all=request.query.get("show") == "all",
+        no_room=await overview.is_archive_short(),
+    )
     return web.Response(text=text, content_type="text/html", headers=HEADERS)
 
 

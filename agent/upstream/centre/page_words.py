@@ -15,6 +15,11 @@ OTHERS: Words = {"kk": "Қалған залдар", "ru": "Остальные з
 SHOW_ALL: Words = {"kk": "Барлық залды көрсету", "ru": "Показать все залы", "en": "Show all rooms"}
 SHOW_FEWER: Words = {"kk": "Тек маңыздысын көрсету", "ru": "Показать только важное", "en": "Show what matters alone"}
 NOTHING_WRONG: Words = {"kk": "Барлық залда бәрі дұрыс.", "ru": "Во всех залах всё в порядке.", "en": "All is well in all rooms."}
+NO_ROOM: Words = {
+    "kk": "Мұрағат дискісінде орын жоқ: залдардың жазбалары қабылданбайды. Орын босатыңыз.",
+    "ru": "На диске архива нет места: записи залов не принимаются. Освободите место.",
+    "en": "The archive's disk is full: no room's record is taken. Make room.",
+}
 NO_ROOMS: Words = {
     "kk": "Әзірге бірде-бір зал жоқ: `courtroom centre token` оларды тіркейді.",
     "ru": "Пока нет ни одного зала: их заводит `courtroom centre token`.",

@@ -90,7 +90,8 @@ async def running(home: CentreHome, page: str = "") -> AsyncIterator[RunningCent
             uploads = _uploads(home, settings, storage, backend, authority, notary)
             await uploads.start()
             stack.push_async_callback(uploads.stop)
-        overview = Overview(backend, settings.limits, now_utc_us)
+        is_short = storage.is_short if isinstance(storage, DirectoryStorage) else None
+        overview = Overview(backend, settings.limits, now_utc_us, is_short)
         relays = Relays() if settings.public else None
         app = application(Answers(backend, authority, uploads, overview), storage, relays)
         try:

@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import msgspec
+import structlog
 
 from agent.upstream.transfer import PART_BYTES
+
+log = structlog.get_logger()
 
 PARTS_PATH = "/v1/parts/"
 ADDRESS_S = 3600
@@ -26,10 +29,16 @@ _AT_ONCE = 4
 """Parts of one room that are held in memory at once: nobody can keep other rooms from sending."""
 _PART_S = 900
 """How long a part may take to come."""
+RESERVE_BYTES = 2 * 1024**3
+"""So much of the disk is left free, at most a twentieth of it: the centre's own files mostly lie there too, and events must be taken."""
 
 
 class StorageError(Exception):
     """The storage cannot be reached or cannot be used: to be tried again."""
+
+
+class NoRoomError(StorageError):
+    """The storage is so full that nothing more is taken: to be tried again when somebody has made room."""
 
 
 class LostError(Exception):
@@ -63,6 +72,24 @@ class Address:
 
     url: str
     headers: dict[str, str]
+
+
+class Room(NamedTuple):
+    """What a disk has: all of it, and what is free."""
+
+    all_bytes: int
+    free_bytes: int
+
+
+def room_of(path: Path) -> Room:
+    """What the disk of a directory has for this process."""
+    found = os.statvfs(path)
+    return Room(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+
+
+def is_short(room: Room, wanted_bytes: int) -> bool:
+    """Whether less than the reserve would be left. Pure."""
+    return room.free_bytes - wanted_bytes < min(RESERVE_BYTES, room.all_bytes // 20)
 
 
 class Storage(Protocol):
@@ -124,15 +151,46 @@ class DirectoryStorage:
     Args:
         root: a directory of its own; it is made.
         clock: seconds since 1970.
+        room: what the disk has.
     """
 
-    def __init__(self, root: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, root: Path, *, clock: Callable[[], float] = time.time, room: Callable[[Path], Room] = room_of) -> None:
         self._incoming, self._records = root / "incoming", root / "records"
         self._incoming.mkdir(parents=True, exist_ok=True)
         self._records.mkdir(exist_ok=True)
         self._clock = clock
         self._secret = _secret(root / "token.key")
         self._in_memory = dict[str, asyncio.Semaphore]()
+        self._room = room
+        self._coming_bytes = 0
+        """Of parts that are on their way in, and not on the disk yet."""
+        self._short = False
+
+    async def is_short(self) -> bool:
+        """Whether it takes no further part, for want of room on the disk."""
+        try:
+            await self._find_room(PART_BYTES)
+        except StorageError:
+            return True
+        return False
+
+    async def _find_room(self, wanted_bytes: int) -> None:
+        """See to it that there is room.
+
+        Raises:
+            NoRoomError: there is not; what was taken before stays.
+        """
+        try:
+            room = await asyncio.to_thread(self._room, self._records)
+        except OSError as error:
+            raise StorageError(f"{self._records} cannot be used: {error.strerror}") from error
+        short = is_short(room, self._coming_bytes + wanted_bytes)
+        if short != self._short:
+            told = log.error if short else log.info
+            told("records are taken" if not short else "no record is taken: the disk is nearly full; make room", free_bytes=room.free_bytes)
+        self._short = short
+        if short:
+            raise NoRoomError(f"{room.free_bytes} bytes are free on the archive's disk, and some are left for the centre itself: make room")
 
     async def begin(self, target: Target) -> str:
         """See ``Storage``."""
@@ -140,7 +198,8 @@ class DirectoryStorage:
         return "directory"
 
     async def address(self, target: Target, number: int, sha256: str) -> Address:
-        """See ``Storage``; the address is a path of the centre."""
+        """See ``Storage``; the address is a path of the centre. None is given for what there is no room for."""
+        await self._find_room(part_len(target, number))
         token = msgspec.json.encode(
             _Token(target.key, number, (number - 1) * PART_BYTES, part_len(target, number), sha256, int(self._clock()) + ADDRESS_S)
         )
@@ -151,26 +210,35 @@ class DirectoryStorage:
 
         Raises:
             WrongPartError: the token is none of ours or too old, the bytes are others than it is for, or they do not come.
+            NoRoomError: the disk has no room for it.
             StorageError: the disk is full or failing.
         """
         part = self._read(token)
         async with self._in_memory.setdefault(part.key.partition("/")[0], asyncio.Semaphore(_AT_ONCE)):
-            data = bytearray()
+            await self._find_room(part.len)
+            self._coming_bytes += part.len
             try:
-                async with asyncio.timeout(_PART_S):
-                    async for chunk in chunks:
-                        if len(data) + len(chunk) > part.len:
-                            raise WrongPartError(400, f"the part has more than its {part.len} bytes")
-                        data += chunk
-            except TimeoutError:
-                raise WrongPartError(408, f"the part did not come within {_PART_S} s") from None
-            if hashlib.sha256(data).hexdigest() != part.sha256:
-                raise WrongPartError(400, "the part's bytes are not those that were offered (SHA-256)")
-            try:
-                await asyncio.to_thread(self._write, part, bytes(data))
-            except OSError as error:
-                raise StorageError(f"a part cannot be written: {error.strerror}") from error
+                await self._take(part, chunks)
+            finally:
+                self._coming_bytes -= part.len
         return self._tag(part.key, part.number)
+
+    async def _take(self, part: _Token, chunks: AsyncIterator[bytes]) -> None:
+        data = bytearray()
+        try:
+            async with asyncio.timeout(_PART_S):
+                async for chunk in chunks:
+                    if len(data) + len(chunk) > part.len:
+                        raise WrongPartError(400, f"the part has more than its {part.len} bytes")
+                    data += chunk
+        except TimeoutError:
+            raise WrongPartError(408, f"the part did not come within {_PART_S} s") from None
+        if hashlib.sha256(data).hexdigest() != part.sha256:
+            raise WrongPartError(400, "the part's bytes are not those that were offered (SHA-256)")
+        try:
+            await asyncio.to_thread(self._write, part, bytes(data))
+        except OSError as error:
+            raise StorageError(f"a part cannot be written: {error.strerror}") from error
 
     def took(self, target: Target, number: int, etag: str) -> bool:
         """See ``Storage``: only who put the part knows its tag."""

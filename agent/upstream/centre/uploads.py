@@ -24,7 +24,7 @@ from agent.upstream import transfer
 from agent.upstream.centre.backend import AwayError
 from agent.upstream.centre.background import keep_on
 from agent.upstream.centre.record_check import Found, RecordCheckError, check_record, most_s_of
-from agent.upstream.centre.storage import LostError, Storage, StorageError
+from agent.upstream.centre.storage import LostError, NoRoomError, Storage, StorageError
 from agent.upstream.centre.turns import Turns
 from agent.upstream.centre.upload_store import FullError, Most, StoredFile, Upload, UploadStore, parts_of
 from agent.upstream.transfer import PART_BYTES
@@ -62,6 +62,11 @@ class RefusedError(Exception):
     def __init__(self, status: int, title: str, detail: str = "") -> None:
         super().__init__(f"{title} {detail}".strip())
         self.problem = transfer.Problem(type="about:blank", title=title, status=status, detail=detail)
+
+
+def no_room(error: NoRoomError) -> RefusedError:
+    """What a room is told: it keeps the record, and tries again."""
+    return RefusedError(507, "The archive's disk is full; what it took stays.", str(error))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +175,8 @@ class Uploads:
                     target = target._replace(handle=handles[target.key])
                 place = await self._storage.address(target, part.number, part.sha256)
                 addresses.append(transfer.PartAddress(path=part.path, number=part.number, url=place.url, headers=place.headers))
+        except NoRoomError as error:
+            raise no_room(error) from error
         except (StorageError, LostError) as error:
             raise RefusedError(503, "The storage cannot be used now.", str(error)) from error
         return transfer.PartAddresses(addresses=addresses)
