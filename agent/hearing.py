@@ -210,7 +210,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def forget(facts: Facts, now_utc_us: int) -> Facts:
-    """The facts without what was over, and delivered where something was recorded, a month ago."""
+    """The facts without what was over, and delivered where something was recorded, a month ago.
+
+    A hearing that nobody planned goes with its last session.
+    """
     before_us = now_utc_us - KEPT_S * 1_000_000
     sessions = {
         id_: session
@@ -221,7 +224,7 @@ def forget(facts: Facts, now_utc_us: int) -> Facts:
     hearings = {
         id_: hearing
         for id_, hearing in facts.hearings.items()
-        if hearing.state not in RECONCILED or id_ in held or hearing.plan is None or hearing.plan.ends_utc_us >= before_us
+        if hearing.state not in RECONCILED or id_ in held or (hearing.plan is not None and hearing.plan.ends_utc_us >= before_us)
     }
     if len(sessions) == len(facts.sessions) and len(hearings) == len(facts.hearings):
         return facts

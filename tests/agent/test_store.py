@@ -293,6 +293,27 @@ def test_what_was_delivered_a_month_ago_is_forgotten_and_what_was_not_is_kept(tm
     assert opened(tmp_path / "agent.db").facts == Facts(hearings={"h2": kept}, sessions={"t": sealed})
 
 
+def test_a_room_that_was_full_of_hearings_takes_new_ones_a_month_after_they_were_delivered(tmp_path: Path) -> None:
+    """Those that nobody planned go too: nothing but their sessions told of them."""
+    store = opened(tmp_path / "agent.db")
+    over = [f"{'local:' if number % 2 else ''}{number}" for number in range(MOST_HEARINGS)]
+    session = msgspec.structs.replace(FACTS.sessions["s"], state="delivered", ended_utc_us=TEN, wanted=None)
+    sessions = {f"s-{id_}": msgspec.structs.replace(session, session=f"s-{id_}", hearing=id_) for id_ in over}
+    hearings = {
+        id_: HearingFacts(hearing=id_, plan=None if id_.startswith("local:") else hearing(id_), state="delivered", session=f"s-{id_}")
+        for id_ in over
+    }
+    store.keep(Outcome(Facts(hearings=hearings, sessions=sessions)), at(DAY))
+    later = DAY + 40 * DAY_US
+    new = contract.Feed(as_of=9, changes=[contract.Change(offset=9, hearing=hearing("new", starts_us=later + DAY_US))])
+    store.take_feed(new, at(later))
+    assert store.refused
+    store.tidy(at(later))
+    assert (store.facts.hearings, store.facts.sessions) == ({}, {})
+    store.take_feed(new, at(later))
+    assert (store.refused, list(store.schedule.changes)) == ("", ["new"])
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 8 MiB."""
