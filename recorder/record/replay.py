@@ -42,7 +42,7 @@ class Expected:
     """A recovery found it damaged or gone and said so."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TakenUp:
     """A place where the recorder went on with a record that it found on the disk."""
 
@@ -50,8 +50,13 @@ class TakenUp:
     """Of the ``recovered`` entry."""
     ends_us: int
     """How far what it found goes, by its lines' times and by its media's."""
-    gap_us: int
-    """For how long it was not there then."""
+    until_us: int
+    """From then on it was there again; before the first media that follow begin, whatever the entry says."""
+
+    @property
+    def gap_us(self) -> int:
+        """For how long it was not there."""
+        return max(0, self.until_us - self.ends_us)
 
 
 @dataclass(slots=True)
@@ -87,6 +92,8 @@ class Replay:
         self.checkpoints: list[tuple[int, entries.Checkpoint]] = []
         self.receipts: list[tuple[int, entries.Receipt]] = []
         self.taken_up: list[TakenUp] = []
+        self.reach_us = 0
+        """How far lines and media go."""
         self.signed_to = -1
         self.last_us = 0
         self.story = Story(findings)
@@ -94,6 +101,8 @@ class Replay:
         self._digest = digest
         self._tracks: dict[str, _Track] = {}
         self._seal_seq = -1
+        self._gaps: list[TakenUp] = []
+        """Those behind which time passed that no media are from, so far."""
 
     def take(self, line: Line, entry: AnyEntry) -> None:
         """Look at the next entry."""
@@ -103,9 +112,12 @@ class Replay:
         if self.seal is not None and not (isinstance(entry, entries.Checkpoint) and entry.at == self._seal_seq):
             self._findings.error("entry_after_seal", place, f"a '{line_type(entry)}' stands behind the seal")
         if isinstance(entry, entries.Recovered):
-            ends_us = max([self.last_us, *(track.end_us for track in self._tracks.values())])
-            self.taken_up.append(TakenUp(line.seq, ends_us, max(0, line.t_us - ends_us)))
+            taken = TakenUp(line.seq, self.reach_us, line.t_us)
+            self.taken_up.append(taken)
+            if taken.gap_us:
+                self._gaps.append(taken)
         self.last_us = line.t_us
+        self.reach_us = max(self.reach_us, line.t_us)
         match entry:
             case entries.Frag():
                 self._take_frag(place, line, entry)
@@ -202,11 +214,22 @@ class Replay:
         track.next_n, track.off = entry.n + 1, entry.off + entry.len
         end_us = (entry.t0 + entry.dur) * 1_000_000 // timescale
         track.start_us, track.end_us = start_us, end_us if summed.to_us is None else max(track.end_us, end_us)
+        self.reach_us = max(self.reach_us, end_us)
+        if self._gaps:
+            self._fill_gaps(start_us)
         track.bytes += entry.len
         summed.fragments += 1
         summed.bytes += entry.len
         summed.from_us = start_us if summed.from_us is None else summed.from_us
         summed.to_us = track.end_us
+
+    def _fill_gaps(self, start_us: int) -> None:
+        """Of a time that media are from nobody says rightly that no recorder was there. The gaps lie one behind the other."""
+        while self._gaps and self._gaps[-1].until_us > start_us:
+            self._gaps[-1].until_us = start_us
+            if self._gaps[-1].gap_us:
+                return
+            self._gaps.pop()
 
     def _take_segment(self, place: str, entry: entries.Segment) -> None:
         track = self._tracks.get(entry.track)

@@ -73,8 +73,7 @@ def check_unsigned_end(reader: JournalReader, replay: Replay, signed_to: int, fi
     """Of an unsealed record: how much of it stands behind the last entry that is signed, by its lines' times and by its media's."""
     if reader.head.at < 0 or signed_to >= reader.head.at:
         return
-    ends_us = max([replay.last_us, *(track.to_us for track in replay.tracks if track.to_us is not None)])
-    lag_us = _behind_us(reader, replay, signed_to, reader.head.at + 1, ends_us)
+    lag_us = _behind_us(reader, replay, signed_to, reader.head.at + 1, replay.reach_us)
     if lag_us <= UNSIGNED_US:
         return
     what = f"the last {lag_us / 1e6:.1f} s are signed by nobody" if signed_to >= 0 else f"nothing of its {lag_us / 1e6:.1f} s is signed"

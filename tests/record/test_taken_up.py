@@ -12,8 +12,11 @@ from recorder.record.verify import Outside, verify
 from tests.record.record_builder import FRAGMENT_US, Builder
 
 
-def written_without_a_key(root: Path, from_us: int, seconds: float) -> None:
-    """The record is cut at a time, and other media and lines are put there: a chain needs no key."""
+def written_without_a_key(root: Path, from_us: int, seconds: float, *, as_a_gap: bool = False) -> None:
+    """The record is cut at a time, and other media and lines are put there: a chain needs no key.
+
+    ``as_a_gap``: behind a recovery of one's own, by which no recorder was there at the time that the media is from.
+    """
     head, kept, last, ends = BEFORE_FIRST, list[bytes](), Times(0, 0, 0), dict[str, entries.Frag]()
     for raw in (root / layout.JOURNAL).read_bytes().splitlines():
         line, entry, after = read_line(raw, head)
@@ -24,6 +27,13 @@ def written_without_a_key(root: Path, from_us: int, seconds: float) -> None:
         if isinstance(entry, entries.Frag):
             ends[entry.track] = entry
     chain, put = Chain(head), list[bytes]()
+    if as_a_gap:
+        to_us, origin_us = last.t_us + int(seconds * 1e6), last.mono_us - last.t_us
+        last = Times(origin_us + to_us, last.utc_us + to_us - last.t_us, to_us)
+        down = entries.Recovered(
+            last=head.at, boot="boot-1", same_boot=True, torn=[], damaged=[], from_us=from_us, to_us=to_us, origin_mono_us=origin_us
+        )  # fmt: skip
+        put.append(chain.line(down, last))
     for track, end in ends.items():
         for path in (root / layout.TRACKS / track).glob("seg-*"):
             if path > root / layout.segment_file(track, end.seg):
@@ -44,13 +54,14 @@ def written_without_a_key(root: Path, from_us: int, seconds: float) -> None:
     (root / layout.JOURNAL).write_bytes(b"".join(raw + b"\n" for raw in kept) + b"".join(put))
 
 
+@pytest.mark.parametrize("as_a_gap", [False, True])
 @pytest.mark.parametrize("sealed", [False, True])
 def test_what_was_written_without_a_key_while_the_recorder_was_down_is_not_proven_by_the_seal(
-    keys: Hierarchy, outside: Outside, tmp_path: Path, *, sealed: bool
+    keys: Hierarchy, outside: Outside, tmp_path: Path, *, sealed: bool, as_a_gap: bool
 ) -> None:
     builder = Builder(tmp_path, keys)
     builder.record(30)
-    written_without_a_key(builder.root, 10_000_000, 20)
+    written_without_a_key(builder.root, 10_000_000, 20, as_a_gap=as_a_gap)
     builder.recover()
     builder.record(3)
     if sealed:
