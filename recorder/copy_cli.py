@@ -77,6 +77,8 @@ def copy(
         )
     elif verdict.level == "unsealed":
         console.print("? the record is not sealed, and the copy says so", style="yellow", highlight=False)
+    for finding in verdict.unsigned:
+        console.print(f"? not proven, and the copy says so: {shown(finding.place)}: {shown(finding.text)}", style="yellow", highlight=False)
     for line in copied.damaged:
         console.print(f"✗ {shown(line)}", style="red", highlight=False)
     for one in summed(copied.left_out):

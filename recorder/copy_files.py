@@ -17,7 +17,7 @@ from recorder.playlist import master_playlist
 from recorder.readable import Choice, Copied, Reader
 from recorder.record import canonical, entries, layout
 from recorder.record.levels import rank
-from recorder.record.verdict import Verdict
+from recorder.record.verdict import PROVEN, Verdict
 from recorder.seal import file_sha256
 
 
@@ -41,7 +41,6 @@ def write_page(out: Path, story: Story, copied: Copied, verdict: Verdict) -> Non
     ends = [segment.t_us + segment.dur_us for segments in copied.segments.values() for segment in segments]
     ends += [one.to_us for one in copied.left_out]
     told = manifest(story.lines)
-    found = [f"{finding.place}: {finding.text}" for finding in verdict.errors]
     page = player_page(
         title=story.genesis.title or story.genesis.hearing,
         case=story.genesis.case,
@@ -51,9 +50,16 @@ def write_page(out: Path, story: Story, copied: Copied, verdict: Verdict) -> Non
         gaps=told["not_recorded"],
         left_out=[_shown(one, story) for one in summed(copied.left_out)],
         tracks=[{"name": track.name, "label": track.label, "playlist": track.playlist} for track in copied.tracks],
-        source={"level": verdict.level, "found": [verdict.sentence()] if verdict.level == "unsealed" else found},
+        source=source_of(verdict),
     )
     (out / "index.html").write_text(page, encoding="utf-8")
+
+
+def source_of(verdict: Verdict) -> dict[str, Any]:
+    """What the page says of the record that the copy is of; ``unsigned`` in place of a level where a part of it is not proven."""
+    found = [verdict.sentence()] if verdict.level == "unsealed" else []
+    found += [f"{finding.place}: {finding.text}" for finding in (*verdict.errors, *verdict.unsigned)]
+    return {"level": "unsigned" if verdict.level in PROVEN and verdict.unsigned else verdict.level, "found": found}
 
 
 def write_master(out: Path, copied: Copied) -> None:

@@ -19,7 +19,7 @@ from recorder.record.file_check import LIST_BYTES, read_given
 from recorder.record.own_roots import DEFAULT_CA, ROOM_TOML, own_roots
 from recorder.record.shown import shown
 from recorder.record.trust import Authorities, TrustError, load_certificates, load_revocation_lists
-from recorder.record.verdict import ProofLevel, Severity, Verdict
+from recorder.record.verdict import PROVEN, ProofLevel, Severity, Verdict
 from recorder.record.verify import Outside
 from recorder.record.verify import verify as verify_record
 
@@ -59,7 +59,8 @@ def verify(
     docs/record-format.md; docs/verify-by-hand.md does the same with openssl and sha256sum.
 
     Exit status: 0 sealed, by a device that an authority vouches for; 3 intact, but not sealed, or without an authority to check the signer
-    by; 1 broken; 2 not a record; 64 an option's file or one of the record cannot be read, so nothing is judged; 70 the verifier failed.
+    by, or in part signed by nobody before a crash; 1 broken; 2 not a record; 64 an option's file or one of the record cannot be read, so
+    nothing is judged; 70 the verifier failed.
     """
     try:
         outside = _outside(ca, ledger, crl or [], tsa_ca, hearing, start_token)
@@ -82,7 +83,7 @@ def verify(
 
 def show(console: Console, record: Path, verdict: Verdict) -> None:
     """Print a verdict for people."""
-    colour = _COLOUR[verdict.level]
+    colour = _COLOUR["unsealed" if verdict.level in PROVEN and verdict.unsigned else verdict.level]
     console.print(Panel(shown(verdict.sentence()), title=shown(record.resolve().name), border_style=colour, style=f"bold {colour}"))
     if verdict.record:
         _show_facts(console, verdict)

@@ -19,6 +19,8 @@ EXIT_STATUS: dict[ProofLevel, int] = {
     "unsealed": 3,
     "unreadable": 64,
 }
+PROVEN: frozenset[ProofLevel] = frozenset({"sealed", "anchored"})
+"""The levels at which all is proven, but for what nobody had signed (``Verdict.unsigned``)."""
 UNREADABLE = "file_unreadable"
 """The code of what the verifier may not or cannot read: it contradicts nothing, and proves nothing."""
 
@@ -135,7 +137,7 @@ class Verdict:
     @property
     def exit_status(self) -> int:
         """0 sealed or anchored; 3 intact, but unsealed, unvouched for, or in part unsigned; 1 broken; 2 not a record; 64 unreadable."""
-        return EXIT_STATUS["unsealed"] if EXIT_STATUS[self.level] == 0 and self.unsigned else EXIT_STATUS[self.level]
+        return EXIT_STATUS["unsealed"] if self.level in PROVEN and self.unsigned else EXIT_STATUS[self.level]
 
     @property
     def unsigned(self) -> list[Finding]:
