@@ -19,7 +19,8 @@ ANSWER_S = 8.0
 """So long the clerk's command waits for the other room."""
 READ_CODE = (
     "“{title}” is not public. Call its clerk by a number that you have from elsewhere, and read out this code: {code}. Where the clerk "
-    "says that it fits, this room waits to be admitted; `courtroom conference list` shows it."
+    "says that it fits, this room waits to be admitted; `courtroom conference list` shows it. Until then nothing of the case is to be said "
+    "here. Where it does not fit, somebody may be between the rooms: `courtroom conference leave-visit`."
 )
 GROUP_DIGITS = 5
 OWN_HEARING = "this room's own hearing is held"

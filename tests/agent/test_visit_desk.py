@@ -102,7 +102,9 @@ async def test_the_clerk_reads_as_whom_the_room_waits_and_where(vks: Vks) -> Non
 async def test_the_clerk_reads_out_a_code_where_the_hearing_is_not_public_and_the_next_process_needs_no_other(
     vks: Vks, tmp_path: Path
 ) -> None:
-    assert "this code: 12345 67890 12345 67890." in await begun(vks, "unvouched", resume="r1", code="12345678901234567890")
+    read = await begun(vks, "unvouched", resume="r1", code="12345678901234567890")
+    assert "this code: 12345 67890 12345 67890." in read
+    assert "Until then nothing of the case is to be said here" in read, "whoever is in the middle can say that it fitted"
     state = vks.desk.state()
     assert state is not None
     assert (state.phase, state.code) == ("unvouched", "12345 67890 12345 67890")
