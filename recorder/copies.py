@@ -55,21 +55,28 @@ def chain_end(record: Path) -> ChainEnd | None:
     None where they do not: where a line there does not follow the one before it, as behind a page that the disk lost, what stands there may
     belong to no chain, and only the whole journal tells. (A page that was lost before is found by the recheck in the background.)
     """
-    number = 1
-    while (record / layout.journal_file(number + 1)).exists():
-        number += 1
-    return _end_of(record, number)
+    last = 1
+    while (record / layout.journal_file(last + 1)).exists():
+        last += 1
+    first = last  # of those that are looked at: a long one says by itself where its end is
+    while first > 1 and (record / layout.journal_file(first)).stat().st_size <= TAIL_BYTES:
+        first -= 1
+    end = None
+    for number in range(first, last + 1):
+        end = _end_of(record, number, end)
+        if end is None:
+            return None
+    return end
 
 
-def _end_of(record: Path, number: int) -> ChainEnd | None:
-    """The last line of the chain in the journal's files up to this one."""
+def _end_of(record: Path, number: int, before: ChainEnd | None) -> ChainEnd | None:
+    """The last line of the chain in the journal's files up to this one; ``before``: in those before it."""
     path = record / layout.journal_file(number)
     off = max(0, path.stat().st_size - TAIL_BYTES)
     with open_plain(path) as file:
         file.seek(off)
         lines = file.read(TAIL_BYTES).split(b"\n")
     is_all = off == 0
-    before = _end_of(record, number - 1) if is_all and number > 1 else None
     if not is_all or (number > 1 and not lines[0]):
         off += len(lines.pop(0)) + 1  # the end of a line, or the line end before a line that could not be ended in the file before
     # What is cut out begins anywhere, and a further file with lines of the one before: the first whole line says where it is.

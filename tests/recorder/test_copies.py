@@ -55,6 +55,18 @@ def test_long_copies_are_told_apart_without_being_read(tmp_path: Path, monkeypat
     assert longer(tmp_path / "other" / NAME, tmp_path / "one" / NAME).parent.name == "one"
 
 
+def test_a_journal_in_more_files_than_calls_may_stand_in_each_other_has_its_end(tmp_path: Path) -> None:
+    """A disk that fails again and again: each time the journal goes on in a further file."""
+    files = journals(failed_sync=False)
+    first, *lines = files["journal.jsonl"].splitlines(keepends=True)
+    root = tmp_path / NAME
+    lay(root, {"journal.jsonl": first} | {layout.journal_file(number): lines[0] for number in range(2, 1500)})
+    (root / layout.journal_file(1500)).write_bytes(b"".join(lines))
+    end = chain_end(root)
+    assert end is not None
+    assert (end.head, end.place.number) == (chain_of(root)[-1], 1500)
+
+
 def test_copies_that_differ_are_read_whole_and_the_longer_is_taken(tmp_path: Path) -> None:
     files = journals(failed_sync=False)
     lines = files["journal.jsonl"].splitlines(keepends=True)
