@@ -130,7 +130,7 @@ class Notary:
                 # Begun in memory while no disk took anything: nothing will ever take it up.
                 left = control.LeftUnsealed(cause="record_unread", detail=f"{roots[0]} has no journal; it is left as it is")
             return control.RecordFound(there=there, left=left)
-        journal = max((path for path in copies[0].iterdir() if layout.journal_number(path.name)), key=lambda path: path.name)
+        journal = max(copies[0].iterdir(), key=lambda path: layout.journal_number(path.name) or 0)
         with open_plain(journal) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _END_BYTES))
             lines = [line for line in file.read().split(b"\n") if line]

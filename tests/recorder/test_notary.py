@@ -121,3 +121,19 @@ async def test_that_a_record_is_gone_is_said_only_when_every_disk_was_looked_at(
     found = (await it.do(find)).found
     assert found is not None
     assert not found.there
+
+
+async def test_a_record_is_found_to_its_end_where_a_failing_disk_left_its_journal_in_several_files(tmp_path: Path) -> None:
+    it = RoomInProcess(tmp_path)
+    shutil.rmtree(it.mirror)
+    root = await it.begin()
+    await it.stop()
+    find = control.FindRecord(record=root.name.rpartition("_")[2])
+    in_one = (await it.do(find)).found
+    assert in_one is not None
+    assert in_one.sealed
+    *lines, seal, last = (root / layout.JOURNAL).read_bytes().splitlines(keepends=True)
+    (root / layout.JOURNAL).write_bytes(b"".join(lines))
+    (root / layout.journal_file(2)).write_bytes(seal)
+    (root / layout.journal_file(3)).write_bytes(seal + last)
+    assert (await it.do(find)).found == in_one
