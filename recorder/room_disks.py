@@ -117,14 +117,14 @@ class RoomDisks:
         found: dict[str, Path] = {}
         bases = self.answering()
         for base in bases:
-            for root in sorted(base.iterdir()):
+            for root in _there(base):
                 try:
                     if not (root / layout.JOURNAL).exists() or any(is_sealed(path / root.name) for path in bases):
                         continue
                     other = found.get(root.name)
                     found[root.name] = root if other is None else longer(other, root)
-                except OSError as error:
-                    log.error("a copy of a record cannot be read; the other one is taken", record=str(root), error=str(error))
+                except Exception as error:  # noqa: BLE001 - whoever had the disk may have put anything there, and the room starts all the same
+                    log.error("a copy of a record cannot be read; the other one is taken", record=str(root), error=repr(error))
                     if root.name in found and not _has_readable_end(found[root.name]):
                         found[root.name] = root
         return list(found.values())
@@ -272,10 +272,19 @@ def _scan(base: Path) -> Path:
         return base
 
 
+def _there(base: Path) -> list[Path]:
+    """What a disk lists; nothing where it cannot, as the other one may."""
+    try:
+        return sorted(base.iterdir())
+    except OSError as error:
+        log.error("a disk cannot list its records", disk=str(base), error=str(error))
+        return []
+
+
 def _has_readable_end(record: Path) -> bool:
     try:
         chain_end(record)
-    except OSError:
+    except Exception:  # noqa: BLE001 - as in ``unsealed``
         return False
     return True
 

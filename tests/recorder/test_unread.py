@@ -1,14 +1,15 @@
 """A record that cannot be read is left as it is, and told; whatever was put there, the room starts."""
 
+import errno
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from recorder import session_store, snapshot
+from recorder import room_disks, session_store, snapshot
 from recorder.journal_read import read_on
 from recorder.journal_state import JournalState
 from recorder.record import layout
@@ -75,6 +76,40 @@ async def test_a_record_that_only_one_disk_can_give_is_taken_up_from_it(tmp_path
     try:
         found = it.store.room_disks.unsealed()
         assert found == [(it.mirror if spoilt == "primary" else it.primary) / NAME]
+    finally:
+        await it.store.close()
+
+
+async def test_copies_that_cannot_be_told_apart_do_not_keep_it_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = RoomInProcess(tmp_path)
+    record = left_behind(it)
+    shutil.copytree(record, it.mirror / NAME)
+
+    def fails(*_: object) -> Path:
+        raise MemoryError("a line without an end")
+
+    monkeypatch.setattr(room_disks, "longer", fails)
+    try:
+        await it.without_children()
+        assert it.recorder.state == "open"
+        assert it.recorder.status().record == str(record)
+    finally:
+        await it.recorder.close()
+
+
+async def test_a_disk_that_cannot_list_its_records_leaves_those_of_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = RoomInProcess(tmp_path)
+    shutil.copytree(left_behind(it), it.mirror / NAME)
+    lists = Path.iterdir
+
+    def fails(path: Path) -> Iterator[Path]:
+        if path == it.primary:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return lists(path)
+
+    monkeypatch.setattr(Path, "iterdir", fails)
+    try:
+        assert it.store.room_disks.unsealed() == [it.mirror / NAME]
     finally:
         await it.store.close()
 
