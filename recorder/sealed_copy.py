@@ -12,8 +12,8 @@ import structlog
 from recorder.disk import Disk
 from recorder.file_copy import DamagedError, Pair, bring, copy_receipts, set_aside, sync_tree
 from recorder.file_table import Stored
-from recorder.record import layout
-from recorder.record.file_check import LIST_BYTES, read_small
+from recorder.record import checksums, layout
+from recorder.record.file_check import LIST_BYTES, inventory, read_small
 from recorder.seal import listed_files, put_file
 
 log = structlog.get_logger()
@@ -44,7 +44,13 @@ def complete(record: Path, copy: Path, wanted: Callable[[], bool]) -> bool:
 
     Raises:
         OSError: a disk failed; calling again goes on.
+        ChecksumsError: the seal lists what no record has, such as a path that leads out of it; nothing is copied.
+        DamagedError: a link or the like lies in one of the two, which may lead out of it as well.
     """
+    for root in (record, copy):
+        others = [root] if root.is_symlink() else [root / path for path in inventory(root)[1]]
+        if others:
+            raise DamagedError(f"{others[0]} is no regular file: somebody put it there")
     whole, sums = True, _sums(record)
     # The journal last: a line is never on a disk before the bytes that it speaks of.
     for path, digest in sorted(sums.items(), key=lambda item: layout.journal_number(item[0]) or 0):
@@ -65,5 +71,5 @@ def complete(record: Path, copy: Path, wanted: Callable[[], bool]) -> bool:
 
 
 def _sums(record: Path) -> dict[str, bytes]:
-    lines = read_small(record / layout.SUMS, LIST_BYTES).decode().splitlines()
-    return {path: bytes.fromhex(digest) for digest, path in (line.split("  ", 1) for line in lines)}
+    listed = checksums.parse(read_small(record / layout.SUMS, LIST_BYTES))
+    return {path: bytes.fromhex(sha256) for path, sha256 in listed.items()}

@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import threading
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 from provisioning.room import Storage
 from recorder import sealed_copy
 from recorder.disk import Disk
+from recorder.file_copy import DamagedError
 from recorder.record import layout
+from recorder.record.checksums import ChecksumsError
 from recorder.room_disks import RoomDisks
 from recorder.seal import put_file
 from recorder.sealed_copy import complete, is_level, put_seal
@@ -48,6 +51,37 @@ def test_what_the_copy_holds_otherwise_is_kept_aside(sealed: tuple[Path, Path]) 
     assert bytes_of(record) == bytes_of(behind)
     aside = behind.parent / ".differs" / NAME / "tracks" / "cam"
     assert {path.name: path.read_bytes() for path in aside.iterdir()} == {"seg-000000.m4s.1": changed, "seg-000040.m4s.1": b"alone"}
+
+
+@pytest.mark.parametrize("path", ["../outside", "tracks/../../outside", "/outside"])
+def test_a_seal_that_lists_what_lies_elsewhere_has_nothing_copied_there(sealed: tuple[Path, Path], path: str) -> None:
+    """Whoever had the disk needs no key for a list: the recorder looks at no signature before it completes a copy."""
+    record, behind = sealed
+    outside = record.parent / "outside"
+    outside.write_bytes(b"what somebody wants elsewhere")
+    before, sums = bytes_of(behind), record / layout.SUMS
+    sums.write_text(f"{hashlib.sha256(outside.read_bytes()).hexdigest()}  {path}\n{sums.read_text()}")
+    with pytest.raises(ChecksumsError, match="outside the record"):
+        complete(record, behind, always)
+    assert not (behind.parent / "outside").exists()
+    assert bytes_of(behind) == before
+
+
+@pytest.mark.parametrize("place", [f"{layout.TRACKS}/cam", f"{layout.TRACKS}/link", ""])
+@pytest.mark.parametrize("side", [0, 1])
+def test_nothing_is_copied_by_a_link_in_either_copy(sealed: tuple[Path, Path], tmp_path: Path, place: str, side: int) -> None:
+    record, behind = sealed
+    elsewhere, link = tmp_path / "elsewhere", (record, behind)[side] / place
+    if link.exists():
+        link.rename(elsewhere)
+    else:
+        elsewhere.mkdir()
+    link.symlink_to(elsewhere)
+    before = bytes_of(elsewhere)
+    with pytest.raises(DamagedError, match="no regular file"):
+        complete(record, behind, always)
+    assert bytes_of(elsewhere) == before
+    assert not (behind / layout.SUMS_SIGNATURE).exists()
 
 
 def test_a_copy_that_is_broken_off_is_not_sealed_and_goes_on_later(sealed: tuple[Path, Path]) -> None:
