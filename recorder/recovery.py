@@ -7,6 +7,7 @@ Where a snapshot tells how the record stood a minute ago (``snapshot.py``), only
 background (``recheck.py``), while recording goes on.
 """
 
+import errno
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +76,7 @@ def read_left(record: Path, key: ec.EllipticCurvePublicKey | None = None) -> Lef
     With the device's key the record's snapshot is used, if it is there and fits.
 
     Raises:
-        OSError: the disk failed.
+        OSError: the disk failed, or the journal names files outside the record.
     """
     known, rewritten = None, ""
     try:
@@ -159,6 +160,9 @@ def _stopped_us(left: Left, last_us: int) -> int:
 def _left(record: Path, state: JournalState, end: JournalEnd, *, from_snapshot: bool) -> Left | None:
     if state.genesis is None:
         return None
+    outside = next((path for path, _ in state.files.items() if not layout.is_inside(path)), None)
+    if outside is not None:  # a chain needs no key; what is taken up is copied to the other disk by these paths
+        raise OSError(errno.EINVAL, f"its journal names the file {outside!r}, which no record has")
     files = look_at_files(record, state)
     torn = list(files.torn)
     name = layout.journal_file(end.number)

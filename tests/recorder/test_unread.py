@@ -12,7 +12,8 @@ import pytest
 from recorder import room_disks, session_store, snapshot
 from recorder.journal_read import read_on
 from recorder.journal_state import JournalState
-from recorder.record import layout
+from recorder.record import entries, layout
+from recorder.record.journal import Chain, Times
 from recorder.recovery import read_left
 from tests.lab.waiting import until
 from tests.recorder.committing import NAME, TRACKS, Writer, signer
@@ -156,6 +157,25 @@ async def test_a_journal_that_was_cut_while_the_recorder_was_down_raises_an_alar
         await until(lambda: ("record_damaged", True) in alarms_in(record), "its entry in the record")
     finally:
         await it.recorder.close()
+
+
+OUTSIDE: list[entries.Entry] = [
+    entries.Key(track="cam", part=7, file="../outside", len=1, sha256="0" * 64),
+    entries.Key(track="cam", part=7, file="/outside", len=1, sha256="0" * 64),
+    entries.Frag(track="../../outside", part=0, seg=0, n=0, off=0, len=1, sha256="0" * 64, t0=0, dur=1),
+]
+
+
+@pytest.mark.parametrize("entry", OUTSIDE, ids=str)
+async def test_a_journal_that_names_files_elsewhere_is_not_gone_on_with(tmp_path: Path, entry: entries.Entry) -> None:
+    """A chain needs no key, and by these paths the other disk would be given files."""
+    it = RoomInProcess(tmp_path)
+    record = left_behind(it)
+    state = JournalState()
+    read_on(record, state)
+    with (record / layout.JOURNAL).open("ab") as journal:
+        journal.write(Chain(state.head).line(entry, Times(1, 1, 1)))
+    assert "names the file" in await starts(it)
 
 
 def test_no_number_that_a_pipe_has_is_written_to(tmp_path: Path) -> None:
