@@ -343,7 +343,7 @@ class Mirror:
 
     def _read_journal(self, files: FileTable) -> None:
         unknown = [(path, stored) for path, stored in files.items() if stored.sha256 is None and layout.journal_number(path)]
-        for path, stored in sorted(unknown, key=lambda item: item[0])[-1:]:
+        for path, stored in sorted(unknown, key=lambda item: layout.journal_number(item[0]) or 0)[-1:]:
             self._journal = (path, Seen())
             read_on(f"{self.disk.root}/{path}", self._journal[1], stored.size_bytes)
 

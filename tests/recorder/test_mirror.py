@@ -1,5 +1,6 @@
 import contextlib
 import errno
+import hashlib
 import shutil
 import threading
 import time
@@ -9,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from recorder import mirror as module
+from recorder.disk import Disk, Write
 from recorder.file_copy import bring
+from recorder.file_table import FileTable, Stored
+from recorder.ledger import Round
 from recorder.mirror import Mirror
 from recorder.record import entries, layout
 from recorder.seal import read_journal
@@ -215,3 +219,18 @@ def test_a_mirror_whose_disk_lost_bytes_leaves_instead_of_writing_behind_a_hole(
     pair.wait("mirror_left", on=True)
     pair.wait_in_step(2)
     assert pair.writer.seal() == "identical"
+
+
+def test_of_a_journal_in_several_files_the_one_that_goes_on_is_proven(tmp_path: Path) -> None:
+    """As an earlier run left them: of none of them is the hash known."""
+    root, files = tmp_path / NAME, FileTable()
+    root.mkdir()
+    for number in (1, 2, 3):
+        line = f"line {number}\n".encode()
+        (root / layout.journal_file(number)).write_bytes(line)
+        files.put(layout.journal_file(number), Stored(len(line), None))
+    mirror = Mirror(Disk(root, "mirror"), 1 << 20, lambda *_: None)
+    mirror._read_journal(files)
+    place, data = layout.journal_file(3), b"line 3\nline 4\n"
+    done = Round(journal=Write(place, 7, data[7:]), after={place: Stored(len(data), None)})
+    assert mirror._with_journal_hash(done)[place] == Stored(len(data), hashlib.sha256(data).digest())
