@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from recorder.journal_state import JournalState, Place
 from recorder.record import entries, layout
 from recorder.record.entries import AnyEntry
 from recorder.record.file_check import open_plain
-from recorder.record.journal import JournalError, entry_number, read_line_fast
+from recorder.record.journal import MAX_LINE_BYTES, JournalError, entry_number, read_line_fast
 
 _BREATH_LINES = 100
 _BLOCK_BYTES = 1024 * 1024
+_PIECE_BYTES = 2 * MAX_LINE_BYTES
 
 
 @dataclass(slots=True)
@@ -62,7 +65,7 @@ def read_on(record: Path, state: JournalState, *, last: int | None = None, breat
         end.number, end.off, end.valid_off, last_seq = number, off, off, -1
         with open_plain(path) as file:
             file.seek(off)
-            for count, raw in enumerate(file):
+            for count, raw in enumerate(lines_of(file)):
                 if last is not None and state.head.at >= last:
                     return end
                 if breathe is not None and count % _BREATH_LINES == 0:
@@ -88,6 +91,11 @@ def read_on(record: Path, state: JournalState, *, last: int | None = None, breat
     return end
 
 
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of an open journal file; what has no end for longer than any line comes in pieces, so that memory stays bounded."""
+    return iter(partial(file.readline, _PIECE_BYTES), b"")
+
+
 class _Repeated:
     """Lines of a further journal file against those of the file before, one by one from wherever the first of them stands there."""
 
@@ -107,7 +115,7 @@ class _Repeated:
 def _lines(path: Path, off: int, until_off: int) -> Iterator[bytes]:
     with open_plain(path) as file:
         file.seek(off)
-        for raw in file:
+        for raw in lines_of(file):
             off += len(raw)
             if off > until_off:
                 return

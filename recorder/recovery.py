@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from recorder import snapshot
 from recorder.clock import SessionClock
 from recorder.file_table import FileTable, Stored
-from recorder.journal_read import JournalEnd, read_on
+from recorder.journal_read import JournalEnd, lines_of, read_on
 from recorder.journal_state import JournalState, LeftTrack, LineClocks
 from recorder.ledger import LedgerState, TrackFiles
 from recorder.left_files import LeftFiles, byte_range, look_at_files
@@ -108,13 +108,12 @@ def chain_of(record: Path) -> list[Head]:
     head, number = BEFORE_FIRST, 1
     while (path := record / layout.journal_file(number)).exists():
         with open_plain(path) as file:
-            lines = file.read().split(b"\n")
-        for raw in lines:
-            try:
-                _, _, head = read_line(raw, head)
-            except JournalError:
-                continue
-            heads.append(head)
+            for raw in lines_of(file):
+                try:
+                    _, _, head = read_line(raw.removesuffix(b"\n"), head)
+                except JournalError:
+                    continue
+                heads.append(head)
         number += 1
     return heads
 

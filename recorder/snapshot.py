@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from recorder.journal_read import read_on
 from recorder.journal_state import JournalState
 from recorder.record import layout
-from recorder.record.file_check import open_plain
+from recorder.record.file_check import LIST_BYTES, open_plain, read_small
 from recorder.record.journal import Head
 from recorder.seal import put_file
 
@@ -82,8 +82,7 @@ def load(record: Path, key: ec.EllipticCurvePublicKey) -> JournalState | None:
         OtherJournalError: it is this device's, and its line is not where it stood.
     """
     try:
-        with open_plain(snapshot_file(record)) as file:
-            signature, _, body = file.read().partition(b"\n")
+        signature, _, body = read_small(snapshot_file(record), LIST_BYTES).partition(b"\n")
         key.verify(base64.b64decode(signature, validate=True), _text(record.name, body), ec.ECDSA(hashes.SHA256()))
         state = _decoder.decode(body)
         there = _line_at(record, state)

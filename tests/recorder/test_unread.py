@@ -3,6 +3,8 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -157,6 +159,33 @@ async def test_a_journal_that_was_cut_while_the_recorder_was_down_raises_an_alar
         await until(lambda: ("record_damaged", True) in alarms_in(record), "its entry in the record")
     finally:
         await it.recorder.close()
+
+
+READ = """
+import resource, sys
+from pathlib import Path
+from cryptography.hazmat.primitives.asymmetric import ec
+from recorder.recovery import chain_of, read_left
+record = Path(sys.argv[1])
+own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (own + 256 * 1024**2,) * 2)
+left = read_left(record, ec.generate_private_key(ec.SECP256R1()).public_key())
+assert left.ledger.head == chain_of(record)[-1]
+print(left.torn[-1].file, left.torn[-1].len)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_line_or_a_snapshot_without_an_end_takes_no_more_memory_than_a_long_one(tmp_path: Path) -> None:
+    """A file with a hole is as long as one likes, and takes no room on the disk."""
+    record = left_behind(RoomInProcess(tmp_path))
+    endless = snapshot.snapshot_file(record)
+    endless.parent.mkdir(exist_ok=True)
+    for path in (record / layout.journal_file(2), endless):
+        path.touch()
+        os.truncate(path, 1 << 30)
+    done = subprocess.run([sys.executable, "-c", READ, str(record)], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == [f"{layout.journal_file(2)} {1 << 30}"], done.stderr
 
 
 OUTSIDE: list[entries.Entry] = [
