@@ -2,8 +2,11 @@
 
 import base64
 import datetime as dt
+from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
 from cryptography import x509
@@ -73,7 +76,7 @@ def check_unsigned_end(reader: JournalReader, replay: Replay, signed_to: int, fi
     """Of an unsealed record: how much of it stands behind the last entry that is signed, by its lines' times and by its media's."""
     if reader.head.at < 0 or signed_to >= reader.head.at:
         return
-    lag_us = _behind_us(reader, replay, signed_to, reader.head.at + 1, replay.reach_us)
+    lag_us = _Gaps(replay).behind_us(reader, signed_to, reader.head.at + 1, replay.reach_us)
     if lag_us <= UNSIGNED_US:
         return
     what = f"the last {lag_us / 1e6:.1f} s are signed by nobody" if signed_to >= 0 else f"nothing of its {lag_us / 1e6:.1f} s is signed"
@@ -86,11 +89,13 @@ def check_taken_up(reader: JournalReader, replay: Replay, signed: Signed, findin
 
     Whoever had the disk while the recorder was down needs no key for such lines and their media.
     """
+    gaps, held, signed_to = _Gaps(replay), deque(signed.held), -1
     for taken in replay.taken_up:
-        signed_to = max((at for seq, at in signed.held if seq < taken.seq), default=-1)
+        while held and held[0][0] < taken.seq:
+            signed_to = max(signed_to, held.popleft()[1])
         if signed_to >= taken.seq - 1:
             continue
-        lag_us = _behind_us(reader, replay, signed_to, taken.seq, taken.ends_us)
+        lag_us = gaps.behind_us(reader, signed_to, taken.seq, taken.ends_us)
         if lag_us > UNSIGNED_US:
             text = (
                 f"{lag_us / 1e6:.1f} s were signed by nobody before the recorder was down; it signed what it found on the disk "
@@ -99,10 +104,17 @@ def check_taken_up(reader: JournalReader, replay: Replay, signed: Signed, findin
             findings.doubt(UNSIGNED_STRETCH, f"entries {signed_to + 1} to {taken.seq - 1}", text)
 
 
-def _behind_us(reader: JournalReader, replay: Replay, signed_to: int, before: int, ends_us: int) -> int:
-    """How much session time lies between a signed entry and ``ends_us``, but for the time in which no recorder was there."""
-    gaps_us = sum(taken.gap_us for taken in replay.taken_up if signed_to < taken.seq < before)
-    return ends_us - (reader.t_us[signed_to] if signed_to >= 0 else 0) - gaps_us
+class _Gaps:
+    """The times in which no recorder was there. A journal may have as many as somebody likes: they are summed up once."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._seqs = [taken.seq for taken in replay.taken_up]
+        self._sums_us = [0, *accumulate(taken.gap_us for taken in replay.taken_up)]
+
+    def behind_us(self, reader: JournalReader, signed_to: int, before: int, ends_us: int) -> int:
+        """How much session time lies between a signed entry and ``ends_us``, but for these behind it and before that other entry."""
+        gaps_us = self._sums_us[bisect_left(self._seqs, before)] - self._sums_us[bisect_right(self._seqs, signed_to)]
+        return ends_us - (reader.t_us[signed_to] if signed_to >= 0 else 0) - gaps_us
 
 
 def check_signer(

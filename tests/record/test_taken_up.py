@@ -8,6 +8,10 @@ import pytest
 from provisioning.keys import Hierarchy
 from recorder.record import entries, layout
 from recorder.record.journal import BEFORE_FIRST, Chain, Times, read_line
+from recorder.record.journal_reader import JournalReader
+from recorder.record.replay import Replay, TakenUp
+from recorder.record.seal_check import Signed, check_taken_up
+from recorder.record.verdict import Findings
 from recorder.record.verify import Outside, verify
 from tests.record.record_builder import FRAGMENT_US, Builder
 
@@ -86,3 +90,16 @@ def test_crashes_one_after_the_other_are_no_doubt(keys: Hierarchy, outside: Outs
     builder.close()
     verdict = verify(builder.root, outside)
     assert (verdict.level, verdict.exit_status, verdict.findings) == ("sealed", 0, [])
+
+
+@pytest.mark.timeout(20)
+def test_as_many_recoveries_as_somebody_likes_are_judged_in_the_time_that_it_takes_to_count_them() -> None:
+    findings = Findings()
+    reader, replay = JournalReader(findings), Replay(findings, lambda _: None)
+    many = range(1, 200_000, 2)
+    reader.t_us.extend(seq * 1_000_000 for seq in range(200_000))
+    replay.taken_up = [TakenUp(seq, seq * 1_000_000, seq * 1_000_000 + 900_000) for seq in many]
+    check_taken_up(reader, replay, Signed([], 0, [(seq + 1, 0) for seq in many]), findings)
+    doubts = findings.all()
+    assert {finding.code for finding in doubts} == {"unsigned_stretch"}
+    assert (doubts[0].place, doubts[0].text.split()[0]) == ("entries 1 to 18", "10.9")
