@@ -1,5 +1,6 @@
 """What a crash left in a record's files: the open segments' tails by hash, and all bytes that no line of the journal speaks of."""
 
+import errno
 import hashlib
 import os
 import re
@@ -38,7 +39,7 @@ def look_at_files(record: Path, state: JournalState) -> LeftFiles:
     is ever written to again.
 
     Raises:
-        OSError: the disk failed.
+        OSError: the disk failed, or a link stands for a directory.
     """
     found = LeftFiles()
     open_ones = [track for track in state.tracks.values() if track.segment is not None]
@@ -119,6 +120,8 @@ def _files(record: Path) -> Iterator[tuple[str, bool]]:
                 path = f"{folder}{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(path + "/")
+                elif entry.is_dir():  # by it what is recorded from now on would be written elsewhere
+                    raise OSError(errno.ELOOP, "a link stands there for a directory", str(record / path))
                 else:
                     yield path, entry.is_file(follow_symlinks=False)
 

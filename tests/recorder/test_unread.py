@@ -70,6 +70,19 @@ async def test_neither_a_pipe_nor_a_link_in_a_record_keeps_the_room_from_startin
     assert detail.endswith("; it is left as it is")
 
 
+@pytest.mark.parametrize("place", [layout.TRACKS, f"{layout.TRACKS}/{next(iter(TRACKS))}", layout.KEYS, f"{layout.TRACKS}/new"])
+async def test_no_link_in_a_record_leads_what_is_recorded_from_then_on_elsewhere(tmp_path: Path, place: str) -> None:
+    it = RoomInProcess(tmp_path)
+    shutil.rmtree(it.mirror)
+    link, elsewhere = left_behind(it) / place, tmp_path / "elsewhere"
+    if link.exists():
+        link.rename(elsewhere)
+    else:
+        elsewhere.mkdir()
+    link.symlink_to(elsewhere)
+    assert "a link stands there for a directory" in await starts(it)
+
+
 @pytest.mark.parametrize("spoilt", ["primary", "mirror"])
 async def test_a_record_that_only_one_disk_can_give_is_taken_up_from_it(tmp_path: Path, spoilt: str) -> None:
     it = RoomInProcess(tmp_path)
