@@ -19,7 +19,7 @@ from recorder.disk import open_for_writing, sync_directory
 from recorder.file_table import Stored
 from recorder.read_back import Seen, read_on
 from recorder.record import layout
-from recorder.record.file_check import open_inside, open_plain, refuse_links_above
+from recorder.record.file_check import LIST_BYTES, open_inside, open_plain, read_small, refuse_links_above
 
 log = structlog.get_logger()
 
@@ -245,7 +245,6 @@ def copy_lines(record: Path, copy: Path, name: str) -> None:
 
 def _lines(path: Path) -> list[bytes]:
     try:
-        with open_plain(path) as file:
-            return file.read().splitlines()
+        return read_small(path, LIST_BYTES).splitlines()
     except FileNotFoundError:
         return []

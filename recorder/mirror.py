@@ -27,6 +27,7 @@ from recorder.file_table import FileTable, Stored
 from recorder.ledger import Round
 from recorder.read_back import ReadBack, Seen, read_on
 from recorder.record import layout
+from recorder.record.file_check import inventory
 from recorder.seal import listed_files
 
 log = structlog.get_logger()
@@ -303,6 +304,7 @@ class Mirror:
         known: dict[str, int] = {}
         last = False
         self._damaged.clear()
+        self._set_links_aside()
         while not last and not self._closing.is_set():
             with self._changed:
                 files = self.files.copied()
@@ -346,6 +348,14 @@ class Mirror:
         for path, stored in sorted(unknown, key=lambda item: layout.journal_number(item[0]) or 0)[-1:]:
             self._journal = (path, Seen())
             read_on(f"{self.disk.root}/{path}", self._journal[1], stored.size_bytes)
+
+    def _set_links_aside(self) -> None:
+        """What is no regular file, and by which something that lies elsewhere would be read or written to: somebody put it there."""
+        root = self.disk.root
+        if root.is_symlink():
+            raise OSError(errno.ELOOP, "a link stands there for the record", str(root))
+        for path in inventory(root)[1]:
+            set_aside(Pair(self._leader, root, path))
 
     def _set_strangers_aside(self, files: FileTable) -> None:
         """Files that the record does not know: what this disk took in rounds that were given up."""

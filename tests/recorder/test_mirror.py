@@ -1,6 +1,7 @@
 import contextlib
 import errno
 import hashlib
+import os
 import shutil
 import threading
 import time
@@ -234,3 +235,24 @@ def test_of_a_journal_in_several_files_the_one_that_goes_on_is_proven(tmp_path: 
     place, data = layout.journal_file(3), b"line 3\nline 4\n"
     done = Round(journal=Write(place, 7, data[7:]), after={place: Stored(len(data), None)})
     assert mirror._with_journal_hash(done)[place] == Stored(len(data), hashlib.sha256(data).digest())
+
+
+@pytest.mark.parametrize("place", [f"{layout.TRACKS}/cam", layout.TRACKS, layout.ANCHORS, f"{layout.TRACKS}/pipe"])
+def test_a_disk_that_somebody_prepared_has_nothing_read_or_written_elsewhere(pair: Pair, tmp_path: Path, place: str) -> None:
+    pair.writer.record(2)
+    pair.wait_in_step()
+    pair.pull()
+    link, elsewhere = tmp_path / "pulled" / NAME / place, tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if link.is_dir():
+        shutil.rmtree(link)
+    if place.endswith("pipe"):
+        os.mkfifo(link)
+    else:
+        link.symlink_to("/dev/zero" if place == layout.ANCHORS else elsewhere)
+    pair.put_back()
+    pair.writer.record(2)
+    pair.wait_level()
+    assert not list(elsewhere.iterdir())
+    assert bytes_of(pair.second / NAME) == bytes_of(pair.writer.root)
+    assert (pair.second / ".differs" / NAME / f"{place}.1").lstat()
