@@ -21,7 +21,7 @@ def nal_units(access_unit: bytes) -> list[bytes]:
     """The NAL units of an access unit in Annex B form, without start codes; none where it is not in that form."""
     starts = [match.end() for match in _STARTS.finditer(access_unit)]
     ends = [start - 3 for start in starts[1:]] + [len(access_unit)]
-    return [unit for start, end in zip(starts, ends, strict=True) if (unit := access_unit[start:end].rstrip(b"\x00"))]
+    return [unit for start, end in zip(starts, ends, strict=False) if (unit := access_unit[start:end].rstrip(b"\x00"))]
 
 
 def kind(unit: bytes) -> int:

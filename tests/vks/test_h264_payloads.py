@@ -30,6 +30,11 @@ def test_what_is_split_comes_back_as_it_was_in_packets_that_fit(units: list[byte
     assert nal_units(annex_b(units)) == units
 
 
+def test_what_is_not_in_annex_b_form_has_no_units_for_a_camera_may_send_anything() -> None:
+    assert nal_units(b"") == []
+    assert nal_units(b"\x65picture") == []
+
+
 @given(st.lists(unit(), min_size=1, max_size=4), st.data())
 def test_where_a_piece_is_missing_nothing_that_is_not_whole_comes_back(units: list[bytes], data: st.DataObject) -> None:
     payloads = split(units, [])
