@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 
 from recorder.contract.bus_client import AsyncBusClient, BusEndedError
-from vks.forwarding import Feed
+from vks.forwarding import MOST_GOP_BYTES, Feed
 from vks.h264_payloads import nal_units
 from vks.mixing import Block
 from vks.times import mono_us
@@ -27,6 +27,9 @@ _AVCC = b"\x01"
 
 class RoomPicture:
     """One stream of pictures on the bus as a feed; it is read only while the feed is watched, for then alone it is encoded.
+
+    The bus begins with the group of pictures that is under way, which may be seconds old and half a megabyte: to a viewer it goes only
+    where it is short enough for any joiner, else he begins with the next keyframe. It would fill a slow link's queue several times over.
 
     Args:
         run_dir: where the recorder's sockets are.
@@ -51,19 +54,29 @@ class RoomPicture:
                 await asyncio.sleep(WANTED_CHECK_S)
 
     async def _read(self) -> None:
+        begun_us, lost = mono_us(), 0
         self._client = client = await AsyncBusClient.connect(self._run_dir, self._stream)
-        lost = 0
         try:
             if client.hello.codec != "h264" or not client.hello.forwardable or client.hello.extradata[:1] == _AVCC:
                 log.warning("this stream is not shown: browsers do not take it", stream=self._stream, codec=client.hello.codec)
                 return
             self.feed.describe(client.hello.extradata)
+            past, past_bytes = list[tuple[int, bytes]](), 0
             while self.feed.watched:
                 packet, body = await client.read()
                 if client.lost != lost:
                     lost = client.lost
                     self.feed.forget()
-                self.feed.take(nal_units(body), packet.mono_us, mono_us())
+                if packet.mono_us < begun_us:
+                    past, past_bytes = ([], 0) if packet.key else (past, past_bytes)
+                    past_bytes += len(body)
+                    past = [*past, (packet.mono_us, body)] if past_bytes <= MOST_GOP_BYTES else []
+                    continue
+                if past_bytes > MOST_GOP_BYTES:
+                    self._request_keyframe()
+                for taken_us, picture in [*past, (packet.mono_us, body)]:
+                    self.feed.take(nal_units(picture), taken_us, mono_us())
+                past, past_bytes, begun_us = [], 0, 0
         finally:
             self._client = None
             await client.close()
