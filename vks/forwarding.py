@@ -57,6 +57,7 @@ class Feed:
         key = h264_payloads.is_keyframe(units)
         if key:
             self._parameter_sets = _parameter_sets(units) or self._parameter_sets
+            self._wanted = False  # whoever wished for one until now has it
         payloads = h264_payloads.split(units, self._parameter_sets)
         if not payloads:
             return

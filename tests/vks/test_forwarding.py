@@ -94,6 +94,15 @@ def test_wishes_of_many_for_a_keyframe_become_one_and_none_is_lost() -> None:
     assert camera.asked == 2
 
 
+def test_a_keyframe_that_comes_meanwhile_is_enough_for_all_who_wished_for_one() -> None:
+    camera = Camera()
+    slots = [watching(camera)[1] for _ in range(4)]
+    for slot in slots:
+        slot.want_keyframe(camera.now_us + 1)
+    camera.give(KEY, *[DELTA] * (2 * KEYFRAME_AGAIN_US // STEP_US))
+    assert camera.asked == 1
+
+
 def test_parameter_sets_that_stand_outside_the_pictures_come_before_each_keyframe() -> None:
     camera = Camera()
     camera.feed.describe(b"\x00\x00\x00\x01\x67\x42\x01\x00\x00\x00\x01\x68\x01")
