@@ -205,6 +205,8 @@ class Conference:
         self._sent_us = max(self._sent_us + BLOCK_US, now_us - 5 * BLOCK_US)
         listeners = {peer.person: self._ear(peer, self._sent_us) for peer in self._viewers() if peer.hears}
         self.sound.tick(self.order, listeners, now_us)
+        for peer in self._viewers():
+            peer.probe(now_us)
 
     async def ask(self, now_us: int) -> None:
         """Ask for what was lost, and for keyframes; called some times each 40 ms."""

@@ -7,9 +7,9 @@ behind slow links:
 1. Down at the first estimate below 0.95 of the rung's rate: the large stream stops at once, else it fills the queue that the small one
    needs.
 2. Up is a trial: after 3 s above 1.3 of what is sent (an estimate is at most half as much again as what arrives), watched for
-   5 s; a fall of the estimate by 15%, or 10% more lost than usual, ends it, and the next waits twice as long. Where there is a picture
-   it waits longer, for a trial that fails costs sound for a moment. From sound alone the wait alone decides, for then nothing arrives of
-   which a receiver could say anything.
+   5 s; a fall of the estimate by 15%, or 10% more lost than usual, ends it, and the next waits twice as long. A trial that fails costs
+   sound for a moment: where there is a picture it waits longer, and a probe (``probe.py``) has to show first that the link carries it. From
+   sound alone the wait alone decides, for then nothing arrives of which a receiver could say anything.
 3. Sound alone after 4 s of estimates that not even the small rung fits in: a keyframe alone halves an estimate for a moment, and Chromium
    repeats its last one with every report.
 4. While no picture is sent, and for 3 s after pictures begin anew, estimates are not believed: they are of the time before.
@@ -67,6 +67,8 @@ class Ladder:
     _good_since_us: int | None = None
     _trial: tuple[int, int, int] | None = None
     """Of a trial: when it ends, the estimate that it began with, the rung that it came from."""
+    _probed_at_bps: int | None = None
+    """The estimate that a probe began with, while there is one."""
     _back_off_us: int = BACK_OFF_FIRST_US
     _not_up_before_us: int = 0
 
@@ -79,6 +81,22 @@ class Ladder:
         """Whether no picture is sent."""
         return self.rung >= len(self.rates_bps)
 
+    @property
+    def probing(self) -> bool:
+        """Whether it is to be found out now what the link carries: more is tried where ``probed`` says that it holds."""
+        return self._probed_at_bps is not None
+
+    def probed(self, now_us: int, *, holds: bool) -> bool:
+        """Take what a probe has found; True where the rung has changed."""
+        bps, self._probed_at_bps = self._probed_at_bps, None
+        if bps is None:
+            return False
+        if holds:
+            self._try(bps, now_us)
+        else:
+            self._wait_longer(now_us)
+        return holds
+
     def estimate(self, bps: int, sent_bps: int, now_us: int) -> bool:
         """Take a receiver's estimate of what the link carries, and what is sent now; True where the rung has changed."""
         self._estimated_us = now_us
@@ -89,8 +107,11 @@ class Ladder:
         if bps < DOWN_SHARE * min(sent_bps, self.rates_bps[self.rung]):
             return self._down(bps, now_us)
         self._low_since_us = None
+        if self._probed_at_bps is not None and bps < TRIAL_FALL_SHARE * self._probed_at_bps:
+            self.probed(now_us, holds=False)
         is_good = bps >= UP_SHARE * min(sent_bps, self.rates_bps[self.rung])
-        return self._maybe_up(bps, now_us, is_good=is_good)
+        self._maybe_up(bps, now_us, is_good=is_good)
+        return False
 
     def wait(self, now_us: int) -> bool:
         """Called each second: where sound alone is sent, a picture is tried again after a while; True where the rung has changed."""
@@ -102,7 +123,7 @@ class Ladder:
     def pause(self, now_us: int) -> None:
         """Nothing is to be seen now, whatever the link carries: what it is said to carry means nothing until pictures flow again."""
         self._deaf_until_us = now_us + DEAF_US
-        self._trial = self._good_since_us = None
+        self._trial = self._good_since_us = self._probed_at_bps = None
         self._low_since_us, self._lossy, self._drowned = None, 0, 0
 
     def loss(self, share: float, now_us: int) -> bool:
@@ -112,6 +133,8 @@ class Ladder:
         if self._trial is not None and share > self._usual_loss + TRIAL_LOSS:
             self._fail_trial(now_us)
             return True
+        if share > self._usual_loss + TRIAL_LOSS:
+            self.probed(now_us, holds=False)
         if share <= DOWN_LOSS:
             self._usual_loss += _USUAL_WEIGHT * (share - self._usual_loss)
         self._lossy = self._lossy + 1 if share > DOWN_LOSS else 0
@@ -123,7 +146,8 @@ class Ladder:
         if now_us - self._estimated_us < BLIND_US:
             return False
         self._pass_trial(now_us)
-        return self._maybe_up(0, now_us, is_good=share <= DOWN_LOSS)
+        self._maybe_up(0, now_us, is_good=share <= DOWN_LOSS)
+        return False
 
     def _down(self, bps: int, now_us: int) -> bool:
         fits = next((n for n in range(self.rung, len(self.rates_bps)) if bps >= DOWN_SHARE * self.rates_bps[n]), None)
@@ -139,18 +163,16 @@ class Ladder:
         self._wait_longer(now_us)
         return True
 
-    def _maybe_up(self, bps: int, now_us: int, *, is_good: bool) -> bool:
-        if self._trial is not None or self.rung == 0:
-            return False
+    def _maybe_up(self, bps: int, now_us: int, *, is_good: bool) -> None:
+        if self._trial is not None or self.probing or self.rung == 0:
+            return
         if not is_good:
             self._good_since_us = None
-            return False
+            return
         if self._good_since_us is None:
             self._good_since_us = now_us
-        if now_us - self._good_since_us < UP_AFTER_US or now_us < self._not_up_before_us:
-            return False
-        self._try(bps, now_us)
-        return True
+        if now_us - self._good_since_us >= UP_AFTER_US and now_us >= self._not_up_before_us:
+            self._probed_at_bps, self._good_since_us = bps, None
 
     def _try(self, bps: int, now_us: int) -> None:
         was = self.rung
@@ -182,8 +204,7 @@ class Ladder:
             self._deaf_until_us = now_us + DEAF_US
         self.rung = rung
         self._since_us = now_us
-        self._trial = None
-        self._good_since_us = None
+        self._trial = self._good_since_us = self._probed_at_bps = None
         self._low_since_us, self._lossy, self._drowned = None, 0, 0
 
     def _wait_longer(self, now_us: int) -> None:

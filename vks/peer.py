@@ -4,15 +4,17 @@ Of a page line 0 is sound both ways, 1 the camera, 2 the shared screen; from lin
 screen of the courtroom sends nothing, and all its lines take pictures.
 """
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from vks import signalling
+from vks import signalling, wire
 from vks.connection import Connection
 from vks.forwarding import Slot
 from vks.ladder import Ladder
 from vks.outbound import Outbound
+from vks.probe import Probe
 from vks.times import mono_us
 
 SOUND, CAMERA, SCREEN, FIRST_TILE = range(4)
@@ -55,6 +57,9 @@ class Peer:
         self._on_line: list[str] = []
         """Whose picture each line carries by now."""
         self.ladder: Ladder | None = None
+        self._on_change: Callable[[], None] = _nothing
+        self._probe: Probe | None = None
+        self._asks: set[asyncio.Task[None]] = set()
         self._view: signalling.View | None = None
         self._told_tiles: list[str] | None = None
         self._told_quality: Quality = "good"
@@ -64,6 +69,7 @@ class Peer:
         self.leave(now_us)
         self.connection, self.ladder = connection, Ladder(self.rates_bps, now_us) if self.rates_bps else None
         self._sent_bytes, self._sent_us = 0, now_us
+        self._on_change, self._probe = on_change, None
         for line in self._picture_lines(connection):
             out = connection.outbound(line)
             slot = Slot(out, partial(self._begun, len(self.slots)))
@@ -114,6 +120,35 @@ class Peer:
         """Try a picture again where it is time; called each second."""
         if self.ladder is not None and self.ladder.wait(now_us):
             self.rung_changed()
+
+    def probe(self, now_us: int) -> None:
+        """Where the ladder asks, find out whether the link holds the next rung; called each 20 ms."""
+        ladder, connection = self.ladder, self.connection
+        if ladder is None or connection is None or not ladder.probing:
+            self._probe = None
+            return
+        probe = self._probe = self._probe or Probe(ladder.rates_bps[ladder.rung - 1] - self.sent_bps, now_us)
+        holds, due = probe.verdict(now_us), probe.due_bytes(now_us)
+        if holds is None:
+            for line in self._picture_lines(connection):
+                padded = connection.outbound(line).pad(due)
+                if padded is not None:
+                    probe.padded(padded)
+                    self._ask(probe, connection.outbound(line), now_us)
+                    return
+        if ladder.probed(now_us, holds=holds is not False):  # also where a peer cannot be probed: it has no retransmissions
+            self.rung_changed()
+            self._on_change()
+
+    def _ask(self, probe: Probe, out: Outbound, now_us: int) -> None:
+        async def ask() -> None:
+            if await wire.answers(out.transport):
+                probe.answered(now_us, mono_us())
+
+        probe.asked(now_us)
+        task = asyncio.create_task(ask())
+        self._asks.add(task)
+        task.add_done_callback(self._asks.discard)
 
     def rung_changed(self) -> None:
         """Something else is sent from now on."""
@@ -181,3 +216,7 @@ def _listen(out: Outbound, slot: Slot, peer: Peer, on_change: Callable[[], None]
 
     out.on_estimate, out.on_loss = estimated, lost
     out.on_keyframe_wanted = lambda: slot.want_keyframe(mono_us())
+
+
+def _nothing() -> None:
+    """Nobody shows it anything yet."""

@@ -149,6 +149,7 @@ class VisitMedia:
         self._sent_us = max(self._sent_us + BLOCK_US, now_us - 5 * BLOCK_US)
         listeners = {_HOST: self._say} if self._sends[0] and self._connection is not None else {}
         self._sound.tick(_TOGETHER, listeners, now_us)
+        self._uplink.probe(now_us)
 
     async def ask(self, now_us: int) -> None:
         """Ask for what was lost, and for keyframes; called some times each 40 ms."""

@@ -8,6 +8,7 @@ import asyncio
 import functools
 from typing import Protocol
 
+from aioice import stun
 from aiortc import RTCPeerConnection, rtp
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsParameters, RTCDtlsTransport, State
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability, RTCRtpReceiveParameters, RTCRtpSendParameters
@@ -74,6 +75,20 @@ async def say(transport: RTCDtlsTransport, packet: bytes) -> bool:
     try:
         await transport._send_rtp(packet)
     except ConnectionError:
+        return False
+    return True
+
+
+async def answers(transport: RTCDtlsTransport) -> bool:
+    """Ask the peer whether it is there (a binding request, as RFC 7675 sends them), and wait for its answer, for half a second at most."""
+    ice = transport.transport._connection
+    pair = ice._nominated.get(1)
+    if pair is None or ice.remote_password is None:
+        return False
+    request, key = ice.build_request(pair, nominate=False), ice.remote_password.encode()
+    try:
+        await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=0)
+    except (stun.TransactionError, ConnectionError):
         return False
     return True
 

@@ -14,8 +14,9 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCIceServer, RTCPeerConn
 from aiortc.rtp import is_rtcp
 from av.frame import Frame
 
+from vks import wire
 from vks.connection import GATHER_S, MOST_CANDIDATES, MOST_LINES, Connection, OfferError
-from vks.h264_payloads import annex_b, is_keyframe, join, nal_units, split
+from vks.h264_payloads import PAYLOAD_BYTES, annex_b, is_keyframe, join, nal_units, split
 from vks.jitter import Unit
 from vks.speaking import SPEAKS_DBOV
 
@@ -129,6 +130,27 @@ async def test_pictures_that_were_encoded_once_are_decoded_by_a_viewer(peers: tu
     shades = [int(frame.to_ndarray(format="gray").mean()) for frame in seen]
     assert shades == sorted(shades)
     assert [(later.pts or 0) - (earlier.pts or 0) for earlier, later in pairwise(seen)].count(3_600) >= len(seen) // 2
+
+
+async def test_what_is_sent_again_for_a_probe_disturbs_no_picture_and_the_peer_says_that_it_is_there(
+    peers: tuple[Connection, RTCPeerConnection],
+) -> None:
+    ours, theirs = peers
+    theirs.addTransceiver("video", "recvonly")
+    await joined(ours, theirs)
+    out, encoder = ours.outbound(0), Encoder()
+    assert out.pad(1_000) is None, "nothing was sent yet"
+    await until(lambda: out.write(encoder.payloads(key=True), 0), "the connection")
+    assert await wire.answers(out.transport)
+    track, pictures = theirs.getReceivers()[0].track, 20
+    before = out.sent, out.sent_bytes
+    for number in range(1, pictures):
+        assert 500 <= (out.pad(500) or 0) < 500 + PAYLOAD_BYTES
+        out.write(encoder.payloads(key=False), number * 40_000)
+    assert (out.sent, out.sent_bytes) > before
+    shades = [int(frame.to_ndarray(format="gray").mean()) for frame in [await track.recv() for _ in range(pictures // 2)]]  # type: ignore[union-attr]
+    assert shades == sorted(shades)
+    assert await wire.answers(out.transport)
 
 
 async def test_what_a_peer_sends_arrives_as_it_was_encoded_and_decodes(peers: tuple[Connection, RTCPeerConnection]) -> None:

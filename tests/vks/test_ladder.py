@@ -21,11 +21,12 @@ def sent(ladder: Ladder) -> int:
 
 
 def fed(ladder: Ladder, now_us: int, bps: int, length_us: int) -> int:
-    """The same estimate each second for so long; returns the time after it."""
+    """The same estimate each second for so long, and probes that find that the link holds more; returns the time after it."""
     end_us = now_us + length_us
     while now_us < end_us:
         now_us += S
         ladder.estimate(bps, sent(ladder), now_us)
+        ladder.probed(now_us, holds=True)
     return now_us
 
 
@@ -78,11 +79,50 @@ def test_a_trial_ends_where_the_estimate_falls_or_packets_are_lost_and_the_next_
         while ladder.rung == 1:
             now_us += S
             ladder.estimate(900_000, sent(ladder), now_us)
+            ladder.probed(now_us, holds=True)
         waits_us.append(now_us - began_us)
         now_us += S
         assert ladder.estimate(int(value), sent(ladder), now_us) if call == "estimate" else ladder.loss(value, now_us)
         assert ladder.rung == 1
     assert waits_us[0] < BACK_OFF_FIRST_US <= waits_us[1] < waits_us[2]
+
+
+def asking(ladder: Ladder, now_us: int) -> int:
+    """Good estimates until a probe is wanted; returns when that is."""
+    while not ladder.probing:
+        now_us += S
+        assert not ladder.estimate(900_000, sent(ladder), now_us)
+    return now_us
+
+
+def test_more_is_given_to_who_has_a_picture_only_after_a_probe_that_shows_that_the_link_holds_it() -> None:
+    waits_us = []
+    ladder, now_us = settled(1)
+    for _ in range(4):
+        began_us, now_us = now_us, asking(ladder, now_us)
+        waits_us.append(now_us - began_us)
+        assert not ladder.probed(now_us, holds=False)
+        assert (ladder.rung, ladder.probing) == (1, False)
+    assert waits_us == sorted(waits_us)
+    assert waits_us[1] >= 2 * BACK_OFF_FIRST_US
+    now_us = asking(ladder, now_us)
+    assert ladder.probed(now_us, holds=True)
+    assert ladder.rung == 0
+
+
+def test_a_probe_ends_where_the_estimate_falls_or_packets_are_lost_or_nothing_is_to_be_seen() -> None:
+    ladder, now_us = settled(1)
+    now_us = asking(ladder, now_us)
+    ladder.estimate(700_000, sent(ladder), now_us)
+    assert not ladder.probing
+    now_us = asking(ladder, now_us)
+    ladder.loss(0.12, now_us)
+    assert not ladder.probing
+    now_us = asking(ladder, now_us)
+    ladder.pause(now_us)
+    assert not ladder.probing
+    assert not ladder.probed(now_us, holds=True), "what a probe found that was ended means nothing"
+    assert ladder.rung == 1
 
 
 def test_from_sound_alone_a_picture_is_tried_again_though_nobody_says_anything() -> None:
@@ -114,7 +154,7 @@ def test_a_picture_in_which_nothing_moves_is_no_slow_link() -> None:
         assert not ladder.estimate(60_000, 45_000, now_us + second * S)
     assert ladder.rung == 1
     ladder.estimate(60_000, 45_000, now_us + 4 * S)
-    assert ladder.rung == 0, "the estimate is above what is sent: more is tried"
+    assert ladder.probing, "the estimate is above what is sent: more is tried"
 
 
 def test_what_was_estimated_while_no_picture_was_sent_ends_none_when_they_flow_again() -> None:
@@ -149,6 +189,7 @@ def test_a_viewer_whose_browser_estimates_nothing_gets_more_where_nothing_is_los
         ladder.loss(0.05, now_us)
     for second in range(1, 5):
         ladder.loss(0.05, now_us + second * S)
+    assert ladder.probed(now_us + 4 * S, holds=True)
     assert ladder.rung == 0
     assert ladder.loss(0.3, now_us + 5 * S)
     assert ladder.rung == 1
@@ -161,7 +202,11 @@ def test_where_almost_nothing_arrives_only_sound_is_sent() -> None:
     assert ladder.sound_alone
 
 
-@given(st.lists(st.tuples(st.sampled_from(("estimate", "loss", "wait")), st.integers(0, 3_000_000), st.integers(0, 5 * S)), max_size=200))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("estimate", "loss", "wait", "probed")), st.integers(0, 3_000_000), st.integers(0, 5 * S)), max_size=200
+    )
+)
 def test_whatever_a_viewer_reports_the_rung_is_one_that_there_is_and_rises_one_at_a_time(reports: list[tuple[str, int, int]]) -> None:
     ladder, now_us = Ladder(RATES, 0), 0
     for what, value, later_us in reports:
@@ -169,6 +214,8 @@ def test_whatever_a_viewer_reports_the_rung_is_one_that_there_is_and_rises_one_a
         before = ladder.rung
         if what == "wait":
             changed = ladder.wait(now_us)
+        elif what == "probed":
+            changed = ladder.probed(now_us, holds=value % 2 == 0)
         else:
             changed = ladder.estimate(value, sent(ladder), now_us) if what == "estimate" else ladder.loss(value / 3_000_000, now_us)
         assert 0 <= ladder.rung <= SOUND

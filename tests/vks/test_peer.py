@@ -5,15 +5,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, rtp
+from aiortc.rtcdtlstransport import RTCDtlsTransport
 
 from vks.connection import Connection
-from vks.ladder import UP_AFTER_US
+from vks.ladder import UP_AFTER_US, Ladder
 from vks.losses import LEAST_PACKETS
 from vks.outbound import Outbound
 from vks.peer import FIRST_TILE, Peer
+from vks.probe import CALM_US, RISE_US
+from vks.sound import BLOCK_US
 from vks.times import mono_us
 
-FEW, HOUR_US = 5, 3_600_000_000
+FEW, HOUR_US, MANY_BYTES = 5, 3_600_000_000, 50_000
 
 
 @pytest.fixture
@@ -75,3 +78,65 @@ async def test_what_was_lost_of_the_large_picture_is_not_held_against_the_small_
         lost += LEAST_PACKETS if number < 6 else 0  # those were still on their way
         await reported(out, number * LEAST_PACKETS, lost)
     assert peer.quality == "small"
+
+
+async def asking(peer: Peer) -> Ladder:
+    """A page on the small rung whose link may hold more."""
+    for number in range(4):
+        await reported(picture_of(peer), number * LEAST_PACKETS, number * LEAST_PACKETS // 4)
+    ladder, now_us = peer.ladder, mono_us() + HOUR_US
+    assert ladder is not None
+    while not ladder.probing:
+        now_us += 1_000_000
+        ladder.estimate(1_000_000, 300_000, now_us)
+    return ladder
+
+
+async def ended(peer: Peer, ladder: Ladder) -> int:
+    """Probe until it is known what the link holds; returns how long that takes."""
+    took_us = 0
+    while ladder.probing:
+        took_us += BLOCK_US
+        peer.probe(took_us)
+        await asyncio.sleep(0)
+    return took_us
+
+
+async def test_what_cannot_be_probed_is_tried_at_once(peer: Peer) -> None:
+    ladder = await asking(peer)
+    peer.probe(mono_us())
+    assert peer.quality == "good"
+    assert not ladder.probing
+
+
+async def test_a_link_that_answers_late_under_a_probe_keeps_the_small_picture(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    padded: list[int] = []
+
+    def pad(_: Outbound, size: int) -> int:
+        padded.append(size)
+        return size
+
+    async def answers(_: RTCDtlsTransport) -> bool:
+        if sum(padded) > MANY_BYTES:
+            await asyncio.Event().wait()
+        return True
+
+    monkeypatch.setattr(Outbound, "pad", pad)
+    monkeypatch.setattr("vks.wire.answers", answers)
+    monkeypatch.setattr("vks.peer.mono_us", lambda: 0)
+    ladder = await asking(peer)
+    assert await ended(peer, ladder) < CALM_US + RISE_US
+    assert peer.quality == "small"
+    assert MANY_BYTES < sum(padded) < 2 * MANY_BYTES
+
+
+async def test_a_link_that_answers_in_time_under_a_probe_gets_the_large_picture(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answers(_: RTCDtlsTransport) -> bool:
+        return True
+
+    monkeypatch.setattr(Outbound, "pad", lambda _, size: size)
+    monkeypatch.setattr("vks.wire.answers", answers)
+    monkeypatch.setattr("vks.peer.mono_us", lambda: 0)
+    ladder = await asking(peer)
+    assert await ended(peer, ladder) >= CALM_US + RISE_US
+    assert peer.quality == "good"
