@@ -20,13 +20,16 @@ log = structlog.get_logger()
 
 RETRY_S = 0.5
 WANTED_CHECK_S = 0.1
+LINGER_US = 10_000_000
+"""A stream is read for so long after nobody watches it any more: who tries the large picture in vain finds the small one as it was. One
+that is made of another takes the room a second to begin."""
 MIX = "room-mix.pcm"
 _AVCC = b"\x01"
 """So begins the description of a stream whose units have lengths instead of start codes (ISO/IEC 14496-15): no camera gives one."""
 
 
 class RoomPicture:
-    """One stream of pictures on the bus as a feed; it is read only while the feed is watched, for then alone it is encoded.
+    """One stream of pictures on the bus as a feed; it is read while the feed is watched, and a while after: then alone it is encoded.
 
     The bus begins with the group of pictures that is under way, which may be seconds old and half a megabyte: to a viewer it goes only
     where it is short enough for any joiner, else he begins with the next keyframe. It would fill a slow link's queue several times over.
@@ -62,7 +65,9 @@ class RoomPicture:
                 return
             self.feed.describe(client.hello.extradata)
             past, past_bytes = list[tuple[int, bytes]](), 0
-            while self.feed.watched:
+            watched_us = mono_us()
+            while self.feed.watched or mono_us() - watched_us < LINGER_US:
+                watched_us = mono_us() if self.feed.watched else watched_us
                 packet, body = await client.read()
                 if client.lost != lost:
                     lost = client.lost

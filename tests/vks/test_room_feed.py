@@ -59,12 +59,13 @@ class Camera:
 
 
 @asynccontextmanager
-async def watched(run_dir: Path) -> AsyncIterator[Page]:
+async def watched(run_dir: Path) -> AsyncIterator[tuple[Page, Slot]]:
     page, picture = Page(), RoomPicture(str(run_dir), "cam")
-    Slot(page).show(picture.feed, mono_us())
+    slot = Slot(page)
+    slot.show(picture.feed, mono_us())
     reads = asyncio.create_task(picture.run())
     try:
-        yield page
+        yield page, slot
     finally:
         reads.cancel()
 
@@ -73,7 +74,7 @@ async def watched(run_dir: Path) -> AsyncIterator[Page]:
 async def test_a_long_group_of_pictures_that_was_under_way_goes_to_no_viewer_and_he_begins_with_a_keyframe(tmp_path: Path) -> None:
     camera = Camera(tmp_path)
     camera.past(MOST_GOP_BYTES // DELTA_BYTES)
-    async with watched(tmp_path) as page:
+    async with watched(tmp_path) as (page, _):
         await asyncio.to_thread(wait_for, lambda: camera.stream.watched, "the reader")
         camera.asked.clear()
         camera.take(mono_us(), key=False)
@@ -88,9 +89,38 @@ async def test_a_long_group_of_pictures_that_was_under_way_goes_to_no_viewer_and
 async def test_a_short_group_of_pictures_that_was_under_way_is_shown_at_once(tmp_path: Path) -> None:
     camera = Camera(tmp_path)
     first_us = camera.past(2)
-    async with watched(tmp_path) as page:
+    async with watched(tmp_path) as (page, _):
         await asyncio.to_thread(wait_for, lambda: camera.stream.watched, "the reader")
         camera.take(mono_us(), key=False)
         await page.comes.wait()
         assert page.seen[0] == (True, first_us)
         assert [key for key, _ in page.seen] == [True, False, False, False]
+
+
+@pytest.mark.timeout(20)
+async def test_who_tries_another_picture_in_vain_finds_this_one_as_it_was(tmp_path: Path) -> None:
+    camera = Camera(tmp_path)
+    async with watched(tmp_path) as (page, slot):
+        feed = slot.feed
+        await asyncio.to_thread(wait_for, lambda: camera.stream.watched, "the reader")
+        camera.take(mono_us(), key=True)
+        await page.comes.wait()
+        slot.show(None, mono_us())
+        camera.take(between_us := mono_us(), key=False)
+        assert feed is not None
+        await asyncio.to_thread(wait_for, lambda: feed.last_us == between_us, "the picture that nobody watches")
+        slot.show(feed, mono_us())
+        assert page.seen[-1] == (False, between_us)
+
+
+@pytest.mark.timeout(20)
+async def test_a_picture_that_nobody_watches_for_a_while_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vks.room_feed.LINGER_US", 0)
+    camera = Camera(tmp_path)
+    async with watched(tmp_path) as (page, slot):
+        await asyncio.to_thread(wait_for, lambda: camera.stream.watched, "the reader")
+        camera.take(mono_us(), key=True)
+        await page.comes.wait()
+        slot.show(None, mono_us())
+        camera.take(mono_us(), key=False)
+        await asyncio.to_thread(wait_for, lambda: not camera.stream.watched, "the reader to leave")
