@@ -7,13 +7,13 @@ the probe ends. How it rises is a matter of what lies in between: a router lets 
 
 from collections import deque
 
-CALM_US = 300_000
+CALM_US = 1_000_000
 """So long nothing is sent beside: how soon the peer answers then is how soon it can."""
 RISE_US = 4_000_000
 HOLD_US = 500_000
 """So long all of it is sent."""
 SLOWER_US = 40_000
-LATE_ANSWERS = 3
+LATE_ANSWERS = 4
 """So many in a row that are so much later: the queue fills. One or two are lost, or wait behind a keyframe, and meanwhile nothing is sent
 besides."""
 _LONGEST_STEP_US = 40_000
