@@ -45,12 +45,13 @@ def complete(record: Path, copy: Path, wanted: Callable[[], bool]) -> bool:
     Raises:
         OSError: a disk failed; calling again goes on.
         ChecksumsError: the seal lists what no record has, such as a path that leads out of it; nothing is copied.
-        DamagedError: a link or the like lies in one of the two, which may lead out of it as well.
+        DamagedError: a link or the like lies in the record, or stands for one of the two: it may lead out of it as well.
     """
-    for root in (record, copy):
-        others = [root] if root.is_symlink() else [root / path for path in inventory(root)[1]]
-        if others:
-            raise DamagedError(f"{others[0]} is no regular file: somebody put it there")
+    strange = [root for root in (record, copy) if root.is_symlink()] or [record / path for path in inventory(record)[1]]
+    if strange:
+        raise DamagedError(f"{strange[0]} is no regular file: somebody put it there")
+    for path in inventory(copy)[1]:
+        set_aside(Pair(record, copy, path))
     whole, sums = True, _sums(record)
     # The journal last: a line is never on a disk before the bytes that it speaks of.
     for path, digest in sorted(sums.items(), key=lambda item: layout.journal_number(item[0]) or 0):

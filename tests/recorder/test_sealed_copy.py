@@ -67,21 +67,36 @@ def test_a_seal_that_lists_what_lies_elsewhere_has_nothing_copied_there(sealed: 
     assert bytes_of(behind) == before
 
 
-@pytest.mark.parametrize("place", [f"{layout.TRACKS}/cam", f"{layout.TRACKS}/link", ""])
-@pytest.mark.parametrize("side", [0, 1])
-def test_nothing_is_copied_by_a_link_in_either_copy(sealed: tuple[Path, Path], tmp_path: Path, place: str, side: int) -> None:
-    record, behind = sealed
-    elsewhere, link = tmp_path / "elsewhere", (record, behind)[side] / place
+def lay_link(link: Path, elsewhere: Path) -> None:
+    """Put a link to a directory that lies elsewhere in a place, with what lay there."""
     if link.exists():
         link.rename(elsewhere)
     else:
         elsewhere.mkdir()
     link.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize(("side", "place"), [(0, f"{layout.TRACKS}/cam"), (0, f"{layout.TRACKS}/link"), (0, ""), (1, "")])
+def test_nothing_is_copied_from_or_to_where_a_link_leads(sealed: tuple[Path, Path], tmp_path: Path, side: int, place: str) -> None:
+    record, behind = sealed
+    elsewhere = tmp_path / "elsewhere"
+    lay_link((record, behind)[side] / place, elsewhere)
     before = bytes_of(elsewhere)
     with pytest.raises(DamagedError, match="no regular file"):
         complete(record, behind, always)
     assert bytes_of(elsewhere) == before
     assert not (behind / layout.SUMS_SIGNATURE).exists()
+
+
+@pytest.mark.parametrize("place", [f"{layout.TRACKS}/cam", f"{layout.TRACKS}/link"])
+def test_a_link_in_the_copy_is_set_aside_and_the_copy_completed(sealed: tuple[Path, Path], tmp_path: Path, place: str) -> None:
+    record, behind = sealed
+    elsewhere = tmp_path / "elsewhere"
+    lay_link(behind / place, elsewhere)
+    before = bytes_of(elsewhere)
+    assert complete(record, behind, always)
+    assert bytes_of(elsewhere) == before
+    assert bytes_of(behind) == bytes_of(record)
 
 
 def test_a_copy_that_is_broken_off_is_not_sealed_and_goes_on_later(sealed: tuple[Path, Path]) -> None:
