@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.timeout(120)]
 
 GOP_US = 1_000_000
 FRAGMENT_US = 500_000
+ROUNDED_US = 10
+"""Times are whole microseconds, those of fragments added up: the first unit behind a part begins so little before its end at most."""
 RAISED = (1_300_000, 1_900_000)
 TRACKS = ("cam", "judge", "witness", "room-mix")
 
@@ -164,8 +166,7 @@ def test_neither_the_pictures_nor_the_sound_of_it_are_in_the_one_file(sealed: Se
     start, end = sealed.secret_part["cam"][1:]
     with av.open(str(tmp_path / "c" / "hearing.mp4")) as film:
         seen = {frame_strip.read(cast("npt.NDArray[np.uint8]", frame.to_ndarray(format="gray"))) for frame in film.decode(video=0)}
-    # The end is rounded up to whole microseconds; the first picture behind it begins there.
-    hidden = {n for t_us, n in pictures if RAISED[0] <= t_us < RAISED[1] or start <= t_us < end - 1}
+    hidden = {n for t_us, n in pictures if RAISED[0] <= t_us < RAISED[1] or start <= t_us < end - ROUNDED_US}
     assert seen & hidden == set()
     times = sorted(wanted[number] for number in seen)
     assert times[0] < RAISED[0]
@@ -215,7 +216,7 @@ def test_a_lowered_part_opens_for_whom_the_order_admits_and_did_not_before(seale
     assert f"Wrapped anew for press: witness part {number}" in given.stdout
     assert sealed.copy(tmp_path / "after", key=press).returncode == 0
     source = of_record(sealed, "witness")
-    secret = [unit for unit in source if from_us <= unit[0] < to_us - 1]
+    secret = [unit for unit in source if from_us <= unit[0] < to_us - ROUNDED_US]
     assert len(secret) > 20
     assert [unit for unit in of_copy(tmp_path / "before", "witness") if unit in secret] == []
     assert of_copy(tmp_path / "after", "witness") == source

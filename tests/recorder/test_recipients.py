@@ -126,5 +126,5 @@ def test_a_directory_of_sockets_that_cannot_be_made_is_one_clear_error(tmp_path:
     (tmp_path / "file").write_text("")
     status, output = courtroom("recorder", "run", "--config", Room(tmp_path).config, "--run", tmp_path / run)
     assert status == 1
-    assert "name another one by --run" in output
+    assert "name another directory by --run" in output
     assert "Traceback" not in output
