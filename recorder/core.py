@@ -210,7 +210,7 @@ class Recorder(ChildOwner):
         elif session.state in rules.DROPPING:
             self._guard.mute(on=False)
         session.end_pause(request.actor, now_us)
-        self._closing = True
+        self._closing = session.ending = True
         try:
             await self._until(session.all_ended, PARTS_CLOSED_S)
             session.cut_off()

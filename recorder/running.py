@@ -90,6 +90,8 @@ class RunningSession:
     """Starts the child of a device again, with cause and detail: its tracks are begun anew when it is back."""
     level: Level = "open"
     state: State = "open"
+    ending: bool = False
+    """Its end has come, and it waits for the last media: no part begins any more, which nobody would close before the seal."""
     paused_from_us: int = 0
     tracks: dict[str, Track] = field(default_factory=dict)
     parts: dict[tuple[str, int], Part] = field(default_factory=dict)
@@ -145,6 +147,8 @@ class RunningSession:
 
     def start_or_retry(self, device: str, from_mono_us: int, only: str | None = None) -> None:
         """As ``start_device``; where that fails the device's tracks have a gap and its child is started again, while all others go on."""
+        if self.ending:
+            return
         try:
             self.start_device(device, from_mono_us, only)
         except Exception as error:  # the keys' library, say, which raises anything

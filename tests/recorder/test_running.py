@@ -47,6 +47,18 @@ def test_a_participant_who_has_left_costs_no_new_key_when_recording_goes_on(sess
     assert running.tracks["remote-a"].part == 1
 
 
+def test_a_device_that_comes_back_while_the_session_ends_begins_no_part_which_nobody_would_close(session: Session) -> None:
+    running = session.running
+    running.add_tracks("cam", {"cam": "video"}, continuous=True)
+    running.start_device("cam", 1)
+    running.close_parts(2)
+    running.ending = True
+    running.device_lost("cam", "frozen", "")
+    running.start_or_retry("cam", 3)
+    assert [number for _, number in running.parts] == [0]
+    assert len([message for _, message in session.sent if isinstance(message, child.StartPart)]) == 1
+
+
 def record(session: Session, track: str, at_us: int) -> None:
     """Half a second of a track's present part."""
     part = session.running.tracks[track].part
