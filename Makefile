@@ -37,10 +37,11 @@ demo: setup ## A centre and a room: plan, record, seal, deliver and verify a hea
 	@$(BIN)/courtroom demo $(ARGS)
 
 .PHONY: test
-# Three workers on two cores: tests that record in real time wait for nearly half of it.
+# Three workers on two cores: tests that record in real time wait for nearly half of it; those with browsers want more of the processor.
 test: setup-test ## All tests but the long ones (ARGS="-k name" to choose)
 	@[ "$(SETUP_PAGES)" = no ] || [ -n "$(ARGS)" ] || scripts/build-pages test
-	@$(BIN)/python -m pytest -m "not long and not alone" -n 3 --dist worksteal $(ARGS) $(if $(ARGS),|| [ $$? -eq 5 ])
+	@$(BIN)/python -m pytest -m "not conference and not long and not alone" -n 3 --dist worksteal $(ARGS) $(if $(ARGS),|| [ $$? -eq 5 ])
+	@$(BIN)/python -m pytest -m "conference and not long and not alone" -n 2 --dist worksteal $(ARGS) $(if $(ARGS),|| [ $$? -eq 5 ])
 	@$(BIN)/python -m pytest -m "alone and not long" $(ARGS) $(if $(ARGS),|| [ $$? -eq 5 ])
 
 .PHONY: test-long
