@@ -247,3 +247,13 @@ def copy_of(root: Path, base: Path) -> Path:
 
 def bytes_of(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def sealed_and_behind(base: Path) -> tuple[Path, Path]:
+    """A sealed record, and a copy of it that stayed behind."""
+    writer = Writer(base / "primary")
+    writer.record(4, per_segment=2)
+    behind = copy_of(writer.root, base / "mirror")
+    writer.record(4, per_segment=2)
+    writer.seal()
+    return writer.root, behind

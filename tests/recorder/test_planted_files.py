@@ -13,7 +13,7 @@ from recorder.read_back import Seen, read_on
 from recorder.record import layout
 from recorder.sealed_copy import complete, is_level
 from recorder.storage import BALLAST, Ballast
-from tests.recorder.committing import NAME, Writer, bytes_of, copy_of, judged
+from tests.recorder.committing import NAME, bytes_of, judged, sealed_and_behind
 
 SEGMENT = layout.segment_file("cam", 0)
 ELSEWHERE = b"x" * 4096
@@ -40,12 +40,7 @@ def elsewhere(tmp_path: Path) -> Path:
 @pytest.fixture
 def sealed(tmp_path: Path) -> tuple[Path, Path]:
     """A sealed record, and a copy of it that stayed behind."""
-    writer = Writer(tmp_path / "primary")
-    writer.record(4, per_segment=2)
-    behind = copy_of(writer.root, tmp_path / "mirror")
-    writer.record(2, per_segment=2)
-    writer.seal()
-    return writer.root, behind
+    return sealed_and_behind(tmp_path)
 
 
 @pytest.mark.parametrize("plant", [pipe, link])

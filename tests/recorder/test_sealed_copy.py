@@ -15,18 +15,13 @@ from recorder.room_disks import RoomDisks
 from recorder.seal import put_file
 from recorder.sealed_copy import complete, is_level, put_seal
 from tests.lab.waiting import until
-from tests.recorder.committing import NAME, Writer, bytes_of, copy_of, judged
+from tests.recorder.committing import NAME, bytes_of, judged, sealed_and_behind
 
 
 @pytest.fixture
 def sealed(tmp_path: Path) -> tuple[Path, Path]:
     """A sealed record, and a copy of it that stayed behind."""
-    writer = Writer(tmp_path / "primary")
-    writer.record(4, per_segment=2)
-    behind = copy_of(writer.root, tmp_path / "mirror")
-    writer.record(4, per_segment=2)
-    writer.seal()
-    return writer.root, behind
+    return sealed_and_behind(tmp_path)
 
 
 def always() -> bool:

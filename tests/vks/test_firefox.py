@@ -6,11 +6,10 @@ import pytest
 
 from recorder.contract import conference as contract
 from tests.lab import firefox
-from tests.vks.browsers import Browser, until
-from tests.vks.test_pages import STEPS, held
+from tests.vks.browsers import until
+from tests.vks.test_pages import STEPS, held, there_already
 from tests.vks.test_service import CLERK, House, invited
 from tests.vks.test_service import house as house  # noqa: PLC0414 - a fixture is used by its name
-from vks import signalling
 from vks.door import STATIC
 
 pytestmark = [
@@ -41,16 +40,7 @@ LEAVES = """
 async def test_firefox_takes_part_by_sound_alone_and_is_told_so(house: House) -> None:
     (token, own), (others_token, others) = invited("p1"), invited("p2")
     agent = await held(house, own, others)
-    other = Browser(OTHER_HZ, 200)
-    page = await house.come(others_token, "device-2")
-    await page.first(signalling.Welcome)
-    await agent.ask(contract.Admit(by=CLERK, person="p2"))
-
-    async def answer(offer: str) -> str:
-        await page.say(signalling.Offer(sdp=offer))
-        return str((await page.first(signalling.Answer)).sdp)
-
-    await other.dial(answer)
+    other = await there_already(house, agent, others_token, OTHER_HZ)
     async with firefox.opened(answer_s=60) as tab:
         await tab.go(f"{house.url}/join/#{token}")
         browsing = asyncio.create_task(tab.run(STEPS % JOINS))

@@ -63,11 +63,10 @@ async def held(house: House, *invitations: contract.Invitation) -> Agent:
     return agent
 
 
-async def test_somebody_joins_by_the_link_hears_sees_and_leaves(house: House, tmp_path: Path) -> None:
-    (token, own), (others_token, others) = invited("p1"), invited("p2")
-    agent = await held(house, own, others)
-    other = Browser(1_000, 200)
-    page = await house.come(others_token, "device-2")
+async def there_already(house: House, agent: Agent, token: str, hz: float) -> Browser:
+    """P2, who is in the hearing before anybody else comes."""
+    other = Browser(hz, 200)
+    page = await house.come(token, "device-2")
     await page.first(signalling.Welcome)
     await agent.ask(contract.Admit(by=CLERK, person="p2"))
 
@@ -76,6 +75,13 @@ async def test_somebody_joins_by_the_link_hears_sees_and_leaves(house: House, tm
         return str((await page.first(signalling.Answer)).sdp)
 
     await other.dial(answer)
+    return other
+
+
+async def test_somebody_joins_by_the_link_hears_sees_and_leaves(house: House, tmp_path: Path) -> None:
+    (token, own), (others_token, others) = invited("p1"), invited("p2")
+    agent = await held(house, own, others)
+    other = await there_already(house, agent, others_token, 1_000)
     url = f"{house.url}/join/#{token}"
     browsing = asyncio.create_task(asyncio.to_thread(browser.ask, url, STEPS % JOINS, tmp_path / "page.png", DEVICES))
     try:
