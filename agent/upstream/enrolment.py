@@ -186,13 +186,7 @@ async def enrol_transport(url: str, token: str, room: str, directory: Path, now:
     """
     files = RoomFiles.under(directory)
     key = _private_key(files.transport_key)
-    try:
-        root_sha256, secret = read_token(token)
-        roots = parse_chain(files.roots.read_bytes(), str(files.roots))
-    except (RequestError, TrustError) as error:
-        raise EnrolmentError(str(error)) from None
-    except OSError as error:
-        raise EnrolmentError(f"{files.roots} cannot be read: {error.strerror}") from error
+    root_sha256, secret, roots = _token_and(files.roots, token)
     root = next((one for one in roots if one.fingerprint(hashes.SHA256()).hex() == root_sha256), None)
     if root is None:
         raise EnrolmentError(f"the token is of another centre than {files.roots}: enrol into another directory, without --transport-only")
@@ -214,22 +208,26 @@ async def enrol_signing(url: str, token: str, room: str, directory: Path, now: d
     """
     files = RoomFiles.under(directory)
     key = _private_key(files.signing_key)
-    try:
-        root_sha256, secret = read_token(token)
-        last = parse_chain(files.chain.read_bytes(), str(files.chain))[-1]
-    except (RequestError, TrustError) as error:
-        raise EnrolmentError(str(error)) from None
-    except OSError as error:
-        raise EnrolmentError(f"{files.chain} cannot be read: {error.strerror}") from error
+    root_sha256, secret, chain = _token_and(files.chain, token)
     host, port = _host(url)
     await asyncio.to_thread(files.try_writing, RECORDER_USER)
     root = await _root(url, host, port, root_sha256)
-    if not _is_under(last, root):
+    if not _is_under(chain[-1], root):
         raise EnrolmentError(f"the token is of another centre than the one that vouches for {files.chain}: ask that one, or enrol anew")
     # A token is for two certificates. The other one's key is known to nobody: the connection's stays as it is.
     enrolment = transfer.Enrolment(room=room, secret=secret, transport_request=request(new_key(), room), signing_request=request(key, room))
     certificates = await _certificates(url, root, enrolment)
     return await _replace(files.chain, certificates.signing, "signing", key, room, now)
+
+
+def _token_and(path: Path, token: str) -> tuple[str, str, list[x509.Certificate]]:
+    """The fingerprint of the centre's root and the secret that a token holds; and the certificates of a file."""
+    try:
+        return *read_token(token), parse_chain(path.read_bytes(), str(path))
+    except (RequestError, TrustError) as error:
+        raise EnrolmentError(str(error)) from None
+    except OSError as error:
+        raise EnrolmentError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _is_under(last: x509.Certificate, root: x509.Certificate) -> bool:
