@@ -60,12 +60,12 @@ class AudioTrack:
         self.meter.add(samples)
         self._pcm.add(samples, mono_us)
         self._held.append((samples, mono_us, lost))
-        self._release(self.last_us - HELD_US)
+        self.release(self.last_us - HELD_US)
 
     def expire(self, mono_us: int) -> None:
         """Close what should have ended before now although the device gave nothing."""
         if self.schedule.ends_before(mono_us):
-            self._release(None)
+            self.release(None)
             if self.schedule.ends_before(mono_us):
                 self._finish()
         self._parts.forget_abandoned(mono_us)
@@ -80,10 +80,10 @@ class AudioTrack:
     def finish(self) -> None:
         """Close the running part with what was captured for it."""
         if self.schedule.running is not None:
-            self._release(None)
+            self.release(None)
         self._finish()
 
-    def _release(self, until_us: int | None) -> None:
+    def release(self, until_us: int | None) -> None:
         """Record the blocks that were captured until this time (all of them: None)."""
         while self._held:
             samples, mono_us, lost = self._held[0]
@@ -139,7 +139,7 @@ class AudioTrack:
         if self._encoder is None or self._parts.fragmenter is None:
             return
         self._mux(self._encoder.flush())
-        self._parts.fragmenter.cut()
+        self._parts.cut()
         self._encoder = SoundEncoder(self._rate_hz, self._bits)
         self._stamps, self._given = [], 0
 

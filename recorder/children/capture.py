@@ -3,7 +3,8 @@
 ``python -m recorder.children.capture``, started by the core with the link as descriptor 3. Its main thread reads the device and never
 outlives it: when the driver says that the device is lost, or hangs, the process ends or is killed, and a new one opens the device again.
 A second thread obeys the core, also while the device is being opened or gives nothing. What a thread does to tracks it does under one
-lock (the gate), so that ``Muted`` is said only when nothing of before is on its way any more.
+lock (the gate), so that ``Muted`` is said only when nothing of before is on its way any more. Only when a part is to end does not wait at
+the gate: the picture that is being encoded there may be one from behind that end.
 """
 
 import os
@@ -16,7 +17,7 @@ import av
 
 from drivers.capabilities import AudioFormat, Captured, Encoded, Picture, Sound, Source, SourceLostError, VideoFormat
 from drivers.registry import open_source
-from recorder.children.audio_track import AudioTrack
+from recorder.children.audio_track import HELD_US, AudioTrack
 from recorder.children.bus_server import BusServer
 from recorder.children.drift import REPORT_EVERY_US, DriftFit
 from recorder.children.link import Link, now_us
@@ -82,10 +83,10 @@ class Capture:
                     detail="; ".join(track.detail for track in tracks if isinstance(track, VideoTrack)),
                 )
             )
-            self._opened = True
             for message in self._early:
-                self.obey(message)
+                self._do(message)
             self._early.clear()
+            self._opened = True
         return source
 
     def run(self, source: Source) -> None:
@@ -103,34 +104,40 @@ class Capture:
 
     def obey(self, message: child.ToChild) -> None:
         """Do what the core says."""
+        if isinstance(message, child.StopPart) and self._opened:
+            self._do(message)
+            return
         with self._gate:
             if isinstance(message, child.Mute):
                 self._mute(on=message.on)
-                return
-            if not self._opened:
+            elif self._opened:
+                self._do(message)
+            else:
                 self._early.append(message)
-                return
-            match message:
-                case child.StartPart():
-                    for track in self._tracks_all():
-                        track.start(message)
-                case child.StopPart():
-                    for track in self._tracks_all():
-                        track.schedule.stop(message.at_mono_us)
-                case child.ArmPreroll():
-                    for track in self._tracks_all():
-                        track.preroll.arm(message.seconds)
-                case child.RequestKeyframe():
-                    for track in self._tracks_all():
-                        if isinstance(track, VideoTrack) and track.name == message.track:
-                            track.request_key()
-                case _:
-                    pass  # the rest is other children's matter
+
+    def _do(self, message: child.ToChild) -> None:
+        match message:
+            case child.StartPart():
+                for track in self._tracks_all():
+                    track.start(message)
+            case child.StopPart():
+                for track in self._tracks_all():
+                    track.schedule.stop(message.at_mono_us)
+            case child.ArmPreroll():
+                for track in self._tracks_all():
+                    track.preroll.arm(message.seconds)
+            case child.RequestKeyframe():
+                for track in self._tracks_all():
+                    if isinstance(track, VideoTrack) and track.name == message.track:
+                        track.request_key()
+            case _:
+                pass  # the rest is other children's matter
 
     def look(self, now: int) -> None:
-        """Close parts whose end has passed although the device gave nothing that shows it."""
+        """Write what waits, and close parts whose end has passed, although the device gave nothing that shows it."""
         with self._gate:
             for track in self._tracks_all():
+                track.release(now - HELD_US)
                 track.expire(now - INSIDE_US)
 
     def finish(self) -> None:

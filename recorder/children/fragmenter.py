@@ -49,10 +49,11 @@ class _Sink:
 class Fragmenter:
     """One part of one track.
 
-    ``template`` is the demuxer's or encoder's stream; its packets go to ``mux`` with the session time of their start.
+    ``template`` is the demuxer's or encoder's stream; its packets go to ``mux`` with the session time of their start. ``behind`` is where
+    the track's part before ended, in the timescale: media that begins there but for rounding begins there.
     """
 
-    def __init__(self, plan: PartPlan, template: "av.VideoStream | av.AudioStream", timescale: int, emit: Emit) -> None:
+    def __init__(self, plan: PartPlan, template: "av.VideoStream | av.AudioStream", timescale: int, emit: Emit, *, behind: int = 0) -> None:
         self._plan = plan
         self._emit = emit
         self._timescale = timescale
@@ -65,7 +66,8 @@ class Fragmenter:
         self._segment_start: int | None = None
         self._earliest = 0
         """No fragment begins before the one before it; one after a cut not before that one's end, even if the device dates it so."""
-        self._end = 0
+        self.end = behind
+        """Where the newest fragment ends, in the timescale."""
         self.end_us: int | None = None
         options = {
             "movflags": MOVFLAGS,
@@ -106,7 +108,7 @@ class Fragmenter:
     def cut(self) -> None:
         """The device lost media here: what came before is written, and the next packet begins a new segment at its own session time."""
         self._container.close()
-        self._earliest = self._end
+        self._earliest = self.end
         self._base, self._shift, self._segment_start = None, 0, None
         self._session_us.clear()
         self._open()
@@ -140,10 +142,10 @@ class Fragmenter:
         if new_segment:
             self._segment_start = info.decode_time
             if fitted_us is not None:
-                self._shift = max(self._earliest, fitted_us * self._timescale // 1_000_000) - info.decode_time
+                self._shift = max(self._earliest, self._begin(fitted_us)) - info.decode_time
         start = max(self._earliest, info.decode_time + self._shift)
-        self._earliest, self._end = start, start + info.duration
-        self.end_us = self._end * 1_000_000 // self._timescale
+        self._earliest, self.end = start, start + info.duration
+        self.end_us = self.end * 1_000_000 // self._timescale
         self._emit(
             child.Fragment(
                 track=self._plan.track,
@@ -156,6 +158,11 @@ class Fragmenter:
             ),
             with_decode_time(piece, start),
         )
+
+    def _begin(self, session_us: int) -> int:
+        """Where media of this session time begins: microseconds fall between ticks, and media that follows on may miss by one."""
+        wanted = session_us * self._timescale // 1_000_000
+        return self.end if abs(wanted - self.end) <= 1 else wanted
 
     def _fitted(self, decode_time: int) -> int | None:
         """Session time of the random access point that a fragment begins with; forgets those before it."""

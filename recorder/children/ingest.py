@@ -15,7 +15,7 @@ from pathlib import Path
 from recorder.children import h264
 from recorder.children.ingest_gate import MAX_PACKET_BYTES, Bucket, Gate, RefusedError, decode
 from recorder.children.local_socket import accept, listen, receive
-from recorder.children.packet_track import PacketTrack, can_begin
+from recorder.children.packet_track import PacketTrack, can_begin, opus_dur_us
 from recorder.children.part import Schedule
 from recorder.children.sandbox import drop_powers
 from recorder.children.socket_loop import SocketLoop, now_us, serve
@@ -202,6 +202,9 @@ class Ingest:
                 self._turn(remote, message.mono_us, can_begin=can_begin(units))
                 out = remote.recorded.add_picture(units, message.mono_us, message.dur_us)
             else:
+                # A packet that reaches behind the end holds sound from after it: it is not recorded.
+                if remote.schedule.stopped_by(message.mono_us + opus_dur_us(body) - 1):
+                    self._finish(remote, None)
                 self._turn(remote, message.mono_us, can_begin=True)
                 out = remote.recorded.add_sound(body, message.mono_us)
         except ValueError as error:
@@ -251,7 +254,7 @@ class Ingest:
         if running is None:
             return
         ends_us = [at_us for at_us in (running.stop_us, next_us) if at_us is not None]
-        self._loop.send_all(remote.recorded.stop(min(ends_us, default=None)))
+        self._loop.send_all(remote.recorded.stop(min(ends_us, default=None), closed_us=running.stop_us))
         remote.schedule.ended()
 
     def _ask_keyframe(self, remote: _Remote) -> None:

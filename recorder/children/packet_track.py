@@ -4,7 +4,7 @@ Time is what the packets say: a gap is a gap (the next fragment's time leaps), n
 sample, so that jitter of its times is not heard; each segment begins at its true time again. A picture lasts until the next one.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from recorder.children import h264
 from recorder.children.fmp4 import Avc3, Opus, Sample, fragment, header
@@ -54,6 +54,8 @@ class _Part:
     key: MediaKey | None
     codec: Opus | Avc3 | None = None
     samples: list[Sample] = field(default_factory=list)
+    reach_us: list[int] = field(default_factory=list)
+    """For each of the samples the last microsecond at which was captured what it holds."""
     t0: int = 0
     next_t: int = 0
     begun_us: int = 0
@@ -118,11 +120,11 @@ class PacketTrack:
         elif abs(wanted - part.next_t) > SOUND_GAP_US * 48 // 1000:
             out += self._flush(part)
             part.next_t = max(wanted, part.next_t)
-        if not part.samples and self._segment_is_over(part, mono_us):
-            part.next_t = max(wanted, part.next_t)
-        self._append(part, Sample([packet], dur, key=True), mono_us)
         if part.next_t - part.t0 >= self._fragment_us * 48 // 1000:
             out += self._flush(part)
+        if not part.samples and self._segment_is_over(part, mono_us):
+            part.next_t = max(wanted, part.next_t)
+        self._append(part, Sample([packet], dur, key=True), mono_us, mono_us + dur * 1000 // 48 - 1)
         return out
 
     def add_picture(self, units: list[bytes], mono_us: int, dur_us: int) -> list[Out]:
@@ -162,11 +164,16 @@ class PacketTrack:
             out += self._flush(part)
         return out
 
-    def stop(self, at_mono_us: int | None = None) -> list[Out]:
-        """End the part (at this capture time: what lies behind it must not have been added)."""
+    def stop(self, at_mono_us: int | None = None, *, closed_us: int | None = None) -> list[Out]:
+        """End the part (at this capture time, at which its last picture ends). Nothing captured from ``closed_us`` on is recorded.
+
+        What was captured then may have been added before anybody knew that the part would end: the newest packet has never been sent yet.
+        """
         part = self._part
         if part is None:
             return []
+        if closed_us is not None:
+            self._leave_out(part, closed_us)
         out = self._release(part, at_mono_us) + self._flush(part)
         self._part = None
         return [*out, (PartEnded(track=self.track, part=part.number, end_us=part.end_us), b"")]
@@ -174,7 +181,7 @@ class PacketTrack:
     def wipe(self) -> list[Out]:
         """End the part without what has not been sent yet."""
         if self._part is not None:
-            self._part.samples, self._part.held = [], None
+            self._part.samples, self._part.reach_us, self._part.held = [], [], None
         return self.stop()
 
     def _begin(self, part: _Part, codec: Opus | Avc3) -> list[Out]:
@@ -204,14 +211,27 @@ class PacketTrack:
         start = max(start, part.next_t)
         if not part.samples:
             part.next_t = start
-        self._append(part, Sample(units, max(1, end - part.next_t), key=key), mono_us)
+        self._append(part, Sample(units, max(1, end - part.next_t), key=key), mono_us, mono_us)
         return self._flush(part) if gap else []
 
-    def _append(self, part: _Part, sample: Sample, mono_us: int) -> None:
+    def _append(self, part: _Part, sample: Sample, mono_us: int, reach_us: int) -> None:
         if not part.samples:
             part.t0, part.begun_us = part.next_t, mono_us
         part.samples.append(sample)
+        part.reach_us.append(reach_us)
         part.next_t += sample.dur
+
+    def _leave_out(self, part: _Part, closed_us: int) -> None:
+        if part.held is not None and part.held[1] >= closed_us:
+            part.held = None
+        while part.samples and part.reach_us[-1] >= closed_us:
+            part.reach_us.pop()
+            part.next_t -= part.samples.pop().dur
+        if part.samples and isinstance(part.codec, Avc3):  # its last picture was given the time until one that is left out now
+            last = part.samples[-1]
+            shorter = min(last.dur - 1, max(0, part.next_t - round((closed_us - part.origin_us) * 9 / 100)))
+            part.samples[-1] = replace(last, dur=last.dur - shorter)
+            part.next_t -= shorter
 
     def _segment_is_over(self, part: _Part, mono_us: int) -> bool:
         return part.segment_us is None or mono_us - part.segment_us >= self._segment_us
@@ -231,6 +251,6 @@ class PacketTrack:
             new_segment=new_segment,
         )  # fmt: skip
         part.ivs += len(part.samples)
-        part.samples = []
+        part.samples, part.reach_us = [], []
         part.end_us = part.next_t * 1_000_000 // timescale
         return [(message, body)]

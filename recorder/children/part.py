@@ -41,7 +41,10 @@ class Schedule:
         return self.next
 
     def stop(self, at_us: int) -> None:
-        """Take a ``StopPart``: it ends the part that was asked for last, and one that still runs because that could not begin yet."""
+        """Take a ``StopPart``: it ends the part that was asked for last, and one that still runs because that could not begin yet.
+
+        Any thread may say so at any time: ``begin`` lets the next part run before it forgets it as the next, and an end comes but once.
+        """
         for part in (self.next, self.running):
             if part is not None:
                 part.stop_us = at_us if part.stop_us is None else min(part.stop_us, at_us)

@@ -51,8 +51,7 @@ class SoundPacketTrack:
         leap_us = 0 if self._end_device_us is None else encoded.device_us - self._end_device_us
         if not -_BACK_US <= leap_us <= _LOST_US:
             self.dropped += max(0, leap_us) * self._form.rate_hz // 1_000_000
-            if self._parts.fragmenter is not None:
-                self._parts.fragmenter.cut()
+            self._parts.cut()
         self._end_device_us = encoded.device_us + dur_us
         self.last_us = mono_us + dur_us
         if self._stream.watched:
@@ -67,6 +66,10 @@ class SoundPacketTrack:
         if self.schedule.ends_before(mono_us):
             self.finish()
         self._parts.forget_abandoned(mono_us)
+
+    def release(self, until_us: int) -> None:
+        """Record the packet that waits for the next one, if it was captured until this time."""
+        self._parts.release(until_us)
 
     def wipe(self) -> None:
         """Forget all that is held back; what was recorded until now is closed."""
@@ -83,7 +86,7 @@ class SoundPacketTrack:
             self._parts.begin(self._form.template, self._form.rate_hz)
         if self._parts.fragmenter is not None and packet.pts is not None:
             packet.is_keyframe = True
-            self._parts.fragmenter.mux(packet, mono_us - self._parts.origin_us)
+            self._parts.put(packet, mono_us, dur_us)
 
     def finish(self) -> None:
         """Close the running part with what was captured for it."""

@@ -148,10 +148,14 @@ class VideoTrack:
             self._parts.begin(self._encoder.stream if self._encoder is not None else self._form.template, VIDEO_HZ)
         self._mux(packet, mono_us)
 
+    def release(self, until_us: int) -> None:
+        """Record the picture that waits for the next one, if it was captured until this time."""
+        self._parts.release(until_us)
+
     def _mux(self, packet: "av.Packet[Any]", mono_us: int) -> None:
         if self._parts.fragmenter is not None and packet.pts is not None:
             packet.duration = packet.duration or self._packet_duration(packet)
-            self._parts.fragmenter.mux(packet, mono_us - self._parts.origin_us)
+            self._parts.put(packet, mono_us)
 
     def _packet_duration(self, packet: "av.Packet[Any]") -> int:
         return round(self._interval_us / 1_000_000 / packet.time_base) if packet.time_base else 0

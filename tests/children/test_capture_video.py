@@ -3,15 +3,20 @@
 import io
 import itertools
 import os
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
 import pytest
 
 from drivers.cameras.frame_code import read_frame_number
+from drivers.capabilities import Captured, SourceLostError
+from recorder.children.capture import Capture
+from recorder.children.encoder import PictureEncoder
+from recorder.children.link import Link
 from recorder.contract import child
 from recorder.contract.bus_client import BusClient
 from tests.children.linked import Linked, linked, wait_for
@@ -61,6 +66,56 @@ def check(running: Linked, part: int, seconds: float, from_us: int, origin_us: i
         assert number is not None
         assert at_s == pytest.approx((number * 1_000_000 // FPS - origin_us) / 1e6, abs=0.0002)
     assert got[0][2], "a part begins with a picture that stands for itself"
+
+
+def test_a_picture_that_was_encoded_before_the_order_to_end_came_is_not_in_the_record(tmp_path: Path) -> None:
+    with linked(CAPTURE, DEVICE, tmp_path, options=OPTIONS) as running:
+        running.first(child.Opened)
+        for part in range(1, 20):
+            from_us = now_us()
+            start(running, part, from_us, from_us)
+            number = (now_us() + 400_000) * FPS // 1_000_000
+            captured_us = number * 1_000_000 // FPS
+            time.sleep((captured_us + 20_000 - now_us()) / 1e6)
+            running.tell(child.StopPart(at_mono_us=captured_us - 300))
+            if now_us() < captured_us + 35_000:  # else the next picture may have come, and this one was written
+                break
+        ended(running, part)
+        numbers = [shown for shown, _, _ in pictures(running.media("cam", part))]
+    assert numbers[-1] == number - 1
+
+
+class Nobody:
+    """A core to which nothing matters."""
+
+    def send(self, _: child.Message, __: bytes = b"") -> None:
+        """Hear it."""
+
+
+def test_an_order_to_end_is_heard_while_the_picture_of_that_moment_is_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[bool] = []
+    encode = PictureEncoder.encode
+
+    def encoding(self: PictureEncoder, frame: av.VideoFrame, mono_us: int) -> "list[tuple[av.Packet[Any], int]]":
+        order = threading.Thread(target=capture.obey, args=(child.StopPart(at_mono_us=mono_us),))
+        order.start()
+        order.join(5)
+        heard.append(not order.is_alive())
+        monkeypatch.setattr(PictureEncoder, "encode", encode)
+        source.read = gone  # type: ignore[method-assign]
+        return encode(self, frame, mono_us)
+
+    def gone() -> Captured:
+        raise SourceLostError("eof", "")
+
+    monkeypatch.setattr(PictureEncoder, "encode", encoding)
+    capture = Capture(cast("Link", Nobody()), child.Configure(device=DEVICE, run_dir=str(tmp_path), options=OPTIONS))
+    source = capture.open()
+    at_us = now_us()
+    capture.obey(child.StartPart(from_mono_us=at_us, origin_mono_us=at_us, tracks={"cam": 1}))
+    with pytest.raises(SourceLostError):
+        capture.run(source)
+    assert heard == [True]
 
 
 def test_a_recording_misses_no_picture_lies_on_the_session_clock_and_is_encrypted(tmp_path: Path) -> None:

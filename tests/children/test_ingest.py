@@ -221,6 +221,26 @@ def test_a_new_level_loses_no_sound_that_was_on_its_way_and_leaves_no_picture_in
     assert begins_us["remote-v", 2] == pytest.approx(2_400_000, abs=50), "the next keyframe"
 
 
+@pytest.mark.parametrize("count", [31, 23], ids=["amid a fragment", "the fragment's last packet"])
+def test_what_was_captured_behind_an_end_that_was_told_late_is_not_recorded(running: Linked, tmp_path: Path, count: int) -> None:
+    pictures, sounds = encode((320, 180), count), opus(count)
+    with peer(tmp_path / "ingest.sock") as sock:
+        for track, kind, codec in (("v", "video", "h264"), ("a", "audio", "opus")):
+            say(sock, ingest.TrackStart(track=track, kind=kind, codec=codec, label=""))  # type: ignore[arg-type]
+        wait_for(lambda: len(running.all(child.TrackOpened)) == 2, "both tracks")
+        start_us = now_us() - count * 20_000 + 400_000
+        running.tell(child.StartPart(from_mono_us=start_us, origin_mono_us=start_us, tracks={"remote-v": 1, "remote-a": 1}))
+        assert FrameReader().feed(sock.recv(65536))
+        for n in range(count):
+            say(sock, ingest.MediaPacket(track="a", mono_us=start_us + n * 20_000, dur_us=20_000, key=True), sounds[n])
+            say(sock, ingest.MediaPacket(track="v", mono_us=start_us + n * 20_000, dur_us=20_000, key=n == 0), pictures[n])
+        wait_for(lambda: {track.units for m in running.all(child.Stats)[-1:] for track in m.tracks} == {count}, "what was sent")
+        running.tell(child.StopPart(at_mono_us=start_us + (count - 1) * 20_000 - 300))
+        wait_for(lambda: len(running.all(child.PartEnded)) == 2, "the ends")
+    held = [sum(m.dur for m in running.all(child.Fragment) if m.track == track) for track in ("remote-a", "remote-v")]
+    assert held == [(count - 2) * 960, ((count - 1) * 20_000 - 300) * 9 // 100], "a packet of sound that reaches behind it is left out"
+
+
 def test_control_verbs_are_refused_and_the_connection_ends(running: Linked, tmp_path: Path) -> None:
     for number, request in enumerate((control.StopRequest(actor="x"), control.PauseRequest(state="off_record", actor="x")), start=1):
         with peer(tmp_path / "ingest.sock") as sock:

@@ -5,14 +5,17 @@ import itertools
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from drivers.cameras.frame_code import read_frame_number, write_frame_number
-from drivers.capabilities import AudioFormat, Encoded, VideoFormat
+from drivers.capabilities import AudioFormat, Encoded, Picture, VideoFormat
 from recorder.children.audio_track import AudioTrack
 from recorder.children.bus_server import BusServer
 from recorder.children.encoder import choose_h264
@@ -217,3 +220,92 @@ def test_an_encoder_that_is_not_there_is_replaced_and_the_record_says_so() -> No
             assert wanted == "auto" or wanted in why
         else:
             assert "decoded right" in why
+
+
+def made(sound: "tuple[av.AudioStream, list[av.Packet[Any]]]", tmp_path: Path, said: Said) -> tuple[SoundPacketTrack, list[Encoded]]:
+    stream, packets = sound
+    form = AudioFormat(codec="opus", rate_hz=48_000, channels=1, template=stream)
+    track = SoundPacketTrack("mic", "", form, BusServer(str(tmp_path), []), lambda m, b: said.append((m, b)), 60_000_000, 450_000)
+    heard = []
+    for number, packet in enumerate(packets):
+        packet.pts = packet.dts = number * 960
+        packet.time_base, packet.duration = Fraction(1, 48_000), 960
+        heard.append(Encoded(stream="audio", packet=packet, device_us=number * 20_000, arrival_us=number * 20_000))
+    return track, heard
+
+
+NEWEST_US = 49 * 20_000
+"""When the newest of fifty packets was captured."""
+
+
+@pytest.mark.parametrize(
+    ("released_us", "stop_us", "recorded"),
+    [
+        (None, NEWEST_US + 1, 49),
+        (None, NEWEST_US + 19_999, 49),
+        (None, NEWEST_US + 20_000, 50),
+        (NEWEST_US - 1, NEWEST_US + 1, 49),
+        (NEWEST_US, NEWEST_US + 1, 50),
+    ],
+    ids=["the end lies within it", "at its end but one", "behind it", "it waited still", "it was written, for no other came"],
+)
+def test_sound_captured_behind_an_end_that_was_told_late_is_not_recorded(
+    released_us: int | None, stop_us: int, recorded: int, tmp_path: Path
+) -> None:
+    said: Said = []
+    track, heard = made(opus(60), tmp_path, said)
+    track.start(start("mic"))
+    for one in heard[:50]:
+        track.add_encoded(one, one.device_us)
+    if released_us is not None:
+        track.release(released_us)
+    track.schedule.stop(stop_us)
+    track.expire(NEWEST_US + 20_000)
+    assert sum(m.dur for m in fragments(said)) == recorded * 960
+
+
+@pytest.mark.parametrize("raw", [True, False], ids=["encoded here", "encoded by the camera"])
+def test_a_picture_captured_behind_an_end_that_was_told_late_is_not_recorded(raw: bool, tmp_path: Path) -> None:
+    said: Said = []
+    stream, packets = camera("libx264", {"g": "25", "bf": "0"}, 40)
+    form = VideoFormat(codec="raw" if raw else "h264", width=320, height=192, rate=Fraction(25), template=None if raw else stream)
+    track = VideoTrack("cam", "", form, {}, BusServer(str(tmp_path), []), lambda m, b: said.append((m, b)), 60_000_000, 450_000)
+    track.start(start("cam"))
+    for number in range(31):
+        at_us = number * 40_000
+        if raw:
+            plane = np.full((192 * 3 // 2, 320), 128, np.uint8)
+            write_frame_number(plane[:192], number)
+            frame = av.VideoFrame.from_ndarray(plane, format="yuv420p")
+            track.add_picture(Picture(stream="video", frame=frame, sequence=number, device_us=at_us, arrival_us=at_us), at_us)
+        else:
+            track.add_encoded(Encoded(stream="video", packet=packets[number], device_us=at_us, arrival_us=at_us), at_us)
+    track.schedule.stop(30 * 40_000 - 300)
+    track.wipe()
+    with opened(said) as file:
+        shown = [read_frame_number(f.to_ndarray(format="gray").astype(np.uint8)) for f in file.decode(video=0)]
+    assert shown == list(range(30))
+    assert isinstance(said[-1][0], child.PartEnded)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**9), st.integers(0, 999_999), st.integers(2_000, 90_000), st.integers(100, 48_000))
+def test_a_part_begins_at_the_very_sample_at_which_the_one_before_it_ended(since: int, ahead_us: int, count: int, more: int) -> None:
+    """Whatever the session's origin: microseconds and samples do not meet, and neither a sample's overlap nor its gap comes of that."""
+    said: Said = []
+
+    def at_us(sample: int) -> int:
+        return (since + sample) * 1_000_000 // 48_000
+
+    with TemporaryDirectory() as folder:
+        track = AudioTrack("mic", "", 48_000, 16, BusServer(folder, []), lambda m, body: said.append((m, body)), 60_000_000, 450_000)
+        origin_us = at_us(0) - ahead_us
+        for part, from_us, feed in ((1, at_us(0), range(0, 960, 960)), (2, at_us(count), range(960, count + more + 960, 960))):
+            track.start(child.StartPart(from_mono_us=from_us, origin_mono_us=origin_us, tracks={"mic": part}, keys={}))
+            for first in feed:
+                track.add(np.zeros(960, np.int16), at_us(first), 0)
+            track.release(at_us(960))
+        track.schedule.stop(at_us(count + more))
+        track.expire(at_us(count + more + 48_000))
+    one, two = ([m for m in fragments(said) if m.part == part] for part in (1, 2))
+    assert two[0].t0 == one[-1].t0 + one[-1].dur

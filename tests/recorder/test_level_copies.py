@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.timeout(120)]
 
 GOP_US = 1_000_000
 FRAGMENT_US = 500_000
-ROUNDED_US = 10
-"""Times are whole microseconds, those of fragments added up: the first unit behind a part begins so little before its end at most."""
+ROUNDED_US = 1
+"""Times are whole microseconds, and a part's end is rounded up: the unit that begins there may begin so little before it."""
 RAISED = (1_300_000, 1_900_000)
 TRACKS = ("cam", "judge", "witness", "room-mix")
 
