@@ -26,10 +26,19 @@ def load_or_wait(path: Path, tell: Callable[[str], None]) -> RoomConfig | None:
         return load(path)
     except ConfigError as error:
         tell(str(error))
-    until_s = time.monotonic() + float(os.environ.get(WAIT_S, "0"))
+    until_s = time.monotonic() + _wait_s(tell)
     while _stamp(path) == seen and time.monotonic() < until_s:
         time.sleep(LOOK_S)
     return None
+
+
+def _wait_s(tell: Callable[[str], None]) -> float:
+    value = os.environ.get(WAIT_S, "0")
+    try:
+        return float(value)
+    except ValueError:
+        tell(f"{WAIT_S}={value!r} is no number of seconds: room.toml is not waited for. Correct it in the unit, or leave it out.")
+        return 0.0
 
 
 def _stamp(path: Path) -> tuple[int, int, int, int] | None:

@@ -90,3 +90,12 @@ def test_a_file_that_is_mended_while_it_is_read_is_not_waited_for(tmp_path: Path
 
     assert load_or_wait(config, mended) is None
     assert clock.now_s == 0
+
+
+def test_a_wait_that_is_no_number_is_named_and_costs_the_mistake_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "room.toml"
+    config.write_text("[room\n", encoding="utf-8")
+    monkeypatch.setenv(WAIT_S, "a minute")
+    told: list[str] = []
+    assert load_or_wait(config, told.append) is None
+    assert [f"{config}:1" in told[0], f"{WAIT_S}='a minute'" in told[1]] == [True, True]
