@@ -209,7 +209,7 @@ def status(config: Config = ROOM_TOML, ca: Ca = None, crl: Crl = None) -> None:
             table.add_row(one.name, f"{one.bytes / 1e9:.3f}", str(len(one.copies)), _standing(one))
         for name, why in records.broken.items():
             table.add_row(name, "", "", shown(why), style="red")
-        gone = {tombstone.name: tombstone for base in records.answering() for tombstone in retention.tombstones(base)}
+        gone = {tombstone.name: tombstone for base in records.answering() for tombstone in retention.tombstones(base, _cry)}
         for tombstone in gone.values():
             words = f"deleted here on {_day(tombstone.deleted_utc_us)}; {tombstone.acknowledgement.by} has it"
             table.add_row(tombstone.name, f"{tombstone.bytes / 1e9:.3f}", "0", shown(words), style="dim")

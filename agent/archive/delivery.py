@@ -136,6 +136,7 @@ class Delivery:
         self._progress = (0, 0)
         self._trouble = ""
         self._kept: dict[str, str] = {}
+        self._said = set[str]()
         self._sent: deque[tuple[float, int]] = deque()
 
     async def run(self) -> None:
@@ -256,7 +257,12 @@ class Delivery:
             await asyncio.to_thread(write_durably, self._told_file, after + b"\n")
 
     def _gone(self) -> list[retention.Tombstone]:
-        return [tombstone for base in self._records.answering() for tombstone in retention.tombstones(base)]
+        return [tombstone for base in self._records.answering() for tombstone in retention.tombstones(base, self._say_once)]
+
+    def _say_once(self, trouble: str) -> None:
+        if trouble not in self._said:
+            self._said.add(trouble)
+            log.error("a tombstone cannot be read", trouble=trouble)
 
     async def _delete_old(self) -> None:
         """Delete what may go where a disk has too little room, a record at a time, until a hearing begins."""

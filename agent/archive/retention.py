@@ -15,7 +15,7 @@ A crash before 4 leaves the record, which ``finish`` moves back, and removes the
 import base64
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -124,8 +124,8 @@ def tombstone_file(root: Path) -> Path:
     return root.with_name(f"{root.name}.deleted.json")
 
 
-def tombstones(base: Path) -> list[Tombstone]:
-    """What was deleted on this disk, the first coming first.
+def tombstones(base: Path, tell: Callable[[str], None]) -> list[Tombstone]:
+    """What was deleted on this disk, the first coming first; ``tell`` hears of each file that is damaged, and the others count.
 
     Raises:
         OSError: the disk failed.
@@ -137,7 +137,7 @@ def tombstones(base: Path) -> list[Tombstone]:
             try:
                 found.append(msgspec.json.decode(read_small(path), type=Tombstone))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise OSError(f"{path} is no tombstone: {error}") from error
+                tell(f"{path} is damaged, and does not say any more what was deleted: {error}")
     return sorted(found, key=lambda one: (one.deleted_utc_us, one.name))
 
 

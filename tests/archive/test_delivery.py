@@ -231,7 +231,26 @@ async def test_only_for_room_and_after_its_time_and_in_no_hearing_a_record_is_de
     deleted = room.told[-1]
     assert isinstance(deleted, RecordDeleted)
     assert (deleted.record, deleted.freed_bytes > 0) == (str(builder.record_id), True)
-    assert [len(tombstones(base)) for base in room.records.bases] == [1, 1]
+    assert [len(tombstones(base, pytest.fail)) for base in room.records.bases] == [1, 1]
+
+
+async def test_a_damaged_tombstone_keeps_nothing_from_being_told(room: Room, make_record: Make) -> None:
+    """Nor is anything told twice, and what other tombstones say is."""
+    base = room.records.bases[0]
+    (base / "2026-01-02_h_gone.deleted.json").write_bytes(b'{"name":')
+    first = add(room, make_record())
+    for _ in range(2):
+        async with room.running() as delivery:
+            await until(lambda: place(first.root).exists() and bool(room.told))
+            await looks(delivery)
+    second = add(room, make_record())
+    async with room.running():
+        await until(lambda: place(second.root).exists())
+        await until(lambda: len(room.told) > 1)
+    assert [event.record for event in room.told] == [str(first.record_id), str(second.record_id)]
+    damaged: list[str] = []
+    assert tombstones(base, damaged.append) == []
+    assert [str(base) in words for words in damaged] == [True]
 
 
 async def test_while_the_agent_is_away_new_records_are_found_and_sent(room: Room, make_record: Make) -> None:

@@ -82,7 +82,7 @@ def test_a_record_goes_by_a_valid_acknowledgement_which_stays_in_its_tombstone(
     assert choose([found], now_us=now_us + 2 * DAY_US, keep_days=1, need_bytes=1) == [found]
     delete(found, authorities)
     assert [path.name for path in base.iterdir()] == [tombstone_file(builder.root).name]
-    (tombstone,) = tombstones(base)
+    (tombstone,) = tombstones(base, pytest.fail)
     assert (tombstone.record, tombstone.bytes) == (found.record, found.bytes)
     assert tombstone.acknowledgement == found.acknowledgement
     assert Records([base], authorities).look() == []
@@ -189,7 +189,7 @@ def test_what_differs_from_the_acknowledgement_on_either_disk_keeps_the_record_t
     for base in (builder.root.parent, tmp_path / "mirror"):
         assert (base / builder.root.name / layout.SUMS).exists()
         finish(base)
-        assert tombstones(base) == []
+        assert tombstones(base, pytest.fail) == []
 
 
 def test_a_receipt_that_the_other_disk_missed_holds_nothing_up_and_both_copies_go(
@@ -262,7 +262,7 @@ def test_a_crash_anywhere_in_a_deletion_leaves_the_whole_record_or_its_tombstone
             assert [one.standing for one in Records([base], authorities).look()] == ["delivered"]
         else:
             assert names == [tombstone_file(root).name]
-            assert [one.name for one in tombstones(base)] == [root.name]
+            assert [one.name for one in tombstones(base, pytest.fail)] == [root.name]
         left.add(root.exists())
         shutil.rmtree(base)
     assert died > 10
@@ -286,7 +286,7 @@ def test_a_receipt_that_comes_in_the_moment_of_deletion_brings_the_record_back(
     with pytest.raises(RetentionError, match="in this moment"):
         delete(found, authorities)
     assert (builder.root / layout.ANCHORS).exists()
-    assert tombstones(builder.root.parent) == []
+    assert tombstones(builder.root.parent, pytest.fail) == []
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -313,7 +313,7 @@ def test_a_disk_that_fails_in_a_deletion_keeps_the_record_and_tells_of_none(
         with pytest.raises(RetentionError, match="Input/output error"):
             delete(found, authorities)
     assert builder.root.exists() != again
-    assert tombstones(base) == []
+    assert tombstones(base, pytest.fail) == []
     finish(base)
     assert verify(builder.root, Outside(authorities=authorities)).level == "sealed"
     assert not tombstone_file(builder.root).exists()
