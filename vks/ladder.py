@@ -11,18 +11,24 @@ behind slow links:
    sound for a moment: where there is a picture it waits longer, and a probe (``probe.py``) has to show first that the link carries it. From
    sound alone the wait alone decides, for then nothing arrives of which a receiver could say anything.
 3. Sound alone after 4 s of estimates that not even the small rung fits in: a keyframe alone halves an estimate for a moment, and Chromium
-   repeats its last one with every report.
+   repeats its last one with every report. Estimates that are little too low count only where something is lost: after a probe Chromium
+   tells too little for many seconds, of a link that loses nothing. At once where both are seen, much lost and too low an estimate.
 4. While no picture is sent, and for 3 s after pictures begin anew, estimates are not believed: they are of the time before.
 5. An estimate says something of the link only where more is sent than it says. Where nothing moves in the picture little is sent, and the
    estimate follows what is sent, whatever the link would carry.
 6. Loss is believed always: three shares above 15% lead one rung down, two above 40% to sound alone. Chromium gives no estimate at all while
    its page sends no picture, and none for many seconds where nothing changes: where none has come for 10 s, 3 s without such loss lead to
    a trial.
+7. A visit begins with the small picture, and with a probe as soon as the viewer has reported of it: the keyframes of the large one fill a
+   slow link for seconds, and cost it the sound too.
 """
 
 from dataclasses import dataclass, field
 
 DOWN_SHARE = 0.95
+SURE_SHARE = 0.75
+"""Below this share of what is sent an estimate ends the last picture, whatever is lost; above it only where more is than ``CLEAN_LOSS``."""
+CLEAN_LOSS = 0.02
 UP_SHARE = 1.3
 UP_AFTER_US = 3_000_000
 TRIAL_US = 5_000_000
@@ -56,6 +62,8 @@ class Ladder:
     rates_bps: tuple[int, ...]
     begun_us: int
     rung: int = 0
+    is_new: bool = False
+    """Nothing is known of the link: the first report that tells of no loss leads to a probe."""
     _deaf_until_us: int = field(init=False)
     _estimated_us: int = field(init=False)
     _since_us: int = field(init=False)
@@ -64,6 +72,7 @@ class Ladder:
     _lossy: int = 0
     _drowned: int = 0
     _usual_loss: float = 0.0
+    _last_loss: float = 0.0
     _good_since_us: int | None = None
     _trial: tuple[int, int, int] | None = None
     """Of a trial: when it ends, the estimate that it began with, the rung that it came from."""
@@ -102,10 +111,10 @@ class Ladder:
         self._estimated_us = now_us
         if now_us < self._deaf_until_us or self.sound_alone:
             return False
-        if self._trial is not None and self._trial_fails(bps, now_us):
+        if self._trial is not None and self._trial_fails(bps, sent_bps, now_us):
             return True
         if bps < DOWN_SHARE * min(sent_bps, self.rates_bps[self.rung]):
-            return self._down(bps, now_us)
+            return self._down(bps, sent_bps, now_us)
         self._low_since_us = None
         if self._probed_at_bps is not None and bps < TRIAL_FALL_SHARE * self._probed_at_bps:
             self.probed(now_us, holds=False)
@@ -128,6 +137,7 @@ class Ladder:
 
     def loss(self, share: float, now_us: int) -> bool:
         """Take the share of packets that a receiver says were lost lately; True where the rung has changed."""
+        self._last_loss = share
         if self.sound_alone:
             return False
         if self._trial is not None and share > self._usual_loss + TRIAL_LOSS:
@@ -139,20 +149,27 @@ class Ladder:
             self._usual_loss += _USUAL_WEIGHT * (share - self._usual_loss)
         self._lossy = self._lossy + 1 if share > DOWN_LOSS else 0
         self._drowned = self._drowned + 1 if share > SOUND_LOSS else 0
-        if self._drowned >= _DROWNED_SHARES or self._lossy >= _LOSSY_SHARES:
-            self._go(len(self.rates_bps) if self._drowned >= _DROWNED_SHARES else self.rung + 1, now_us)
+        drowned = self._drowned >= _DROWNED_SHARES
+        too_slow = self._low_since_us is not None and share > TRIAL_LOSS and self.rung == len(self.rates_bps) - 1
+        if drowned or too_slow or self._lossy >= _LOSSY_SHARES:
+            self._go(len(self.rates_bps) if drowned else self.rung + 1, now_us)
             self._wait_longer(now_us)
             return True
+        if self.is_new and share <= DOWN_LOSS and self.rung > 0:
+            self._probed_at_bps = self._probed_at_bps or 0
         if now_us - self._estimated_us < BLIND_US:
             return False
         self._pass_trial(now_us)
         self._maybe_up(0, now_us, is_good=share <= DOWN_LOSS)
         return False
 
-    def _down(self, bps: int, now_us: int) -> bool:
+    def _down(self, bps: int, sent_bps: int, now_us: int) -> bool:
+        last = len(self.rates_bps) - 1
+        if self.rung == last and self._last_loss <= CLEAN_LOSS and bps >= SURE_SHARE * min(sent_bps, self.rates_bps[last]):
+            self._low_since_us = None
+            return False
         fits = next((n for n in range(self.rung, len(self.rates_bps)) if bps >= DOWN_SHARE * self.rates_bps[n]), None)
         if fits is None:
-            last = len(self.rates_bps) - 1
             if self._low_since_us is None:
                 self._low_since_us = now_us
             # From a larger rung the smallest is tried first: the estimate was made under a load that is gone then.
@@ -179,10 +196,12 @@ class Ladder:
         self._go(was - 1, now_us)
         self._trial = (max(now_us, self._deaf_until_us) + TRIAL_US, bps, was)
 
-    def _trial_fails(self, bps: int, now_us: int) -> bool:
+    def _trial_fails(self, bps: int, sent_bps: int, now_us: int) -> bool:
         if self._trial is None:
             return False
-        if bps < TRIAL_FALL_SHARE * self._trial[1]:
+        _, before_bps, was = self._trial
+        far_too_low = was >= len(self.rates_bps) and bps < SURE_SHARE * min(sent_bps, self.rates_bps[self.rung])
+        if far_too_low or bps < TRIAL_FALL_SHARE * before_bps:
             self._fail_trial(now_us)
             return True
         self._pass_trial(now_us)
@@ -202,7 +221,7 @@ class Ladder:
     def _go(self, rung: int, now_us: int) -> None:
         if self.sound_alone or rung >= len(self.rates_bps):
             self._deaf_until_us = now_us + DEAF_US
-        self.rung = rung
+        self.rung, self.is_new = rung, False
         self._since_us = now_us
         self._trial = self._good_since_us = self._probed_at_bps = None
         self._low_since_us, self._lossy, self._drowned = None, 0, 0
@@ -210,3 +229,4 @@ class Ladder:
     def _wait_longer(self, now_us: int) -> None:
         self._not_up_before_us = now_us + (self._back_off_us if self.sound_alone else 2 * self._back_off_us)
         self._back_off_us = min(2 * self._back_off_us, BACK_OFF_MOST_US)
+        self.is_new = False

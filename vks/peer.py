@@ -67,7 +67,9 @@ class Peer:
     def take(self, connection: Connection, now_us: int, on_change: Callable[[], None]) -> None:
         """Media goes by this connection from now on. ``on_change`` is called where the rung changes."""
         self.leave(now_us)
-        self.connection, self.ladder = connection, Ladder(self.rates_bps, now_us) if self.rates_bps else None
+        self.connection, self.ladder = connection, None
+        if self.rates_bps:
+            self.ladder = Ladder(self.rates_bps, now_us, len(self.rates_bps) - 1, is_new=True)
         self._sent_bytes, self._sent_us = 0, now_us
         self._on_change, self._probe = on_change, None
         for line in self._picture_lines(connection):
@@ -192,7 +194,7 @@ class Peer:
     @property
     def quality(self) -> Quality:
         """How good the link is."""
-        return "good" if self.ladder is None else _QUALITIES[self.ladder.rung]
+        return "good" if self.ladder is None or self.ladder.is_new else _QUALITIES[self.ladder.rung]
 
 
 def _listen(out: Outbound, slot: Slot, peer: Peer, on_change: Callable[[], None]) -> None:

@@ -47,6 +47,32 @@ def test_a_link_that_carries_no_picture_for_some_seconds_is_left_to_the_sound() 
     assert ladder.sound_alone
 
 
+def test_estimates_little_too_low_leave_the_last_picture_to_a_link_that_loses_nothing() -> None:
+    for lost, alone in ((0.0, False), (0.05, True)):
+        ladder, now_us = settled(2)
+        for second in range(20):
+            ladder.loss(lost, now_us + second * S)
+            ladder.estimate(220_000, sent(ladder), now_us + second * S)
+        assert ladder.sound_alone is alone
+
+
+def test_where_an_estimate_is_too_low_and_much_is_lost_the_sound_waits_for_no_more() -> None:
+    ladder, now_us = settled(2)
+    assert not ladder.loss(0.12, now_us)
+    assert not ladder.estimate(150_000, sent(ladder), now_us)
+    assert ladder.loss(0.12, now_us + S)
+    assert ladder.sound_alone
+
+
+def test_a_picture_tried_in_vain_ends_with_the_first_estimate_far_below_it() -> None:
+    ladder, now_us = settled(SOUND)
+    assert ladder.wait(now_us)
+    now_us += DEAF_US
+    assert not ladder.estimate(200_000, sent(ladder), now_us)
+    assert ladder.estimate(180_000, sent(ladder), now_us + S)
+    assert ladder.sound_alone
+
+
 def test_a_moment_of_low_estimates_on_the_smallest_rung_changes_nothing() -> None:
     ladder, now_us = settled(2)
     assert not ladder.estimate(200_000, sent(ladder), now_us)
@@ -108,6 +134,29 @@ def test_more_is_given_to_who_has_a_picture_only_after_a_probe_that_shows_that_t
     now_us = asking(ladder, now_us)
     assert ladder.probed(now_us, holds=True)
     assert ladder.rung == 0
+
+
+def test_a_visit_begins_small_and_the_first_report_without_loss_leads_to_a_probe() -> None:
+    ladder = Ladder(RATES, 0, 1, is_new=True)
+    ladder.loss(0.3, S)
+    assert (ladder.is_new, ladder.probing) == (True, False)
+    ladder.loss(0.0, 2 * S)
+    assert not ladder.estimate(300_000, sent(ladder), 2 * S)
+    assert (ladder.is_new, ladder.probing) == (True, True), "an estimate of the first seconds ends it not"
+    ladder.pause(2 * S)
+    assert (ladder.is_new, ladder.probing) == (True, False), "nothing is to be seen"
+    ladder.loss(0.0, 20 * S)
+    assert ladder.probed(25 * S, holds=True)
+    assert (ladder.rung, ladder.is_new) == (0, False)
+
+
+def test_a_visit_whose_first_probe_fails_stays_small_and_waits() -> None:
+    ladder = Ladder(RATES, 0, 1, is_new=True)
+    ladder.loss(0.0, S)
+    ladder.probed(4 * S, holds=False)
+    for second in range(5, 13):
+        ladder.loss(0.0, second * S)
+        assert (ladder.rung, ladder.is_new, ladder.probing) == (1, False, False)
 
 
 def test_a_probe_ends_where_the_estimate_falls_or_packets_are_lost_or_nothing_is_to_be_seen() -> None:
@@ -205,10 +254,13 @@ def test_where_almost_nothing_arrives_only_sound_is_sent() -> None:
 @given(
     st.lists(
         st.tuples(st.sampled_from(("estimate", "loss", "wait", "probed")), st.integers(0, 3_000_000), st.integers(0, 5 * S)), max_size=200
-    )
+    ),
+    st.integers(0, 2),
 )
-def test_whatever_a_viewer_reports_the_rung_is_one_that_there_is_and_rises_one_at_a_time(reports: list[tuple[str, int, int]]) -> None:
-    ladder, now_us = Ladder(RATES, 0), 0
+def test_whatever_a_viewer_reports_the_rung_is_one_that_there_is_and_rises_one_at_a_time(
+    reports: list[tuple[str, int, int]], rung: int
+) -> None:
+    ladder, now_us = Ladder(RATES, 0, rung, is_new=rung > 0), 0
     for what, value, later_us in reports:
         now_us += later_us
         before = ladder.rung

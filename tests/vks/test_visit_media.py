@@ -40,6 +40,9 @@ class Line:
     def begin_anew(self) -> None:
         """Nothing was sent before."""
 
+    def pad(self, _size: int) -> None:
+        """There are no retransmissions: what the link carries is tried."""
+
 
 class Wires:
     """A connection, without a network."""
@@ -123,6 +126,9 @@ def test_the_room_s_picture_goes_by_the_rung_that_the_link_carries_and_only_whil
     room = Room(pictures=2)
     assert not any(rung.watched for rung in room.rungs)
     room.media.send(sound=True, picture=True)
+    assert [rung.watched for rung in room.rungs] == [False, True]
+    room.wires.outbound(CAMERA).on_loss(0.0)
+    room.media.tick(room.now_us)
     assert [rung.watched for rung in room.rungs] == [True, False]
     room.wires.outbound(CAMERA).on_estimate(RATES_BPS[1] // 2)
     for _ in range(3):
@@ -131,5 +137,6 @@ def test_the_room_s_picture_goes_by_the_rung_that_the_link_carries_and_only_whil
     room.media.send(sound=True, picture=False)
     assert not any(rung.watched for rung in room.rungs)
     room.media.send(sound=True, picture=True)
+    assert any(rung.watched for rung in room.rungs)
     room.media.lose()
     assert not any(rung.watched for rung in room.rungs), "a connection that is lost takes none"
