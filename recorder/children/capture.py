@@ -137,7 +137,8 @@ class Capture:
         """Write what waits, and close parts whose end has passed, although the device gave nothing that shows it."""
         with self._gate:
             for track in self._tracks_all():
-                track.release(now - HELD_US)
+                if track.schedule.running is not None:  # else what waits may belong to a part whose order is on its way
+                    track.release(now - HELD_US)
                 track.expire(now - INSIDE_US)
 
     def finish(self) -> None:
