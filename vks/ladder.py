@@ -200,7 +200,8 @@ class Ladder:
         if self._trial is None:
             return False
         _, before_bps, was = self._trial
-        far_too_low = was >= len(self.rates_bps) and bps < SURE_SHARE * min(sent_bps, self.rates_bps[self.rung])
+        is_lossy = was >= len(self.rates_bps) and self._last_loss > CLEAN_LOSS  # a keyframe alone halves an estimate for a moment
+        far_too_low = is_lossy and bps < SURE_SHARE * min(sent_bps, self.rates_bps[self.rung])
         if far_too_low or bps < TRIAL_FALL_SHARE * before_bps:
             self._fail_trial(now_us)
             return True

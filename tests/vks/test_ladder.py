@@ -64,11 +64,13 @@ def test_where_an_estimate_is_too_low_and_much_is_lost_the_sound_waits_for_no_mo
     assert ladder.sound_alone
 
 
-def test_a_picture_tried_in_vain_ends_with_the_first_estimate_far_below_it() -> None:
+def test_a_picture_tried_in_vain_ends_with_the_first_estimate_far_below_it_where_something_is_lost() -> None:
     ladder, now_us = settled(SOUND)
     assert ladder.wait(now_us)
     now_us += DEAF_US
-    assert not ladder.estimate(200_000, sent(ladder), now_us)
+    assert not ladder.estimate(180_000, sent(ladder), now_us), "a keyframe halves it, and nothing is lost"
+    ladder.loss(0.05, now_us)
+    assert not ladder.estimate(200_000, sent(ladder), now_us + S)
     assert ladder.estimate(180_000, sent(ladder), now_us + S)
     assert ladder.sound_alone
 
