@@ -38,6 +38,8 @@ class PartWriter:
         self._fragment_us = fragment_us
         self._waiting: _Waiting | None = None
         self._taken = 0
+        self._is_over = False
+        """Something from behind the running part's end was left out of it."""
         self._timescale = 1
         self._before = (0, 1, 0)
         """The origin, the timescale and the end of the part before."""
@@ -54,7 +56,7 @@ class PartWriter:
             segment_us=self._segment_us,
             fragment_us=self._fragment_us,
         )
-        self._taken, self._timescale = 0, timescale
+        self._taken, self._timescale, self._is_over = 0, timescale, False
         if template is not None:
             *clock, end = self._before
             behind = end if clock == [self.origin_us, timescale] else 0
@@ -74,7 +76,9 @@ class PartWriter:
         if waiting is None or (until_us is not None and waiting.mono_us > until_us):
             return
         self._waiting = None
-        if self.fragmenter is not None and not self.schedule.stopped_by(waiting.reach_us):
+        if self.schedule.stopped_by(waiting.reach_us):
+            self._is_over = True  # a B-frame from before the end is of no use without the picture from behind it
+        elif self.fragmenter is not None and not self._is_over:
             self.fragmenter.mux(waiting.packet, waiting.mono_us - self.origin_us)
 
     def cut(self) -> None:
