@@ -11,8 +11,8 @@ behind slow links:
    sound for a moment: where there is a picture it waits longer, and a probe (``probe.py``) has to show first that the link carries it. From
    sound alone the wait alone decides, for then nothing arrives of which a receiver could say anything.
 3. Sound alone after 4 s of estimates that not even the small rung fits in: a keyframe alone halves an estimate for a moment, and Chromium
-   repeats its last one with every report. Estimates that are little too low count only where something is lost: after a probe Chromium
-   tells too little for many seconds, of a link that loses nothing. At once where both are seen, much lost and too low an estimate.
+   repeats its last one with every report. After 30 s only where they are little too low and nothing is lost: after a probe Chromium tells
+   too little for many seconds. At once where both are seen, much lost and too low an estimate.
 4. While no picture is sent, and for 3 s after pictures begin anew, estimates are not believed: they are of the time before.
 5. An estimate says something of the link only where more is sent than it says. Where nothing moves in the picture little is sent, and the
    estimate follows what is sent, whatever the link would carry.
@@ -27,8 +27,10 @@ from dataclasses import dataclass, field
 
 DOWN_SHARE = 0.95
 SURE_SHARE = 0.75
-"""Below this share of what is sent an estimate ends the last picture, whatever is lost; above it only where more is than ``CLEAN_LOSS``."""
-CLEAN_LOSS = 0.02
+"""Below this share of what is sent an estimate is far too low."""
+CLEAN_LOSS, SLOW_LOSS = 0.02, 0.2
+"""No more is nothing lost; more is much, and not chance where 5% are lost always."""
+FIRST_LOSS = 0.05
 UP_SHARE = 1.3
 UP_AFTER_US = 3_000_000
 TRIAL_US = 5_000_000
@@ -45,6 +47,8 @@ BLIND_US = 10_000_000
 """So long without an estimate: the receiver gives none."""
 LOW_US = 4_000_000
 """So long a link is estimated too slow for the small rung before it is believed."""
+LITTLE_LOW_US = 30_000_000
+"""And so long where it is little too low and nothing is lost: a queue that only grows loses nothing."""
 _LOSSY_SHARES, _DROWNED_SHARES = 3, 2
 _USUAL_WEIGHT = 0.25
 
@@ -63,7 +67,7 @@ class Ladder:
     begun_us: int
     rung: int = 0
     is_new: bool = False
-    """Nothing is known of the link: the first report that tells of no loss leads to a probe."""
+    """Nothing is known of the link: the first report of no more than ``FIRST_LOSS`` leads to a probe."""
     _deaf_until_us: int = field(init=False)
     _estimated_us: int = field(init=False)
     _since_us: int = field(init=False)
@@ -103,7 +107,7 @@ class Ladder:
         if holds:
             self._try(bps, now_us)
         else:
-            self._wait_longer(now_us)
+            self._wait(now_us, longer=not self.is_new)  # a first probe may have met with a moment
         return holds
 
     def estimate(self, bps: int, sent_bps: int, now_us: int) -> bool:
@@ -150,12 +154,12 @@ class Ladder:
         self._lossy = self._lossy + 1 if share > DOWN_LOSS else 0
         self._drowned = self._drowned + 1 if share > SOUND_LOSS else 0
         drowned = self._drowned >= _DROWNED_SHARES
-        too_slow = self._low_since_us is not None and share > TRIAL_LOSS and self.rung == len(self.rates_bps) - 1
+        too_slow = self._low_since_us is not None and share > SLOW_LOSS and self.rung == len(self.rates_bps) - 1
         if drowned or too_slow or self._lossy >= _LOSSY_SHARES:
             self._go(len(self.rates_bps) if drowned else self.rung + 1, now_us)
-            self._wait_longer(now_us)
+            self._wait(now_us)
             return True
-        if self.is_new and share <= DOWN_LOSS and self.rung > 0:
+        if self.is_new and share <= FIRST_LOSS and self.rung > 0:
             self._probed_at_bps = self._probed_at_bps or 0
         if now_us - self._estimated_us < BLIND_US:
             return False
@@ -164,20 +168,19 @@ class Ladder:
         return False
 
     def _down(self, bps: int, sent_bps: int, now_us: int) -> bool:
-        last = len(self.rates_bps) - 1
-        if self.rung == last and self._last_loss <= CLEAN_LOSS and bps >= SURE_SHARE * min(sent_bps, self.rates_bps[last]):
-            self._low_since_us = None
-            return False
         fits = next((n for n in range(self.rung, len(self.rates_bps)) if bps >= DOWN_SHARE * self.rates_bps[n]), None)
         if fits is None:
+            last = len(self.rates_bps) - 1
             if self._low_since_us is None:
                 self._low_since_us = now_us
+            is_little = self._last_loss <= CLEAN_LOSS and bps >= SURE_SHARE * sent_bps
+            is_short = now_us - self._low_since_us < (LITTLE_LOW_US if is_little else LOW_US)
             # From a larger rung the smallest is tried first: the estimate was made under a load that is gone then.
-            fits = last if self.rung < last or now_us - self._low_since_us < LOW_US else last + 1
+            fits = last if self.rung < last or is_short else last + 1
             if fits == self.rung:
                 return False
         self._go(fits, now_us)
-        self._wait_longer(now_us)
+        self._wait(now_us)
         return True
 
     def _maybe_up(self, bps: int, now_us: int, *, is_good: bool) -> None:
@@ -217,7 +220,7 @@ class Ladder:
     def _fail_trial(self, now_us: int) -> None:
         if self._trial is not None:
             self._go(self._trial[2], now_us)
-            self._wait_longer(now_us)
+            self._wait(now_us)
 
     def _go(self, rung: int, now_us: int) -> None:
         if self.sound_alone or rung >= len(self.rates_bps):
@@ -227,7 +230,8 @@ class Ladder:
         self._trial = self._good_since_us = self._probed_at_bps = None
         self._low_since_us, self._lossy, self._drowned = None, 0, 0
 
-    def _wait_longer(self, now_us: int) -> None:
+    def _wait(self, now_us: int, *, longer: bool = True) -> None:
+        """Try nothing more for a while, and the next time for a longer one."""
         self._not_up_before_us = now_us + (self._back_off_us if self.sound_alone else 2 * self._back_off_us)
-        self._back_off_us = min(2 * self._back_off_us, BACK_OFF_MOST_US)
+        self._back_off_us = min(2 * self._back_off_us, BACK_OFF_MOST_US) if longer else self._back_off_us
         self.is_new = False
