@@ -288,6 +288,25 @@ def test_a_picture_captured_behind_an_end_that_was_told_late_is_not_recorded(raw
     assert isinstance(said[-1][0], child.PartEnded)
 
 
+def test_a_picture_left_out_takes_with_it_those_that_cannot_be_decoded_without_it(tmp_path: Path) -> None:
+    """A camera with B-frames: the P picture from behind the end comes before the B pictures from before it, and the order between them."""
+    said: Said = []
+    stream, packets = camera("libx264", {"g": "25", "bf": "2", "b_strategy": "0"}, 40)
+    form = VideoFormat(codec="h264", width=320, height=192, rate=Fraction(25), template=stream)
+    track = VideoTrack("cam", "", form, {}, BusServer(str(tmp_path), []), lambda m, b: said.append((m, b)), 60_000_000, 450_000)
+    track.start(start("cam"))
+    shown_us = [(packet.pts or 0) * 40_000 for packet in packets]
+    place = next(n for n in range(20, 40) if shown_us[n + 1] < shown_us[n])
+    for number, packet in enumerate(packets[: place + 3]):
+        if number == place + 1:
+            track.schedule.stop(shown_us[place] - 300)
+        track.add_encoded(Encoded(stream="video", packet=packet, device_us=shown_us[number], arrival_us=shown_us[number]), shown_us[number])
+    track.finish()
+    with opened(said) as file:
+        numbers = [read_frame_number(f.to_ndarray(format="gray").astype(np.uint8)) for f in file.decode(video=0)]
+    assert numbers == sorted(us // 40_000 for us in shown_us[:place])
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**9), st.integers(0, 999_999), st.integers(2_000, 90_000), st.integers(100, 48_000))
 def test_a_part_begins_at_the_very_sample_at_which_the_one_before_it_ended(since: int, ahead_us: int, count: int, more: int) -> None:
