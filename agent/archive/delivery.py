@@ -136,7 +136,8 @@ class Delivery:
         self._progress = (0, 0)
         self._trouble = ""
         self._kept: dict[str, str] = {}
-        self._said = set[str]()
+        self._unread: list[str] = []
+        """What tombstones do not say any more, as far as is known."""
         self._sent: deque[tuple[float, int]] = deque()
 
     async def run(self) -> None:
@@ -173,6 +174,7 @@ class Delivery:
         alarms += [f"no record is deleted: {self._doubt}"] if self._doubt else []
         alarms += ["no record is deleted to make room: the room's clock is not to be believed"] if self._waits_for_clock else []
         alarms += [f"{one.name}: {one.why}" for one in pending if one.why]
+        alarms += self._unread
         return DeliveryStatus(
             pending=len(pending), pending_bytes=sum(one.bytes for one in pending),
             oldest_pending_h=0.0 if oldest_us is None else max(0.0, time.time_ns() / 1000 - oldest_us) / 3.6e9, sending=self._sending,
@@ -257,12 +259,13 @@ class Delivery:
             await asyncio.to_thread(write_durably, self._told_file, after + b"\n")
 
     def _gone(self) -> list[retention.Tombstone]:
-        return [tombstone for base in self._records.answering() for tombstone in retention.tombstones(base, self._say_once)]
-
-    def _say_once(self, trouble: str) -> None:
-        if trouble not in self._said:
-            self._said.add(trouble)
-            log.error("a tombstone cannot be read", trouble=trouble)
+        unread: list[str] = []
+        found = [tombstone for base in self._records.answering() for tombstone in retention.tombstones(base, unread.append)]
+        for trouble in unread:
+            if trouble not in self._unread:
+                log.error("a tombstone cannot be read", trouble=trouble)
+        self._unread = unread
+        return found
 
     async def _delete_old(self) -> None:
         """Delete what may go where a disk has too little room, a record at a time, until a hearing begins."""

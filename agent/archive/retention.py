@@ -125,7 +125,7 @@ def tombstone_file(root: Path) -> Path:
 
 
 def tombstones(base: Path, tell: Callable[[str], None]) -> list[Tombstone]:
-    """What was deleted on this disk, the first coming first; ``tell`` hears of each file that is damaged, and the others count.
+    """What was deleted on this disk, the first coming first; ``tell`` hears of each file that cannot be read, and the others count.
 
     Raises:
         OSError: the disk failed.
@@ -136,8 +136,8 @@ def tombstones(base: Path, tell: Callable[[str], None]) -> list[Tombstone]:
         if not (base / gone).exists() and not (base / LEAVING / gone).exists():
             try:
                 found.append(msgspec.json.decode(read_small(path), type=Tombstone))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                tell(f"{path} is damaged, and does not say any more what was deleted: {error}")
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+                tell(f"{path} does not say any more what was deleted: {error}")
     return sorted(found, key=lambda one: (one.deleted_utc_us, one.name))
 
 

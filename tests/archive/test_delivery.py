@@ -22,6 +22,7 @@ from agent.upstream.contract import RecordDeleted, RecordDelivered
 from agent.upstream.transfer import Acknowledgement
 from provisioning.keys import Hierarchy
 from recorder.record import layout
+from recorder.record.file_check import SMALL_BYTES
 from recorder.record.trust import Authorities
 from tests.archive.conftest import acknowledged, until
 from tests.record.record_builder import Builder
@@ -234,15 +235,21 @@ async def test_only_for_room_and_after_its_time_and_in_no_hearing_a_record_is_de
     assert [len(tombstones(base, pytest.fail)) for base in room.records.bases] == [1, 1]
 
 
-async def test_a_damaged_tombstone_keeps_nothing_from_being_told(room: Room, make_record: Make) -> None:
-    """Nor is anything told twice, and what other tombstones say is."""
+@pytest.mark.parametrize(
+    "damage",
+    [lambda path: path.write_bytes(b'{"name":'), lambda path: path.write_bytes(b" " * (SMALL_BYTES + 1)), Path.mkdir],
+    ids=["cut short", "too large", "no file"],
+)
+async def test_a_damaged_tombstone_keeps_nothing_from_being_told(room: Room, make_record: Make, damage: Callable[[Path], object]) -> None:
+    """Nor is anything told twice; and it is an alarm."""
     base = room.records.bases[0]
-    (base / "2026-01-02_h_gone.deleted.json").write_bytes(b'{"name":')
+    damage(base / "2026-01-02_h_gone.deleted.json")
     first = add(room, make_record())
     for _ in range(2):
         async with room.running() as delivery:
             await until(lambda: place(first.root).exists() and bool(room.told))
             await looks(delivery)
+            await until(lambda: any("h_gone.deleted.json" in alarm for alarm in delivery.status().alarms))
     second = add(room, make_record())
     async with room.running():
         await until(lambda: place(second.root).exists())
