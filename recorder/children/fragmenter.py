@@ -56,7 +56,7 @@ class Fragmenter:
     def __init__(self, plan: PartPlan, template: "av.VideoStream | av.AudioStream", timescale: int, emit: Emit, *, behind: int = 0) -> None:
         self._plan = plan
         self._emit = emit
-        self._timescale = timescale
+        self.timescale = timescale
         self._cutter = Cutter()
         self._session_us: list[tuple[int, int]] = []
         """For each random access point muxed and not yet in a finished fragment: its muxer time, and its session time."""
@@ -90,18 +90,18 @@ class Fragmenter:
 
     def mux(self, packet: "av.Packet[Any]", session_us: int) -> None:
         """Add a packet; ``session_us`` is the session time of its presentation. The packet is used up."""
-        packet.time_base = packet.time_base or Fraction(1, self._timescale)
-        pts = _rescaled(packet.pts, packet.time_base, self._timescale)
-        dts = _rescaled(packet.dts if packet.dts is not None else packet.pts, packet.time_base, self._timescale)
+        packet.time_base = packet.time_base or Fraction(1, self.timescale)
+        pts = _rescaled(packet.pts, packet.time_base, self.timescale)
+        dts = _rescaled(packet.dts if packet.dts is not None else packet.pts, packet.time_base, self.timescale)
         if self._base is None:
-            self._base, self._delay = BASE_S * self._timescale - dts, pts - dts
-        duration = _rescaled(packet.duration or 0, packet.time_base, self._timescale)
-        packet.time_base = Fraction(1, self._timescale)
+            self._base, self._delay = BASE_S * self.timescale - dts, pts - dts
+        duration = _rescaled(packet.duration or 0, packet.time_base, self.timescale)
+        packet.time_base = Fraction(1, self.timescale)
         packet.pts, packet.dts, packet.duration = pts + self._base, dts + self._base, duration
         if packet.is_keyframe:
             # CMAF's negative composition offsets: the muxer adds the first picture's reordering delay to all decode times.
             ahead = pts - dts - self._delay
-            self._session_us.append((packet.dts + self._delay, session_us - ahead * 1_000_000 // self._timescale))
+            self._session_us.append((packet.dts + self._delay, session_us - ahead * 1_000_000 // self.timescale))
         packet.stream = self._stream
         self._container.mux(packet)
 
@@ -116,7 +116,7 @@ class Fragmenter:
     def _open(self) -> None:
         self._container = av.open(_Sink(self._written), "w", format="mp4", options=self._options)
         self._stream: Any = self._container.add_stream_from_template(self._template)
-        self._stream.time_base = Fraction(1, self._timescale)
+        self._stream.time_base = Fraction(1, self.timescale)
         self._container.start_encoding()
 
     def close(self) -> None:
@@ -137,7 +137,7 @@ class Fragmenter:
         fitted_us = self._fitted(info.decode_time)
         new_segment = self._segment_start is None
         if info.key and fitted_us is not None and self._segment_start is not None:
-            long_us = (info.decode_time - self._segment_start) * 1_000_000 // self._timescale
+            long_us = (info.decode_time - self._segment_start) * 1_000_000 // self.timescale
             new_segment = long_us >= self._plan.segment_us
         if new_segment:
             self._segment_start = info.decode_time
@@ -145,14 +145,14 @@ class Fragmenter:
                 self._shift = max(self._earliest, self._begin(fitted_us)) - info.decode_time
         start = max(self._earliest, info.decode_time + self._shift)
         self._earliest, self.end = start, start + info.duration
-        self.end_us = self.end * 1_000_000 // self._timescale
+        self.end_us = self.end * 1_000_000 // self.timescale
         self._emit(
             child.Fragment(
                 track=self._plan.track,
                 part=self._plan.part,
                 t0=start,
                 dur=info.duration,
-                timescale=self._timescale,
+                timescale=self.timescale,
                 key=info.key,
                 new_segment=new_segment,
             ),
@@ -161,7 +161,7 @@ class Fragmenter:
 
     def _begin(self, session_us: int) -> int:
         """Where media of this session time begins: microseconds fall between ticks, and media that follows on may miss by one."""
-        wanted = session_us * self._timescale // 1_000_000
+        wanted = session_us * self.timescale // 1_000_000
         return self.end if abs(wanted - self.end) <= 1 else wanted
 
     def _fitted(self, decode_time: int) -> int | None:

@@ -40,7 +40,6 @@ class PartWriter:
         self._taken = 0
         self._is_over = False
         """Something from behind the running part's end was left out of it."""
-        self._timescale = 1
         self._before = (0, 1, 0)
         """The origin, the timescale and the end of the part before."""
 
@@ -56,7 +55,7 @@ class PartWriter:
             segment_us=self._segment_us,
             fragment_us=self._fragment_us,
         )
-        self._taken, self._timescale, self._is_over = 0, timescale, False
+        self._taken, self._is_over = 0, False
         if template is not None:
             *clock, end = self._before
             behind = end if clock == [self.origin_us, timescale] else 0
@@ -96,7 +95,7 @@ class PartWriter:
         if self.fragmenter is not None:
             self.fragmenter.close()
             end_us = self.fragmenter.end_us
-            self._before = (self.origin_us, self._timescale, self.fragmenter.end)
+            self._before = (self.origin_us, self.fragmenter.timescale, self.fragmenter.end)
         self.fragmenter = None
         self.schedule.ended()
         self._emit(child.PartEnded(track=self._track, part=running.number, end_us=end_us), b"")

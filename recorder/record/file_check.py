@@ -141,10 +141,10 @@ def read_given(path: Path, most_bytes: int = SMALL_BYTES) -> bytes:
 
 def _read(descriptor: int, path: Path, most_bytes: int) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
-        # Looked at first, for all of what is asked for is taken from the system before it is read.
-        is_small = os.fstat(descriptor).st_size <= most_bytes
-        data = file.read(most_bytes + 1) if is_small else b""
-    if not is_small or len(data) > most_bytes:
+        # Its size comes first: memory for all that is asked for is taken before anything is read.
+        size = os.fstat(descriptor).st_size
+        data = file.read(most_bytes + 1) if size <= most_bytes else b""
+    if max(size, len(data)) > most_bytes:
         raise OSError(errno.EFBIG, f"has more than {most_bytes} bytes", str(path))
     return data
 
