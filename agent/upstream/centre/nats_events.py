@@ -165,6 +165,10 @@ class NatsEvents:
         return kept
 
     async def _look(self, room: str, epoch: str) -> _Last:
+        """The last message, as the stream's leader has it. One that is new, or was deposed and does not know, may have less for a moment.
+
+        Nothing is stored on such a look, for its number is then not the last; an answer that names it asks for what is cut off here again.
+        """
         stored = await self._jet.last(self._stream, self._scope(room, epoch))
         last = _Last(0, 0) if stored is None else _Last(stored.seq, _head.decode(stored.data).to)
         self._remember(room, epoch, last)
