@@ -109,11 +109,11 @@ class Records:
             known = self._known.get(name)
             if known is not None and known.stamp == stamp:
                 return known.made
-            self.broken.pop(name, None)
             made = self._read(name, roots)
         except (OfferError, OSError) as error:
             self.broken[name] = str(error)
             return None
+        self.broken.pop(name, None)  # not before: others ask meanwhile, and a broken record is read at each look
         self._known[name] = _Known(stamp, made)
         return made
 

@@ -15,7 +15,7 @@ import pytest
 from agent.archive import queue, retention
 from agent.archive.acknowledgement import place, store
 from agent.archive.delivery import Delivery
-from agent.archive.records import Records
+from agent.archive.records import Records, SealedRecord
 from agent.archive.retention import tombstones
 from agent.archive.upload import UnreadableError, UploadStoppedError, UploadTroubledError
 from agent.upstream.contract import RecordDeleted, RecordDelivered
@@ -321,6 +321,26 @@ async def test_a_deletion_that_a_disk_broke_off_is_no_news_and_is_put_right(
 def _age(path: Path, seconds: float) -> None:
     then = time.time() - seconds
     os.utime(path, (then, then))
+
+
+def test_a_broken_record_is_told_of_while_it_is_looked_at_again(room: Room, make_record: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    builder = add(room, make_record())
+    sums = (builder.root / layout.SUMS).read_bytes()
+    (builder.root / layout.SUMS).write_bytes(b"nonsense")
+    assert room.records.look() == []
+    told: list[list[str]] = []
+    read = Records._read
+
+    def reading(records: Records, name: str, roots: list[Path]) -> SealedRecord:
+        told.append(list(records.broken))
+        return read(records, name, roots)
+
+    monkeypatch.setattr(Records, "_read", reading)
+    assert room.records.look() == []
+    assert told == [[builder.root.name]]
+    (builder.root / layout.SUMS).write_bytes(sums)
+    assert [one.name for one in room.records.look()] == [builder.root.name]
+    assert room.records.broken == {}
 
 
 async def test_a_disk_that_goes_and_comes_and_a_broken_record_end_nothing(room: Room, make_record: Make) -> None:
