@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vks.ladder import BACK_OFF_FIRST_US, BLIND_US, DEAF_US, LITTLE_LOW_US, LOW_US, TRIAL_US, UP_AFTER_US, Ladder
+from vks.ladder import BACK_OFF_FIRST_US, BELIEVED_US, BLIND_US, DEAF_US, LITTLE_LOW_US, LOW_US, TRIAL_US, UP_AFTER_US, Ladder
 
 RATES = (1_500_000, 600_000, 250_000)
 SOUND = len(RATES)
@@ -179,6 +179,36 @@ def test_a_visit_whose_first_probe_fails_stays_small_and_waits() -> None:
     assert second_us <= 4 * S + 2 * BACK_OFF_FIRST_US + S
     ladder.probed(second_us, holds=False)
     assert asking(ladder, second_us) - second_us <= 2 * BACK_OFF_FIRST_US + S, "the first one may have met with a moment"
+
+
+def large_by_a_probe() -> tuple[Ladder, int]:
+    """The link held a probe, and the viewer's estimate is still of the small picture."""
+    ladder = Ladder(RATES, 0, 1, is_new=True)
+    ladder.loss(0.0, S)
+    assert ladder.probed(6 * S, holds=True)
+    return ladder, 6 * S
+
+
+def test_a_probe_is_believed_while_the_estimate_still_grows() -> None:
+    ladder, now_us = large_by_a_probe()
+    bps = 300_000.0
+    for second in range(1, 60):
+        assert not ladder.estimate(round(bps), sent(ladder), now_us + second * S)
+        ladder.loss(0.01, now_us + second * S)
+        bps = min(2e6, bps * 1.08)
+    assert ladder.rung == 0
+
+
+def test_a_probe_is_not_believed_for_ever_nor_against_what_is_lost_nor_once_the_estimate_has_come_up_to_what_is_sent() -> None:
+    ladder, now_us = large_by_a_probe()
+    assert not ladder.estimate(300_000, sent(ladder), now_us + BELIEVED_US - 1)
+    assert ladder.estimate(300_000, sent(ladder), now_us + BELIEVED_US)
+    ladder, now_us = large_by_a_probe()
+    assert ladder.loss(0.2, now_us + S)
+    assert ladder.rung == 1
+    ladder, now_us = large_by_a_probe()
+    assert not ladder.estimate(1_600_000, sent(ladder), now_us + S)
+    assert ladder.estimate(700_000, sent(ladder), now_us + 2 * S)
 
 
 def test_a_probe_ends_where_the_estimate_falls_or_packets_are_lost_or_nothing_is_to_be_seen() -> None:
