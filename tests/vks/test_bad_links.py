@@ -28,3 +28,11 @@ def test_sound_that_a_bad_link_lost_is_whole_in_the_record(tmp_path: Path) -> No
     seen = measured(tmp_path / "run", Link(loss_percent=5), "ours", speech(tmp_path))
     assert seen.counted["survived"]
     assert seen.recorded >= 0.95, "0.83 where nothing is asked for again"
+
+
+@pytest.mark.parametrize(("kbps", "width"), [(0, 1280), (3000, 1280), (450, 480)])
+def test_who_has_a_good_link_keeps_the_large_picture_and_who_has_not_the_small_one(tmp_path: Path, kbps: int, width: int) -> None:
+    """Each visit begins small. What is shown is looked at in the end, half a minute after the first probe."""
+    seen = measured(tmp_path / "run", Link(kbps=kbps), "ours", speech(tmp_path))
+    assert seen.counted["width"] == width
+    assert seen.stalled_s < 1
