@@ -19,8 +19,8 @@ from recorder.record import layout
 from recorder.record.file_check import read_small
 from recorder.record.trust import Authorities, TrustError, may_sign_documents, name, parse_certificate, parse_chain, rooms
 
-VERDICTS = frozenset({"sealed", "anchored"})
-"""What the archive must have found."""
+VERDICTS = frozenset({"sealed", "anchored", "sealed in part", "anchored in part"})
+"""What the archive must have found. ``in part``: more than 10 s before a crash were signed only when the recorder was back."""
 MAX_BYTES = 64 * 1024
 _EARLY_US = 300_000_000
 """By how much the signer's clock may be ahead of ours."""

@@ -86,7 +86,7 @@ class Station:
                 shutil.rmtree(place)
                 raise HandoverError(f"{root.name} is not taken. {refusal}")
             _put(place, target, delivered)
-            ack = self._sign(handover, found.level, people)
+            ack = self._sign(handover, found.verdict, people)
             acknowledgement.write_durably(receipt_file(root), msgspec.json.format(msgspec.json.encode(ack), indent=2) + b"\n")
         except (RecordCheckError, OfferError) as error:
             raise HandoverError(f"{root.name} is not taken: {error}") from error
@@ -94,11 +94,11 @@ class Station:
             raise HandoverError(f"{root.name} is not taken: {error.filename or ''} {error.strerror or error}") from error
         return ack
 
-    def _sign(self, handover: Handover, level: str, people: tuple[str, str]) -> Acknowledgement:
+    def _sign(self, handover: Handover, verdict: str, people: tuple[str, str]) -> Acknowledgement:
         with _locked(self.into / GIVEN) as (given, counter):
             bare = Acknowledgement(
                 record=handover.record, room=handover.room, sums_sha256=handover.sums_sha256, files_sha256=handover.files_sha256,
-                bytes=handover.bytes, files=handover.files, verdict=level, counter=counter, utc_us=time.time_ns() // 1000,
+                bytes=handover.bytes, files=handover.files, verdict=verdict, counter=counter, utc_us=time.time_ns() // 1000,
                 by=name(self.certificate), people=people, sig="", certificate="",
             )  # fmt: skip
             ack = acknowledgement.sign(bare, self.key, self.certificate)
@@ -191,7 +191,7 @@ def is_news(record: SealedRecord, ack: Acknowledgement) -> bool:
 
 def _refusal(handover: Handover, delivered: dict[str, str], found: Found) -> str | None:
     """Why a copied record is not the one that was signed for, or is not sound; None where it is."""
-    if found.level not in VERDICTS:
+    if found.verdict not in VERDICTS:
         return found.words
     if (found.record, found.room) != (handover.record, handover.room):
         return f"It is record {found.record} of room {found.room}, and another was signed for."

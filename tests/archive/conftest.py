@@ -46,14 +46,21 @@ def authorities(keys: Hierarchy) -> Authorities:
 
 @pytest.fixture
 def make_record(keys: Hierarchy, tmp_path: Path) -> Callable[..., Builder]:
-    """Makes a sealed record under ``tmp_path/records``; ``big`` has a camera whose segments are of three parts."""
+    """Makes a sealed record under ``tmp_path/records``; ``big`` has a camera whose segments are of three parts.
+
+    ``unsigned_s``: behind it a stretch that nobody signed, and a crash.
+    """
     numbers = itertools.count()
 
-    def make(*, big: bool = False, seconds: float = 6) -> Builder:
+    def make(*, big: bool = False, seconds: float = 6, unsigned_s: float = 0) -> Builder:
         options: dict[str, Any] = {"tracks": dict(BIG)} if big else {}
         options["record_id"] = uuid.UUID(int=RECORD.int + next(numbers))
         builder = Builder(tmp_path / "records", keys, **options)
         builder.record(seconds)
+        if unsigned_s:
+            builder.record(unsigned_s, signed=False)
+            builder.recover()
+            builder.record(2)
         builder.close()
         return builder
 

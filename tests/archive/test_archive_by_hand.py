@@ -24,11 +24,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "archive.md"
 FILES, ACKNOWLEDGEMENT, HANDOVER = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-@pytest.fixture(params=[(), ("Дана Ким", "Әлия Оспанова")], ids=["centre", "station"])
+@pytest.fixture(params=[((), "anchored"), (("Дана Ким", "Әлия Оспанова"), "anchored in part")], ids=["centre", "station"])
 def builder(request: pytest.FixtureRequest, make_record: Callable[..., Builder], keys: Hierarchy) -> Builder:
     made = make_record(seconds=2)
     made.receipt(journal=False)
-    store(made.root, acknowledged(made, keys.centre, people=request.param, verdict="anchored"))
+    people, verdict = request.param
+    store(made.root, acknowledged(made, keys.centre, people=people, verdict=verdict))
     return made
 
 

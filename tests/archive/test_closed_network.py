@@ -42,6 +42,14 @@ def test_a_record_goes_there_and_its_receipt_comes_back(closed: Closed, make_rec
     assert "nothing to carry" in good(closed.copy())
 
 
+def test_the_stations_receipt_says_that_a_stretch_was_signed_too_late(closed: Closed, make_record: Make) -> None:
+    make_record(unsigned_s=12)
+    good(closed.copy())
+    assert ": sealed in part; receipt 1" in good(closed.receive())
+    good(closed.accept())
+    assert "delivered on" in closed.status()
+
+
 def test_what_came_to_a_record_later_is_carried_once_more_and_an_old_receipt_does_not_count_for_it(
     closed: Closed, make_record: Make, authorities: Authorities
 ) -> None:

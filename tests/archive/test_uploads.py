@@ -190,6 +190,15 @@ def test_a_tampered_record_is_refused_with_the_verdict(both: Site, make_record: 
     assert not place(record).exists()
 
 
+def test_the_acknowledgement_says_that_a_stretch_was_signed_too_late(site: Site, make_record: Make, authorities: Authorities) -> None:
+    record = make_record(unsigned_s=12).root
+    site.centre()
+    assert finish(site.room(record))[-1] == "acknowledged"
+    ack = load(place(record))
+    check_for(record, ack, authorities)
+    assert ack.verdict == "sealed in part"
+
+
 def test_a_receipt_that_comes_later_sends_that_alone(site: Site, make_record: Make, authorities: Authorities) -> None:
     builder = make_record(big=True)
     record = builder.root
@@ -328,7 +337,7 @@ async def test_a_verification_has_a_limit_of_time_and_memory(
     record = make_record().root
     with pytest.raises(RecordCheckError, match=word):
         await check_record(record, authorities, [], **limit)
-    assert (await check_record(record, authorities, [], most_s=most_s_of(1))).level == "sealed"
+    assert (await check_record(record, authorities, [], most_s=most_s_of(1))).verdict == "sealed"
 
 
 async def test_rooms_take_turns() -> None:

@@ -152,13 +152,13 @@ class Builder:
         self.n += 1
         return made
 
-    def record(self, seconds: float) -> None:
-        """Half a second of all tracks at a time, a checkpoint each second."""
+    def record(self, seconds: float, *, signed: bool = True) -> None:
+        """Half a second of all tracks at a time, a checkpoint each second; not ``signed``: none."""
         for index in range(int(seconds * 1_000_000) // FRAGMENT_US):
             made = self.fragments()
             self.wait(FRAGMENT_US / 1e6)
             self.put(*made)
-            if index % 2:
+            if signed and index % 2:
                 self.checkpoint()
 
     def checkpoint(self) -> None:

@@ -46,12 +46,15 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a verification found, in short. ``words`` is the verdict with the first of its errors.
+    """What a verification found, in short.
+
+    ``verdict`` is the level of proof, with ``in part`` where not all was signed in time (``Verdict.unsigned``); ``words`` say it in plain
+    words, with the first of the errors.
 
     ``files_sha256`` names all files that were there (``transfer.files_sha256``); it is empty where they are not those of a sealed record.
     """
 
-    level: str
+    verdict: str
     record: str
     room: str
     hearing: str
@@ -114,8 +117,8 @@ def found(verdict: Verdict, files_sha256: str) -> Found:
     more = [f"and {len(errors) - _SHOWN_ERRORS} more"] if len(errors) > _SHOWN_ERRORS else []
     words = " · ".join(shown(text) for text in (verdict.sentence(), *errors[:_SHOWN_ERRORS], *more))
     return Found(
-        level=verdict.level, record=verdict.record, room=verdict.room, hearing=verdict.hearing, sums_sha256=verdict.sums_sha256,
-        files_sha256=files_sha256, words=words,
+        verdict=f"{verdict.level} in part" if verdict.unsigned else verdict.level, record=verdict.record, room=verdict.room,
+        hearing=verdict.hearing, sums_sha256=verdict.sums_sha256, files_sha256=files_sha256, words=words,
     )  # fmt: skip
 
 

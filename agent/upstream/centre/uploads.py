@@ -323,7 +323,7 @@ class Uploads:
         counter = await self._do(self._store.next_counter, head.upload)
         bare = transfer.Acknowledgement(
             record=head.record, room=head.room, sums_sha256=found.sums_sha256, files_sha256=found.files_sha256, bytes=head.bytes,
-            files=head.files, verdict=found.level, counter=counter, utc_us=time.time_ns() // 1000, by=self._notary.by, sig="",
+            files=head.files, verdict=found.verdict, counter=counter, utc_us=time.time_ns() // 1000, by=self._notary.by, sig="",
             certificate="",
         )  # fmt: skip
         ack = sign(bare, self._notary.key, self._notary.certificate)
@@ -366,7 +366,7 @@ def _name(room: str, offer: transfer.UploadOffer) -> str:
 
 
 def _refusal(head: Upload, found: Found, files_sha256: str) -> str | None:
-    if found.level not in VERDICTS:
+    if found.verdict not in VERDICTS:
         return f"The record does not verify. {found.words}"
     if (found.record, found.room) != (head.record, head.room):
         return f"This is record {found.record} of room {found.room}, offered as {head.record} of {head.room}."
