@@ -203,6 +203,7 @@ def test_a_file_that_the_first_disk_lost_stays_on_the_mirror(pair: Pair) -> None
     pair.wait_in_step()
     pair.writer.record(6, per_segment=2)
     whole = (pair.writer.root / layout.segment_file("cam", 0)).read_bytes()
+    pair.wait_level()
     pair.pull()
     (pair.writer.root / layout.segment_file("cam", 0)).unlink()
     pair.put_back()
@@ -241,6 +242,7 @@ def test_of_a_journal_in_several_files_the_one_that_goes_on_is_proven(tmp_path: 
 def test_a_disk_that_somebody_prepared_has_nothing_read_or_written_elsewhere(pair: Pair, tmp_path: Path, place: str) -> None:
     pair.writer.record(2)
     pair.wait_in_step()
+    pair.wait_level()
     pair.pull()
     link, elsewhere = tmp_path / "pulled" / NAME / place, tmp_path / "elsewhere"
     elsewhere.mkdir()
