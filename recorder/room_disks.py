@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import structlog
 
+from provisioning import sole_process
 from provisioning.room import Storage
 from recorder.clock import mono_us
 from recorder.copies import chain_end, longer
@@ -31,6 +32,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 LAST_HEAD = ".last-head"
+LOCK = ".recorder-lock"
 UNSTAMPED = ".unstamped"
 COMPLETE_AGAIN_US = 60_000_000
 MAKE_S = 0.5
@@ -52,6 +54,7 @@ class RoomDisks:
         self._calls = DiskCalls()
         self._last_head = ""
         self._ballast_bytes = storage.ballast_mib * 1024 * 1024
+        self._locks: dict[DiskName, int] = {}
         self._behind = True
         self._look_again_us = 0
         self._completing: threading.Thread | None = None
@@ -75,6 +78,26 @@ class RoomDisks:
     def make(self) -> None:
         """Make the directories of records where they are missing; a disk that is not there now may come."""
         self._calls.each("make its directory", {name: partial(_make, base) for name, base in self.named()}, MAKE_S)
+
+    def claim(self, *, wait_s: float) -> None:
+        """Tell other recorders by a lock on each disk that this one writes a record there; a disk that takes no lock goes without.
+
+        Raises:
+            sole_process.HeldError: another one does, and goes on doing so for ``wait_s``.
+        """
+        calls = {name: partial(sole_process.hold, base / LOCK, wait_s=wait_s) for name, base in self.named() if name not in self._locks}
+        for name, answer in self._calls.each("take its lock", calls, wait_s + MAKE_S).items():
+            if isinstance(answer, sole_process.HeldError):
+                raise answer
+            if isinstance(answer, OSError):
+                log.warning("a disk takes no lock; a second recorder would not notice this one", disk=name, error=str(answer))
+            else:
+                self._locks[name] = answer
+
+    def release(self) -> None:
+        """No record is written now: the disks may be taken away."""
+        while self._locks:
+            os.close(self._locks.popitem()[1])
 
     def first_that(self, what: str, work: Callable[[DiskName, Path], T], timeout_s: float) -> T:
         """What comes of this work on the first of the disks that does it, each of which is given so long.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from provisioning import sole_process
 from provisioning.room import RoomConfig
 from recorder import own_certificate
 from recorder.clock import utc_us
@@ -28,6 +29,8 @@ AGENT_USER, VKS_USER = "courtroom-agent", "courtroom-vks"
 """Made by systemd/courtroom.sysusers.conf: who may steer the recorder, and who may read the media bus."""
 RECORDING = frozenset({"committer", "mirror", "checkpointer"})
 """The threads without which no record is made as it must be. All others may fail, with an alarm."""
+LOCK = "recorder.lock"
+ALREADY = "a recorder runs already; end it before another is started: systemctl stop courtroom-recorder, or Ctrl-C where it runs"
 UNEXPECTED = 70
 """Exit status after an error that nothing expects (EX_SOFTWARE of sysexits.h)."""
 
@@ -51,7 +54,11 @@ async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
     control_server = ControlServer(run_dir, recorder.handle, recorder.status, agent)
     try:
         os.makedirs(run_dir / "bus", mode=0o750, exist_ok=True)  # noqa: PTH103 - once, before anything runs
+        await asyncio.to_thread(sole_process.hold, run_dir / LOCK)
         await control_server.open()  # before a session is taken up: one that nobody can reach is not begun
+    except sole_process.HeldError as error:
+        log.error(ALREADY, detail=str(error))
+        return 1
     except OSError as error:
         words = "the recorder's sockets cannot be made; give its user room and a right to write there, or name another directory by --run"
         log.error(words, directory=str(run_dir), error=error.strerror or str(error))
@@ -65,7 +72,12 @@ async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
     threading.excepthook = partial(_give_up, tell=tell)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    await recorder.start()
+    try:
+        await recorder.start()
+    except sole_process.HeldError as error:
+        log.error(ALREADY, detail=str(error))
+        await control_server.close()
+        return 1
     await control_server.start()
     timers = asyncio.create_task(recorder.run_timers())
     raise_alarm = partial(recorder.alarm, "certificate_ends", "", on=True)

@@ -16,6 +16,7 @@ import structlog
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from provisioning import sole_process
 from provisioning.room import RoomConfig
 from recorder import snapshot
 from recorder.background_check import CODE, FAILED_CODE, BackgroundCheck
@@ -124,6 +125,9 @@ class SessionStore:
         """Look at what earlier runs left, and take up the newest session that was still open.
 
         All others are sealed in the background, as is what only lacks its seal: the room is ready meanwhile.
+
+        Raises:
+            sole_process.HeldError: another recorder writes a record on these disks.
         """
         loop = asyncio.get_running_loop()
 
@@ -166,6 +170,7 @@ class SessionStore:
     def _read_left(self, on_trouble: Trouble) -> tuple[list[Left], list[Path]]:
         """The records that are not sealed, and the sealed ones that still want a timestamp."""
         self.room_disks.make()
+        self.room_disks.claim(wait_s=sole_process.WAIT_S)
         key = self.signer.chain[0].public_key()
         known_key = key if isinstance(key, ec.EllipticCurvePublicKey) else None
         found = []
@@ -215,6 +220,8 @@ class SessionStore:
             log.warning("sealed an interrupted session", record=str(left.record), reason=reason, problem=problem)
             if problem is not None:
                 on_trouble("record_unsealed", f"{left.record}: {problem}", True)
+        if not self._led:
+            self.room_disks.release()
 
     def _finish_late(self, left: Left) -> str | None:
         problem = self.finish(left.record, left.ledger.head)
@@ -287,6 +294,8 @@ class SessionStore:
         """Nothing writes this record any more: its copy may be completed."""
         self._led.discard(root.name)
         self.room_disks.recording = bool(self._led)
+        if not self._led:
+            self.room_disks.release()
 
     def _copy_seal(self, root: Path, *, copied: bool) -> None:
         self.room_disks.copy_seal(root, level=copied)
@@ -297,6 +306,8 @@ class SessionStore:
         """The disk that leads a new record, with its directory; and the head of the record before."""
         disk = self.room_disks.first_that("begin a record", partial(self._prepare_on, name), PREPARE_S)
         self.room_disks.make()
+        with contextlib.suppress(sole_process.HeldError):  # another recorder's record is one of its own
+            self.room_disks.claim(wait_s=0)
         return disk, self.room_disks.last_head()
 
     def _prepare_on(self, name: str, _: DiskName, base: Path) -> Disk:

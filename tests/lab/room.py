@@ -61,9 +61,13 @@ class Room:
 
     def start(self) -> None:
         """Start the recorder."""
-        command = [sys.executable, "-m", self._program, "recorder", "run", "--config", str(self.config), "--run", str(self.run_dir)]
         with self.log.open("ab") as sink:
-            self.process = subprocess.Popen(command, stdout=sink, stderr=sink, env=self._environment)
+            self.process = subprocess.Popen(self.command(), stdout=sink, stderr=sink, env=self._environment)
+
+    def command(self, run_dir: Path | None = None) -> list[str]:
+        """The recorder's command line."""
+        run = str(run_dir or self.run_dir)
+        return [sys.executable, "-m", self._program, "recorder", "run", "--config", str(self.config), "--run", run]
 
     def wait_live(self, *tracks: str) -> control.Status:
         """Wait until these tracks (default: all that are known) deliver."""

@@ -1,5 +1,6 @@
 """What earlier runs left behind: which session is taken up, and what becomes of the others."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,26 @@ def test_a_pause_goes_on_as_it_was_left(it: Room) -> None:
     finally:
         it.close()
     assert it.verify(record).returncode == 0
+
+
+@pytest.mark.parametrize("same_sockets", [True, False])
+def test_a_second_recorder_ends_with_one_error_and_the_hearing_goes_on(it: Room, tmp_path: Path, *, same_sockets: bool) -> None:
+    it.start()
+    try:
+        it.wait_live("cam")
+        record = it.begin()
+        it.recorded(1)
+        second = subprocess.run(
+            it.command(None if same_sockets else tmp_path / "trial"), capture_output=True, text=True, check=False, timeout=60
+        )
+        assert second.returncode == 1
+        assert second.stdout.count("a recorder runs already; end it before another is started") == 1, second.stdout
+        assert it.process is not None
+        assert f"process {it.process.pid} holds the lock" in second.stdout
+        it.recorded(1)
+        assert it.stop() == record
+        assert it.verify(record).returncode == 0
+        # Nothing is held by a room in which nothing is recorded: its disks may be taken away.
+        assert not [path for path in Path(f"/proc/{it.process.pid}/fd").iterdir() if path.readlink().is_relative_to(record.parent)]
+    finally:
+        it.close()
