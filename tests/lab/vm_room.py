@@ -22,7 +22,7 @@ with socket.socket(socket.AF_UNIX) as link:
     sys.stdout.write(link.makefile().readline())
 """
 _ROOM = f"""\
-centre_roots = "{KEYS}/root.pem"
+centre_roots = "/etc/courtroom/roots.pem"
 [room]
 id = "lab"
 court = "Lab court"
