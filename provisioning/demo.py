@@ -1,5 +1,6 @@
 """``courtroom demo``: a centre and a room on this PC, a whole hearing from its plan to its place in the archive, and what can be proven."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -29,12 +30,19 @@ CLERK, JUDGE = "Clerk A. Demo", "Judge B. Demo"
 GUEST = "g1"
 """The first who is invited."""
 LOBBY_EVERY = 10
-"""In states of the recorder (five a second) on a terminal: so often the clerk looks into the lobby."""
+"""In states of the recorder (five a second): so often the clerk looks into the lobby."""
+WATCHED_S, UNWATCHED_S = 60, 20
+"""A hearing before somebody's eyes is long enough to join it by the link."""
+MARK = ".courtroom-demo"
+"""The file by which a demo knows a directory that one made."""
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where everything goes; made anew.")] = Path("demo-out"),
-    seconds: Annotated[int, typer.Option(min=8, max=3600, help="How long to record.")] = 16,
+    out: Annotated[Path, typer.Option(help="Where everything goes; made anew where an earlier demo made it.")] = Path("demo-out"),
+    seconds: Annotated[
+        int | None,
+        typer.Option(min=8, max=3600, help="How long to record.", show_default=f"{WATCHED_S}; {UNWATCHED_S} without a terminal"),
+    ] = None,
     test_devices: Annotated[
         bool, typer.Option("--test-devices", help="Use the test picture and tone even where there are devices.")
     ] = False,
@@ -47,16 +55,14 @@ def demo(
     """
     console = Console()
     try:
-        _run(console, out.resolve(), seconds, use_test_devices=test_devices)
+        _run(console, out.resolve(), seconds or (WATCHED_S if console.is_terminal else UNWATCHED_S), use_test_devices=test_devices)
     except (DemoError, ControlError) as error:
         console.print(f"[red]The demo failed:[/red] {error}")
         raise typer.Exit(1) from None
 
 
 def _run(console: Console, out: Path, seconds: int, *, use_test_devices: bool) -> None:
-    if out.exists():
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
+    make_anew(out)
     site = DemoSite(out)
     console.print(Rule("1. A centre, and a room that is enrolled with it"))
     site.make_centre()
@@ -96,10 +102,28 @@ def _run(console: Console, out: Path, seconds: int, *, use_test_devices: bool) -
         ("the tampered copy", tampered),
         ("the readable copy", copy),
         ("one file that any player opens", copy / "hearing.mp4"),
-        ("the room's log, the centre's log", out / "room.log"),
+        ("the room's log", out / "room.log"),
+        ("the centre's log", out / "centre.log"),
     ):
-        console.print(f"  {what:34} {path}", highlight=False)
+        console.print(f"  {what:34} {path}", highlight=False, soft_wrap=True)
     console.print("[green]The record is in the archive and verified against the ledger, and the tampering was caught.[/green]")
+
+
+def make_anew(out: Path) -> None:
+    """An empty directory for the demo. What an earlier demo left there goes; anything else is left alone.
+
+    Raises:
+        DemoError: something else lies there, or the directory cannot be made.
+    """
+    try:
+        if (out / MARK).is_file():
+            shutil.rmtree(out)
+        elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise DemoError(f"{out} is there already and no demo made it: name another directory by --out, or remove it yourself")
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MARK).write_text("A demonstration's directory: the next one removes it.\n", encoding="utf-8")
+    except OSError as error:
+        raise DemoError(f"{out} cannot be made anew: {error.strerror or error}; name another directory by --out") from error
 
 
 def _hearing(console: Console, site: DemoSite, seconds: int) -> str:
@@ -109,7 +133,7 @@ def _hearing(console: Console, site: DemoSite, seconds: int) -> str:
     console.print(f"  the room knows: {planned['id']}, {planned['case']}, {planned['title']} ({planned['state']})", highlight=False)
     site.order("start", HEARING, "--by", CLERK)
     link = site.invite("Party P. Demo", "party", CLERK)
-    console.print("  join it from a browser on this PC (the clerk lets you in; --seconds 180 leaves you time):", highlight=False)
+    console.print("  join it from a browser on this PC (the clerk lets you in; --seconds 180 leaves you more time):", highlight=False)
     console.print(f"  {link}", highlight=False, soft_wrap=True)
     admitted = False
     step_s = seconds / 8
@@ -124,21 +148,17 @@ def _hearing(console: Console, site: DemoSite, seconds: int) -> str:
     with ControlClient(site.run_dir) as watcher:
         record = watcher.status().record
         states = watcher.statuses()
-        if console.is_terminal:
-            with Live(console=console, refresh_per_second=5) as live:
-                for name, order, wait_s in steps:
-                    site.order(*order)
-                    for number, state in enumerate(_for(states, wait_s)):
-                        live.update(status_view(state))
-                        if number % LOBBY_EVERY == 0 and not admitted and (admitted := site.admit(GUEST, CLERK)):
-                            live.console.print("  somebody has joined by the link, and is in the record from now on")
-                    live.console.print(f"  {name}")
-        else:
+        with Live(console=console, refresh_per_second=5) if console.is_terminal else contextlib.nullcontext() as live:
             for name, order, wait_s in steps:
                 site.order(*order)
-                seen = list(_for(states, wait_s))
-                written_bytes = sum(channel.bytes_written for channel in seen[-1].channels) if seen else 0
-                console.print(f"  {name}: {written_bytes / 1e6:.1f} MB on the disk", highlight=False)
+                written_bytes = 0
+                for number, state in enumerate(_for(states, wait_s)):
+                    written_bytes = sum(channel.bytes_written for channel in state.channels)
+                    if live is not None:
+                        live.update(status_view(state))
+                    if number % LOBBY_EVERY == 0 and not admitted and (admitted := site.admit(GUEST, CLERK)):
+                        console.print("  somebody has joined by the link, and is in the record from now on")
+                console.print(f"  {name}: {written_bytes / 1e6:.1f} MB on the disk" if wait_s else f"  {name}", highlight=False)
     console.print("  sealing")
     site.order("stop", "--by", CLERK)
     return record
