@@ -4,6 +4,7 @@ import datetime as dt
 import difflib
 import os
 import re
+import tempfile
 import zoneinfo
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -112,6 +113,8 @@ def _storage(config: RoomConfig) -> Iterator[Finding]:
             continue
         if not os.access(existing, os.W_OK | os.X_OK):
             yield Finding(place=place, what=f"{existing} cannot be written by this user", remedy="the recorder's user must own it")
+        elif (reason := _takes_no_directory(existing)) is not None:
+            yield Finding(place=place, what=f"nothing can be made in {existing}: {reason}", remedy="name a directory on a disk for records")
         elif existing != Path(path):
             remedy = "the recorder makes it; if a disk belongs there, mount it first, or records go to the disk below"
             yield Finding(place=place, what=f"{path} does not exist", remedy=remedy, severity="warning")
@@ -123,6 +126,15 @@ def _storage(config: RoomConfig) -> Iterator[Finding]:
             remedy="mount a second disk there",
             severity="warning",
         )
+
+
+def _takes_no_directory(parent: Path) -> str | None:
+    """Why no directory can be made there, or None: one is made and removed, for /proc, a full disk and a worn one look writable, too."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".check-config-", dir=parent):
+            return None
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def mirror_mistakes(config: RoomConfig) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from provisioning.problems import Finding, Problem, located
 from provisioning.room import RoomConfig
 from provisioning.room_checks import Machine, check_config, mirror_mistakes
 from provisioning.room_schema import control_characters, explain, name_mistakes
+from provisioning.sound_part import sound_part
 from provisioning.toml_places import Place, lines
 
 _PATHS: tuple[tuple[str, ...], ...] = (
@@ -66,6 +67,7 @@ class _Document:
     data: dict[str, Any] = field(default_factory=dict)
     lines: dict[Place, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    wrong: list[Place] = field(default_factory=list)
     config: RoomConfig | None = None
 
 
@@ -91,11 +93,22 @@ def check(path: Path, now: dt.datetime | None = None, machine: Machine | None = 
     """
     document = _read(path)
     problems = list(document.problems)
-    if document.config is not None:
-        found = check_config(document.config, now or dt.datetime.now(dt.UTC), machine or Machine.here())
-        problems += [located(finding, document.data, document.lines) for finding in found]
+    found = _beyond_the_form(document, now or dt.datetime.now(dt.UTC), machine or Machine.here())
+    problems += [located(finding, document.data, document.lines) for finding in found]
     problems.sort(key=lambda problem: (problem.severity, problem.line or 0))
     return Report(path=path, config=document.config, problems=problems)
+
+
+def _beyond_the_form(document: _Document, now: dt.datetime, machine: Machine) -> list[Finding]:
+    """What is wrong with what the file points to; where its form is wrong, of the tables in which it is right."""
+    if document.config is not None:
+        return check_config(document.config, now, machine)
+    part = sound_part(_absolute(document.data, document.path.resolve().parent), document.wrong)
+    if part is None:
+        return []
+    found = [*mirror_mistakes(part.config), *check_config(part.config, now, machine)]
+    told = [in_file for finding in found if (in_file := part.in_file(finding)) is not None]
+    return [finding for finding in told if finding.place not in set(document.wrong)]
 
 
 def _read(path: Path) -> _Document:
@@ -126,6 +139,7 @@ def _read(path: Path) -> _Document:
         document.problems.append(Problem(severity="error", line=_deepest_line(text), where="", what=what, remedy=remedy))
         document.data = {}
     else:
+        document.wrong = [finding.place for finding in findings]
         document.problems += sorted(
             (located(finding, document.data, document.lines) for finding in findings), key=lambda problem: problem.line or 0
         )

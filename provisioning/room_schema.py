@@ -35,17 +35,26 @@ _EXAMPLES = {
     "urls": 'urls = ["turn:turn.example.kz:3478?transport=udp", "turns:turn.example.kz:443?transport=tcp"]',
     "secret": 'secret = "/etc/courtroom/turn.secret"',
     "whip": 'whip = "https://sfu.example.kz/whip/almaty-3"',
-    "token": 'token = "/etc/courtroom/whip.token"',
     "room": '[room]\nid = "almaty-3"',
     "storage": "[storage]",
     "signing": "[signing]; `courtroom keys make` makes a first key and prints the lines",
 }
-_CENTRE_EXAMPLES = {
-    "url": 'url = "https://centre.example.kz:8443"',
-    "key": 'key = "/var/lib/courtroom-centre/transport.key"',
-    "certificate": 'certificate = "/var/lib/courtroom-centre/transport.pem"',
-    "roots": 'roots = "/var/lib/courtroom-centre/roots.pem"',
+_TABLE_EXAMPLES = {
+    "centre": {
+        "url": 'url = "https://centre.example.kz:8443"',
+        "key": 'key = "/var/lib/courtroom-centre/transport.key"',
+        "certificate": 'certificate = "/var/lib/courtroom-centre/transport.pem"',
+        "roots": 'roots = "/var/lib/courtroom-centre/roots.pem"',
+    },
+    "signing": {
+        "module": 'module = "/usr/lib/softhsm/libsofthsm2.so"; the token\'s maker ships it',
+        "token": 'token = "court"; the label that the token was given when it was initialised',
+        "label": 'label = "device"; that of the key on the token',
+        "pin_file": 'pin_file = "/etc/courtroom/keys/token.pin"',
+    },
+    "audience": {"token": 'token = "/etc/courtroom/whip.token"'},
 }
+"""Of keys that mean something else in these tables."""
 _URLS = frozenset({"url", "sub_url", "archive_url"})
 _URL_EXAMPLES = {"timestamp": "http://tsa.example.kz/", "centre": "https://centre.example.kz:8443"}
 _UNSEEN = frozenset({"Cc", "Zl", "Zp"})
@@ -74,7 +83,8 @@ def explain(error: ErrorDetails, data: dict[str, Any]) -> Finding:
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     key = str(place[-1]) if place else ""
     if kind == "missing":
-        example = _CENTRE_EXAMPLES.get(key) if place[0] == "centre" else _EXAMPLES.get(key)
+        table = next((str(part) for part in reversed(place[:-1]) if isinstance(part, str)), "")
+        example = _TABLE_EXAMPLES.get(table, {}).get(key) or _EXAMPLES.get(key)
         return Finding(place=place, what=f"'{key}' is missing", remedy=f"add it, for example: {example}" if example else f"add {key} = …")
     if kind == "extra_forbidden":
         return Finding(place=place, what=f"'{key}' is not known here", remedy=_unknown_key(place, data))

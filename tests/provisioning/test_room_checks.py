@@ -378,3 +378,39 @@ def test_the_command_is_installed(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert "No such file" in done.stdout
+
+
+def test_a_mistake_in_one_table_hides_none_in_the_others(room: Path) -> None:
+    """A technician mends all at once: what the form's mistakes stand in is left out, and the rest is judged as ever."""
+    (room.parent / "keys/device.key").unlink()
+    wall = '[[camera]]\nid = "wall"\ndriver = "rtsp"\nurl = "rtsp://192.0.2.11/1"\nuser = "recorder"\npassword_file = "no-such"\n'
+    edit(room, 'password_file = "password"\n', 'password_file = "password"\nlatency_ms = "one"\n' + wall)
+    edit(room, 'primary = "records"', 'primary = "records"\nmirror = "records/second"\nballast_mib = "much"')
+    told = {problem.where: problem.line for problem in judge(room).problems if problem.severity == "error"}
+    assert set(told) == {
+        "storage.mirror", "storage.ballast_mib", "signing.key", "camera[1] 'bench'.latency_ms", "camera[2] 'wall'.password_file",
+    }  # fmt: skip
+    assert all(told.values())
+
+
+def test_what_may_come_of_a_table_that_was_left_out_is_not_said(room: Path) -> None:
+    edit(room, 'driver = "alsa"', 'driver = "also"')
+    assert [problem.where for problem in judge(room).problems] == ["microphone[1] 'table'.driver"]
+
+
+@pytest.mark.parametrize("place", ["/proc/records", "/proc/sys/records/court"])
+def test_a_place_in_which_nobody_can_make_a_directory_is_an_error(room: Path, place: str) -> None:
+    the_one(
+        judge(edit(room, 'primary = "records"', f'primary = "{place}"')),
+        "error",
+        "storage.primary",
+        "nothing can be made in /proc|cannot be written",
+    )
+
+
+def test_a_token_is_explained_by_a_tokens_example(room: Path) -> None:
+    edit(room, 'kind = "file"\nkey = "keys/device.key"', 'kind = "pkcs11"')
+    said = {problem.where: problem.remedy for problem in judge(room).problems}
+    assert "libsofthsm2.so" in said["signing.module"]
+    assert "whip" not in said["signing.token"]
+    assert {"signing.label", "signing.pin_file"} <= set(said)
