@@ -11,6 +11,8 @@ from rich.markup import escape
 def application(wanted: str | None = None) -> typer.Typer:
     """Build the command from the installed entry points; each is a typer application (a group) or a function (one command).
 
+    A function may name typer's class for its command as its ``command_class``.
+
     Args:
         wanted: load this command alone, where it exists: the recorder need not read what only the demo uses.
     """
@@ -29,7 +31,7 @@ def application(wanted: str | None = None) -> typer.Typer:
         if isinstance(loaded, typer.Typer):
             app.add_typer(loaded, name=point.name)
         else:
-            app.command(point.name)(loaded)
+            app.command(point.name, cls=getattr(loaded, "command_class", None))(loaded)
     return app
 
 

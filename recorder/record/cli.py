@@ -1,13 +1,13 @@
 """``courtroom verify``: says in plain words what a record proves."""
 
 import datetime as dt
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
+import typer.core
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -16,6 +16,7 @@ from rich.table import Table
 from recorder.record import canonical
 from recorder.record.anchors import LedgerError, parse_ledger
 from recorder.record.file_check import LIST_BYTES, read_given
+from recorder.record.output import rendered, write_out
 from recorder.record.own_roots import DEFAULT_CA, ROOM_TOML, own_roots
 from recorder.record.shown import shown
 from recorder.record.trust import Authorities, TrustError, load_certificates, load_revocation_lists
@@ -25,9 +26,9 @@ from recorder.record.verify import verify as verify_record
 
 CA_HELP = f"PEM file of the authorities that vouch for devices (default: {DEFAULT_CA}, else centre_roots of {ROOM_TOML})."
 USAGE_STATUS = 64
-"""Exit status where a file given by an option cannot be used (EX_USAGE): it must not look like a verdict."""
+"""Exit status where the command line, or a file that it names, cannot be used (EX_USAGE): it must not look like a verdict."""
 FAILED_STATUS = 70
-"""Exit status where the verifier itself fails (EX_SOFTWARE)."""
+"""Exit status where the verifier itself fails, or what it found cannot be written (EX_SOFTWARE)."""
 _INTERRUPTED_STATUS = 130
 _COLOUR: dict[ProofLevel, str] = {
     "sealed": "green",
@@ -42,8 +43,20 @@ _MARK: dict[Severity, str] = {"error": "[bold red]✗[/]", "doubt": "[yellow]?[/
 _SHOWN = 40
 
 
+class UsageCommand(typer.core.TyperCommand):
+    """A command whose usage errors have a status of their own: typer's 2 means "not a record"."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's, which is typer's own affair
+        """Read the command line."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            error.exit_code = USAGE_STATUS
+            raise
+
+
 def verify(
-    record: Annotated[Path, typer.Argument(help="The record's directory.")],
+    record: Annotated[Path, typer.Argument(help="The record's directory.", readable=False)],
     ca: Annotated[Path | None, typer.Option(help=CA_HELP)] = None,
     ledger: Annotated[Path | None, typer.Option(help="Receipts that the centre holds, one JSON object a line.")] = None,
     crl: Annotated[list[Path] | None, typer.Option(help="Revocation list, PEM or DER; may be given more than once.")] = None,
@@ -59,8 +72,8 @@ def verify(
     docs/record-format.md; docs/verify-by-hand.md does the same with openssl and sha256sum.
 
     Exit status: 0 sealed, by a device that an authority vouches for; 3 intact, but not sealed, or without an authority to check the signer
-    by, or in part signed by nobody before a crash; 1 broken; 2 not a record; 64 an option's file or one of the record cannot be read, so
-    nothing is judged; 70 the verifier failed.
+    by, or in part signed by nobody before a crash; 1 broken; 2 not a record; 64 the command line is wrong, or an option's file or one of
+    the record cannot be read, so nothing is judged; 70 the verifier failed, or its verdict could not be written.
     """
     try:
         outside = _outside(ca, ledger, crl or [], tsa_ca, hearing, start_token)
@@ -69,16 +82,17 @@ def verify(
         raise typer.Exit(USAGE_STATUS) from None
     try:
         verdict = run_verify(record, outside, workers)
+        text = msgspec.json.encode(plain(verdict)).decode() + "\n" if as_json else rendered(lambda to: show(to, record, verdict))
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED_STATUS) from None
     except Exception:  # noqa: BLE001 - whatever it is, it is no verdict, and must not look like one
         Console(stderr=True).print_exception()
         raise typer.Exit(FAILED_STATUS) from None
-    if as_json:
-        sys.stdout.write(msgspec.json.encode(plain(verdict)).decode() + "\n")
-    else:
-        show(Console(), record, verdict)
+    say(text, "the verdict")
     raise typer.Exit(verdict.exit_status)
+
+
+verify.command_class = UsageCommand  # type: ignore[attr-defined]
 
 
 def show(console: Console, record: Path, verdict: Verdict) -> None:
@@ -100,6 +114,16 @@ def show(console: Console, record: Path, verdict: Verdict) -> None:
         what = " ".join(filter(None, (binding.hearing, binding.case)))
         reason = f": {binding.reason}" if binding.reason else ""
         console.print(f"Bound after the seal to {shown(what)} by {shown(binding.actor)}, {when} UTC{shown(reason)}", highlight=False)
+
+
+def say(text: str, what: str) -> None:
+    """Write to standard output, or end the command with the status of one that failed."""
+    try:
+        write_out(text)
+    except OSError as error:
+        told = f"{what} could not be written to standard output: {error.strerror}; write it elsewhere"
+        Console(stderr=True, soft_wrap=True).print(told, style="red", highlight=False, markup=False)
+        raise typer.Exit(FAILED_STATUS) from None
 
 
 def plain(verdict: Verdict) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,60 @@ def test_a_pipe_in_place_of_an_options_file_is_not_waited_for(
     assert done.returncode == 64
     assert "is no regular file" in done.stderr
     assert "pipe" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--no-such",), ("--workers", "-1"), ("--workers", "many")])
+def test_a_wrong_command_line_is_no_verdict(finished: tuple[Builder, list[Receipt]], arguments: tuple[str, ...]) -> None:
+    done = courtroom_verify(*arguments, *((finished[0].root,) if arguments else ()))
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "Usage:" in done.stderr
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_verdict_that_cannot_be_written_is_none(finished: tuple[Builder, list[Receipt]], root_pem: Path, form: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "agent.cli", "verify", str(finished[0].root), "--ca", str(root_pem), *form]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 70
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_whoever_reads_no_further_does_not_change_the_verdict(
+    finished: tuple[Builder, list[Receipt]], root_pem: Path, form: tuple[str, ...]
+) -> None:
+    command = [sys.executable, "-m", "agent.cli", "verify", str(finished[0].root), "--ca", str(root_pem), *form]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, check=False, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_title_that_the_terminal_cannot_write_does_not_change_the_verdict(
+    finished: tuple[Builder, list[Receipt]], root_pem: Path
+) -> None:
+    command = [sys.executable, "-m", "agent.cli", "verify", str(finished[0].root), "--ca", str(root_pem)]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "COLUMNS": "200"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\u049b" in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may read everything")
+def test_a_record_that_may_not_be_opened_is_not_called_none(sealed: Builder) -> None:
+    code = "import sys, agent.cli; sys.argv = ['courtroom', 'verify', '.']; agent.cli.main()"
+    command = [sys.executable, "-c", code]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--reuid=65534", "--clear-groups", *command]
+        for parent in [sealed.root, *sealed.root.parents[:-1]]:
+            if parent.is_relative_to(tempfile.gettempdir()) and parent != Path(tempfile.gettempdir()):
+                parent.chmod(0o755)
+    sealed.root.chmod(0o311 if os.geteuid() else 0o711)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, cwd=sealed.root)
+    sealed.root.chmod(0o755)
+    if "ModuleNotFound" in done.stderr or "can't open" in done.stderr or "Permission denied: '/root" in done.stderr:
+        pytest.skip("nobody may not run this Python")
+    assert done.returncode == 64, done.stderr
+    assert "Not judged" in done.stdout
