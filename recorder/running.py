@@ -222,7 +222,7 @@ class RunningSession:
             log.error("fragment of a closed interval refused", track=message.track, t0_us=start_us, closed_us=part.stop_us)
             return False
         times = self.clock.times()
-        for entry in track.fragment(start_us, end_us, len(data)):
+        for entry in track.fragment(part.number, start_us, end_us, len(data)):
             self.sink.put_entry(entry, times)
         self.sink.put_fragment(message, data, times, urgent=not part.has_media)
         part.has_media = True

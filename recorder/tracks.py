@@ -36,6 +36,8 @@ class Track:
     """Since when media is due (the part's start), while none has come: of the first part, where a device is asked again."""
     asked_us: int = 0
     """When the device was last asked for media."""
+    begins_us: dict[int, int] = field(default_factory=dict)
+    """Of each part without media yet, from when on it is due. A part's last media may come when the next ones have been asked for."""
     end_us: int | None = None
     """Where the media that has come ends."""
     gap_from_us: int | None = None
@@ -54,6 +56,7 @@ class Track:
         self.asked_us = from_us
         if self.awaiting_from_us is None:
             self.awaiting_from_us = from_us
+        self.begins_us[self.part] = self.awaiting_from_us
         return self.part
 
     def lost(self, cause: str, detail: str, now_us: int) -> list[Entry]:
@@ -73,24 +76,29 @@ class Track:
         self.gap_from_us, self.gap_cause = from_us, cause
         return [Gap(track=self.name, cause=cause, detail=detail, from_us=from_us)]
 
-    def fragment(self, start_us: int, end_us: int, size_bytes: int) -> list[Entry]:
-        """Media from ``start_us`` to ``end_us`` has come; returns the gap entries that it closes or shows."""
+    def fragment(self, part: int, start_us: int, end_us: int, size_bytes: int) -> list[Entry]:
+        """Media of a part from ``start_us`` to ``end_us`` has come; returns the gap entries that it closes or shows."""
         entries: list[Entry] = []
+        begins_us = self.begins_us.get(part)
+        self.begins_us = {number: from_us for number, from_us in self.begins_us.items() if number > part}
         if self.gap_from_us is not None:
             entries.append(GapEnd(track=self.name, from_us=self.gap_from_us, to_us=max(start_us, self.gap_from_us)))
             self.gap_from_us = None
         elif self.continuous:
-            due_us = self._due_us(start_us)
+            first = begins_us is not None
+            due_us = max(begins_us or 0, self.end_us or 0)
             if start_us - due_us > SEAM_US:
-                first = self.awaiting_from_us is not None
                 cause = "awaiting_keyframe" if first else "device_lost_media"
                 detail = "until the device's first media, which begins with a keyframe" if first else "by the device's own timestamps"
                 entries += [
                     Gap(track=self.name, cause=cause, detail=detail, from_us=due_us),
                     GapEnd(track=self.name, from_us=due_us, to_us=start_us),
                 ]
-        self.awaiting_from_us = None
         self.end_us = max(end_us, self.end_us or 0)
+        if part == self.part:
+            self.awaiting_from_us = None
+        elif self.awaiting_from_us is not None:  # an older part goes on until the new one begins, with its keyframe
+            self.awaiting_from_us = max(self.awaiting_from_us, self.end_us)
         self.bytes += size_bytes
         self.total_us += end_us - start_us
         return entries

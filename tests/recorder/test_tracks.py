@@ -15,17 +15,17 @@ def running(from_us: int = 0) -> Track:
 
 def test_fragments_that_meet_make_no_entry() -> None:
     track = running()
-    assert track.fragment(0, 450_000, 10) == []
-    assert track.fragment(450_000, 900_000, 10) == []
+    assert track.fragment(track.part, 0, 450_000, 10) == []
+    assert track.fragment(track.part, 450_000, 900_000, 10) == []
 
 
 def test_a_device_that_dies_opens_a_gap_where_its_media_ended_and_its_return_ends_it() -> None:
     track = running()
-    track.fragment(0, 450_000, 10)
+    track.fragment(track.part, 0, 450_000, 10)
     assert track.lost("unplugged", "card gone", 2_000_000) == [Gap(track="judge", cause="unplugged", detail="card gone", from_us=450_000)]
     assert track.lost("missing", "still gone", 3_000_000) == []
     track.start(5_000_000)
-    assert track.fragment(5_010_000, 5_460_000, 10) == [GapEnd(track="judge", from_us=450_000, to_us=5_010_000)]
+    assert track.fragment(track.part, 5_010_000, 5_460_000, 10) == [GapEnd(track="judge", from_us=450_000, to_us=5_010_000)]
 
 
 def test_a_device_that_dies_before_its_first_media_leaves_a_gap_from_the_start() -> None:
@@ -35,33 +35,58 @@ def test_a_device_that_dies_before_its_first_media_leaves_a_gap_from_the_start()
 
 def test_a_hole_that_the_device_hides_is_found_between_two_fragments() -> None:
     track = running()
-    track.fragment(0, 450_000, 10)
-    assert track.fragment(450_000 + SEAM_US + 1, 1_200_000, 10) == [
+    track.fragment(track.part, 0, 450_000, 10)
+    assert track.fragment(track.part, 450_000 + SEAM_US + 1, 1_200_000, 10) == [
         Gap(track="judge", cause="device_lost_media", detail="by the device's own timestamps", from_us=450_000),
         GapEnd(track="judge", from_us=450_000, to_us=450_000 + SEAM_US + 1),
     ]
 
 
 def test_waiting_for_a_camera_s_keyframe_is_told_apart_from_a_loss() -> None:
-    entries = running(from_us=100).fragment(2_000_000, 2_450_000, 10)
+    entries = running(from_us=100).fragment(0, 2_000_000, 2_450_000, 10)
     assert entries[0] == Gap(
         track="judge", cause="awaiting_keyframe", detail="until the device's first media, which begins with a keyframe", from_us=100
     )
 
 
+def test_orders_that_come_faster_than_media_leave_no_gap_where_nothing_was_to_be_recorded() -> None:
+    track = running()
+    assert track.fragment(0, 0, 1_000_000, 10) == []
+    for from_us in (1_400_000, 1_800_000):  # three parts of 0.2 s, in each of which nothing was heard yet when the next order came
+        assert track.paused(from_us - 200_000) == []
+        track.start(from_us)
+    assert track.paused(2_000_000) == []
+    assert track.fragment(0, 1_000_000, 1_200_000, 10) == []
+    assert track.fragment(1, 1_400_000, 1_600_000, 10) == []
+    track.start(2_200_000)
+    assert track.fragment(2, 1_800_000, 2_000_000, 10) == [], "of a part that ended before it came"
+    assert track.fragment(3, 2_200_000, 2_700_000, 10) == []
+    assert track.fragment(3, 2_900_000, 3_200_000, 10)[1] == GapEnd(track="judge", from_us=2_700_000, to_us=2_900_000), "a loss is told"
+
+
+def test_a_part_that_goes_on_until_the_next_one_s_keyframe_leaves_no_gap() -> None:
+    track = running()
+    track.fragment(0, 0, 1_000_000, 10)
+    track.start(1_500_000)
+    assert track.fragment(0, 1_000_000, 2_000_000, 10) == []
+    assert track.fragment(0, 2_000_000, 4_900_000, 10) == []
+    assert track.fragment(1, 4_900_000, 5_400_000, 10) == []
+    assert track.paused(9_000_000) == []
+
+
 def test_nothing_is_due_in_a_pause() -> None:
     track = running()
-    track.fragment(0, 450_000, 10)
+    track.fragment(track.part, 0, 450_000, 10)
     assert track.paused(450_000) == []
     track.start(60_000_000)
-    assert track.fragment(60_000_000, 60_450_000, 10) == []
+    assert track.fragment(track.part, 60_000_000, 60_450_000, 10) == []
 
 
 def test_a_source_that_may_be_quiet_has_no_gaps() -> None:
     track = Track(name="remote-1", kind="audio", device="ingest", continuous=False)
     track.start(0)
-    track.fragment(0, 450_000, 10)
-    assert track.fragment(30_000_000, 30_450_000, 10) == []
+    track.fragment(track.part, 0, 450_000, 10)
+    assert track.fragment(track.part, 30_000_000, 30_450_000, 10) == []
     assert track.lost("left", "", 31_000_000) == []
 
 
@@ -70,7 +95,7 @@ def test_media_and_gaps_together_cover_the_whole_time(steps: list[tuple[int, int
     track, now_us, covered_us = running(), 0, 0
     for pause_us, length_us in steps:
         start_us = now_us + pause_us
-        for entry in track.fragment(start_us, start_us + length_us, 1):
+        for entry in track.fragment(track.part, start_us, start_us + length_us, 1):
             if isinstance(entry, GapEnd):
                 covered_us += entry.to_us - entry.from_us
         seam_us = pause_us if pause_us <= SEAM_US else 0
