@@ -101,6 +101,8 @@ class Watch:
                 return
         track.pending.append(message)
         track.end_us = _end_us(message, track)
+        if not message.track.startswith(REMOTE):
+            self._rules.recorded(message.t0 * 1_000_000 // track.timescale, track.end_us)
 
     def _begin(self, message: child.WatchPart) -> None:
         """A part begins; another record begins with no history."""

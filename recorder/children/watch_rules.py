@@ -18,6 +18,8 @@ BLACK_BRIGHTNESS, BLACK_SPREAD = 24.0, 4.0
 FROZEN_DIFFERENCE = 0.02
 """Mean difference of two keyframes; a living camera's noise gives about 0.5, a repeated picture exactly 0."""
 LATE_US = 6_000_000
+LEAP_US = 2_000_000
+"""Where nothing lies on the disk for so long before the next media of any track, there was a pause, or the watch has just begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,9 @@ class Rules:
     muted: frozenset[str] = frozenset()
     _conditions: dict[tuple[str, str], Condition] = field(default_factory=dict)
     _levels: dict[str, float] = field(default_factory=dict)
+    _newest_us: int = 0
+    _due_us: int = 0
+    """Before this nobody is late."""
 
     def sound(self, track: str, at_us: int, values: SoundValues) -> list[Change]:
         """Judge a stretch of sound that ends at ``at_us``."""
@@ -100,12 +105,18 @@ class Rules:
         """What lies on the disk can be decoded."""
         return self._feed(track, "unreadable", at_us, holds=False, detail="")
 
+    def recorded(self, start_us: int, end_us: int) -> None:
+        """Media of a track of the room lies on the disk."""
+        if start_us - self._newest_us > LEAP_US:
+            self._due_us = start_us
+        self._newest_us = max(self._newest_us, end_us)
+
     def late(self, ends_us: Mapping[str, int], tracks: Iterable[str]) -> list[Change]:
         """Judge which of ``tracks`` fall behind the others; ``ends_us`` is where each track's media on the disk ends."""
         newest_us = max(ends_us.values(), default=0)
         changes: list[Change] = []
         for track in tracks:
-            behind_us = newest_us - ends_us.get(track, newest_us)
+            behind_us = newest_us - max(self._due_us, ends_us.get(track, newest_us))
             holds = behind_us > LATE_US
             changes += self._feed(
                 track, "late", newest_us, holds=holds, detail=f"nothing new on the disk for {behind_us / 1e6:.0f} s", hold_us=0

@@ -1,6 +1,9 @@
 """When a channel or a picture on the disk is an alarm, and when not."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,12 +56,50 @@ def test_clipping_is_told() -> None:
     assert fed(Rules(HOLD_US), loud, 0, 20_000_000) == [("clipped", True)]
 
 
+@dataclass
+class TwoTracks:
+    """A camera and a microphone, whose media comes to lie on the disk by the second; ``late`` holds the changes of that alarm."""
+
+    rules: Rules = field(default_factory=lambda: Rules(HOLD_US))
+    ends_us: dict[str, int] = field(default_factory=lambda: {"cam": 0, "judge": 0})
+    late: list[tuple[str, bool]] = field(default_factory=list)
+
+    def second(self, at_s: int, *tracks: str) -> None:
+        for track in tracks:
+            self.ends_us[track] = (at_s + 1) * 1_000_000
+            self.rules.recorded(at_s * 1_000_000, self.ends_us[track])
+            self.late += [(change.track, change.on) for change in self.rules.late(self.ends_us, self.ends_us)]
+
+
 def test_a_track_that_stays_behind_the_others_is_late() -> None:
-    rules = Rules(HOLD_US)
-    assert rules.late({"cam": 20_000_000, "judge": 19_000_000}, ["cam", "judge"]) == []
-    assert [(c.track, c.code, c.on) for c in rules.late({"cam": 20_000_000, "judge": 9_000_000}, ["cam", "judge"])] == [
-        ("judge", "late", True)
-    ]
+    room = TwoTracks()
+    for at_s in range(9):
+        room.second(at_s, "cam", "judge")
+    for at_s in range(9, 15):
+        room.second(at_s, "cam")
+    assert room.late == []
+    room.second(15, "cam")
+    assert room.late == [("judge", True)]
+
+
+@pytest.mark.parametrize("before", [range(0), range(9)], ids=["the watch begins in a session that runs", "a pause ends"])
+def test_whose_media_comes_first_makes_nobody_late(before: range) -> None:
+    room = TwoTracks()
+    for at_s in before:
+        room.second(at_s, "cam", "judge")
+    room.second(128, "cam")
+    room.second(129, "cam", "judge")
+    assert room.late == []
+    for at_s in range(130, 137):
+        room.second(at_s, "cam")
+    assert room.late == [("judge", True)], "who gives nothing from then on is"
+
+
+def test_a_watch_that_is_slow_finds_who_is_late_all_the_same() -> None:
+    room = TwoTracks()
+    for at_s in range(8):
+        room.rules.recorded(at_s * 1_000_000, (at_s + 1) * 1_000_000)
+    assert [change.track for change in room.rules.late({"cam": 8_000_000, "judge": 0}, ["cam", "judge"])] == ["judge"]
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60))
