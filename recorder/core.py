@@ -224,6 +224,10 @@ class Recorder(ChildOwner):
         self._orders.clear()
         if opened.follow_up is not None:
             await asyncio.wait({opened.follow_up}, timeout=FOLLOW_UP_S)
+        if problem is not None:
+            self.alarm("record_unsealed", "", on=True, detail=f"{session.path}: {problem}")
+        elif opened.lacks_seal:
+            self.alarm("copies_not_completed", "", on=True, detail=opened.lacks_seal)
         return control.Reply(ok=problem is None, error=problem or "", record=session.path, t_us=session.clock.t_us(now_us))
 
     def _run(self, opened: OpenSession) -> RunningSession:
@@ -284,11 +288,7 @@ class Recorder(ChildOwner):
             process.send(child.ArmPreroll(seconds=PREROLL_S))
 
     def on_message(self, process: ChildProcess, message: child.Message, body: bytes) -> None:
-        """Take what a child says.
-
-        Raises:
-            LimitError: it may not say that; the child is killed.
-        """
+        """Take what a child says (``ChildOwner``)."""
         self._limits[process.plan.name].hold(message, len(body), asyncio.get_running_loop().time())
         session = self._session
         if isinstance(message, child.Fragment):

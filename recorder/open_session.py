@@ -17,17 +17,16 @@ from recorder.disk_pair import Trouble
 from recorder.record import entries
 from recorder.record.entries import FIRST_PREV, Level, TrackTotal
 from recorder.record.journal import Head, Times
-from recorder.recovery import Left
+from recorder.recovery import Left, is_sealed
 from recorder.running import NewKey, RunningSession
-from recorder.signing import Signer
+from recorder.seal import SIGN_S, key_failed, not_sealed
+from recorder.signing import Signer, SigningError
 from recorder.storage import Forecast
 from recorder.threads import apart
 from recorder.tracks import Track
 
 log = structlog.get_logger()
 
-SIGN_S = 10.0
-"""A key that is longer at the last checkpoint hangs: the session ends all the same."""
 PROVE_S = 10.0
 """A second disk that is longer at telling what it holds does not answer."""
 
@@ -79,6 +78,8 @@ class OpenSession:
         """Told, from any thread, what goes wrong with it; nothing once it has ``ended``."""
         self.ended = False
         """What its disks and its key do concerns the room no more."""
+        self.lacks_seal = ""
+        """In words, that the record is sealed on the other disk than that which led, and why."""
         self.follow_up: asyncio.Task[None] | None = None
         """What is still done once the record is sealed."""
         self.signed_at = -1
@@ -156,8 +157,8 @@ class OpenSession:
     async def seal(self, session: RunningSession, request: control.StopRequest, duration_us: int) -> str | None:
         """Close the segments, and write the seal; returns in words what went wrong, or None.
 
-        The record is sealed on the disk that leads then. What only comes behind that goes on by itself (``follow_up``): nobody waits for a
-        second disk or a timestamp authority.
+        The record is sealed on the disk that leads then, or where that takes no seal on the other one, if it is in step. What only comes
+        behind that goes on by itself (``follow_up``): nobody waits for a second disk or a timestamp authority.
         """
         self._checkpointer.close()
         await self._close_companions()
@@ -182,18 +183,29 @@ class OpenSession:
         except Exception as error:  # noqa: BLE001 - a token's library raises anything; the session must end all the same
             log.error("the last checkpoint failed", error=repr(error))
             self._leave()
-            why = f"does not answer within {SIGN_S:g} s" if isinstance(error, TimeoutError) else f"failed ({error})"
-            return f"the record is complete but not sealed: the signing key {why}; repair it and start the recorder again"
+            return not_sealed(SigningError(key_failed(error)), self.committer.disk.root)
         self.committer.put_entry(last, self.clock.times())
         await self.committed()
-        root = self.committer.disk.root
-        problem = await apart(partial(self._store.finish, root, self.head), "seal")
+        root, problem = await self._finish()
+        session.path = str(root)
         if problem is not None:
             self._leave()
         else:
-            work = partial(self._follow_up, root, self.head)
+            work = partial(self._follow_up, root, self.committer.disk.root, self.head)
             self.follow_up = asyncio.create_task(apart(work, "follow-up of a seal"), name=f"follow-up of {root.name}")
         return problem
+
+    async def _finish(self) -> tuple[Path, str | None]:
+        """Write the seal on the disk that leads, or else on the one that follows, if that holds all; returns where, and why it failed."""
+        root, mirror = self.committer.disk.root, self.committer.mirror
+        problem = await apart(partial(self._store.finish, root, self.head), "seal")
+        if problem is None or mirror is None or not (await self._mirror_words()).startswith("identical"):
+            return root, problem
+        copy = mirror.disk.root
+        if await apart(partial(self._store.finish, copy, self.head), "seal the copy") is not None:
+            return root, problem
+        self.lacks_seal = f"{root}: {problem}; its copy {copy} is sealed"
+        return copy, None
 
     async def abandon(self) -> None:
         """End the committer; the record stays as it is, to be taken up at the next start."""
@@ -209,12 +221,14 @@ class OpenSession:
         self.committer.close()
         self._store.closed(self.committer.disk.root)
 
-    def _follow_up(self, root: Path, head: Head) -> None:
+    def _follow_up(self, root: Path, led: Path, head: Head) -> None:
         """Runs in a thread of its own."""
         try:
             # The copy gets its seal with the timestamp in it; the disk that follows reads back meanwhile.
             self._store.stamp(root)
             self._store.follow_up(root, head, copied=self.committer.close().startswith("identical"))
+            if self.lacks_seal and is_sealed(led):
+                self.lacks_seal = ""
         except Exception:
             # The record is sealed; its copy is completed later, and nothing else depends on this.
             log.exception("what comes behind a seal could not be done", record=str(root))

@@ -4,6 +4,7 @@ In this order, each file complete under its name or not there at all: device-cha
 timestamp where an authority is configured. A crash in between is no harm: sealing again writes what is missing.
 """
 
+import errno
 import hashlib
 import http.client
 import os
@@ -28,7 +29,7 @@ from recorder.record.entries import AnyEntry, Line
 from recorder.record.file_check import blocks, inventory, open_plain
 from recorder.record.journal import BEFORE_FIRST, Head, JournalError, read_line, read_line_fast
 from recorder.record.journal_reader import split_lines
-from recorder.signing import Signer
+from recorder.signing import Signer, SigningError
 from recorder.threads import within
 
 log = structlog.get_logger()
@@ -59,7 +60,8 @@ def put_seal_files(record: Path, signer: Signer) -> None:
     """Write all of the seal but the timestamp, the signature last. Blocks; media whose hash is journaled is not read.
 
     Raises:
-        OSError: the disk failed, or the key does not answer in time.
+        OSError: the disk failed, or what was written is not there any more.
+        SigningError: the key failed, or does not answer in time.
     """
     known: dict[str, str] = {}
     journal = []
@@ -68,12 +70,34 @@ def put_seal_files(record: Path, signer: Signer) -> None:
             known[entry.file] = entry.sha256
         if not isinstance(entry, entries.Alive):
             journal.append((line, entry))
+    if not journal:
+        raise OSError(errno.ENOENT, "its journal is not there any more", str(record))
     put_file(record / layout.DEVICE_CHAIN, chain_pem(signer))
     put_file(record / layout.MANIFEST, canonical.encode(manifest(journal)) + b"\n")
     sums = "".join(f"{known.get(path) or file_sha256(record / path)}  {path}\n" for path in listed_files(record))
     put_file(record / layout.SUMS, sums.encode())
-    signature = within(partial(cms_signature, sums.encode(), signer), SIGN_S, "sign the seal")
+    try:
+        signature = within(partial(cms_signature, sums.encode(), signer), SIGN_S, "sign the seal")
+    except Exception as error:  # a token's library raises anything
+        raise SigningError(key_failed(error)) from error
     put_file(record / layout.SUMS_SIGNATURE, signature)
+
+
+def key_failed(error: Exception) -> str:
+    """In words, how the signing key did not sign."""
+    return f"the signing key {f'does not answer within {SIGN_S:g} s' if isinstance(error, TimeoutError) else f'failed ({error})'}"
+
+
+def not_sealed(error: Exception, record: Path) -> str:
+    """In words, that a finished record could not be sealed, why, and what to do."""
+    why, remedy = str(error), "see the recorder's log"
+    if isinstance(error, SigningError):
+        remedy = "repair it"
+    elif isinstance(error, OSError):
+        why = f"{error.filename or record}: {error.strerror or error}"
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        remedy = "make room there" if is_full else f"look after the disk of {record.parent}, and who may change files there"
+    return f"the record is complete but not sealed: {why}; {remedy} and start the recorder again"
 
 
 def stamp(record: Path, timestamp: Timestamp | None) -> Sealed:

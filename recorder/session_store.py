@@ -35,7 +35,7 @@ from recorder.record.entries import Level, TrackTotal
 from recorder.record.journal import Head, Times
 from recorder.recovery import Left, read_left, recovered, totals
 from recorder.room_disks import RoomDisks, keep_head_at, put_unstamped, unstamped_file
-from recorder.seal import chain_pem, put_file, put_seal_files, stamp
+from recorder.seal import chain_pem, not_sealed, put_file, put_seal_files, stamp
 from recorder.signing import Signer
 from recorder.snapshot import Snapshots
 from recorder.storage import record_name
@@ -274,7 +274,7 @@ class SessionStore:
             put_seal_files(root, self.signer)
         except Exception as error:  # noqa: BLE001 - a token's library raises anything
             log.error("sealing failed", record=str(root), error=repr(error))
-            return f"the record is complete but not sealed: {error}; make room and start the recorder again"
+            return not_sealed(error, root)
         return None
 
     def stamp(self, root: Path) -> None:
