@@ -90,7 +90,7 @@ class Recorder(ChildOwner):
         for process in self.children.values():
             process.start()
 
-    async def close(self) -> None:
+    async def close(self, *, told_to_end: bool = True) -> None:
         """End the children and the committer. A running session stays unsealed; it is taken up at the next start."""
         self._ending = True
         if self._session is not None and self._session.state == "open":
@@ -98,7 +98,7 @@ class Recorder(ChildOwner):
             await self._until(self._session.all_ended, PARTS_CLOSED_S)
         await asyncio.gather(*(process.close() for process in self.children.values()))
         if self._open is not None:
-            await self._open.abandon()
+            await self._open.abandon(told_to_end=told_to_end)
         await self._store.close()
 
     async def run_timers(self) -> None:

@@ -14,6 +14,7 @@ def manifest(journal: Iterable[tuple[Line, AnyEntry]]) -> dict[str, Any]:
     made: dict[str, Any] = {"format": FORMAT, "tracks": {}, "events": [], "not_recorded": [], "clock_steps_us": []}
     gaps: dict[str, dict[str, Any]] = {}
     pause: dict[str, Any] | None = None
+    told_to_end = False
     for line, entry in journal:
         if isinstance(entry, entries.Genesis):
             made["record"] = entry.record
@@ -54,9 +55,12 @@ def manifest(journal: Iterable[tuple[Line, AnyEntry]]) -> dict[str, Any]:
                     "from_us": entry.from_us,
                     "to_us": entry.to_us,
                     "by": "",
-                    "detail": "crash or power cut",
+                    "detail": entries.down_words(told_to_end=told_to_end),
                 }
             )
+            told_to_end = False
+        elif isinstance(entry, entries.Event):
+            told_to_end = told_to_end or (entry.source, entry.name) == entries.ENDED
         elif isinstance(entry, entries.Overflow):
             made["not_recorded"].append(
                 {

@@ -207,10 +207,13 @@ class OpenSession:
         self.lacks_seal = f"{root}: {problem}; its copy {copy} is sealed"
         return copy, None
 
-    async def abandon(self) -> None:
-        """End the committer; the record stays as it is, to be taken up at the next start."""
+    async def abandon(self, *, told_to_end: bool) -> None:
+        """End the committer; the record stays as it is, to be taken up at the next start, and says if the recorder was told to end."""
         self._checkpointer.close()
         await self._close_companions()
+        if told_to_end:
+            source, name = entries.ENDED
+            self.committer.put_entry(entries.Event(source=source, name=name, track="", data={}), self.clock.times())
         await apart(self._close, "close a record")
 
     def _leave(self) -> None:

@@ -88,7 +88,7 @@ async def serve(config: RoomConfig, config_path: Path, run_dir: Path) -> int:
     certificate.cancel()
     waiting.cancel()
     await control_server.close()
-    await recorder.close()
+    await recorder.close(told_to_end=ended.is_set())
     if timers.done() and not timers.cancelled() and timers.exception() is not None:
         log.error("the recorder's timers failed", error=repr(timers.exception()))
         return 1

@@ -301,6 +301,15 @@ class Event(Entry, frozen=True, kw_only=True, tag="event"):
     data: dict[str, str | int]
 
 
+ENDED = ("recorder", "ended")
+"""Source and name of the event that the recorder writes when it is told to end while a session runs."""
+
+
+def down_words(*, told_to_end: bool) -> str:
+    """Why the recorder was not there before a ``Recovered``; ``told_to_end``: an ``ENDED`` stands before it."""
+    return "the recorder was told to end, and was started again" if told_to_end else "crash or power cut"
+
+
 class ByteRange(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of a file that no entry covers, left where they lie."""
 
@@ -322,7 +331,9 @@ class Abandoned(Entry, frozen=True, kw_only=True, tag="abandoned"):
 
 
 class Recovered(Entry, frozen=True, kw_only=True, tag="recovered"):
-    """The recorder came back after a crash or power cut. The file is never truncated: what lies behind the last valid line is named here.
+    """The recorder came back after a crash, a power cut, or an orderly end (``ENDED``) while a session ran.
+
+    The file is never truncated: what lies behind the last valid line is named here.
 
     ``last`` is the last valid line's number; ``torn`` are unjournaled bytes (of the journal: a torn line); ``damaged`` are journaled
     fragments whose bytes no longer match. ``from_us`` to ``to_us`` is the time in which the recorder was not there; ``to_us`` is

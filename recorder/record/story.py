@@ -60,6 +60,7 @@ class Story:
         self._gaps: dict[str, Interval] = {}
         self._holes: list[_Hole] = []
         self._last_us = 0
+        self._told_to_end = False
 
     def take(self, line: Line, entry: AnyEntry) -> None:
         """Look at the next entry."""
@@ -97,7 +98,11 @@ class Story:
                 if entry.track in self._gaps:
                     self._gaps.pop(entry.track).to_us = entry.to_us
             case entries.Recovered():
-                self.intervals.append(Interval("", "recorder_down", entry.from_us, entry.to_us, "", "crash or power cut"))
+                detail = entries.down_words(told_to_end=self._told_to_end)
+                self.intervals.append(Interval("", "recorder_down", entry.from_us, entry.to_us, "", detail))
+                self._told_to_end = False
+            case entries.Event():
+                self._told_to_end = self._told_to_end or (entry.source, entry.name) == entries.ENDED
             case entries.Overflow():
                 detail = f"the disk took nothing for too long; {entry.fragments} fragment(s) were given up"
                 self.intervals.append(Interval(entry.track, "overflow", entry.from_us, entry.to_us, "", detail))

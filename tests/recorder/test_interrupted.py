@@ -1,5 +1,6 @@
 """What earlier runs left behind: which session is taken up, and what becomes of the others."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from provisioning.room import FileKey
 from recorder.clock import utc_us
 from recorder.contract import control
 from recorder.record import entries, layout
+from recorder.record.verify import verify
 from recorder.recovery import is_sealed
 from recorder.seal import read_journal
 from recorder.signing import Signer, open_signer
@@ -150,3 +152,24 @@ def test_a_second_recorder_ends_with_one_error_and_the_hearing_goes_on(it: Room,
         assert not [path for path in Path(f"/proc/{it.process.pid}/fd").iterdir() if path.readlink().is_relative_to(record.parent)]
     finally:
         it.close()
+
+
+def test_a_recorder_that_was_told_to_end_in_a_session_is_told_apart_from_one_that_crashed(it: Room) -> None:
+    it.start()
+    try:
+        it.wait_live("cam", "judge")
+        record = it.begin()
+        for end in (it.close, it.kill):
+            it.recorded(1)
+            end()
+            it.start()
+            it.wait_live("cam", "judge")
+        it.recorded(1)
+        it.stop()
+    finally:
+        it.close()
+    assert it.verify(record).returncode == 0
+    words = ["the recorder was told to end, and was started again", "crash or power cut"]
+    assert [interval.detail for interval in verify(record).not_recorded if interval.cause == "recorder_down"] == words
+    listed = json.loads((record / layout.MANIFEST).read_bytes())["not_recorded"]
+    assert [interval["detail"] for interval in listed if interval["cause"] == "recorder_down"] == words
