@@ -28,10 +28,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class StartOrder(Order, frozen=True, kw_only=True):
-    """Record: a planned hearing, or (without one) a session that is bound later."""
+    """Record: a planned hearing, or (without one) a session that is bound later. ``not_planned``: one that the room never heard of."""
 
     hearing: Id | None = None
     case: Words = ""
+    not_planned: bool = False
 
 
 class StopOrder(Order, frozen=True, kw_only=True):
@@ -59,12 +60,13 @@ class NoteOrder(Order, frozen=True, kw_only=True):
 
 
 class BindOrder(Order, frozen=True, kw_only=True):
-    """The session belongs to this hearing; without ``session`` the running one."""
+    """The session belongs to this hearing; without ``session`` the running one. ``not_planned``: as of a start."""
 
     hearing: Id
     case: Words = ""
     reason: Words = ""
     session: Words = ""
+    not_planned: bool = False
 
 
 class WithdrawOrder(Order, frozen=True, kw_only=True):
@@ -104,6 +106,16 @@ class PlannedHearing(msgspec.Struct, frozen=True, kw_only=True):
     session: str = ""
 
 
+class OtherSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that no planned hearing shows: its hearing is not planned, or has a newer session. ``hearing``: empty, not bound yet."""
+
+    session: str
+    hearing: str
+    case: str
+    state: str
+    began_utc_us: Micros
+
+
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the clerk is asked, or told; ``words`` by language. One with ``until_utc_us`` answers itself then, with yes."""
 
@@ -129,6 +141,7 @@ class DeskState(msgspec.Struct, frozen=True, kw_only=True):
     centre_reached: bool | None = None
     """None where the room has no centre."""
     hearings: list[PlannedHearing] = []
+    others: list[OtherSession] = []
     prompts: list[Prompt] = []
     alarms: list[str] = []
 

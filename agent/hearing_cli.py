@@ -20,6 +20,7 @@ By = Annotated[str, typer.Option("--by", help="Your name: it stands in the signe
 Run = Annotated[Path, typer.Option("--run", help="Directory of the agent's socket.", envvar="COURTROOM_RUN")]
 HearingId = Annotated[str, typer.Argument(help="The hearing's id, as `courtroom hearing list` prints it.", show_default=False)]
 Case = Annotated[str, typer.Option(help="The case's number.")]
+NotPlanned = Annotated[bool, typer.Option("--not-planned", help="The id is right, though the room's schedule does not have it.")]
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -32,6 +33,8 @@ def hearing() -> None:
 
     A hearing that nobody planned:  courtroom hearing start --by "A. Clerk", and later courtroom hearing bind 2026-18 --session SESSION
 
+    An id that the room's schedule does not have is refused, for it may be mistyped; --not-planned says that it is right.
+
     Only root and the users whom room.toml names as clerks may. Exit status 1: the order is refused. 2: the agent does not answer.
     """
 
@@ -40,14 +43,21 @@ def hearing() -> None:
 def list_(run: Run = DEFAULT_RUN) -> None:
     """Today's hearings and what became of them."""
     state = ask(run, "/state", None, desk.DeskState)
-    if not state.hearings:
+    if not state.hearings and not state.others:
         Console().print("No hearing is planned here. An unplanned one begins with `courtroom hearing start --by NAME`.")
         return
-    table = Table("hearing", "planned", "case", "judge", "state", "session")
+    table = Table()
+    for column in ("hearing", "planned", "case", "judge", "state", "session"):
+        # An id that is cut off cannot be given to another command.
+        table.add_column(column, overflow="fold")
     for one in state.hearings:
         planned = f"{_local(one.starts_utc_us):%Y-%m-%d %H:%M}-{_local(one.ends_utc_us):%H:%M}"
         state_text = Text(one.state, _COLOURS.get(one.state, ""))
         table.add_row(Text(one.id), planned, Text(one.case or one.title), Text(one.judge), state_text, Text(one.session))
+    for other in state.others:
+        began = f"began {_local(other.began_utc_us):%Y-%m-%d %H:%M}"
+        state_text = Text(other.state, _COLOURS.get(other.state, ""))
+        table.add_row(Text(other.hearing or "(not bound yet)"), began, Text(other.case), "", state_text, Text(other.session))
     Console().print(table)
 
 
@@ -83,10 +93,11 @@ def start(
     by: By,
     hearing_id: Annotated[str | None, typer.Argument(help="The hearing's id; left out: one that nobody planned.")] = None,
     case: Case = "",
+    not_planned: NotPlanned = False,
     run: Run = DEFAULT_RUN,
 ) -> None:
     """Begin to record, at once."""
-    _order(run, "/start", desk.StartOrder(actor=by, hearing=hearing_id, case=case))
+    _order(run, "/start", desk.StartOrder(actor=by, hearing=hearing_id, case=case, not_planned=not_planned))
 
 
 @app.command()
@@ -129,10 +140,12 @@ def bind(
     session: Annotated[str, typer.Option(help="Which session; left out: the running one.")] = "",
     case: Case = "",
     reason: Annotated[str, typer.Option(help="Why, where it was bound to another one.")] = "",
+    not_planned: NotPlanned = False,
     run: Run = DEFAULT_RUN,
 ) -> None:
     """Say to which hearing a session belongs, also when it was said wrong before: a signed entry, nothing is rewritten."""
-    _order(run, "/bind", desk.BindOrder(actor=by, hearing=hearing_id, session=session, case=case, reason=reason))
+    order = desk.BindOrder(actor=by, hearing=hearing_id, session=session, case=case, reason=reason, not_planned=not_planned)
+    _order(run, "/bind", order)
 
 
 @app.command()

@@ -52,7 +52,7 @@ INDICATORS: tuple[Indicator, ...] = (
               "courtroom_session_start_delay_seconds"),
     Indicator("scheduled_not_recorded", _S, _ROOM, "Planned hearings of the last 24 hours that have no recording and no reason.", "high",
               "courtroom_hearings_not_recorded"),
-    Indicator("recorded_unscheduled", _S, _ROOM, "Sessions of the last 24 hours that belong to no hearing yet.", "high",
+    Indicator("recorded_unscheduled", _S, _ROOM, "Sessions of the last 24 hours that belong to no planned hearing.", "high",
               "courtroom_sessions_unbound"),
     Indicator("session_duration_s", _S, _STATUS, "How long the running session is.", "", "courtroom_session_duration_seconds"),
     Indicator("pauses", _S, _ROOM, "How often the running session left the open state.", "", "courtroom_session_pauses"),

@@ -67,7 +67,14 @@ class Measures:
             hearing for hearing in facts.hearings.values() if hearing.plan is not None and hearing.plan.starts_utc_us > now_us - DAY_US
         ]
         waiting = [hearing for hearing in recent if hearing.state in BEFORE and hearing.plan and hearing.plan.ends_utc_us < now_us]
-        unbound = [session for session in facts.sessions.values() if is_local(session.hearing) and session.began_utc_us > now_us - DAY_US]
+        planned = {hearing.hearing for hearing in facts.hearings.values() if hearing.plan is not None}
+        works_alone = self.process.config.centre is None  # nothing is planned then, and a name is all that a hearing has
+        unbound = [
+            session
+            for session in facts.sessions.values()
+            if session.began_utc_us > now_us - DAY_US
+            and (is_local(session.hearing) or (session.hearing not in planned and not works_alone))
+        ]
         return SessionFacts(
             scheduled_not_recorded=float(len(waiting)),
             recorded_unscheduled=float(len(unbound)),

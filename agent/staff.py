@@ -44,6 +44,7 @@ class Staff:
         """The room now."""
         process = self._process
         status = process.status()
+        hearings = self._hearings()
         return desk.DeskState(
             room=process.room,
             utc_us=process.stamp().utc_us,
@@ -53,7 +54,8 @@ class Staff:
             t_us=0 if status is None else status.t_us,
             languages=list(process.config.hearings.languages),
             centre_reached=self._linked.reached(),
-            hearings=self._hearings(),
+            hearings=hearings,
+            others=self._others(hearings),
             prompts=[self._prompt(prompt) for prompt in process.prompts],
             alarms=self._alarms(),
         )
@@ -63,7 +65,13 @@ class Staff:
         now_us = self._process.stamp().utc_us
         outcome = await self._changed(
             lambda facts, schedule: told.start(
-                facts, schedule, hearing=order.hearing or "", case=order.case, by=order.actor, now_utc_us=now_us
+                facts,
+                schedule,
+                hearing=order.hearing or "",
+                case=order.case,
+                by=order.actor,
+                now_utc_us=now_us,
+                must_be_known=self._must_be_known(not_planned=order.not_planned),
             )
         )
         reply = None
@@ -109,9 +117,10 @@ class Staff:
         session = order.session or self._running()
         await self._changed(
             lambda facts, schedule: told.bind(
-                facts, schedule, session=session, hearing=order.hearing, case=order.case, by=order.actor, reason=order.reason
+                facts, schedule, session=session, hearing=order.hearing, case=order.case, by=order.actor, reason=order.reason,
+                must_be_known=self._must_be_known(not_planned=order.not_planned),
             )
-        )
+        )  # fmt: skip
         return desk.Said(
             text=f"The session is being bound to hearing {order.hearing}; the record says so as soon as it is signed.", session=session
         )
@@ -186,6 +195,21 @@ class Staff:
         ]  # fmt: skip
         return sorted(found, key=lambda hearing: (hearing.starts_utc_us, hearing.id))
 
+    def _others(self, hearings: list[desk.PlannedHearing]) -> list[desk.OtherSession]:
+        shown = {hearing.session for hearing in hearings}
+        found = [
+            desk.OtherSession(
+                session=one.session, hearing="" if is_local(one.hearing) else one.hearing, case=one.case, state=one.state,
+                began_utc_us=one.began_utc_us,
+            )
+            for one in self._facts.sessions.values() if one.session not in shown
+        ]  # fmt: skip
+        return sorted(found, key=lambda one: (one.began_utc_us, one.session))
+
+    def _must_be_known(self, *, not_planned: bool) -> bool:
+        """Whether a hearing's id is held against the schedule: a room that works alone has none."""
+        return self._process.config.centre is not None and not not_planned
+
     def _prompt(self, prompt: Prompt) -> desk.Prompt:
         closes_s = prompt.args.get("closes_in_s") if prompt.code == "forgotten_stop" else None
         until_us = None if closes_s is None else self._process.stamp().utc_us + int(closes_s) * 1_000_000
@@ -197,11 +221,6 @@ class Staff:
         found = [] if status is None else [f"{alarm.track}: {alarm.detail}".removeprefix(": ") for alarm in status.alarms]
         trouble = self._process.store.trouble
         return [*found, *([trouble] if trouble else []), *self._conductor.alarms, *self._linked.alarms()]
-
-    @property
-    def unbound(self) -> int:
-        """Sessions that belong to no hearing yet."""
-        return sum(is_local(session.hearing) for session in self._facts.sessions.values())
 
     @property
     def facts(self) -> Facts:

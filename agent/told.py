@@ -35,15 +35,20 @@ class ToldError(Exception):
 # people
 
 
-def start(facts: Facts, schedule: Schedule, *, hearing: str, by: str, now_utc_us: int, case: str = "") -> Outcome:
+def start(
+    facts: Facts, schedule: Schedule, *, hearing: str, by: str, now_utc_us: int, case: str = "", must_be_known: bool = False
+) -> Outcome:  # fmt: skip
     """Begin to record a hearing; an empty name stands for an unplanned session, which is bound to a hearing later (``case``: as typed).
 
     Any hearing may be started, also one that is planned elsewhere or cancelled: the people in the room know more than the plan.
+    ``must_be_known``: not one of which the room never heard, whose id is rather mistyped.
 
     Raises:
-        ToldError: a session is running.
+        ToldError: a session is running, or nobody told the room of this hearing.
     """
     turn = Turn(facts, schedule)
+    if must_be_known and hearing:
+        _known_hearing(turn, hearing)
     running = next((session for session in turn.sessions.values() if session.state in LIVE | {"closing"}), None)
     if running is not None:
         raise ToldError(f"hearing {running.hearing} is being recorded; end it first")
@@ -73,15 +78,19 @@ def stop(facts: Facts, schedule: Schedule, *, session: str, by: str, reason: str
     return turn.outcome()
 
 
-def bind(facts: Facts, schedule: Schedule, *, session: str, hearing: str, case: str, by: str, reason: str) -> Outcome:
+def bind(
+    facts: Facts, schedule: Schedule, *, session: str, hearing: str, case: str, by: str, reason: str, must_be_known: bool = False
+) -> Outcome:  # fmt: skip
     """A session belongs to a hearing of the centre, whatever was said before. The next decision has the signed entry made.
 
     Raises:
-        ToldError: there is no such session, or the hearing is none of the centre's.
+        ToldError: there is no such session, the hearing is none of the centre's, or (``must_be_known``) nobody told the room of it.
     """
     turn = Turn(facts, schedule)
     if not hearing or is_local(hearing):
         raise ToldError("name the hearing by the centre's number")
+    if must_be_known:
+        _known_hearing(turn, hearing)
     known = _session(turn, session)
     turn.sessions[session] = change(known, wanted=Binding(hearing=hearing, case=case, by=by, reason=reason))
     return turn.outcome()
@@ -269,6 +278,14 @@ def _tell_delivery(turn: Turn, session: str) -> None:
         whole = all(other.state == "delivered" for other in turn.sessions_of(known.hearing))
         if hearing is not None and hearing.state == "failed" and whole:
             turn.move_hearing(known.hearing, "delivered")
+
+
+def _known_hearing(turn: Turn, hearing: str) -> None:
+    if hearing not in turn.hearings and hearing not in turn.schedule.changes:
+        raise ToldError(
+            f"hearing {hearing} is not in this room's schedule: compare it with `courtroom hearing list`; "
+            "where it is right all the same, give the order again with --not-planned"
+        )
 
 
 def _session(turn: Turn, session: str) -> Session:

@@ -14,11 +14,12 @@ from agent import desk
 from agent.clock_quality import ClockWatch
 from agent.conduct import Conductor
 from agent.hearing import Facts
+from agent.measures import Measures
 from agent.recorder_link import RecorderRefusedError
 from agent.room_process import RoomProcess
 from agent.staff import Linked, Staff
 from agent.upstream import contract
-from provisioning.room import RoomConfig
+from provisioning.room import Centre, RoomConfig
 from recorder.contract import control
 from recorder.control_server import ControlServer
 from tests.agent.statuses import status
@@ -37,6 +38,9 @@ CONFIG = RoomConfig.model_validate(
         "watch": {"enabled": False},
         "mix": {"enabled": False},
     }
+)
+WITH_CENTRE = CONFIG.model_copy(
+    update={"centre": Centre(url="https://centre.example.kz", key="k", certificate="c", roots="r", receipt_roots="r")}
 )
 
 
@@ -77,9 +81,9 @@ class Answering:
 class AgentInProcess:
     """The agent's parts that act, with the recorder that they ask."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, config: RoomConfig) -> None:
         self.recorder = Answering()
-        self.process = RoomProcess(CONFIG, base, ClockWatch())
+        self.process = RoomProcess(config, base, ClockWatch())
         self.conductor = Conductor(self.process)
         self.staff = Staff(self.process, self.conductor, Linked())
 
@@ -100,8 +104,8 @@ class AgentInProcess:
 
 
 @asynccontextmanager
-async def agent(base: Path) -> AsyncIterator[AgentInProcess]:
-    it = AgentInProcess(base)
+async def agent(base: Path, config: RoomConfig = CONFIG) -> AsyncIterator[AgentInProcess]:
+    it = AgentInProcess(base, config)
     server = ControlServer(base, it.recorder.do, it.recorder.status, frozenset())
     await server.start()
     await it.process.open(base / "agent.sqlite")
@@ -208,3 +212,26 @@ async def test_a_record_that_nobody_can_seal_ends_its_hearing_with_a_certificate
         await it.until_told(contract.SessionEnded)
         facts = await it.facts()
         assert (facts.sessions[RECORD].state, facts.hearings["h1"].state) == ("sealed", "sealed")
+
+
+async def test_a_mistyped_hearing_is_refused_and_a_session_of_one_that_nobody_planned_stays_in_the_clerks_sight(tmp_path: Path) -> None:
+    async with agent(tmp_path, WITH_CENTRE) as it:
+        plan = contract.Hearing(id="h2", room="lab", starts_utc_us=1, ends_utc_us=2)
+        stamp = it.process.stamp()
+        feed = contract.Feed(as_of=1, changes=[contract.Change(offset=1, hearing=plan)])
+        await it.process.store.do(lambda store: store.take_feed(feed, stamp))
+        with pytest.raises(desk.DeskError, match=r"h22 is not in this room's schedule.*--not-planned"):
+            await it.staff.start(desk.StartOrder(actor="Clerk A.", hearing="h22"))
+        await it.staff.start(desk.StartOrder(actor="Clerk A."))
+        await it.until_told(contract.SessionStarted)
+        with pytest.raises(desk.DeskError, match=r"h22 is not in this room's schedule.*--not-planned"):
+            await it.staff.bind(desk.BindOrder(actor="Clerk A.", hearing="h22"))
+        assert (it.recorder.count()["Start"], it.recorder.count()["BindRequest"]) == (1, 0)
+        await it.staff.bind(desk.BindOrder(actor="Clerk A.", hearing="h22", not_planned=True))
+        await it.until_told(contract.SessionBound)
+        await it.staff.look()
+        (other,) = it.staff.state().others
+        assert (other.session, other.hearing, other.state) == (RECORD, "h22", "open")
+        assert Measures(it.process, it.staff, None).values()["recorded_unscheduled"] == 1
+        await it.staff.bind(desk.BindOrder(actor="Clerk A.", hearing="h2", session=other.session))
+        await until(lambda: it.recorder.hearing == "h2", "the session to be bound to its own hearing")

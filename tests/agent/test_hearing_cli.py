@@ -29,6 +29,8 @@ async def test_the_clerk_works_from_a_terminal(tmp_path: Path) -> None:
         assert code == 0
         assert "2026-17" in out
         assert "Judge B." in out
+        assert "2026-99" in out
+        assert "ddcf5111-0b5c-4c79-a2a5-5d9e1f1f8f5e" in out
         code, out, _ = await ended(hearing(tmp_path, "status"))
         assert "Hearing 2026-17 is due. Begin?" in out
         assert "courtroom hearing answer p1 yes|no" in out

@@ -41,6 +41,12 @@ STATE = desk.DeskState(
             ends_utc_us=1_795_003_600_000_000, state="planned",
         )
     ],
+    others=[
+        desk.OtherSession(
+            session="ddcf5111-0b5c-4c79-a2a5-5d9e1f1f8f5e", hearing="2026-99", case="7-9", state="open",
+            began_utc_us=1_795_000_000_000_000,
+        )
+    ],
     prompts=[desk.Prompt(id="p1", code="begin", words={"en": "Hearing 2026-17 is due. Begin?"})],
 )  # fmt: skip
 
