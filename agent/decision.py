@@ -15,7 +15,7 @@ can put it off, never bring it forward.
 from agent.actions import BindRecord, Certify, RunChecks
 from agent.due import close_after_s, is_running, lasted_to, starts_itself, was_just
 from agent.follow_recorder import Seen, follow_recorder
-from agent.follow_schedule import NOBODY_STARTED, follow_schedule
+from agent.follow_schedule import HEARD_TOO_LATE, NOBODY_STARTED, follow_schedule
 from agent.hearing import BEFORE, RUNNING, UNREACHABLE, Facts, Fault, HearingFacts
 from agent.prompts import prompts
 from agent.schedule import Schedule
@@ -169,8 +169,11 @@ def _reconcile(turn: Turn, now_utc_us: int) -> None:
     for facts, plan in _waiting(turn):
         if now_utc_us < plan.ends_utc_us + NOT_HELD_AFTER_S * 1_000_000:
             continue
-        fault = facts.fault
-        if fault is None:
+        fault, heard_us = facts.fault, facts.heard_utc_us
+        if fault is None and heard_us is not None and plan.ends_utc_us <= heard_us <= now_utc_us:
+            after_s = (heard_us - plan.ends_utc_us) // 1_000_000
+            turn.move_hearing(facts.hearing, "not_held", f"{HEARD_TOO_LATE}; the room was told of it {after_s} s after its planned end")
+        elif fault is None:
             turn.move_hearing(facts.hearing, "not_held", NOBODY_STARTED)
         elif fault.lost_s is None and (until_us := lasted_to(fault, plan.ends_utc_us)) < plan.ends_utc_us:
             away_s = (until_us - fault.from_utc_us) // 1_000_000

@@ -6,13 +6,15 @@ goes on.
 
 from typing import Literal
 
-from agent.hearing import BEFORE, RUNNING, HearingFacts
+from agent.hearing import BEFORE, KEPT_S, RUNNING, HearingFacts
 from agent.schedule import Standing, standing
 from agent.turn import Turn, change
 from agent.upstream import contract
 
 NOBODY_STARTED = "nobody_started"
 """So begins the reason of a hearing that was not held because nobody began it."""
+HEARD_TOO_LATE = "heard_too_late"
+"""So begins the reason of one that the room heard of when its planned end was past, and of which it has no session."""
 NOT_IN_SCHEDULE = "not_in_schedule"
 """Reason of a hearing that a newer snapshot no longer names."""
 
@@ -23,9 +25,8 @@ def follow_schedule(turn: Turn, *, room: str, check_before_s: int, now_utc_us: i
         known = turn.hearings.get(id_)
         now = standing(told, room)
         if known is None:
-            # What was over before it was heard of is left alone: a room whose disk was replaced must not say that nobody came.
-            if now == "planned" and told.hearing.ends_utc_us > now_utc_us:
-                turn.hearings[id_] = HearingFacts(hearing=id_, plan=told.hearing, offset=told.offset)
+            if now == "planned":
+                _hear_of(turn, told, now_utc_us)
             continue
         turn.hearings[id_] = change(known, plan=told.hearing, offset=told.offset)
         if known.state in RUNNING:
@@ -38,6 +39,20 @@ def follow_schedule(turn: Turn, *, room: str, check_before_s: int, now_utc_us: i
         waits = known.state in BEFORE and known.plan is not None and known.plan.starts_utc_us > now_utc_us
         if waits and id_ not in turn.schedule.changes:
             turn.move_hearing(id_, "cancelled", NOT_IN_SCHEDULE)
+
+
+def _hear_of(turn: Turn, told: contract.Change, now_utc_us: int) -> None:
+    """A hearing that is new to the room."""
+    plan = told.hearing
+    if plan.ends_utc_us > now_utc_us:
+        turn.hearings[plan.id] = HearingFacts(hearing=plan.id, plan=plan, offset=told.offset)
+    elif told.offset > turn.schedule.floor and plan.ends_utc_us > now_utc_us - KEPT_S * 1_000_000:
+        # It is over, and nobody is told that it is late; the clerk is asked, and it is reconciled as one that was heard of too late.
+        turn.hearings[plan.id] = HearingFacts(
+            hearing=plan.id, plan=plan, offset=told.offset, heard_utc_us=now_utc_us, late_told_utc_us=plan.starts_utc_us
+        )
+    # What a snapshot says was over, and what was so long ago that its facts may be forgotten, is left to a person: a room whose disk was
+    # replaced must not say that nobody came.
 
 
 def _changed_while_recorded(turn: Turn, known: HearingFacts, told: contract.Change, now: Standing, room: str) -> None:
@@ -73,7 +88,8 @@ def _changed_after(turn: Turn, known: HearingFacts, told: contract.Change, now: 
         ended_without = known.state in {"cancelled", "moved"} and plan.ends_utc_us > now_utc_us
         is_new_date = known.plan is not None and _times(plan) != _times(known.plan) and plan.starts_utc_us > now_utc_us
         # The clock was ahead when it was given up: its time is not over, or has not even come.
-        was_too_early = known.state == "not_held" and known.reason.split(";")[0] == NOBODY_STARTED and plan.ends_utc_us > now_utc_us
+        is_by_clock = known.state == "not_held" and known.reason.split(";")[0] in {NOBODY_STARTED, HEARD_TOO_LATE}
+        was_too_early = is_by_clock and plan.ends_utc_us > now_utc_us
         if ended_without or is_new_date or was_too_early:
             turn.hearings[known.hearing] = HearingFacts(hearing=known.hearing, plan=plan, offset=told.offset, state=known.state)
             turn.move_hearing(known.hearing, "planned_again")

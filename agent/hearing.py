@@ -137,6 +137,8 @@ class HearingFacts(msgspec.Struct, frozen=True, kw_only=True):
     session: str = ""
     """The session that it follows."""
     reason: str = ""
+    heard_utc_us: int | None = None
+    """When the room heard of it, where that was after its planned end."""
     late_told_utc_us: int | None = None
     """The planned start against which the centre was told that it is late."""
     checks_asked_utc_us: int | None = None

@@ -21,7 +21,7 @@ _MEANING = {
     "delivered": "The archive has acknowledged all of its records, by hash.",
     "cancelled": "The centre cancelled it.",
     "moved": "The centre moved it to another room.",
-    "not_held": "Nobody began it; the reason is told.",
+    "not_held": "Nobody began it, or the room heard of it when it was over; the reason is told.",
     "failed": "It could not be recorded, or its record is gone, or cannot be sealed; a signed fault certificate says what was lost.",
 }
 _HEAD = """# The life of a hearing
@@ -81,7 +81,11 @@ def page() -> str:
         runs = "not recorded" if state in PAUSED else "yes" if state in RUNNING else ""
         rows.append(f"| `{state}` | {_MEANING[state]} | {runs} | {'yes' if state in RECONCILED else ''} |")
     waiting = ", ".join(f"`{state}`" for state in STATES if state in BEFORE)
-    foot = f"\nHearings that wait ({waiting}) are reconciled at the latest four hours after their planned end.\n"
+    foot = (
+        f"\nHearings that wait ({waiting}) are reconciled at the latest four hours after their planned end. So are those that\n"
+        "the centre plans when they are over. What a room's first snapshot says was over it may have recorded before its disk was\n"
+        "changed: of that it says nothing by itself, and `courtroom hearing not-held` ends it.\n"
+    )
     return _HEAD + "\n".join(rows) + "\n" + foot + "\n" + diagram() + "\n"
 
 

@@ -134,7 +134,9 @@ class Staff:
     async def not_held(self, order: desk.NotHeldOrder) -> desk.Said:
         """Note that a hearing does not take place."""
         await self._changed(
-            lambda facts, schedule: told.not_held(facts, schedule, hearing=order.hearing, by=order.actor, reason=order.reason)
+            lambda facts, schedule: told.not_held(
+                facts, schedule, room=self._process.room, hearing=order.hearing, by=order.actor, reason=order.reason
+            )
         )
         return desk.Said(text=f"Hearing {order.hearing} is noted as not held.")
 

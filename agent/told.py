@@ -23,7 +23,7 @@ from agent.hearing import (
     is_local,
     local_hearing,
 )
-from agent.schedule import Schedule
+from agent.schedule import Schedule, standing
 from agent.turn import Outcome, Turn, change
 from agent.upstream import contract
 
@@ -110,14 +110,16 @@ def withdraw(facts: Facts, schedule: Schedule, *, session: str) -> Outcome:
     return turn.outcome()
 
 
-def not_held(facts: Facts, schedule: Schedule, *, hearing: str, by: str, reason: str) -> Outcome:
-    """A person says why a planned hearing was not held.
+def not_held(facts: Facts, schedule: Schedule, *, room: str, hearing: str, by: str, reason: str) -> Outcome:
+    """A person says why a planned hearing was not held; also of one that was over before the room heard of it.
 
     Raises:
-        ToldError: it was held, or ended otherwise.
+        ToldError: it was held, or ended otherwise, or is not planned in this room.
     """
     turn = Turn(facts, schedule)
-    known = turn.hearings.get(hearing)
+    known, told = turn.hearings.get(hearing), turn.schedule.changes.get(hearing)
+    if known is None and told is not None and standing(told, room) == "planned":
+        turn.hearings[hearing] = known = HearingFacts(hearing=hearing, plan=told.hearing, offset=told.offset)
     if known is None or known.state not in BEFORE:
         raise ToldError("this hearing is not one that waits to be held")
     turn.move_hearing(hearing, "not_held", f"{reason} ({by})" if by else reason)

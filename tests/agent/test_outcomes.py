@@ -5,10 +5,11 @@ import pytest
 
 from agent import told
 from agent.hearing import Fault
+from agent.schedule import merge_snapshot
 from agent.upstream import contract
 from provisioning.room import Hearings
 from tests.agent.model_room import ModelRoom, planned
-from tests.agent.plans import DAY, HOUR_US, MINUTE_US, TEN, hearing
+from tests.agent.plans import DAY, DAY_US, HOUR_US, MINUTE_US, ROOM, TEN, hearing
 
 AUTOMATIC = Hearings(automatic=True)
 REPLACE = msgspec.structs.replace
@@ -65,7 +66,7 @@ def test_the_clerk_says_why_a_hearing_was_not_held_and_a_session_bound_later_cor
     room.until(TEN + HOUR_US)
     room.clerk_stops()
     room.look()
-    room._told(told.not_held, hearing="h1", by="clerk", reason="the defendant is ill")
+    room._told(told.not_held, room=ROOM, hearing="h1", by="clerk", reason="the defendant is ill")
     assert room.hearing().reason == "the defendant is ill (clerk)"
     room.clerk_binds(room.session.session, "h1")
     assert room.outcomes() == ["not_held", "sealed"]
@@ -156,16 +157,42 @@ def test_a_hearing_that_was_given_up_by_a_clock_that_was_ahead_is_planned_again_
 def test_a_hearing_of_which_a_person_said_that_it_is_not_held_stays_so() -> None:
     room = planned(AUTOMATIC)
     room.look()
-    room._told(told.not_held, hearing="h1", by="clerk", reason="the defendant is ill")
+    room._told(told.not_held, room=ROOM, hearing="h1", by="clerk", reason="the defendant is ill")
     room.until(TEN + MINUTE_US)
     assert room.state() == "not_held"
 
 
 def test_a_room_whose_disk_was_replaced_does_not_say_that_nobody_came_to_what_was_over() -> None:
-    room = planned(AUTOMATIC)
+    room = ModelRoom(AUTOMATIC)
+    room.schedule = merge_snapshot(room.schedule, contract.Snapshot(as_of=7, hearings=[hearing(), hearing("h2", room="almaty-2")]))
     room.now_us = TEN + 2 * HOUR_US
     room.until(TEN + 9 * HOUR_US)
-    assert room.events == []
+    assert (room.events, room.codes()) == ([], set())
+    room._told(told.not_held, room=ROOM, hearing="h1", by="clerk", reason="the judge was ill")
+    assert (room.outcomes(), room.hearing().reason) == (["not_held"], "the judge was ill (clerk)")
+    with pytest.raises(told.ToldError):
+        room._told(told.not_held, room=ROOM, hearing="h2", by="clerk", reason="it is another room's")
+
+
+def test_a_hearing_that_the_centre_plans_when_it_is_over_is_asked_about_and_reconciled_with_the_reason() -> None:
+    room = ModelRoom(AUTOMATIC)
+    room.now_us = TEN + HOUR_US
+    room.look()
+    for id_ in ("h1", "h2"):
+        room.plan(hearing(id_, starts_us=TEN - MINUTE_US * 10))
+        room.until(room.now_us + MINUTE_US)
+    assert [prompt.hearing for prompt in room.prompts if prompt.code == "not_started"] == ["h1", "h2"]
+    room._told(told.not_held, room=ROOM, hearing="h1", by="clerk", reason="the judge was ill")
+    room.until(TEN + 6 * HOUR_US)
+    assert (room.outcomes("h1"), room.outcomes("h2"), room.told_of(contract.LateStart)) == (["not_held"], ["not_held"], [])
+    assert room.hearing("h2").reason == "heard_too_late; the room was told of it 680 s after its planned end"
+    room.clerk_starts()
+    room.clerk_stops()
+    room.clerk_binds(room.session.session, "h2")
+    assert room.outcomes("h2") == ["not_held", "sealed"]
+    room.plan(hearing("h3", starts_us=TEN - 40 * DAY_US))
+    room.until(room.now_us + 5 * HOUR_US)
+    assert room.outcomes("h3") == [], "it may have been recorded, and forgotten since"
 
 
 def test_a_second_session_of_the_same_hearing_is_followed_and_delivered_only_when_both_are() -> None:
