@@ -49,6 +49,7 @@ log = structlog.get_logger()
 LOOPBACK = "127.0.0.1"
 DELIVERY, CONFERENCE, QUARANTINE = "/delivery", "/conference", "/quarantine"
 MAX_BODY_BYTES = 64 * 1024
+PORT_AGAIN_S = 10.0
 END_S = 2.0
 """How long requests that run may take when the agent ends."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -74,7 +75,7 @@ class LocalServer:
         probes: what is asked.
         desk: who carries orders out.
         run_dir: where the socket is made.
-        port: of the loopback door; None leaves it closed, 0 takes any (tests).
+        port: of the loopback door; None leaves it closed, 0 takes any (tests). One that is taken is tried again until it is free.
         allowed_uids: users who may use the socket besides root and this process's own.
         delivery_uids: likewise who may tell what the delivery tells; no clerk does.
         take_delivery: takes what the delivery's process tells; None where there is none.
@@ -82,7 +83,7 @@ class LocalServer:
         quarantine: who shows the events that the centre refused; None where the room has no centre.
 
     Raises:
-        DoorError: the socket cannot be made, or the port is taken.
+        DoorError: the socket cannot be made.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class LocalServer:
         take_delivery: Callable[[DeliveryReport], Awaitable[DeliveryAnswer]] | None = None,
         guests: GuestDesk | None = None,
         quarantine: QuarantineDesk | None = None,
+        port_again_s: float = PORT_AGAIN_S,
     ) -> None:
         self._guests = guests
         self._quarantine = quarantine
@@ -110,18 +112,25 @@ class LocalServer:
         self._runners: list[web.AppRunner] = []
         self.port: int | None = None
         """The loopback door's port, once it is open."""
+        self.trouble = ""
+        """Why the loopback door is not open, for the alarm: nothing but probes and metrics needs it."""
+        self._port_again_s = port_again_s
+        self._opening: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         try:
             await self._open_socket()
-            if self._port is not None:
-                await self._open_port(self._port)
         except DoorError:
             await self.__aexit__()
             raise
+        if self._port is not None:
+            await self._open_port(self._port)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
         for runner in reversed(self._runners):
             await runner.cleanup()
         self._runners.clear()
@@ -161,12 +170,28 @@ class LocalServer:
         application = web.Application(middlewares=[_plain_errors, self._own_host], client_max_size=1024)
         self._add_probes(application)
         runner = await self._runner(application)
+        await self._listen(runner, port)
+        if self.trouble:
+            self._opening = asyncio.create_task(self._listen_later(runner, port))
+
+    async def _listen_later(self, runner: web.AppRunner, port: int) -> None:
+        while self.trouble:
+            await asyncio.sleep(self._port_again_s)
+            await self._listen(runner, port)
+        log.info("the port for probes and metrics is open", port=port)
+
+    async def _listen(self, runner: web.AppRunner, port: int) -> None:
+        site = web.TCPSite(runner, LOOPBACK, port)
         try:
-            await web.TCPSite(runner, LOOPBACK, port).start()
+            await site.start()
         except OSError as error:
-            words = f"[metrics] port = {port}: {error.strerror or error}; name one in room.toml that nothing else on this PC has"
-            raise DoorError(words) from error
-        self.port = runner.addresses[0][1]
+            await site.stop()
+            if not self.trouble:
+                log.error("the port for probes and metrics cannot be opened; it is tried again", port=port, error=str(error))
+            words = f"[metrics] port = {port}: {error.strerror or error}; nobody gets probes or metrics there"
+            self.trouble = f"{words}; name one in room.toml that nothing else on this PC has"
+        else:
+            self.port, self.trouble = runner.addresses[0][1], ""
 
     async def _runner(self, application: web.Application) -> web.AppRunner:
         runner = web.AppRunner(

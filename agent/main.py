@@ -58,7 +58,7 @@ async def serve(config: RoomConfig, run_dir: Path, own_run_dir: Path, vks_run_di
     """Run until SIGTERM or SIGINT.
 
     Raises:
-        AgentError: its file, its socket or its port cannot be used.
+        AgentError: its file or its socket cannot be used.
     """
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -118,7 +118,8 @@ class Agent:
                 credentials = Credentials(key=Path(centre.key), certificate=Path(centre.certificate), roots=Path(centre.roots))
                 self._room_end = RoomEnd(centre.url, credentials, str(vks_run_dir), time.monotonic)
             self._linked.reached = lambda: self._centre is not None and self._centre.reached
-        self._linked.alarms = lambda: [*(self._centre.alarms if self._centre else []), *self._delivery_alarms]
+        self._doors: LocalServer | None = None
+        self._linked.alarms = self._alarms
         self._held = Follow()
         self._alarms_on: dict[tuple[str, str], str] | None = None
         process.on_alarms.append(self._compare_alarms)
@@ -142,10 +143,11 @@ class Agent:
             metrics=metrics.text,
         )
         clerks, delivery = _uids([*process.config.hearings.clerks, RECORDER]), _uids([RECORDER])
-        return LocalServer(
+        self._doors = LocalServer(
             probes, self._staff, own_run_dir, port=process.config.metrics.port, allowed_uids=clerks, delivery_uids=delivery,
             take_delivery=self._take_delivery, guests=self._guests, quarantine=self._quarantine,
         )  # fmt: skip
+        return self._doors
 
     async def run(self, ended: asyncio.Event) -> None:
         """Run all parts until ``ended``; one that fails unexpectedly ends the agent, which is then started anew."""
@@ -175,6 +177,11 @@ class Agent:
         for task in done:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+
+    def _alarms(self) -> list[str]:
+        """What somebody should look at, besides what recorder and file say."""
+        door = self._doors.trouble if self._doors is not None else ""
+        return [*(self._centre.alarms if self._centre else []), *self._delivery_alarms, *([door] if door else [])]
 
     def _hearing_is(self) -> conference.HearingIs | None:
         """The hearing as vks is to know it now."""

@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agent import desk
 from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport
 from agent.indicators import compose
-from agent.local_server import MAX_BODY_BYTES, DoorError, LocalServer, Probes
+from agent.local_server import MAX_BODY_BYTES, LocalServer, Probes
 from agent.metrics import RoomMetrics, Snapshot
 from agent.probes import ready, recording
 from agent.recorder_link import RecorderAwayError, RecorderLink, RecorderRefusedError
@@ -131,15 +131,25 @@ async def test_the_port_is_read_only_and_takes_no_orders(tmp_path: Path, method:
     assert noted.orders == []
 
 
-async def test_a_header_that_is_too_long_and_a_port_that_is_taken_are_refused(tmp_path: Path) -> None:
+async def test_a_header_that_is_too_long_is_refused(tmp_path: Path) -> None:
     async with LocalServer(probes(), NotedDesk(), tmp_path, port=0) as server:
         assert (await get(f"http://127.0.0.1:{server.port}/live", headers={"X-Long": "a" * 9000}))[0] == 400
-        other = tmp_path / "other"
-        other.mkdir()
-        with pytest.raises(DoorError, match=rf"\[metrics\] port = {server.port}: .*in use; name one in room.toml"):
-            async with LocalServer(probes(), NotedDesk(), other, port=server.port):
-                pass
-        assert not (other / SOCKET).exists(), "what was opened before is closed again"
+
+
+async def test_a_port_that_is_taken_keeps_nobody_from_giving_orders_and_is_opened_when_it_is_free(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with LocalServer(probes(), NotedDesk(), other, port=port, port_again_s=0.02) as server:
+            assert f"[metrics] port = {port}: " in server.trouble
+            assert "name one in room.toml" in server.trouble
+            async with local(other / SOCKET) as session, session.get("/state") as answer:
+                assert answer.status == 200
+            taken.close()
+            await until(lambda: not server.trouble, "the port to be opened")
+            assert (await get(f"http://127.0.0.1:{port}/live"))[0] == 200
+    assert not (other / SOCKET).exists()
 
 
 async def test_a_room_that_is_not_ready_says_why(tmp_path: Path) -> None:
