@@ -127,6 +127,19 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     asks: bool = True
 
 
+class Sending(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that is on its way to the archive, by its name, and how much of it the archive has."""
+
+    record: str
+    done_bytes: int
+    total_bytes: int
+
+    @property
+    def percent(self) -> int:
+        """Whole ones, so that 100 is all."""
+        return 100 * self.done_bytes // max(1, self.total_bytes)
+
+
 class DeskState(msgspec.Struct, frozen=True, kw_only=True):
     """The room as the clerk sees it. ``recorder`` is the recorder's state, or ``unreachable``."""
 
@@ -142,6 +155,7 @@ class DeskState(msgspec.Struct, frozen=True, kw_only=True):
     """None where the room has no centre."""
     hearings: list[PlannedHearing] = []
     others: list[OtherSession] = []
+    sending: Sending | None = None
     prompts: list[Prompt] = []
     alarms: list[str] = []
 
@@ -160,12 +174,13 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     checks: list[CheckResult]
 
 
-class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the delivery's process tells: events to keep, its indicators, and what somebody should look at."""
+class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the delivery's process tells: events to keep; or its indicators, what somebody should look at, and what it sends."""
 
     events: list[RecordDelivered | RecordDeleted] = []
     indicators: dict[str, float] = {}
     alarms: list[str] = []
+    sending: Sending | None = None
 
 
 class DeliveryAnswer(msgspec.Struct, frozen=True, kw_only=True):

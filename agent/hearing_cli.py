@@ -78,6 +78,8 @@ def status(
         console.print(Text(f"session {state.session}, hearing {state.hearing or '(not bound yet)'}"))
     centre = {None: "the room works alone", True: "the centre is reached", False: "the centre is away; everything is told to it later"}
     console.print(centre[state.centre_reached])
+    if state.sending is not None:
+        console.print(Text(f"record {state.sending.record} goes to the archive: {state.sending.percent} % of it is there"))
     for prompt in state.prompts:
         words = next((prompt.words[one] for one in state.languages if one in prompt.words), prompt.code)
         until = f" (until {_local(prompt.until_utc_us):%H:%M:%S})" if prompt.until_utc_us is not None else ""

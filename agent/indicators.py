@@ -95,6 +95,8 @@ INDICATORS: tuple[Indicator, ...] = (
     Indicator("upload_oldest_pending_h", _U, "delivery", "How old the oldest of them is.", "high",
               "courtroom_upload_oldest_pending_seconds", 3600.0),
     Indicator("upload_rate_mib_s", _U, "delivery", "How fast records are being sent.", "", "courtroom_upload_bytes_per_second", MIB),
+    Indicator("upload_sent_percent", _U, "delivery", "How much of the record under way the archive has; absent: none is.", "",
+              "courtroom_upload_sent_ratio", 0.01),
     Indicator("cpu_percent", _H, "/proc/stat", "Share of all cores' time that was used.", "high", "courtroom_host_cpu_ratio", 0.01),
     Indicator("io_pressure_percent", _H, "/proc/pressure/io", "Share of time in which something waited for a disk.", "high",
               "courtroom_host_io_pressure_ratio", 0.01),

@@ -18,7 +18,7 @@ from agent.centre_link import CentreLink
 from agent.clock_quality import ClockWatch
 from agent.conduct import Conductor
 from agent.conference_link import ConferenceLink
-from agent.desk import DeliveryAnswer, DeliveryReport
+from agent.desk import DeliveryAnswer, DeliveryReport, Sending
 from agent.guest_desk import GuestDesk
 from agent.guests import Guests, GuestsError
 from agent.held import Follow
@@ -47,6 +47,8 @@ log = structlog.get_logger()
 FILE, GUESTS, LOOK_INS, VISIT = "agent.sqlite", "guests.json", "look_ins.json", "visit.json"
 RECORDER = "courtroom-recorder"
 """The user as whom the recorder and the delivery run."""
+DELIVERY_SILENT_S = 10.0
+"""It tells each second how it stands; what it said longer ago is not shown as what it does now."""
 MEASURE_S, SPAN_S, TIDY_S = 5.0, 60.0, 3_600.0
 
 
@@ -108,6 +110,9 @@ class Agent:
         self._room_end: RoomEnd | None = None
         self._centre: CentreLink | None = None
         self._delivery_alarms: tuple[str, ...] = ()
+        self._sending: Sending | None = None
+        self._delivery_heard_s = 0.0
+        self._linked.sending = lambda: self._sending if time.monotonic() - self._delivery_heard_s < DELIVERY_SILENT_S else None
         self._look_ins: LookInDesk | None = None
         self._quarantine = None if centre is None else QuarantineDesk(process)
         if centre is not None:
@@ -230,8 +235,10 @@ class Agent:
                 )
             else:
                 await self._process.tell(event)
-        self._measures.delivery = of_delivery(report.indicators)
-        self._delivery_alarms = tuple(report.alarms)
+        if report.indicators:  # without them it tells of an event alone
+            self._measures.delivery = of_delivery(report.indicators)
+            self._delivery_alarms, self._sending = tuple(report.alarms), report.sending
+            self._delivery_heard_s = time.monotonic()
         status = self._process.status()
         return DeliveryAnswer(hearing=status is not None and status.state != "idle", clock_believed=self._process.is_time_known)
 

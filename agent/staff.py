@@ -24,6 +24,8 @@ class Linked:
 
     reached: Callable[[], bool | None] = lambda: None
     alarms: Callable[[], list[str]] = list
+    sending: Callable[[], desk.Sending | None] = lambda: None
+    """What the delivery sends now."""
 
 
 class Staff:
@@ -56,6 +58,7 @@ class Staff:
             centre_reached=self._linked.reached(),
             hearings=hearings,
             others=self._others(hearings),
+            sending=self._linked.sending(),
             prompts=[self._prompt(prompt) for prompt in process.prompts],
             alarms=self._alarms(),
         )

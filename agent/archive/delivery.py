@@ -76,9 +76,10 @@ class DeliveryStatus:
 
     def indicators(self) -> dict[str, float]:
         """By the names that the centre's page and the metrics have."""
+        sent = {"upload_sent_percent": 100 * self.done_bytes / max(1, self.total_bytes)} if self.sending else {}
         return {
             "upload_pending_records": float(self.pending), "upload_pending_gib": self.pending_bytes / 1024**3,
-            "upload_oldest_pending_h": self.oldest_pending_h, "upload_rate_mib_s": self.rate_bytes_s / 1024**2,
+            "upload_oldest_pending_h": self.oldest_pending_h, "upload_rate_mib_s": self.rate_bytes_s / 1024**2, **sent,
         }  # fmt: skip
 
 

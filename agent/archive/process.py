@@ -17,12 +17,12 @@ import structlog
 import typer
 from rich.console import Console
 
-from agent.archive.delivery import Delivery
+from agent.archive.delivery import Delivery, DeliveryStatus
 from agent.archive.pace import Pace
 from agent.archive.records import Records
 from agent.archive.upload import Uploader
 from agent.archive.vouchers import Vouchers
-from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport
+from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport, Sending
 from agent.upstream.client import Credentials, UpstreamClient
 from agent.upstream.contract import RecordDeleted, RecordDelivered
 from provisioning.mending import WRONG_STATUS, load_or_wait
@@ -203,7 +203,7 @@ async def _report(delivery: Delivery, agent: AgentSocket) -> None:
     while True:
         status = delivery.status()
         try:
-            answer = await agent.report(DeliveryReport(indicators=status.indicators(), alarms=list(status.alarms)))
+            answer = await agent.report(_told_of(status))
         except AgentAwayError as error:
             if not away:
                 log.warning("it is not known whether a hearing runs; what was known last holds", error=str(error))
@@ -216,6 +216,11 @@ async def _report(delivery: Delivery, agent: AgentSocket) -> None:
                 hearing = answer.hearing
                 delivery.set_hearing(hearing=hearing)
         await asyncio.sleep(REPORT_S)
+
+
+def _told_of(status: DeliveryStatus) -> DeliveryReport:
+    sending = Sending(record=status.sending, done_bytes=status.done_bytes, total_bytes=status.total_bytes) if status.sending else None
+    return DeliveryReport(indicators=status.indicators(), alarms=list(status.alarms), sending=sending)
 
 
 def _bases(room: RoomConfig) -> list[Path]:

@@ -4,8 +4,10 @@ import socket
 from pathlib import Path
 
 from agent.clock_quality import ClockWatch
-from agent.main import Agent
+from agent.desk import DeliveryReport, Sending
+from agent.main import DELIVERY_SILENT_S, Agent
 from agent.room_process import RoomProcess
+from agent.upstream.contract import RecordDeleted
 from provisioning.room import Metrics
 from tests.agent.test_conduct import CONFIG
 
@@ -22,3 +24,20 @@ async def test_a_taken_port_is_an_alarm_of_an_agent_that_runs(tmp_path: Path) ->
                 assert "[metrics] port" in alarm
         finally:
             await process.store.close()
+
+
+async def test_what_the_delivery_sends_is_shown_while_it_says_so_and_measured(tmp_path: Path) -> None:
+    process = RoomProcess(CONFIG, tmp_path, ClockWatch())
+    await process.open(tmp_path / "agent.sqlite")
+    try:
+        agent = Agent(process, tmp_path, tmp_path)
+        sending = Sending(record="2026-11-01_lab_7", done_bytes=1, total_bytes=4)
+        await agent._take_delivery(DeliveryReport(indicators={"upload_sent_percent": 25.0}, alarms=["a record is broken"], sending=sending))
+        await agent._take_delivery(DeliveryReport(events=[RecordDeleted(record="r", sums_sha256="0" * 64, freed_bytes=1)]))
+        state = agent._staff.state()
+        assert (state.sending, state.alarms) == (sending, ["a record is broken"]), "an event says nothing of how the delivery stands"
+        assert agent._measures.values()["upload_sent_percent"] == 25.0
+        agent._delivery_heard_s -= DELIVERY_SILENT_S
+        assert agent._staff.state().sending is None
+    finally:
+        await process.store.close()

@@ -35,6 +35,7 @@ async def test_the_clerk_works_from_a_terminal(tmp_path: Path) -> None:
         assert "Hearing 2026-17 is due. Begin?" in out
         assert "courtroom hearing answer p1 yes|no" in out
         assert "the centre is away" in out
+        assert "record 2026-11-01_lab_7 goes to the archive: 29 %" in out
         noted.warns = "the disk takes nothing of it yet"
         code, out, err = await ended(hearing(tmp_path, "start", "2026-17"))
         assert (code, "StartOrder" in out, err.strip()) == (0, True, noted.warns)

@@ -47,6 +47,7 @@ STATE = desk.DeskState(
             began_utc_us=1_795_000_000_000_000,
         )
     ],
+    sending=desk.Sending(record="2026-11-01_lab_7", done_bytes=299, total_bytes=1_000),
     prompts=[desk.Prompt(id="p1", code="begin", words={"en": "Hearing 2026-17 is due. Begin?"})],
 )  # fmt: skip
 

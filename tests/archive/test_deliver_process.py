@@ -17,9 +17,10 @@ from aiohttp import web
 
 from agent.archive import process
 from agent.archive.acknowledgement import check_for, load, place
-from agent.archive.delivery import Delivery
+from agent.archive.delivery import Delivery, DeliveryStatus
 from agent.archive.records import Records
-from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport
+from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport, Sending
+from agent.indicators import of_delivery
 from agent.upstream.contract import RecordDelivered
 from agent.upstream.enrolment import RoomFiles
 from provisioning.keys import Hierarchy
@@ -136,6 +137,16 @@ async def test_a_renewed_certificate_is_taken_up_and_an_old_one_left_alone(tmp_p
     (tmp_path / "new").replace(tmp_path / "pem")
     async with asyncio.timeout(10):
         await task
+
+
+@pytest.mark.parametrize("sending", ["2026-11-01_room-1_7", ""])
+def test_how_far_a_record_is_on_its_way_is_told_only_while_one_is(sending: str) -> None:
+    status = DeliveryStatus(
+        pending=1, pending_bytes=8, oldest_pending_h=0.0, sending=sending, done_bytes=2, total_bytes=8, rate_bytes_s=1.0, alarms=()
+    )
+    report = process._told_of(status)
+    assert report.sending == (Sending(record=sending, done_bytes=2, total_bytes=8) if sending else None)
+    assert of_delivery(report.indicators).get("upload_sent_percent") == (25.0 if sending else None)
 
 
 async def test_the_clock_is_believed_only_while_the_agent_says_that_it_is() -> None:
