@@ -204,7 +204,10 @@ def device(
     by: By,
     run: Run = DEFAULT_RUN,
 ) -> None:
-    """Say which device of somebody who has come with two is the one: the new or the old."""
+    """Say which device of somebody who has come with two is the one: the new or the old.
+
+    `new` also says that it is right that somebody has come back with another device.
+    """
     if says not in {"new", "old"}:
         raise typer.BadParameter(f"'{says}' is neither new nor old", param_hint="new|old")
     _act(run, conference.ChooseDevice(by=by, person=person, accept=says == "new"))
@@ -328,6 +331,7 @@ def _words(one: conference.Present, *, sharing: bool) -> list[str]:
         "raises a hand": one.hand,
         "shows a screen": sharing,
         "has come with another device too": one.rival,
+        "has come back with another device": one.changed,
         "unvouched": one.unvouched,
     }
     return [words for words, holds in said.items() if holds]

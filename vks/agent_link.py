@@ -176,7 +176,7 @@ def stands(conference: Conference, unvouched: frozenset[str] = frozenset()) -> c
     people = [
         contract.Present(
             person=one.id, name=one.name, role=one.role, place=one.place, connected=one.connected, rival=bool(one.rival), muted=one.muted,
-            hand=one.hand_us is not None, consultation=one.consultation, unvouched=one.id in unvouched,
+            hand=one.hand_us is not None, consultation=one.consultation, unvouched=one.id in unvouched, changed=one.changed,
             quality=conference.peers[one.id].quality if one.id in conference.peers else "", identity=identity.standing(one),
             faces=0 if one.check is None else one.check.faces, documents=0 if one.check is None else one.check.documents,
         )

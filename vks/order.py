@@ -22,6 +22,8 @@ ROOM = "room"
 """The courtroom among those who hear and are heard. No person bears this name (``rules.py``)."""
 WAITS_TO_BE_CALLED: frozenset[Role] = frozenset({"witness"})
 """Whom admission leads into isolation."""
+ADMITTED_ANEW: frozenset[Role] = frozenset({"witness", "interpreter"})
+"""Whose other device waits in the lobby: what they say is evidence, so the clerk sees first who says it."""
 SILENT: frozenset[Role] = frozenset({"observer"})
 """Who sends neither sound nor pictures."""
 AUDIENCE = "audience:"
@@ -71,6 +73,8 @@ class Person(Struct, frozen=True, kw_only=True):
     place: Place = "lobby"
     device: str = ""
     """The device that holds the seat."""
+    changed: bool = False
+    """It took the seat of one that was gone, and the clerk has not said yet that this is right."""
     connected: bool = False
     rival: str = ""
     """Another device that came with this person's link while the first is there; the clerk says which it is to be."""

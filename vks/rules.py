@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from recorder.contract import conference as staff
 from vks import acts, identity
 from vks.order import (
+    ADMITTED_ANEW,
     AUDIENCE,
     ROOM,
     SILENT,
@@ -122,11 +123,11 @@ def _placed(person: Person, act: staff.OfStaff) -> Person:
         case staff.Admit():
             if person.place != "lobby":
                 raise RefusedError("not_in_lobby", f"{person.name} does not wait in the lobby")
-            return replace(person, place="isolated" if person.role in WAITS_TO_BE_CALLED else "hearing")
+            return replace(person, place="isolated" if person.role in WAITS_TO_BE_CALLED else "hearing", changed=False)
         case staff.Call():
             if person.place not in {"isolated", "dismissed"}:
                 raise RefusedError("not_apart", f"{person.name} neither waits apart nor was dismissed")
-            return replace(person, place="hearing")
+            return replace(person, place="hearing", changed=False)
         case staff.Isolate():
             return replace(_admitted(person), place="isolated", hand_us=None, consultation=0)
         case staff.Dismiss():
@@ -147,9 +148,7 @@ def _placed(person: Person, act: staff.OfStaff) -> Person:
                 raise RefusedError("not_interpreter", f"{person.name} is no interpreter")
             return replace(person, interprets=act.channel)
         case staff.ChooseDevice():
-            if not person.rival:
-                raise RefusedError("no_other_device", f"{person.name} has come with one device only")
-            return _seated(replace(person, rival=""), person.rival) if act.accept else replace(person, rival="")
+            return _chosen(person, accept=act.accept)
         case _:
             raise RefusedError("unknown", f"{type(act).__name__} is nothing that is done with one person")
 
@@ -218,13 +217,25 @@ def _came(order: Order, act: acts.Came) -> Order:
     if person.device == act.device:
         return _with(order, replace(person, connected=True, media=""))
     # Another device while the first is not there. What a hearing that is not public would show, only the clerk shows to it.
-    place = "lobby" if order.closed else person.place
-    return _with(order, _seated(replace(person, connected=True, rival="", place=place), act.device))
+    waits = order.closed or (person.place == "hearing" and person.role in ADMITTED_ANEW)
+    seated = _seated(replace(person, connected=True, rival="", place="lobby" if waits else person.place), act.device)
+    return _with(order, replace(seated, changed=True))
 
 
 def _seated(person: Person, device: str) -> Person:
-    """Another device holds the seat: who sits at it nobody has checked."""
-    return replace(person, device=device, media="", identity="unchecked", check=None, looked_at="")
+    """Another device holds the seat: who sits at it nobody has checked, so it is in no private talk."""
+    return replace(person, device=device, media="", identity="unchecked", check=None, looked_at="", consultation=0, changed=False)
+
+
+def _chosen(person: Person, *, accept: bool) -> Person:
+    """The clerk says which device is the person's own."""
+    if person.rival:
+        return _seated(replace(person, rival=""), person.rival) if accept else replace(person, rival="")
+    if person.changed and accept:
+        return replace(person, changed=False)
+    if person.changed:
+        raise RefusedError("no_other_device", f"{person.name} is here with one device only: put it out by `remove` if it is a stranger's")
+    raise RefusedError("no_other_device", f"{person.name} has come with one device only")
 
 
 def _gone(order: Order, act: acts.Gone) -> Order:

@@ -332,6 +332,8 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     hand: bool
     consultation: int
     quality: str
+    changed: bool = False
+    """Another device took the seat of one that was gone, and the clerk has not said yet that this is right."""
     unvouched: bool = False
     """The hearing is not public, and nobody has vouched for the certificate of the person's page: no media goes either way."""
     identity: Identity = "unchecked"

@@ -1,0 +1,49 @@
+"""Which device holds a person's seat, and what another one that comes by the same link is not given."""
+
+import pytest
+
+from recorder.contract import conference as staff
+from tests.vks.test_rules import CLERK, came, everything, opened
+from vks import acts
+from vks.order import Order, hears, is_on_floor
+from vks.rules import RefusedError, apply
+
+
+def gone(order: Order, name: str, device: str = "phone", *, left: bool = False) -> Order:
+    return apply(order, acts.Gone(person=name, device=device, left=left), 0)
+
+
+def test_another_device_enters_no_private_talk_though_the_seat_is_free() -> None:
+    order = apply(opened("party", "counsel", "prosecutor"), staff.Consult(by=CLERK, people=["party", "counsel", "prosecutor"]), 0)
+    order = apply(gone(order, "party"), came("party", "stranger"), 0)
+    assert not hears(order, "party", "counsel")
+    assert hears(order, "prosecutor", "counsel")
+    assert apply(gone(order, "counsel"), came("counsel"), 0).people["counsel"].consultation == 1  # the same device goes on
+
+
+def test_a_device_that_the_clerk_lets_take_the_seat_is_not_in_the_private_talk_either() -> None:
+    order = apply(opened("party", "counsel"), staff.Consult(by=CLERK, people=["party", "counsel"]), 0)
+    order = apply(order, came("party", "stranger"), 0)
+    order = apply(order, staff.ChooseDevice(by=CLERK, person="party", accept=True), 0)
+    assert order.people["party"].device == "stranger"
+    assert order.people["party"].consultation == order.people["counsel"].consultation == 0
+
+
+@pytest.mark.parametrize("role", ["witness", "interpreter"])
+def test_another_device_of_who_gives_evidence_waits_in_the_lobby(role: str) -> None:
+    order = opened("party", role)
+    if role == "witness":
+        order = apply(order, staff.Call(by=CLERK, person=role), 0)
+    assert is_on_floor(order, role)
+    order = apply(gone(order, role), came(role, "stranger"), 0)
+    assert order.people[role].place == "lobby"
+    assert not any(role in pair for pair in everything(order))
+
+
+def test_a_changed_device_is_marked_until_the_clerk_says_that_it_is_right() -> None:
+    order = apply(gone(opened("party"), "party"), came("party", "tablet"), 0)
+    assert order.people["party"].changed
+    with pytest.raises(RefusedError, match="put it out by `remove`"):
+        apply(order, staff.ChooseDevice(by=CLERK, person="party", accept=False), 0)
+    assert not apply(order, staff.ChooseDevice(by=CLERK, person="party", accept=True), 0).people["party"].changed
+    assert apply(gone(order, "party", "tablet"), came("party", "tablet"), 0).people["party"].changed
