@@ -1,7 +1,7 @@
 // One attempt at a connection to the courtroom: a WebSocket and a peer connection, which live and die together. dialler.ts makes the next one.
 
 import { api, socketOf } from "./api";
-import { ATTEMPT_MS, DISCONNECTED_MS } from "./backoff";
+import { ATTEMPT_MS, DISCONNECTED_MS, LAST_WORD_MS } from "./backoff";
 import { withoutEmpty } from "./ice";
 import type { IceServer } from "./messages";
 import { offerOf, onFarEnd } from "./peer";
@@ -20,6 +20,7 @@ export abstract class Attempt {
   private attempt = setTimeout(() => this.end(), ATTEMPT_MS);
   private begun = false;
   private disconnected: ReturnType<typeof setTimeout> | undefined;
+  private lastWord: ReturnType<typeof setTimeout> | undefined;
 
   /** @param door which of the courtroom's doors. */
   constructor(door: string, private readonly ends: Ends) {
@@ -36,6 +37,7 @@ export abstract class Attempt {
     this.over = true;
     clearTimeout(this.attempt);
     clearTimeout(this.disconnected);
+    clearTimeout(this.lastWord);
     this.socket.onclose = this.socket.onerror = this.socket.onmessage = null;
     this.socket.close();
     if (this.peer !== null) this.peer.onconnectionstatechange = this.peer.onicecandidate = null;
@@ -116,8 +118,13 @@ export abstract class Attempt {
     const { peer } = this;
     if (peer === null || peer.signalingState !== "have-local-offer") return;
     await peer.setRemoteDescription({ type: "answer", sdp });
-    onFarEnd(peer, () => this.end());
+    onFarEnd(peer, () => this.awaitLastWord());
     if (!this.over) then(peer.getTransceivers().map((one) => one.receiver.track));
+  }
+
+  /** Media has ended at the other side, and why may still be on its way: through a centre the last word comes after that. */
+  private awaitLastWord(): void {
+    if (!this.over) this.lastWord ??= setTimeout(() => this.end(), LAST_WORD_MS);
   }
 
   private changed(state: RTCPeerConnectionState): void {
@@ -127,6 +134,7 @@ export abstract class Attempt {
       this.connected();
     }
     if (state === "disconnected") this.disconnected = setTimeout(() => this.end(), DISCONNECTED_MS);
-    if (state === "failed" || state === "closed") this.end();
+    if (state === "closed") this.awaitLastWord();
+    if (state === "failed") this.end();
   }
 }

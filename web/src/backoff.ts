@@ -6,6 +6,8 @@ export const LONGEST_MS = 3_000;
 export const DISCONNECTED_MS = 2_000;
 /** So long one attempt may take until media flows. */
 export const ATTEMPT_MS = 12_000;
+/** So long the courtroom may say why, once it has ended media: its last word goes by the centre, and media by a shorter way. */
+export const LAST_WORD_MS = 2_000;
 
 /**
  * The wait before an attempt, in ms.

@@ -57,7 +57,9 @@ function said(page: LookPage, message: ToLookIn, nowMs: number): LookPage {
     case "refused":
       return over(page, message.code);
     case "bye":
-      return message.again ? page : over(page, message.code);
+      if (message.again) return page;
+      // Whoever has looked in has missed why it ended.
+      return over(page, message.code === "unknown" && page.looking !== null ? "look_in_over" : message.code);
   }
 }
 

@@ -15,6 +15,7 @@ const ENDS: Record<string, Word> = {
   ...REFUSALS,
   too_many: "join_other",
   hearing_over: "end_over",
+  gone: "end_gone",
   elsewhere: "end_elsewhere",
   bad_message: "end_browser",
   strange: "end_strange",
@@ -38,6 +39,6 @@ export const endWord = (code: string): Word => ENDS[code] ?? "end_other";
 /** Why something that was asked for is not done. */
 export const noticeWord = (code: string): Word => NOTICES[code] ?? "refused_other";
 /** Whether dialling again, by hand, may lead back: the clerk may have let the person in again. */
-export const mayComeBack = (code: string): boolean => code === "removed" || code === "elsewhere" || code === "full" || code === "too_many";
+export const mayComeBack = (code: string): boolean => ["removed", "elsewhere", "full", "too_many", "gone"].includes(code);
 /** Whether the courtroom does not know the way back, and the link must be used anew. */
 export const isForgotten = (code: string): boolean => code === "unknown" || code === "expired";

@@ -151,8 +151,9 @@ function said(page: Page, message: ToPage): Page {
     }
     case "bye":
       if (message.again) return page;
-      // The way back is not known to the courtroom any more, but the link may be: it is used anew, by another press.
-      if (isForgotten(message.code)) return gone(page, "check");
+      // Whoever was in has missed why it ended. For anybody else the link may do where the way back does not: by another press.
+      if (isForgotten(message.code) && page.view === null) return gone(page, "check");
+      if (isForgotten(message.code)) return { ...gone(page, "ended"), refusal: { code: "gone", at_utc_us: 0 } };
       return { ...gone(page, "ended"), refusal: { code: message.code, at_utc_us: 0 } };
     case "vouched":
       return { ...page, doubt: null, notice: null };

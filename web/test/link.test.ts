@@ -78,6 +78,7 @@ describe("codes", () => {
     for (const code of ["unknown", "early", "expired", "too_many"]) expect(refusalWord(code)).toBe(`join_${code}`);
     expect([refusalWord("?"), endWord("?"), noticeWord("?")]).toEqual(["join_other", "end_other", "refused_other"]);
     expect(endWord("removed")).toBe("join_removed");
+    expect([endWord("gone"), mayComeBack("gone")]).toEqual(["end_gone", true]);
   });
   it("tell what may be done", () => {
     expect([mayComeBack("removed"), mayComeBack("hearing_over"), isForgotten("unknown"), isForgotten("removed")]).toEqual([true, false, true, false]);

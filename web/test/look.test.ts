@@ -31,6 +31,11 @@ describe("a page that looks in", () => {
     expect(reduceLook(page, said({ m: "bye", code: "closing", again: true })).phase).toBe("in");
     expect(lookTiles(reduceLook(page, { e: "lost" }))).toEqual([]);
   });
+  it("is over for whoever has looked in and is not known any more", () => {
+    const unknown = said({ m: "bye", code: "unknown", again: false });
+    expect(after({ e: "begin" }, LOOKING, { e: "lost" }, unknown)).toMatchObject({ phase: "over", code: "look_in_over" });
+    expect(after({ e: "begin" }, unknown)).toMatchObject({ phase: "over", code: "unknown" });
+  });
   it("says why it is over, and offers another press where that may help", () => {
     expect(["look_in_over", "look_in_used", "unknown", "anything"].map(lookEndWord)).toEqual(["look_over", "look_used", "look_unknown", "end_other"]);
     expect(["look_in_over", "look_in_used", "unknown"].map(mayLookAgain)).toEqual([false, false, true]);

@@ -99,8 +99,14 @@ describe("the connection", () => {
     expect(ended).toMatchObject({ screen: "ended", line: "none", view: null, refusal: { code: "removed" } });
     expect(after(...THERE, saying({ m: "bye", code: "restart", again: true }))).toMatchObject({ screen: "in", line: "up" });
   });
-  it("leads to the check again where the courtroom knows the way back no more", () => {
-    expect(after(...THERE, saying({ m: "bye", code: "unknown", again: false }))).toMatchObject({ screen: "check", line: "none", view: null });
+  it.each(["unknown", "expired"])("leads to the check where the courtroom does not know the way back (%s)", (code) => {
+    expect(after({ e: "dial" }, saying({ m: "bye", code, again: false }))).toMatchObject({ screen: "check", line: "none", view: null });
+  });
+  it.each(["unknown", "expired"])("is over, and leads to no microphone, for whoever was in and comes back to %s", (code) => {
+    const over = after(...THERE, { e: "lost" }, saying({ m: "bye", code, again: false }));
+    expect(over).toMatchObject({ screen: "ended", line: "none", view: null, refusal: { code: "gone" } });
+    const back = [over, { e: "dial" }, saying({ m: "bye", code, again: false })].reduce((page, event) => reduce(page as Page, event as Event));
+    expect(back).toMatchObject({ screen: "check" });
   });
   it("waits where another device holds the seat, until the courtroom shows something", () => {
     const waiting = after({ e: "dial" }, saying(WELCOME), saying({ m: "wait" }));
