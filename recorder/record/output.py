@@ -13,6 +13,7 @@ def rendered(show: Callable[[Console], None], *, soft_wrap: bool = False) -> str
     console = Console(soft_wrap=soft_wrap)
     with console.capture() as captured:
         show(console)
+        console.file = io.StringIO()  # the end of a capture writes nothing, which is refused by a full disk and a closed pipe
     return captured.get()
 
 
