@@ -15,8 +15,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 from recorder import copy_files, readable
 from recorder.fragment_choice import summed
 from recorder.readable import LEVELS, Choice, Copied, CopyError, Reader, Story
-from recorder.record.cli import CA_HELP, authorities_of, run_verify, session_time
+from recorder.record.cli import CA_HELP, authorities_of, run_verify, say, session_time
 from recorder.record.journal import Head
+from recorder.record.output import rendered
 from recorder.record.shown import shown
 from recorder.record.trust import TrustError
 from recorder.record.verdict import Verdict
@@ -50,8 +51,8 @@ def copy(
 
     The record is verified first, as `courtroom verify` does, and stays as it is; what it proved stands in the copy. Of a broken record no
     copy is made; with --even-if-broken media whose hash does not fit the journal is named and left out, and the exit status is 1.
+    It is 70 where the copy is made, but what there is to say of it could not be written.
     """
-    console = Console()
     if max_level not in LEVELS[:-1]:
         raise typer.BadParameter(f"'{max_level}' is none of {', '.join(LEVELS[:-1])}")
     if not all(math.isfinite(given) and given < MOST_S for given in (from_s, to_s or 0)):
@@ -65,12 +66,21 @@ def copy(
     try:
         reader = readable.load_reader(key, cert) if key is not None else None
         verdict = checked(record, ca, even_if_broken=even_if_broken)
-        copied = _copy(console, record, out, reader, choice, verdict)
+        copied = _copy(Console(stderr=True), record, out, reader, choice, verdict)
     except CopyError as error:
         words = Console(stderr=True)
         for text in str(error).splitlines():
             words.print(shown(text), style="red", highlight=False)
         raise typer.Exit(1) from None
+    say(
+        rendered(lambda console: _tell(console, out, copied, verdict)),
+        f"the copy is made, as {out}; what there is to say of it",
+        "see its page",
+    )
+    raise typer.Exit(1 if copied.damaged or verdict.level in SPOILT else 0)
+
+
+def _tell(console: Console, out: Path, copied: Copied, verdict: Verdict) -> None:
     if verdict.level in SPOILT:
         console.print(
             f"✗ the record is {verdict.level}, and the copy says so: {len(verdict.errors)} finding(s)", style="red", highlight=False
@@ -87,7 +97,6 @@ def copy(
     if copied.notes_left_out:
         console.print(f"· left out: {copied.notes_left_out} note(s) of a higher level", highlight=False)
     console.print(f"{shown(str(out))}: {len(copied.tracks)} tracks; open index.html, {FILM} or master.m3u8", highlight=False)
-    raise typer.Exit(1 if copied.damaged or verdict.level in SPOILT else 0)
 
 
 def checked(record: Path, ca: Path | None, *, even_if_broken: bool) -> Verdict:
@@ -134,7 +143,9 @@ def _copy(console: Console, record: Path, out: Path, reader: Reader | None, choi
 
 
 def _fill(console: Console, out: Path, story: Story, reader: Reader | None, choice: Choice, verdict: Verdict, record: Path) -> Copied:
-    with Progress("copying", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console, transient=True) as bar:
+    with Progress(
+        "copying", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
         task = bar.add_task("copy", total=readable.total_bytes(story))
         copied = readable.copy_media(record, out, story, choice, reader, lambda size: bar.advance(task, size))
     copy_files.choose_notes(story, choice, copied)

@@ -14,8 +14,10 @@ from recorder.level_order import Given, Wish, give_order
 from recorder.media_keys import RecipientKey
 from recorder.readable import CopyError
 from recorder.record import layout
+from recorder.record.cli import say
 from recorder.record.levels import LEVELS, PartSpan
 from recorder.record.order import OrderError
+from recorder.record.output import rendered
 
 _SHOWN = 20
 _TIME = re.compile(r"(?:(?:(\d{1,3}):)?(\d{1,4}):)?(\d{1,7})(?:\.(\d{1,6}))?", re.ASCII)
@@ -46,8 +48,9 @@ def level(
     A record says who its recipients are, but not which levels each may open: --room takes that from room.toml, --recipient names
     certificates. Of both only the record's own recipients count. Where an interval covers a piece of a part, no key is wrapped, for it
     would open more than the order says; make a copy of that piece.
+
+    Exit status: 0 given; 1 not given; 2 the command line is wrong; 70 given, but what there is to say of it could not be written.
     """
-    console = Console(soft_wrap=True)
     if to_level not in LEVELS:
         raise typer.BadParameter(f"'{to_level}' is none of {', '.join(LEVELS)}", param_hint="--level")
     for name, text in (("--actor", actor), ("--order", order)):
@@ -69,7 +72,9 @@ def level(
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename or record}: {error.strerror}; what was written belongs to nothing, give the order again")
-    _tell(console, record, given, named=bool(room or recipient))
+    text = rendered(lambda console: _tell(console, record, given, named=bool(room or recipient)), soft_wrap=True)
+    place = record / layout.order_file(given.order.number)
+    say(text, f"the order is given, as {place}; what there is to say of it", "do not give it again")
 
 
 def _tell(console: Console, record: Path, given: Given, *, named: bool) -> None:

@@ -116,12 +116,12 @@ def show(console: Console, record: Path, verdict: Verdict) -> None:
         console.print(f"Bound after the seal to {shown(what)} by {shown(binding.actor)}, {when} UTC{shown(reason)}", highlight=False)
 
 
-def say(text: str, what: str) -> None:
+def say(text: str, what: str, remedy: str = "write it elsewhere") -> None:
     """Write to standard output, or end the command with the status of one that failed."""
     try:
         write_out(text)
     except OSError as error:
-        told = f"{what} could not be written to standard output: {error.strerror}; write it elsewhere"
+        told = f"{what} could not be written to standard output: {error.strerror}; {remedy}"
         Console(stderr=True, soft_wrap=True).print(told, style="red", highlight=False, markup=False)
         raise typer.Exit(FAILED_STATUS) from None
 

@@ -261,3 +261,13 @@ class QuietFiles(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def test_a_copy_whose_report_cannot_be_written_is_told_to_be_made(sealed: tuple[Room, Path], tmp_path: Path) -> None:
+    it, record = sealed
+    command = [sys.executable, "-m", "agent.cli", "copy", str(record), str(tmp_path / "copy"), "--key", str(it.keys.court_key)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (70, False)
+    assert "the copy is made" in done.stderr
+    assert (tmp_path / "copy" / "SHA256SUMS.p7s").exists()
