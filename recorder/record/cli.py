@@ -1,9 +1,10 @@
 """``courtroom verify``: says in plain words what a record proves."""
 
 import datetime as dt
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
 import typer
@@ -15,12 +16,13 @@ from rich.table import Table
 
 from recorder.record import canonical
 from recorder.record.anchors import LedgerError, parse_ledger
+from recorder.record.copy_check import CopyLevel, CopyVerdict, check_copy, is_copy
 from recorder.record.file_check import LIST_BYTES, read_given
 from recorder.record.output import rendered, write_out
 from recorder.record.own_roots import DEFAULT_CA, ROOM_TOML, own_roots
 from recorder.record.shown import shown
 from recorder.record.trust import Authorities, TrustError, load_certificates, load_revocation_lists
-from recorder.record.verdict import PROVEN, ProofLevel, Severity, Verdict
+from recorder.record.verdict import PROVEN, Finding, ProofLevel, Severity, Verdict
 from recorder.record.verify import Outside
 from recorder.record.verify import verify as verify_record
 
@@ -39,8 +41,16 @@ _COLOUR: dict[ProofLevel, str] = {
     "not_a_record": "red",
     "unreadable": "red",
 }
+_COPY_COLOUR: dict[CopyLevel, str] = {
+    "copy_whole": "green",
+    "copy_unvouched": "yellow",
+    "copy_unsigned": "yellow",
+    "copy_broken": "red",
+    "unreadable": "red",
+}
 _MARK: dict[Severity, str] = {"error": "[bold red]✗[/]", "doubt": "[yellow]?[/]", "note": "[dim]·[/]"}
 _SHOWN = 40
+_V = TypeVar("_V")
 
 
 class UsageCommand(typer.core.TyperCommand):
@@ -56,7 +66,7 @@ class UsageCommand(typer.core.TyperCommand):
 
 
 def verify(
-    record: Annotated[Path, typer.Argument(help="The record's directory.", readable=False)],
+    record: Annotated[Path, typer.Argument(help="The directory of the record, or of a readable copy of one.", readable=False)],
     ca: Annotated[Path | None, typer.Option(help=CA_HELP)] = None,
     ledger: Annotated[Path | None, typer.Option(help="Receipts that the centre holds, one JSON object a line.")] = None,
     crl: Annotated[list[Path] | None, typer.Option(help="Revocation list, PEM or DER; may be given more than once.")] = None,
@@ -68,20 +78,25 @@ def verify(
 ) -> None:
     """Verify a record: is it complete and unchanged, who signed it, what was not recorded, and why.
 
+    Of a readable copy (`courtroom copy`) it says whether it is whole, who made it, and of which record. A copy proves no more than that: an
+    option that insists on something of the record is refused.
+
     Every file is read once; no key is needed and nothing is changed. What each verdict means, and what it cannot prove, is told in
     docs/record-format.md; docs/verify-by-hand.md does the same with openssl and sha256sum.
 
     Exit status: 0 sealed, by a device that an authority vouches for; 3 intact, but not sealed, or without an authority to check the signer
-    by, or in part signed by nobody before a crash; 1 broken; 2 not a record; 64 the command line is wrong, or an option's file or one of
-    the record cannot be read, so nothing is judged; 70 the verifier failed, or its verdict could not be written.
+    by, or in part signed by nobody before a crash, or a copy of a broken record; 1 broken; 2 not a record; 64 the command line is wrong, or
+    an option's file or one of the record cannot be read, so nothing is judged; 70 the verifier failed, or its verdict could not be written.
     """
     try:
         outside = _outside(ca, ledger, crl or [], tsa_ca, hearing, start_token)
     except (OSError, TrustError, LedgerError) as error:
-        Console(stderr=True).print(str(error), style="red", highlight=False, markup=False)
-        raise typer.Exit(USAGE_STATUS) from None
+        _refuse(str(error))
+    copied = is_copy(record)
+    if copied and (ledger, tsa_ca, hearing, start_token) != (None,) * 4:
+        _refuse(f"{record} is a readable copy: --ledger, --tsa-ca, --hearing and --start-token need the record itself; verify that")
     try:
-        verdict = run_verify(record, outside, workers)
+        verdict = run_check_copy(record, outside.authorities, workers) if copied else run_verify(record, outside, workers)
         text = msgspec.json.encode(plain(verdict)).decode() + "\n" if as_json else rendered(lambda to: show(to, record, verdict))
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED_STATUS) from None
@@ -95,16 +110,16 @@ def verify(
 verify.command_class = UsageCommand  # type: ignore[attr-defined]
 
 
-def show(console: Console, record: Path, verdict: Verdict) -> None:
+def show(console: Console, record: Path, verdict: Verdict | CopyVerdict) -> None:
     """Print a verdict for people."""
+    if isinstance(verdict, CopyVerdict):
+        _show_copy(console, record, verdict)
+        return
     colour = _COLOUR["unsealed" if verdict.level in PROVEN and verdict.unsigned else verdict.level]
     console.print(Panel(shown(verdict.sentence()), title=shown(record.resolve().name), border_style=colour, style=f"bold {colour}"))
     if verdict.record:
         _show_facts(console, verdict)
-    for finding in verdict.findings[:_SHOWN]:
-        console.print(f" {_MARK[finding.severity]} {shown(finding.place)}: {shown(finding.text)} [dim]({finding.code})[/]", highlight=False)
-    if len(verdict.findings) > _SHOWN:
-        console.print(f"   … and {len(verdict.findings) - _SHOWN} more; --json lists all", highlight=False)
+    _show_findings(console, verdict.findings)
     if verdict.record:
         _show_intervals(console, verdict)
     if verdict.orders:
@@ -114,6 +129,30 @@ def show(console: Console, record: Path, verdict: Verdict) -> None:
         what = " ".join(filter(None, (binding.hearing, binding.case)))
         reason = f": {binding.reason}" if binding.reason else ""
         console.print(f"Bound after the seal to {shown(what)} by {shown(binding.actor)}, {when} UTC{shown(reason)}", highlight=False)
+
+
+def _show_findings(console: Console, findings: Sequence[Finding]) -> None:
+    for finding in findings[:_SHOWN]:
+        console.print(f" {_MARK[finding.severity]} {shown(finding.place)}: {shown(finding.text)} [dim]({finding.code})[/]", highlight=False)
+    if len(findings) > _SHOWN:
+        console.print(f"   … and {len(findings) - _SHOWN} more; --json lists all", highlight=False)
+
+
+def _show_copy(console: Console, root: Path, verdict: CopyVerdict) -> None:
+    colour = "yellow" if (verdict.level, verdict.exit_status) == ("copy_whole", 3) else _COPY_COLOUR[verdict.level]
+    console.print(Panel(shown(verdict.sentence()), title=shown(root.resolve().name), border_style=colour, style=f"bold {colour}"))
+    facts = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("hearing", verdict.hearing),
+        ("the record was, when it was copied", verdict.source_sentence),
+        ("left out of it", f"{verdict.left_out} stretches or notes" if verdict.left_out else "nothing of this choice"),
+        ("damaged", f"{verdict.damaged} fragments or files of the record, left out" if verdict.damaged else "nothing"),
+        ("read", f"{verdict.files} files, {verdict.bytes_read / 1e6:.1f} MB"),
+    ):
+        facts.add_row(f"[dim]{name}[/]", shown(value))
+    if verdict.level not in {"copy_broken", "unreadable"}:  # what such a copy says of itself is nobody's word
+        console.print(facts, highlight=False)
+    _show_findings(console, verdict.findings)
 
 
 def say(text: str, what: str, remedy: str = "write it elsewhere") -> None:
@@ -126,7 +165,12 @@ def say(text: str, what: str, remedy: str = "write it elsewhere") -> None:
         raise typer.Exit(FAILED_STATUS) from None
 
 
-def plain(verdict: Verdict) -> dict[str, Any]:
+def _refuse(message: str) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(message, style="red", highlight=False, markup=False)
+    raise typer.Exit(USAGE_STATUS)
+
+
+def plain(verdict: Verdict | CopyVerdict) -> dict[str, Any]:
     """A verdict as plain values, with its sentence and exit status."""
     # The name of a file need not be Unicode, JSON must be.
     fields: dict[str, Any] = canonical.normalised(msgspec.to_builtins(verdict))  # type: ignore[assignment]
@@ -163,11 +207,21 @@ def _outside(
 
 def run_verify(record: Path, outside: Outside, workers: int) -> Verdict:
     """Verify, and show on a terminal how far it is."""
+    return _with_bar(lambda progress: verify_record(record, outside, workers=workers, progress=progress))
+
+
+def run_check_copy(root: Path, authorities: Authorities | None, workers: int) -> CopyVerdict:
+    """Check a readable copy, and show on a terminal how far it is."""
+    now_us = time.time_ns() // 1000
+    return _with_bar(lambda progress: check_copy(root, authorities, now_us, workers=workers, progress=progress))
+
+
+def _with_bar(work: Callable[[Callable[[int, int], None]], _V]) -> _V:
     console = Console(stderr=True)
     columns = (TextColumn("verifying"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("verify", total=None)
-        return verify_record(record, outside, workers=workers, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        return work(lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def _show_facts(console: Console, verdict: Verdict) -> None:

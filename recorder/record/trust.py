@@ -58,12 +58,19 @@ class Authorities:
         # The same authorities vouch for TLS keys, which processes hold that the network reaches: those sign nothing here.
         if not may_sign_documents(leaf):
             return f"the certificate of {name(leaf)} is not for signing documents (it lacks documentSigning, RFC 9336)"
+        return self._path_refusal(leaf, others, at_us, _SIGNER)
+
+    def recipient_refusal(self, leaf: x509.Certificate, at_us: int) -> str | None:
+        """Why ``leaf`` is not vouched for as a recipient of records at this time, or None if it is; its purposes are not asked for."""
+        return self._path_refusal(leaf, [], at_us, ExtensionPolicy.permit_all())
+
+    def _path_refusal(self, leaf: x509.Certificate, others: Sequence[x509.Certificate], at_us: int, policy: ExtensionPolicy) -> str | None:
         try:
             verifier = (
                 PolicyBuilder()
                 .store(Store(self.roots))
                 .time(_datetime(at_us).replace(microsecond=0))
-                .extension_policies(ca_policy=_AUTHORITY, ee_policy=_SIGNER)
+                .extension_policies(ca_policy=_AUTHORITY, ee_policy=policy)
                 .build_client_verifier()
             )
             verifier.verify(leaf, list(others))

@@ -12,6 +12,8 @@ from provisioning import keys as key_files
 from provisioning.keys import Hierarchy
 from provisioning.room import Timestamp
 from recorder.record import layout
+from recorder.record.verdict import Verdict
+from tests.record.copying import readable_copy
 from tests.record.ordering import Ordered, edited, recipient
 from tests.record.record_builder import Builder
 from tests.record.timestamp_authority import TimestampAuthority
@@ -39,10 +41,11 @@ def stamped(keys: Hierarchy, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return builder, files.root
 
 
-def run(root: Path, authority: Path, work: Path) -> list[subprocess.CompletedProcess[str]]:
+def run(root: Path, authority: Path, work: Path, copy: Path | None = None) -> list[subprocess.CompletedProcess[str]]:
     """Run all blocks; they share files in the work directory, nothing else."""
     work.mkdir(exist_ok=True)
     environment = {"PATH": "/usr/bin:/bin", "RECORD": str(root), "ROOT": str(authority), "TSA": str(authority), "WORK": str(work)}
+    environment |= {} if copy is None else {"COPY": str(copy)}
     return [
         subprocess.run(["bash", "-euo", "pipefail", "-c", block], check=False, capture_output=True, text=True, env=environment, timeout=60)
         for block in BLOCKS
@@ -61,6 +64,21 @@ def test_every_command_accepts_an_honest_record(stamped: tuple[Builder, Path], t
     assert "Time stamp" in said
     assert "witness is sworn in" in said
     assert "No 12/4" in said
+
+
+@pytest.mark.parametrize("change", [None, "tracks/mic-judge/seg-000000.m4s", "more.txt", "SHA256SUMS"])
+def test_a_readable_copy_is_checked_by_the_last_of_them(
+    stamped: tuple[Builder, Path], keys: Hierarchy, tmp_path: Path, change: str | None
+) -> None:
+    copy = readable_copy(tmp_path / "copy", stamped[0], Verdict(level="sealed", record=str(stamped[0].record_id)), keys.court)
+    if change is not None:
+        with (copy / change).open("a") as file:
+            file.write("0")
+    done = run(stamped[0].root, stamped[1], tmp_path / "work", copy)[-1]
+    assert (done.returncode == 0) == (change is None), done.stderr
+    if change is None:
+        assert "Court archive" in done.stdout
+        assert f"record {stamped[0].record_id}\n" in done.stdout
 
 
 def add_file(root: Path) -> None:

@@ -271,3 +271,11 @@ def test_a_copy_whose_report_cannot_be_written_is_told_to_be_made(sealed: tuple[
     assert (done.returncode, "Traceback" in done.stderr) == (70, False)
     assert "the copy is made" in done.stderr
     assert (tmp_path / "copy" / "SHA256SUMS.p7s").exists()
+
+
+def test_whoever_is_given_the_copy_verifies_it(sealed: tuple[Room, Path], copied: Path) -> None:
+    it, record = sealed
+    done = courtroom("verify", str(copied), "--ca", str(it.keys.root), "--json")
+    verdict = json.loads(done.stdout)
+    assert (done.returncode, verdict["level"], verdict["findings"]) == (0, "copy_whole", [])
+    assert record.name.endswith(verdict["record"])
