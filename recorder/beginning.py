@@ -8,8 +8,13 @@ from recorder.participants import Participants
 from recorder.running import RunningSession
 
 
-def begin_parts(session: RunningSession, children: Mapping[str, ChildProcess], participants: Participants, from_us: int) -> None:
-    """Let every device that is there record from this moment (CLOCK_MONOTONIC) on."""
+def begin_parts(
+    session: RunningSession, children: Mapping[str, ChildProcess], participants: Participants, from_us: int, asked_us: int
+) -> None:
+    """Let every device that is there record from this moment on, which its pre-roll may reach back to from when it was asked for.
+
+    Both are of CLOCK_MONOTONIC.
+    """
     for process in children.values():
         if process.opened is not None and process.plan.module != INGEST:
             session.add_tracks(process.plan.name, process.opened.tracks, continuous=process.opened.continuous)
@@ -21,3 +26,5 @@ def begin_parts(session: RunningSession, children: Mapping[str, ChildProcess], p
             session.add_tracks(process.plan.name, missing, continuous=True)
             for name in missing:
                 session.journal(*session.tracks[name].missing("missing", "the device is not open", session.clock.t_us(from_us)))
+    for track in session.tracks.values():
+        track.preroll_until_us = session.clock.t_us(asked_us)

@@ -62,7 +62,7 @@ class Recorder(ChildOwner):
         self._starting = False
         self._closing = False
         self._ending = False
-        self._preroll = False
+        self._armed_us: int | None = None
         self._participants = Participants(self._view, mono_us, store.can_be_opened)
         self._commits_us: deque[int] = deque(maxlen=240)
         self._latency_us = {device.id: device.latency_us for device in (*config.camera, *config.microphone)}
@@ -150,7 +150,7 @@ class Recorder(ChildOwner):
             head_at=opened.head.at if opened else -1,
             signed_at=opened.signed_at if opened else -1,
             commit_p99_us=commits[len(commits) * 99 // 100] if commits else 0,
-            preroll_armed=self._preroll,
+            preroll_armed=self._armed_us is not None,
             channels=self._view.channels(
                 frozenset(name for name, process in self.children.items() if process.opened is not None), session.tracks if session else {}
             ),
@@ -166,7 +166,7 @@ class Recorder(ChildOwner):
         if not self._store.can_be_opened(request.level):
             return control.Reply(ok=False, error=f"nobody may open level '{request.level}': name a [[recipient]] for it in room.toml")
         now_us = mono_us()
-        from_us = now_us - PREROLL_S * 1_000_000 if self._preroll else now_us
+        from_us = now_us if self._armed_us is None else max(self._armed_us, now_us - PREROLL_S * 1_000_000)
         self._starting = True
         try:
             opened = await self._store.begin(request, from_us, sources(self.children, self._latency_us), self._on_commit, self._on_trouble)
@@ -176,11 +176,11 @@ class Recorder(ChildOwner):
             self._starting = False
         session = self._run(opened)
         session.level = request.level
-        self._preroll = False
+        self._armed_us = None
         self._requests.took_up(InForce(record=session.record))
         self._view.begin()
         try:
-            begin_parts(session, self.children, self._participants, from_us)
+            begin_parts(session, self.children, self._participants, from_us, now_us)
         except Exception as error:
             # The keys' library, say. Nobody may believe that this records: the session is over at once, and its record says why.
             log.exception("a session could not begin", record=session.path)
@@ -257,7 +257,7 @@ class Recorder(ChildOwner):
 
     def arm(self, *, on: bool) -> control.Reply:
         """Arm or wipe the pre-roll."""
-        self._preroll = on
+        self._armed_us = (self._armed_us or mono_us()) if on else None
         for process in self.children.values():
             process.send(child.ArmPreroll(seconds=PREROLL_S if on else 0))
         return self.reply()
@@ -284,7 +284,7 @@ class Recorder(ChildOwner):
         """Tell a new child at once what it may not do: in a dropping state it is muted before its device is open."""
         if self.state in rules.DROPPING:
             process.send(child.Mute(on=True))
-        if self._preroll:
+        if self._armed_us is not None:
             process.send(child.ArmPreroll(seconds=PREROLL_S))
 
     def on_message(self, process: ChildProcess, message: child.Message, body: bytes) -> None:

@@ -38,6 +38,8 @@ class Track:
     """When the device was last asked for media."""
     begins_us: dict[int, int] = field(default_factory=dict)
     """Of each part without media yet, from when on it is due. A part's last media may come when the next ones have been asked for."""
+    preroll_until_us: int = 0
+    """Before this, the moment at which the session was asked for, there is no media but what the pre-roll held."""
     end_us: int | None = None
     """Where the media that has come ends."""
     gap_from_us: int | None = None
@@ -85,15 +87,9 @@ class Track:
             entries.append(GapEnd(track=self.name, from_us=self.gap_from_us, to_us=max(start_us, self.gap_from_us)))
             self.gap_from_us = None
         elif self.continuous:
-            first = begins_us is not None
             due_us = max(begins_us or 0, self.end_us or 0)
             if start_us - due_us > SEAM_US:
-                cause = "awaiting_keyframe" if first else "device_lost_media"
-                detail = "until the device's first media, which begins with a keyframe" if first else "by the device's own timestamps"
-                entries += [
-                    Gap(track=self.name, cause=cause, detail=detail, from_us=due_us),
-                    GapEnd(track=self.name, from_us=due_us, to_us=start_us),
-                ]
+                entries += self._without(due_us, start_us, first=begins_us is not None)
         self.end_us = max(end_us, self.end_us or 0)
         if part == self.part:
             self.awaiting_from_us = None
@@ -135,6 +131,22 @@ class Track:
         entry = GapEnd(track=self.name, from_us=self.gap_from_us, to_us=max(at_us, self.gap_from_us))
         self.gap_from_us = None
         return [entry]
+
+    def _without(self, from_us: int, to_us: int, *, first: bool) -> list[Entry]:
+        """The device gave nothing in this time, and never said so."""
+        if not first:
+            return self._gap("device_lost_media", "by the device's own timestamps", from_us, to_us)
+        kept_us = min(max(self.preroll_until_us, from_us), to_us)
+        entries: list[Entry] = []
+        if kept_us > from_us:
+            detail = "the session begins with the pre-roll, which held nothing of this track so early"
+            entries += self._gap("not_in_preroll", detail, from_us, kept_us)
+        if to_us - kept_us > SEAM_US:
+            entries += self._gap("awaiting_keyframe", "until the device's first media, which begins with a keyframe", kept_us, to_us)
+        return entries
+
+    def _gap(self, cause: str, detail: str, from_us: int, to_us: int) -> list[Entry]:
+        return [Gap(track=self.name, cause=cause, detail=detail, from_us=from_us), GapEnd(track=self.name, from_us=from_us, to_us=to_us)]
 
     def _due_us(self, otherwise_us: int) -> int:
         if self.awaiting_from_us is not None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.record.entries import Gap, GapEnd
+from recorder.record.entries import Entry, Gap, GapEnd
 from recorder.tracks import SEAM_US, Track
 
 
@@ -72,6 +72,22 @@ def test_a_part_that_goes_on_until_the_next_one_s_keyframe_leaves_no_gap() -> No
     assert track.fragment(0, 2_000_000, 4_900_000, 10) == []
     assert track.fragment(1, 4_900_000, 5_400_000, 10) == []
     assert track.paused(9_000_000) == []
+
+
+def test_what_the_preroll_held_nothing_of_is_told_apart_from_waiting_for_a_keyframe() -> None:
+    mix, camera = running(), running()
+    mix.preroll_until_us = camera.preroll_until_us = 8_000_000
+    assert [causes(mix.fragment(0, 8_100_000, 8_500_000, 10)), causes(camera.fragment(0, 9_500_000, 9_900_000, 10))] == [
+        [("not_in_preroll", 0), ("", 8_000_000)],
+        [("not_in_preroll", 0), ("", 8_000_000), ("awaiting_keyframe", 8_000_000), ("", 9_500_000)],
+    ]
+    held = running()
+    held.preroll_until_us = 8_000_000
+    assert causes(held.fragment(0, 1_000_000, 8_500_000, 10)) == [("not_in_preroll", 0), ("", 1_000_000)]
+
+
+def causes(told: list[Entry]) -> list[tuple[str, int]]:
+    return [(one.cause, one.from_us) if isinstance(one, Gap) else ("", one.to_us) for one in told if isinstance(one, Gap | GapEnd)]
 
 
 def test_nothing_is_due_in_a_pause() -> None:
