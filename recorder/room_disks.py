@@ -27,6 +27,7 @@ from recorder.sealed_copy import complete, is_level, put_seal
 from recorder.snapshot import FOLDER
 from recorder.storage import Ballast
 from recorder.threads import apart
+from recorder.trial_write import ALARM, not_writable, try_write
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -35,6 +36,8 @@ LAST_HEAD = ".last-head"
 LOCK = ".recorder-lock"
 UNSTAMPED = ".unstamped"
 COMPLETE_AGAIN_US = 60_000_000
+TRY_AGAIN_US = 60_000_000
+"""While nothing is recorded a byte is written to each disk so often: whether one takes anything is to be known before a hearing begins."""
 MAKE_S = 0.5
 """A start waits so long for a disk that does not lead."""
 NOT_COMPLETED = "copies_not_completed"
@@ -48,6 +51,8 @@ class RoomDisks:
         self.mirror = Path(storage.mirror) if storage.mirror else None
         self.free_bytes: dict[str, int] = {}
         """Free bytes by name ("primary", "mirror") as last looked at; a disk that is not there is missing."""
+        self.refuses: set[DiskName] = set()
+        """The disks that took no byte when last tried, while nothing was recorded."""
         self.recording = False
         """Copies of earlier records are completed only while nothing is recorded."""
         self.trouble: Trouble = lambda code, detail, on: log.warning("trouble", code=code, detail=detail, on=on)
@@ -57,6 +62,7 @@ class RoomDisks:
         self._locks: dict[DiskName, int] = {}
         self._behind = True
         self._look_again_us = 0
+        self._try_again_us = 0
         self._completing: threading.Thread | None = None
         self._problem = ""
 
@@ -133,7 +139,28 @@ class RoomDisks:
             else:
                 self.free_bytes[name] = free
             self._behind = self._behind or (not was_there and name in self.free_bytes)
+        await self._try_writes()
         self._complete_copies()
+
+    def idle_state(self, name: DiskName) -> str:
+        """How a disk stands while nothing is recorded."""
+        if name not in self.free_bytes:
+            return "gone"
+        return "failing" if name in self.refuses else "ready"
+
+    async def _try_writes(self) -> None:
+        """Write a byte to each disk that is there, if it is time to; one that takes none is an alarm. What is recorded tells of itself."""
+        if mono_us() < self._try_again_us and not (self.recording and self.refuses):
+            return
+        self._try_again_us = mono_us() + TRY_AGAIN_US
+        asked = {} if self.recording else {name: partial(try_write, base) for name, base in self.named() if name in self.free_bytes}
+        answers = await apart(partial(self._calls.each, "take a byte", asked, ANSWER_S), "try to write")
+        for name, base in self.named():
+            error = answers.get(name)
+            refuses = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+            if refuses or name in self.refuses:
+                self.trouble(ALARM[name], not_writable(error, base) if isinstance(error, OSError) and refuses else "", refuses)
+            (self.refuses.add if refuses else self.refuses.discard)(name)
 
     def unsealed(self) -> list[Path]:
         """Records that have a seal on neither disk, each on the disk that holds the longer chain of it."""

@@ -242,7 +242,7 @@ class SessionStore:
         found = []
         for name, path in self.room_disks.named():
             is_there = name in self.room_disks.free_bytes
-            free, state, lag = self.room_disks.free_bytes.get(name, 0), "ready" if is_there else "gone", 0
+            free, state, lag = self.room_disks.free_bytes.get(name, 0), self.room_disks.idle_state(name), 0
             if opened is not None:
                 mirror = opened.committer.mirror
                 if name == opened.committer.lead:

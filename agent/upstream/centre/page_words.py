@@ -92,6 +92,16 @@ _ALARMS: dict[str, Words] = {
     },
     "disk_short_primary": {"kk": "дискіде орын аз", "ru": "мало места на диске", "en": "the disk is nearly full"},
     "disk_short_mirror": {"kk": "екінші дискіде орын аз", "ru": "мало места на втором диске", "en": "the second disk is nearly full"},
+    "primary_refuses": {
+        "kk": "бірінші диск жазбайды",
+        "ru": "на первый диск нельзя записать",
+        "en": "the first disk takes nothing",
+    },
+    "mirror_refuses": {
+        "kk": "екінші диск жазбайды",
+        "ru": "на второй диск нельзя записать",
+        "en": "the second disk takes nothing",
+    },
     "disk_full": {"kk": "диск толды", "ru": "диск заполнен", "en": "the disk is full"},
     "storage_stalled": {"kk": "диск жауап бермейді", "ru": "диск завис", "en": "the disk hangs"},
     "disk_error": {"kk": "диск қатесі", "ru": "ошибка диска", "en": "a disk fails"},
