@@ -72,6 +72,8 @@ _REMEDY: dict[State, str] = {
 
 def refusal(state: State, request: control.Request) -> str | None:
     """Why ``request`` is refused in ``state``, in words with the remedy, or None where it is allowed."""
+    if state == "open" and isinstance(request, control.ResumeRequest):
+        return "cannot resume: nothing is paused; the session is being recorded"
     if type(request) not in ALLOWED[state]:
         return f"cannot {_WORDS[type(request)]}: {_REMEDY[state]}"
     if isinstance(request, control.PauseRequest) and request.state == state:
@@ -79,4 +81,6 @@ def refusal(state: State, request: control.Request) -> str | None:
     actor = getattr(request, "actor", None) if not isinstance(request, control.AddNote) else request.author
     if actor is not None and not actor.strip():
         return f"cannot {_WORDS[type(request)]}: name the person who asks for it"
+    if isinstance(request, control.AddNote) and not request.text.strip():
+        return "cannot take a note: it is empty"
     return None

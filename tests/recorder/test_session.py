@@ -40,3 +40,12 @@ def test_the_preroll_cannot_be_armed_where_people_believe_that_nothing_is_kept()
 def test_nothing_but_looking_is_allowed_while_sealing() -> None:
     assert refusal("closing", control.GetStatus()) is None
     assert refusal("closing", control.StopRequest(actor="Clerk")) is not None
+
+
+def test_whoever_resumes_where_nothing_is_paused_is_not_sent_to_end_the_hearing() -> None:
+    assert refusal("open", control.ResumeRequest(actor="Clerk")) == "cannot resume: nothing is paused; the session is being recorded"
+
+
+@pytest.mark.parametrize("text", ["", " \n\t"])
+def test_an_empty_note_does_not_come_to_stand_in_a_record(text: str) -> None:
+    assert refusal("open", control.AddNote(author="Clerk", text=text)) == "cannot take a note: it is empty"
