@@ -104,7 +104,7 @@ def resume(by: Actor, run_dir: RunDir = DEFAULT_RUN) -> None:
 @app.command()
 def note(text: Annotated[str, typer.Argument(help="The note.")], by: Actor, run_dir: RunDir = DEFAULT_RUN) -> None:
     """Write a note at this moment of the session."""
-    _do(run_dir, control.AddNote(author=by, text=text))
+    _do(run_dir, control.AddNote(author=by, text=text.replace("\r\n", "\n")))
 
 
 @app.command()

@@ -68,7 +68,7 @@ class ControlServer:
             task.add_done_callback(self._connections.discard)
         try:
             if _peer_uid(writer) not in self._allowed_uids:
-                await _answer(writer, control.Reply(ok=False, error="this user may not control the recorder"))
+                await _answer(writer, control.Reply(ok=False, error="this user may not control the recorder; run it as root"))
                 return
             await self._serve(reader, writer)
         except (ConnectionError, asyncio.CancelledError):
@@ -88,7 +88,7 @@ class ControlServer:
             try:
                 request = control.requests.decode(line)
             except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-                await _answer(writer, control.Reply(ok=False, error=f"{control.NOT_A_REQUEST}: {error}"))
+                await _answer(writer, control.Reply(ok=False, error=f"{control.NOT_A_REQUEST}: {control.why_no_request(error)}"))
                 continue
             if isinstance(request, control.GetStatus):
                 await _answer(writer, self._status())

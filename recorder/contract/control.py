@@ -27,6 +27,15 @@ def words(text: str) -> str:
     return _CONTROL.sub(" ", text)[:WORDS_LONGEST]
 
 
+def why_no_request(error: Exception) -> str:
+    """Why a line is no request, without the regular expressions of ``Words`` and ``Prose``, which tell nobody anything."""
+    words = str(error)
+    if "matching regex" not in words or r"\\x7f-\\x9f]*$" not in words:
+        return words
+    where = words.rpartition("$.")[2].rstrip("`")
+    return f"{'a note' if where == 'text' else where} may not hold control characters"
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_unknown_fields=True):
     """Base of the requests."""
 

@@ -61,6 +61,34 @@ def test_bytes_that_are_no_utf8_are_one_clear_error(tmp_path: Path, words: tuple
     assert "Traceback" not in output
 
 
+def noted(run_dir: Path, text: str) -> tuple[int, str, list[str]]:
+    """Exit status and output of a note, and what of it reached the recorder."""
+    taken: list[str] = []
+
+    async def answer(request: control.AnyRequest) -> control.Reply:
+        assert isinstance(request, control.AddNote)
+        taken.append(request.text)
+        return control.Reply(ok=True)
+
+    async def ask() -> tuple[int, str]:
+        server = ControlServer(run_dir, answer, lambda: STATUS, frozenset())
+        await server.start()
+        try:
+            return await asyncio.to_thread(courtroom, "recorder", "note", text, "--by", "Clerk", "--run", run_dir)
+        finally:
+            await server.close()
+
+    return *asyncio.run(ask()), taken
+
+
+def test_a_note_that_was_pasted_with_another_systems_line_ends_is_taken(tmp_path: Path) -> None:
+    assert noted(tmp_path, "one\r\ntwo\r\n") == (0, "", ["one\ntwo\n"])
+
+
+def test_a_note_with_a_control_character_is_refused_in_words(tmp_path: Path) -> None:
+    assert noted(tmp_path, "a\x07b") == (1, "not a request: a note may not hold control characters\n", [])
+
+
 @pytest.mark.parametrize(
     ("words", "status"), [(("start", "h-1"), 0), (("pause", "off_record"), 0), (("resume",), 0), (("level", "closed"), 0), (("stop",), 1)]
 )
