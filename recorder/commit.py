@@ -245,7 +245,8 @@ class Committer:
         """Nothing takes the round: it waits, and is tried again in a second."""
         if not self._failing:
             log.error("storage failed", error=str(error))
-            self._on_trouble("storage_failed", f"{error.strerror or error}: nothing can be written; make room or change the disk", True)
+            words = f"{self.disk.root.parent}: {error.strerror or error}; nothing can be written; make room or change the disk"
+            self._on_trouble("storage_failed", words, True)
         self._failing = True
         self._pair.start()
         self._pair.hasten(on=True)
@@ -379,13 +380,13 @@ class Committer:
             self.disk.close(path)
 
     def _size(self, path: str) -> int:
-        try:
+        with contextlib.suppress(OSError):
             return self.disk.size(path)
-        except OSError:
-            return 0
+        return 0
 
     def _tell(self, code: str, state: str, detail: str) -> None:
-        self._on_trouble(code, detail, True)
+        remedy = "make room at once" if code == "disk_full" else "check its cable and power, or change it"
+        self._on_trouble(code, f"{self.disk.root.parent}: {detail}; {remedy}", True)
         self._tell_state(state, detail)
 
     def _tell_state(self, state: str, detail: str) -> None:

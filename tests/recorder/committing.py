@@ -114,6 +114,8 @@ class Writer:
     memory_bytes: int = 1 << 20
     reports: list[CommitReport] = field(default_factory=list)
     troubles: list[tuple[str, bool]] = field(default_factory=list)
+    details: dict[str, str] = field(default_factory=dict)
+    """What each trouble said when it began."""
     heard: threading.Condition = field(default_factory=threading.Condition)
     t_us: int = 0
     n: int = 0
@@ -226,8 +228,10 @@ class Writer:
             self.reports.append(report)
             self.heard.notify_all()
 
-    def _troubled(self, code: str, _detail: str, on: bool) -> None:
+    def _troubled(self, code: str, detail: str, on: bool) -> None:
         with self.heard:
+            if on:
+                self.details[code] = detail
             self.troubles.append((code, on))
             self.heard.notify_all()
 

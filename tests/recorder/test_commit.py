@@ -1,4 +1,5 @@
 import errno
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -178,6 +179,22 @@ def test_a_disk_that_stays_full_for_long_neither_fills_memory_nor_the_journal(tm
     told = [entry for _, entry in read_journal(writer.root) if isinstance(entry, entries.DiskState | entries.Abandoned | entries.Segment)]
     assert len(told) < 15
     assert judged(writer.root).level == "sealed"
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "remedy"),
+    [(errno.ENOSPC, "disk_full", "make room at once"), (errno.EIO, "disk_error", "check its cable and power, or change it")],
+)
+def test_a_disk_that_refuses_is_named_with_what_to_do(tmp_path: Path, number: int, code: str, remedy: str) -> None:
+    writer = Writer(tmp_path)
+    writer.record(2)
+    writer.disk.refuse = lambda *_: number
+    writer.fragment()
+    writer.wait(lambda: ("storage_failed", True) in writer.troubles, "the alarm")
+    writer.disk.refuse = lambda *_: 0
+    writer.seal()
+    assert writer.details[code] == f"{writer.root.parent}: {os.strerror(number)}; {remedy}"
+    assert writer.details["storage_failed"].startswith(f"{writer.root.parent}: {os.strerror(number)}; nothing can be written")
 
 
 def test_when_memory_is_used_up_the_newest_are_given_up_and_the_journal_says_how_much(tmp_path: Path) -> None:
