@@ -151,9 +151,7 @@ class Recorder(ChildOwner):
             signed_at=opened.signed_at if opened else -1,
             commit_p99_us=commits[len(commits) * 99 // 100] if commits else 0,
             preroll_armed=self._armed_us is not None,
-            channels=self._view.channels(
-                frozenset(name for name, process in self.children.items() if process.opened is not None), session.tracks if session else {}
-            ),
+            channels=self._view.channels(frozenset(name for name, process in self.children.items() if process.opened is not None), session),
             disks=self._store.disks(opened),
             alarms=self._alarms.all(),
             level=session.level if session else "open",

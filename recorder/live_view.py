@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recorder.contract.control import ChannelStatus, DiskStatus, Status
+from recorder.session import DROPPING
 
 _LAMP = {
     "idle": ("○ idle", "bold"),
@@ -47,8 +48,8 @@ def status_view(status: Status) -> RenderableType:
     lamp, style = _LAMP[status.state]
     head = Text.assemble((lamp, style), f"   {clock_text(status.t_us)}   {status.hearing}")
     chain = Text(f"entries {status.entries}, signed to {status.signed_at}, commit p99 {status.commit_p99_us / 1000:.1f} ms", "dim")
-    parts: list[RenderableType] = [head, _channels(status.channels), _disks(status.disks)]
-    parts += [Text(f"⚠ {alarm.code} {alarm.track}: {alarm.detail}", "bold red") for alarm in status.alarms]
+    parts: list[RenderableType] = [head, _channels(status.channels, dropped=status.state in DROPPING), _disks(status.disks)]
+    parts += [Text(f"⚠ {alarm.code}{alarm.track and f' {alarm.track}'}: {alarm.detail}", "bold red") for alarm in status.alarms]
     if status.preroll_armed:
         parts.append(Text("pre-roll armed", "yellow"))
     if status.record:
@@ -56,12 +57,14 @@ def status_view(status: Status) -> RenderableType:
     return Panel(Group(*parts), title="courtroom recorder")
 
 
-def _channels(channels: list[ChannelStatus]) -> Table:
+def _channels(channels: list[ChannelStatus], *, dropped: bool) -> Table:
+    """The tracks; with ``dropped`` no lamp says that a device which hears nothing were heard."""
     table = Table(box=None, pad_edge=False)
     for name in ("track", "", "level", "dBFS", "units", "lost", "on disk"):
         table.add_column(name)
     for channel in channels:
-        state = Text(f"✗ {channel.gap}", "red") if channel.gap else Text("●", "green") if channel.live else Text("○", "dim")
+        lamp = Text("") if dropped else Text("●", "green") if channel.live else Text("○", "dim")
+        state = Text(f"✗ {channel.gap}", "red") if channel.gap else lamp
         level = "" if channel.rms_dbfs is None else f"{channel.rms_dbfs:6.1f}"
         table.add_row(
             channel.track,

@@ -1,11 +1,12 @@
 """What the room sees of its tracks, with or without a session: levels, counters, what is on the disk. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from recorder.contract import child
 from recorder.contract.control import ChannelStatus
+from recorder.running import RunningSession
+from recorder.session import DROPPING
 from recorder.tracks import Track
 
 Kind = Literal["video", "audio"]
@@ -72,12 +73,14 @@ class RoomView:
         for view in self._tracks.values():
             view.written_bytes = view.written_us = 0
 
-    def channels(self, live: frozenset[str], session: Mapping[str, Track]) -> list[ChannelStatus]:
-        """The status of every track; ``live`` are the devices that are open, ``session`` the running session's tracks."""
-        return [self._channel(name, view, live, session.get(name)) for name, view in sorted(self._tracks.items())]
+    def channels(self, live: frozenset[str], session: RunningSession | None) -> list[ChannelStatus]:
+        """The status of every track; ``live`` are the devices that are open. While samples are dropped at the device there is no level."""
+        tracks = {} if session is None else session.tracks
+        muted = session is not None and session.state in DROPPING
+        return [self._channel(name, view, live, tracks.get(name), muted=muted) for name, view in sorted(self._tracks.items())]
 
-    def _channel(self, name: str, view: TrackView, live: frozenset[str], track: Track | None) -> ChannelStatus:
-        level = view.level
+    def _channel(self, name: str, view: TrackView, live: frozenset[str], track: Track | None, *, muted: bool) -> ChannelStatus:
+        level = None if muted else view.level
         return ChannelStatus(
             track=name,
             kind=view.kind,
