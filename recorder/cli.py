@@ -26,7 +26,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-RunDir = Annotated[Path, typer.Option("--run", help="Directory of the recorder's sockets.", envvar="COURTROOM_RUN")]
+RunDir = Annotated[Path, typer.Option("--run", help="Directory of the recorder's sockets.", envvar="COURTROOM_RUN", readable=False)]
+"""Not looked at by the parser, whose words for a directory of others are no help; whoever connects is told what to do."""
 Actor = Annotated[str, typer.Option("--by", help="Name of the person who asks for it; it stands in the record.")]
 DEFAULT_RUN = Path("/run/courtroom")
 MOST_SOCKET_PATH_BYTES = 107

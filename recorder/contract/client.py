@@ -22,6 +22,9 @@ class ControlClient:
         self._socket.settimeout(timeout_s)
         try:
             self._socket.connect(str(path))
+        except PermissionError as error:
+            self._socket.close()
+            raise ControlError(f"this user may not speak to the recorder at {path}; run it as root") from error
         except OSError as error:
             self._socket.close()
             raise ControlError(

@@ -1,7 +1,9 @@
 """The command line and the control socket where people err or leave: one clear error, and no traceback."""
 
 import asyncio
+import errno
 import os
+import socket
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -9,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from agent.cli import application
+from recorder.cli import app
 from recorder.contract import control
 from recorder.control_server import ControlServer
 from tests.lab.room import Room
@@ -116,6 +120,21 @@ def test_a_path_that_no_socket_can_have_is_told_to_clients(tmp_path: Path, comma
     assert status == 1
     assert "path too long" in output
     assert "None" not in output
+
+
+@pytest.mark.parametrize("words", [["status"], ["start", "h-1", "--by", "Clerk"]])
+def test_who_may_not_look_into_the_directory_of_the_sockets_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    class Refusing(socket.socket):
+        def connect(self, _address: object) -> None:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("os.access", lambda *_, **__: False)
+    monkeypatch.setattr("socket.socket", Refusing)
+    done = CliRunner().invoke(app, [*words, "--run", str(tmp_path)], env={"COLUMNS": "500"})
+    assert (done.exit_code, "may not speak to the recorder" in done.output) == (1, True), done.output
+    assert "run it as root" in done.output
 
 
 def test_a_recorder_whose_sockets_would_have_too_long_paths_says_so_and_begins_nothing(tmp_path: Path) -> None:
