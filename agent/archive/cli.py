@@ -1,6 +1,7 @@
 """``courtroom archive``: sealed records to an archive without a network, by a disk and signed receipts."""
 
 import datetime as dt
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from agent.archive import retention
 from agent.archive import station as stations
-from agent.archive.acknowledgement import write_durably
+from agent.archive.acknowledgement import intermediates, write_durably
 from agent.archive.handover import HandoverError, check_room, copy_record, handover_file, missing_bytes, receipt_file, two_people
 from agent.archive.handover import Progress as Told
 from agent.archive.offer import OfferError, sealed_files
@@ -119,7 +120,7 @@ def receive(
     key: Annotated[Path, typer.Option(help="The station's signing key (PEM, P-256).", show_default=False)],
     certificate: Annotated[Path, typer.Option(help="Its certificate, for signing documents.", show_default=False)],
     by: By = None,
-    ca: Annotated[Path, typer.Option(help="PEM file of the authorities that vouch for rooms' devices.")] = DEFAULT_CA,
+    ca: Annotated[Path, typer.Option(help="PEM file of the authorities that vouch for rooms' devices and the station.")] = DEFAULT_CA,
     crl: Annotated[list[Path] | None, typer.Option(help="Revocation list, PEM or DER; may be given more than once.")] = None,
     ledger: Annotated[Path | None, typer.Option(help="Receipts that the centre holds, one JSON object a line.")] = None,
 ) -> None:
@@ -138,6 +139,8 @@ def receive(
             raise HandoverError(f"{into} is no directory: where does the archive keep its records?")
         post = stations.Station(into=into, authorities=_trusted(ca, crl), key=loaded[0], certificate=loaded[1], ledger=receipts)
         roots = stations.records_on(directory)
+        between = [one for root in roots for one in intermediates(root)]
+        stations.check_signer(post.certificate, post.authorities, between, time.time_ns() // 1000)
         needed = 0
         for root in roots:
             with suppress(HandoverError):  # what cannot be read is told of in its turn

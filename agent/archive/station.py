@@ -39,7 +39,7 @@ from recorder.record import layout
 from recorder.record.checkpoint import Receipt
 from recorder.record.file_check import LIST_BYTES, read_small
 from recorder.record.handover import Handover
-from recorder.record.trust import Authorities, TrustError, load_certificates, may_sign_documents, name
+from recorder.record.trust import Authorities, TrustError, load_certificates, name, rooms
 
 GIVEN = "acknowledgements.jsonl"
 """In the archive: every receipt that this station signed, in the order of their counters."""
@@ -73,7 +73,9 @@ class Station:
         handover = load_handover(handover_file(root))
         if handover.record != named[1]:
             raise HandoverError(f"{handover_file(root)} is for record {handover.record}")
-        check_handover(handover, self.authorities, acknowledgement.intermediates(root), time.time_ns() // 1000)
+        others, now_us = acknowledgement.intermediates(root), time.time_ns() // 1000
+        check_handover(handover, self.authorities, others, now_us)
+        check_signer(self.certificate, self.authorities, others, now_us)
         target, place = self.into / root.name, self.into / INCOMING / root.name
         try:
             if sums_sha256(root) != handover.sums_sha256:
@@ -119,9 +121,30 @@ def load_signer(key: Path, certificate: Path) -> tuple[ec.EllipticCurvePrivateKe
         raise HandoverError(f"the station's key or certificate cannot be used: {error}") from error
     if not isinstance(loaded, ec.EllipticCurvePrivateKey) or loaded.public_key() != found.public_key():
         raise HandoverError(f"{key} is not the elliptic curve key of {certificate}")
-    if not may_sign_documents(found):
-        raise HandoverError(f"{certificate} is not for signing documents (RFC 9336): no room would take its receipts")
     return loaded, found
+
+
+def check_signer(certificate: x509.Certificate, authorities: Authorities, others: Sequence[x509.Certificate], now_us: int) -> None:
+    """Hold a station's certificate against what a room asks of a receipt's signer (``acknowledgement.check``), before anything is signed.
+
+    Args:
+        certificate: the station's.
+        authorities: whom it is held against.
+        others: certificates that may stand between the two, as the records bring them along.
+        now_us: this machine's clock.
+
+    Raises:
+        HandoverError: no room would take its receipts.
+    """
+    named, revoked = rooms(certificate), authorities.revoked(certificate, others)
+    if named:
+        why: str | None = f"it is room {', '.join(sorted(named))}'s, and only an archive can give receipts"
+    elif revoked is not None:
+        why = f"the certificate of {name(certificate)} was revoked ({revoked.reason})"
+    else:
+        why = authorities.refusal(certificate, others, now_us)
+    if why is not None:
+        raise HandoverError(f"no room would take receipts of this station: {why}; see --certificate and --ca")
 
 
 def records_on(directory: Path) -> list[Path]:

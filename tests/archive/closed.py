@@ -55,10 +55,11 @@ class Closed:
     def copy(self, *args: object, people: tuple[str, ...] = CARRIERS, confirm: tuple[str, ...] | None = None) -> Result:
         return self.do("--to", self.disk, "--config", self.config, "--run", self.run, *args, people=people, confirm=confirm)
 
-    def receive(self, *, people: tuple[str, ...] = ARCHIVISTS, ca: Path | None = None) -> Result:
+    def receive(self, *, people: tuple[str, ...] = ARCHIVISTS, ca: Path | None = None, signer: tuple[Path, Path] | None = None) -> Result:
+        key, certificate = signer or (self.keys.centre_key, self.keys.centre)
         return self.do(
-            "receive", self.disk, "--into", self.into, "--key", self.keys.centre_key, "--certificate", self.keys.centre, "--ca",
-            ca or self.keys.root, people=people,
+            "receive", self.disk, "--into", self.into, "--key", key, "--certificate", certificate, "--ca", ca or self.keys.root,
+            people=people,
         )  # fmt: skip
 
     def accept(self, *receipts: Path, people: tuple[str, ...] = CARRIERS) -> Result:

@@ -1,5 +1,6 @@
 """A record goes to an archive on a disk and its receipt comes back, by the commands."""
 
+import datetime as dt
 import json
 import shutil
 import time
@@ -11,6 +12,7 @@ from agent.archive import handover as handovers
 from agent.archive.acknowledgement import load, place
 from agent.archive.handover import copy_record, handover_file, receipt_file
 from agent.archive.station import GIVEN
+from provisioning.keys import build, write
 from recorder.record import layout
 from recorder.record.trust import Authorities
 from recorder.record.verify import Outside, verify
@@ -185,3 +187,23 @@ def test_progress_goes_to_the_end(make_record: Make, tmp_path: Path) -> None:
     assert time.monotonic() - began < 30
     assert told == sorted(told)
     assert told[-1][0] == told[-1][1]
+
+
+def test_a_station_whose_receipts_no_room_would_take_signs_none_and_asks_nobody(closed: Closed, make_record: Make) -> None:
+    make_record()
+    good(closed.copy())
+    long_ago = write(build("room-1", dt.datetime.now(dt.UTC) - dt.timedelta(days=900)), closed.base / "long-ago")
+    elsewhere = write(build("room-9", dt.datetime.now(dt.UTC)), closed.base / "elsewhere")
+    both = closed.base / "both.pem"
+    both.write_bytes(closed.keys.root.read_bytes() + long_ago.root.read_bytes())
+    for signer, why in (
+        ((closed.keys.device_key, closed.keys.chain), "it is room room-1's"),
+        ((elsewhere.device_key, elsewhere.chain), "it is room room-9's"),
+        ((elsewhere.centre_key, elsewhere.centre), "no given authority vouches for Centre receipts"),
+        ((long_ago.centre_key, long_ago.centre), "was not valid on"),
+        ((closed.keys.tsa_key, closed.keys.tsa), "is not for signing documents"),
+    ):
+        result = closed.receive(signer=signer, ca=both, people=())
+        assert (result.exit_code, why in result.output, "Who" in result.output) == (1, True, False), result.output
+    assert list(closed.disk.glob("*.receipt.json")) == []
+    assert list(closed.into.iterdir()) == []
