@@ -17,6 +17,7 @@ from rich.table import Table
 from agent.archive import retention
 from agent.archive import station as stations
 from agent.archive.acknowledgement import intermediates, write_durably
+from agent.archive.amount import amount
 from agent.archive.handover import HandoverError, check_room, copy_record, handover_file, missing_bytes, receipt_file, two_people
 from agent.archive.handover import Progress as Told
 from agent.archive.offer import OfferError, sealed_files
@@ -92,9 +93,9 @@ def copy(
             return
         needed = missing_bytes([one.root for one in chosen], to)
         check_room(needed, to)
-        _say(f"{len(chosen)} records, {sum(one.bytes for one in chosen) / 1e9:.2f} GB, go to {to}:")
+        _say(f"{len(chosen)} records, {amount(sum(one.bytes for one in chosen))}, go to {to}:")
         for one in chosen:
-            _say(f"  {one.name}  {one.bytes / 1e6:.1f} MB")
+            _say(f"  {one.name}  {amount(one.bytes)}")
         people = _confirmed(by, f"take these {len(chosen)} records to the archive")
         for one in chosen:
             with _bar(f"copying {one.name}") as told:
@@ -205,20 +206,20 @@ def status(config: Config = ROOM_TOML, ca: Ca = None, crl: Crl = None) -> None:
     with _clear_errors():
         records = _records(config, ca, crl)
         table = Table()
-        for column in ("record", "GB", "disks", "archive"):
+        for column in ("record", "size", "disks", "archive"):
             table.add_column(column, overflow="fold")
         found = records.look()
         for one in found:
-            table.add_row(one.name, f"{one.bytes / 1e9:.3f}", str(len(one.copies)), _standing(one))
+            table.add_row(one.name, amount(one.bytes), str(len(one.copies)), _standing(one))
         for name, why in records.broken.items():
             table.add_row(name, "", "", shown(why), style="red")
         gone = {tombstone.name: tombstone for base in records.answering() for tombstone in retention.tombstones(base, _cry)}
         for tombstone in gone.values():
             words = f"deleted here on {_day(tombstone.deleted_utc_us)}; {tombstone.acknowledgement.by} has it"
-            table.add_row(tombstone.name, f"{tombstone.bytes / 1e9:.3f}", "0", shown(words), style="dim")
+            table.add_row(tombstone.name, amount(tombstone.bytes), "0", shown(words), style="dim")
         Console().print(table)
         missing = [one for one in found if one.standing != "delivered"]
-        _say(f"{len(missing)} records, {sum(one.bytes for one in missing) / 1e9:.3f} GB, are still to be delivered.")
+        _say(f"{len(missing)} records, {amount(sum(one.bytes for one in missing))}, are still to be delivered.")
 
 
 def _standing(one: SealedRecord) -> str:

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from agent.archive.amount import amount
 from agent.archive.inside import directory, open_regular_in, refuse_links, sync_all
 from agent.archive.offer import GROWING, OfferError, hash_file, read_sums, sealed_files
 from recorder.record.file_check import LIST_BYTES, read_small
@@ -209,9 +210,7 @@ def check_room(needed: int, to: Path) -> None:
     except OSError as error:
         raise HandoverError(f"{to} cannot be used: {error.strerror}; is the disk mounted?") from error
     if free < needed:
-        raise HandoverError(
-            f"{to} has {free / 1e9:.2f} GB left, and {needed / 1e9:.2f} GB must go there: take a larger disk, or name records"
-        )
+        raise HandoverError(f"{to} has {amount(free)} left, and {amount(needed)} must go there: take a larger disk, or name records")
 
 
 class _Copy:
