@@ -30,7 +30,6 @@ from recorder.contract.client import ControlClient, ControlError
 from recorder.contract.control import CertifyHandover
 from recorder.record.anchors import LedgerError, parse_ledger
 from recorder.record.cli import USAGE_STATUS
-from recorder.record.own_roots import DEFAULT_CA
 from recorder.record.shown import shown
 from recorder.record.trust import Authorities, TrustError, load_certificates
 
@@ -41,6 +40,8 @@ Crl = Annotated[
 ]
 Config = Annotated[Path, typer.Option("--config", "-c", help="The room's configuration (room.toml).")]
 ROOM_TOML = Path("/etc/courtroom/room.toml")
+ROOTS = Path("/etc/courtroom/roots.pem")
+"""Where `courtroom keys make` and the pages put the authorities that all may read."""
 
 
 class _CopyByDefault(typer.core.TyperGroup):
@@ -121,7 +122,7 @@ def receive(
     key: Annotated[Path, typer.Option(help="The station's signing key (PEM, P-256).", show_default=False)],
     certificate: Annotated[Path, typer.Option(help="Its certificate, for signing documents.", show_default=False)],
     by: By = None,
-    ca: Annotated[Path, typer.Option(help="PEM file of the authorities that vouch for rooms' devices and the station.")] = DEFAULT_CA,
+    ca: Annotated[Path, typer.Option(help="PEM file of the authorities that vouch for rooms' devices and the station.")] = ROOTS,
     crl: Annotated[list[Path] | None, typer.Option(help="Revocation list, PEM or DER; may be given more than once.")] = None,
     ledger: Annotated[Path | None, typer.Option(help="Receipts that the centre holds, one JSON object a line.")] = None,
 ) -> None:
@@ -240,7 +241,7 @@ def _records(config: Path, ca: Path | None, crl: Sequence[Path] | None) -> Recor
     roots = (room.centre.receipt_roots if room.centre is not None else "") or room.centre_roots
     listed = [path] if (path := revocations_of(room)) is not None else []
     bases = [Path(room.storage.primary), *([Path(room.storage.mirror)] if room.storage.mirror else [])]
-    records = Records(bases, _trusted(ca or (Path(roots) if roots else DEFAULT_CA), crl or listed))
+    records = Records(bases, _trusted(ca or (Path(roots) if roots else ROOTS), crl or listed))
     if bases[0] not in records.answering():
         raise HandoverError(f"{bases[0]} cannot be read, and there are the records of this room: do you have the right to?")
     return records

@@ -13,7 +13,7 @@ from agent.archive import handover as handovers
 from agent.archive.acknowledgement import load, place
 from agent.archive.handover import copy_record, handover_file, receipt_file
 from agent.archive.station import GIVEN
-from provisioning.keys import build, write
+from provisioning.keys import CLOSED_DIRECTORY, build, write
 from recorder.record import layout
 from recorder.record.trust import Authorities
 from recorder.record.verify import Outside, verify
@@ -209,3 +209,7 @@ def test_a_station_whose_receipts_no_room_would_take_signs_none_and_asks_nobody(
         assert (result.exit_code, why in result.output, "Who" in result.output) == (1, True, False), result.output
     assert list(closed.disk.glob("*.receipt.json")) == []
     assert list(closed.into.iterdir()) == []
+
+
+def test_the_station_believes_the_roots_that_lie_where_keys_make_lays_them(closed: Closed) -> None:
+    assert str(CLOSED_DIRECTORY.parent / "roots.pem") in good(closed.do("receive", "--help"))
