@@ -21,10 +21,12 @@ from agent.archive.amount import amount
 from agent.archive.handover import HandoverError, check_room, copy_record, handover_file, missing_bytes, receipt_file, two_people
 from agent.archive.handover import Progress as Told
 from agent.archive.offer import OfferError, sealed_files
+from agent.archive.reasons import read as read_reasons
 from agent.archive.records import Records, SealedRecord
 from agent.archive.vouchers import revocations_of
 from agent.upstream.transfer import Acknowledgement, files_sha256
 from provisioning.revocations import load_revocations
+from provisioning.room import RoomConfig
 from provisioning.room_file import ConfigError, load
 from recorder.contract.client import ControlClient, ControlError
 from recorder.contract.control import CertifyHandover
@@ -87,7 +89,7 @@ def copy(
     signs it, so the recorder must be running.
     """
     with _clear_errors():
-        records = _records(config, ca, crl)
+        records = _records(_room(config), ca, crl)
         chosen = _chosen(records, record)
         if not chosen:
             _say("The archive has all records of this room. There is nothing to carry.")
@@ -179,7 +181,7 @@ def accept(
     """
     failed = False
     with _clear_errors():
-        records = _records(config, ca, crl)
+        records = _records(_room(config), ca, crl)
         found = records.look()
         files = stations.receipts_in(receipts)
         people = _confirmed(by, f"bring {len(files)} receipts back from the archive")
@@ -203,15 +205,22 @@ def accept(
 
 @app.command()
 def status(config: Config = ROOM_TOML, ca: Ca = None, crl: Crl = None) -> None:
-    """List the records here: which the archive has, which it does not, and what was deleted."""
+    """List the records here: which the archive has, which it does not and why, what keeps the others here, and what was deleted."""
     with _clear_errors():
-        records = _records(config, ca, crl)
+        room = _room(config)
+        records = _records(room, ca, crl)
+        reasons, free_bytes = read_reasons(records.bases[0]), int(room.retention.free_gib * 1024**3)
+        by_record = reasons.by_record if reasons is not None else {}
+        need_bytes = retention.need_bytes(records.answering(), free_bytes)
         table = Table()
         for column in ("record", "size", "disks", "archive"):
             table.add_column(column, overflow="fold")
         found = records.look()
         for one in found:
-            table.add_row(one.name, amount(one.bytes), str(len(one.copies)), _standing(one))
+            stays = retention.why_it_stays(
+                one, now_us=time.time_ns() // 1000, keep_days=room.retention.days, free_bytes=free_bytes, need_bytes=need_bytes
+            )  # fmt: skip
+            table.add_row(one.name, amount(one.bytes), str(len(one.copies)), _standing(one, by_record.get(one.name, ""), stays))
         for name, why in records.broken.items():
             table.add_row(name, "", "", shown(why), style="red")
         gone = {tombstone.name: tombstone for base in records.answering() for tombstone in retention.tombstones(base, _cry)}
@@ -221,23 +230,31 @@ def status(config: Config = ROOM_TOML, ca: Ca = None, crl: Crl = None) -> None:
         Console().print(table)
         missing = [one for one in found if one.standing != "delivered"]
         _say(f"{len(missing)} records, {amount(sum(one.bytes for one in missing))}, are still to be delivered.")
+        for why in reasons.of_all if reasons is not None else ["the delivery has not said yet what it does; does courtroom-delivery run?"]:
+            _say(why)
 
 
-def _standing(one: SealedRecord) -> str:
-    ack = one.acknowledgement
+def _standing(one: SealedRecord, told: str, stays: str) -> str:
+    """Where a record is; ``told``: what the delivery says of it, ``stays``: what keeps it here by [retention]."""
+    ack, why = one.acknowledgement, one.why or told
     if ack is None:
         if handover_file(one.root).exists():
-            return "on its way: copied to a disk, no receipt yet" + (f" ({shown(one.why)})" if one.why else "")
-        return "not delivered" + (f" ({shown(one.why)})" if one.why else "")
+            return "on its way: copied to a disk, no receipt yet" + (f" ({shown(why)})" if why else "")
+        return "not delivered" + (f" ({shown(why)})" if why else "")
     words = f"delivered on {_day(ack.utc_us)} to {shown(ack.by)}"
-    return words if one.standing == "delivered" else f"{words}; files came since, which the archive does not have"
+    if one.standing != "delivered":
+        return f"{words}; files came since, which the archive does not have" + (f" ({shown(told)})" if told else "")
+    return "; ".join(filter(None, (words, shown(told) or stays)))
 
 
-def _records(config: Path, ca: Path | None, crl: Sequence[Path] | None) -> Records:
+def _room(config: Path) -> RoomConfig:
     try:
-        room = load(config)
+        return load(config)
     except ConfigError as error:
         raise HandoverError(str(error)) from error
+
+
+def _records(room: RoomConfig, ca: Path | None, crl: Sequence[Path] | None) -> Records:
     roots = (room.centre.receipt_roots if room.centre is not None else "") or room.centre_roots
     listed = [path] if (path := revocations_of(room)) is not None else []
     bases = [Path(room.storage.primary), *([Path(room.storage.mirror)] if room.storage.mirror else [])]

@@ -9,11 +9,10 @@ So a crash at any moment tells a thing twice at worst, and never not.
 import asyncio
 import contextlib
 import datetime as dt
-import shutil
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +22,7 @@ import structlog
 from agent.archive import retention
 from agent.archive.acknowledgement import write_durably
 from agent.archive.queue import Outcome, Queue
+from agent.archive.reasons import Reasons
 from agent.archive.records import Records, SealedRecord
 from agent.archive.upload import UnreadableError, UploadStoppedError, UploadTroubledError
 from agent.archive.vouchers import Vouchers
@@ -73,6 +73,7 @@ class DeliveryStatus:
     total_bytes: int
     rate_bytes_s: float
     alarms: tuple[str, ...]
+    reasons: Reasons = field(default_factory=Reasons)
 
     def indicators(self) -> dict[str, float]:
         """By the names that the centre's page and the metrics have."""
@@ -171,15 +172,19 @@ class Delivery:
         waiting = [one for one in self._found if one.standing != "delivered"]
         pending = [one for one in waiting if one.standing == "pending"]
         oldest_us = min((one.changed_utc_us for one in pending), default=None)
-        alarms = [f"{name}: {why}" for name, why in (self._records.broken | self._kept | self._queue.refused()).items()]
-        alarms += [f"no record is deleted: {self._doubt}"] if self._doubt else []
-        alarms += ["no record is deleted to make room: the room's clock is not to be believed"] if self._waits_for_clock else []
+        by_record = self._records.broken | self._kept | self._queue.refused()
+        alarms = [f"{name}: {why}" for name, why in by_record.items()]
+        stops = [f"no record is deleted: {self._doubt}"] if self._doubt else []
+        stops += ["no record is deleted to make room: the room's clock is not to be believed"] if self._waits_for_clock else []
+        alarms += stops
         alarms += [f"{one.name}: {one.why}" for one in pending if one.why]
+        away = [f"the archive is not reached: {self._trouble}"] if self._trouble else []
         alarms += self._unread
         return DeliveryStatus(
             pending=len(pending), pending_bytes=sum(one.bytes for one in pending),
             oldest_pending_h=0.0 if oldest_us is None else max(0.0, time.time_ns() / 1000 - oldest_us) / 3.6e9, sending=self._sending,
             done_bytes=self._progress[0], total_bytes=self._progress[1], rate_bytes_s=self._rate(), alarms=tuple(alarms),
+            reasons=Reasons(by_record=by_record, of_all=(*stops, *away)),
         )  # fmt: skip
 
     async def _for_ever(self, step: Callable[[], Awaitable[None]], words: str) -> None:
@@ -272,7 +277,7 @@ class Delivery:
         """Delete what may go where a disk has too little room, a record at a time, until a hearing begins."""
         if not self._free_bytes:
             return
-        need_bytes = await asyncio.to_thread(self._need_bytes)
+        need_bytes = await asyncio.to_thread(retention.need_bytes, self._records.answering(), self._free_bytes)
         self._waits_for_clock = need_bytes > 0 and self._clock_believed is False
         if not self._clock_believed:
             return
@@ -294,9 +299,6 @@ class Delivery:
             self._kept.pop(record.name, None)
             log.info("a record was deleted here; the archive has it", record=record.name, bytes=record.bytes)
             self._look_now.set()
-
-    def _need_bytes(self) -> int:
-        return max((self._free_bytes - shutil.disk_usage(base).free for base in self._records.answering()), default=0)
 
     async def _send_next(self) -> None:
         assert self._uploader is not None

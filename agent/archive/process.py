@@ -19,6 +19,7 @@ from rich.console import Console
 
 from agent.archive.delivery import Delivery, DeliveryStatus
 from agent.archive.pace import Pace
+from agent.archive.reasons import Reasons, keep
 from agent.archive.records import Records
 from agent.archive.upload import Uploader
 from agent.archive.vouchers import Vouchers
@@ -137,7 +138,8 @@ async def _deliver(room: RoomConfig, vouchers: Vouchers, records: Records, agent
             report = asyncio.create_task(_report(delivery, agent))
             # The agent renews the transport certificate: all is begun anew with the new one, and a record goes on where it was.
             renewed = asyncio.create_task(_renewed(room.centre))
-            tasks = [work, report, renewed]
+            reasons = asyncio.create_task(_keep_reasons(delivery, records.bases[0]))
+            tasks = [work, report, renewed, reasons]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=None if uploader else CREDENTIALS_S)
             finally:
@@ -215,6 +217,24 @@ async def _report(delivery: Delivery, agent: AgentSocket) -> None:
             if answer.hearing != hearing:
                 hearing = answer.hearing
                 delivery.set_hearing(hearing=hearing)
+        await asyncio.sleep(REPORT_S)
+
+
+async def _keep_reasons(delivery: Delivery, base: Path) -> None:
+    """Lay down why records are still here, when it is another reason than before."""
+    kept: Reasons | None = None
+    failed = False
+    while True:
+        now = delivery.status().reasons
+        if now != kept:
+            try:
+                await asyncio.to_thread(keep, base, now)
+            except OSError as error:
+                if not failed:
+                    log.warning("`courtroom archive status` cannot be told why records are still here", error=str(error))
+                failed = True
+            else:
+                kept, failed = now, False
         await asyncio.sleep(REPORT_S)
 
 

@@ -13,6 +13,7 @@ A crash before 4 leaves the record, which ``finish`` moves back, and removes the
 """
 
 import base64
+import datetime as dt
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -71,6 +72,28 @@ def choose(records: Sequence[SealedRecord], *, now_us: int, keep_days: float, ne
             break
         chosen.append(one)
     return chosen
+
+
+def why_it_stays(record: SealedRecord, *, now_us: int, keep_days: float, free_bytes: int, need_bytes: int) -> str:
+    """Why a record that the archive has is not deleted yet, by [retention]; empty where nothing there keeps it. Pure."""
+    if record.standing != "delivered" or record.acknowledged_utc_us is None:
+        return ""
+    if not free_bytes:
+        return "stays: [retention] free_gib = 0 deletes nothing"
+    over_us = record.acknowledged_utc_us + int(keep_days * _DAY_US)
+    if now_us < over_us:
+        day = dt.datetime.fromtimestamp(over_us / 1e6, dt.UTC)
+        return f"stays until {day:%Y-%m-%d}, as [retention] says"
+    return "stays while the disks have room" if need_bytes <= 0 else ""
+
+
+def need_bytes(bases: Sequence[Path], free_bytes: int) -> int:
+    """How much must be deleted so that each disk has ``free_bytes`` of room; nothing, or less, where none must.
+
+    Raises:
+        OSError: a disk does not answer.
+    """
+    return max((free_bytes - shutil.disk_usage(base).free for base in bases), default=0)
 
 
 def delete(record: SealedRecord, authorities: Authorities) -> Tombstone:

@@ -12,6 +12,7 @@ import pytest
 from agent.archive import handover as handovers
 from agent.archive.acknowledgement import load, place
 from agent.archive.handover import copy_record, handover_file, receipt_file
+from agent.archive.reasons import NAME, Reasons, keep
 from agent.archive.station import GIVEN
 from provisioning.keys import CLOSED_DIRECTORY, build, write
 from recorder.record import layout
@@ -213,3 +214,28 @@ def test_a_station_whose_receipts_no_room_would_take_signs_none_and_asks_nobody(
 
 def test_the_station_believes_the_roots_that_lie_where_keys_make_lays_them(closed: Closed) -> None:
     assert str(CLOSED_DIRECTORY.parent / "roots.pem") in good(closed.do("receive", "--help"))
+
+
+def test_the_clerk_reads_why_a_record_is_not_delivered_and_why_another_is_not_deleted(closed: Closed, make_record: Make) -> None:
+    refused, young, damaged = (make_record().root.name for _ in range(3))
+    good(closed.copy(young, damaged))
+    good(closed.receive())
+    good(closed.accept())
+    assert "does courtroom-delivery run?" in closed.status()
+    why = {refused: "the archive refuses it: no authority vouches for it", damaged: "a sector is gone", "a record that is gone": "x"}
+    keep(closed.records, Reasons(by_record=why, of_all=("no record is deleted: the list ran out",)))
+    lines = {name: next(line for line in closed.status().splitlines() if name in line) for name in (refused, young, damaged)}
+    assert "not delivered (the archive refuses it: no authority vouches for it)" in lines[refused]
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(days=30)
+    assert f"stays until {until:%Y-%m}" in lines[young]
+    assert "a sector is gone" in lines[damaged]
+    assert "no record is deleted: the list ran out" in closed.status()
+    (closed.records / NAME).write_bytes(b"{")
+    assert "not delivered" in closed.status()
+    config = closed.config.read_text()
+    for stanza, words in (
+        ("days = 0\nfree_gib = 0", "free_gib = 0 deletes nothing"),
+        ("days = 0\nfree_gib = 0.000001", "while the disks have"),
+    ):
+        closed.config.write_text(f"{config}[retention]\n{stanza}\n")
+        assert words in next(line for line in closed.status().splitlines() if young in line)

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from agent.archive import process
+from agent.archive import process, reasons
 from agent.archive.acknowledgement import check_for, load, place
 from agent.archive.delivery import Delivery, DeliveryStatus
 from agent.archive.records import Records
@@ -110,6 +110,7 @@ def test_a_sealed_record_is_taken_by_the_centre_over_mutual_tls_and_the_agent_is
                 child = start(config, tmp_path / "run")
                 try:
                     await until(lambda: bool(agent.events))
+                    await until(lambda: reasons.read(root.parent) == reasons.Reasons())
                 finally:
                     child.terminate()
                     assert await asyncio.to_thread(child.wait, 20) == 0

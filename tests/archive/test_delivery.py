@@ -15,6 +15,7 @@ import pytest
 from agent.archive import queue, retention
 from agent.archive.acknowledgement import place, store
 from agent.archive.delivery import Delivery
+from agent.archive.reasons import Reasons
 from agent.archive.records import Records, SealedRecord
 from agent.archive.retention import tombstones
 from agent.archive.upload import UnreadableError, UploadStoppedError, UploadTroubledError
@@ -165,6 +166,7 @@ async def test_trouble_refusal_and_a_slow_verification_of_one_keep_no_other(room
         status = delivery.status()
         assert status.pending == 1
         assert status.alarms == (f"{records[1].root.name}: the archive refuses it",)
+        assert status.reasons == Reasons(by_record={records[1].root.name: "the archive refuses it"})
         assert status.indicators()["upload_pending_gib"] * 1024**3 == status.pending_bytes > 0
     assert [root.name for root in room.archive.sent[:4]] == [one.root.name for one in records]
 
