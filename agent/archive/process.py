@@ -34,6 +34,8 @@ log = structlog.get_logger()
 
 REPORT_S = 1.0
 AGENT_S = 10.0
+MOST_ALARMS, ALARM_CHARS = 50, 200
+"""The agent takes messages of 64 KiB (``local_server.MAX_BODY_BYTES``), and one that it does not take tells it nothing."""
 AGAIN_S = 5.0
 CREDENTIALS_S = 30.0
 MIB = 1024 * 1024
@@ -240,7 +242,10 @@ async def _keep_reasons(delivery: Delivery, base: Path) -> None:
 
 def _told_of(status: DeliveryStatus) -> DeliveryReport:
     sending = Sending(record=status.sending, done_bytes=status.done_bytes, total_bytes=status.total_bytes) if status.sending else None
-    return DeliveryReport(indicators=status.indicators(), alarms=list(status.alarms), sending=sending)
+    alarms = [alarm if len(alarm) <= ALARM_CHARS else f"{alarm[:ALARM_CHARS]}…" for alarm in status.alarms[:MOST_ALARMS]]
+    if len(status.alarms) > MOST_ALARMS:
+        alarms.append(f"and {len(status.alarms) - MOST_ALARMS} more records: `courtroom archive status`")
+    return DeliveryReport(indicators=status.indicators(), alarms=alarms, sending=sending)
 
 
 def _bases(room: RoomConfig) -> list[Path]:

@@ -21,6 +21,7 @@ from agent.archive.delivery import Delivery, DeliveryStatus
 from agent.archive.records import Records
 from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport, Sending
 from agent.indicators import of_delivery
+from agent.local_server import MAX_BODY_BYTES
 from agent.upstream.contract import RecordDelivered
 from agent.upstream.enrolment import RoomFiles
 from provisioning.keys import Hierarchy
@@ -148,6 +149,16 @@ def test_how_far_a_record_is_on_its_way_is_told_only_while_one_is(sending: str) 
     report = process._told_of(status)
     assert report.sending == (Sending(record=sending, done_bytes=2, total_bytes=8) if sending else None)
     assert of_delivery(report.indicators).get("upload_sent_percent") == (25.0 if sending else None)
+
+
+def test_however_many_records_are_refused_the_agent_takes_what_it_is_told() -> None:
+    alarms = tuple(f"record {number}: {chr(1) * 2_000}" for number in range(1_000))
+    status = DeliveryStatus(
+        pending=1, pending_bytes=8, oldest_pending_h=0.0, sending="", done_bytes=0, total_bytes=0, rate_bytes_s=1.0, alarms=alarms
+    )
+    report = process._told_of(status)
+    assert len(msgspec.json.encode(report)) < MAX_BODY_BYTES
+    assert report.alarms[-1] == "and 950 more records: `courtroom archive status`"
 
 
 async def test_the_clock_is_believed_only_while_the_agent_says_that_it_is() -> None:
