@@ -117,7 +117,10 @@ class OtherSession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that the clerk is asked, or told; ``words`` by language. One with ``until_utc_us`` answers itself then, with yes."""
+    """Something that the clerk is asked, or told; ``words`` by language. One with ``until_utc_us`` answers itself then, with yes.
+
+    ``asks``: it is answered by yes or no. ``command``: what answers it otherwise; capitals are to be filled in.
+    """
 
     id: str
     code: str
@@ -125,6 +128,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     hearing: str = ""
     until_utc_us: Micros | None = None
     asks: bool = True
+    command: str = ""
 
 
 class Sending(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,7 +71,7 @@ def status(
     if as_json:
         typer.echo(msgspec.json.encode(state).decode())
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)  # what is to be typed is not torn apart
     lasted = f", {dt.timedelta(seconds=state.t_us // 1_000_000)}" if state.session else ""
     console.print(Text(f"{state.room}: ").append(state.recorder, _COLOURS.get(state.recorder, "")).append(lasted))
     if state.session:
@@ -86,6 +86,8 @@ def status(
         console.print(Text(f"? {words}{until}", "yellow"))
         if prompt.asks:
             console.print(Text(f"    courtroom hearing answer {prompt.id} yes|no --by NAME"))
+        elif prompt.command:
+            console.print(Text(f"    {prompt.command}"))
     for alarm in state.alarms:
         console.print(Text(f"! {alarm}", "bold red"))
 

@@ -73,8 +73,10 @@ _CHANGES: dict[str, dict[Language, str]] = {
     "moved": {"kk": "басқа залға көшірілді", "ru": "перенесено в другой зал", "en": "moved to another room"},
     "retimed": {"kk": "уақыты өзгерді", "ru": "изменено время", "en": "another time"},
 }
-_NO_ANSWER: frozenset[PromptCode] = frozenset({"recorder_unreachable", "checks_bad", "start_failed", "runs_over", "paused_past_end"})
-"""What tells, and asks nothing."""
+_NO_ANSWER: frozenset[PromptCode] = frozenset(
+    {"recorder_unreachable", "checks_bad", "start_failed", "runs_over", "paused_past_end", "bind_session", "not_started", "wrong_case"}
+)  # fmt: skip
+"""What tells, or asks for more than a yes or a no."""
 
 
 def say(prompt: Prompt, language: Language, timezone: zoneinfo.ZoneInfo) -> str:
@@ -90,5 +92,14 @@ def say(prompt: Prompt, language: Language, timezone: zoneinfo.ZoneInfo) -> str:
 
 
 def asks(prompt: Prompt) -> bool:
-    """Whether the clerk can answer it; otherwise it only tells."""
+    """Whether the clerk can answer it by yes or no."""
     return prompt.code not in _NO_ANSWER
+
+
+def command(prompt: Prompt) -> str:
+    """What to type where yes or no is no answer; what is to be filled in stands in capitals. Empty: it only tells."""
+    if prompt.code == "not_started":
+        return f'courtroom hearing not-held {prompt.hearing} --reason "WHY" --by NAME'
+    if prompt.code in {"bind_session", "wrong_case"}:
+        return f"courtroom hearing bind {prompt.args.get('next', 'HEARING')} --session {prompt.session} --by NAME"
+    return ""

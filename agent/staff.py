@@ -9,7 +9,7 @@ from agent.actions import Prompt
 from agent.conduct import Conductor
 from agent.diagnostics.runner import HearingRunsError
 from agent.hearing import LIVE, RUNNING, Facts, is_local, record_of
-from agent.prompt_words import asks, say
+from agent.prompt_words import asks, command, say
 from agent.room_process import RoomProcess
 from agent.schedule import Schedule, planned
 from agent.turn import Outcome
@@ -152,6 +152,9 @@ class Staff:
             return await self.start(desk.StartOrder(actor=order.actor, hearing=prompt.hearing))
         if order.yes and prompt.code == "forgotten_stop":
             return await self.stop(desk.StopOrder(actor=order.actor, reason="ended"))
+        if not asks(prompt):
+            how = command(prompt)
+            raise desk.DeskError(f"yes or no is no answer to this: `{how}`" if how else "this asks nothing that yes or no would answer")
         if prompt.code == "hearing_changed":
             await self._changed(lambda facts, schedule: told.change_seen(facts, schedule, hearing=prompt.hearing))
             return desk.Said(text="Noted.")
@@ -219,7 +222,10 @@ class Staff:
         closes_s = prompt.args.get("closes_in_s") if prompt.code == "forgotten_stop" else None
         until_us = None if closes_s is None else self._process.stamp().utc_us + int(closes_s) * 1_000_000
         words: dict[str, str] = {language: say(prompt, language, self._zone) for language in self._process.config.hearings.languages}
-        return desk.Prompt(id=_id(prompt), code=prompt.code, words=words, hearing=prompt.hearing, until_utc_us=until_us, asks=asks(prompt))
+        return desk.Prompt(
+            id=_id(prompt), code=prompt.code, words=words, hearing=prompt.hearing, until_utc_us=until_us, asks=asks(prompt),
+            command=command(prompt),
+        )  # fmt: skip
 
     def _alarms(self) -> list[str]:
         status = self._process.status()

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from agent.actions import Prompt, PromptCode
-from agent.prompt_words import asks, say
+from agent.prompt_words import asks, command, say
 from agent.quiet import Quiet, read_floors
 from tests.agent.statuses import sound, status, video
 
@@ -38,6 +38,19 @@ def test_times_are_the_courtrooms_and_changes_are_words() -> None:
 def test_what_only_tells_asks_nothing() -> None:
     assert asks(Prompt(code="forgotten_stop"))
     assert not asks(Prompt(code="recorder_unreachable"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "typed"),
+    [
+        (Prompt(code="not_started", hearing="H1"), 'courtroom hearing not-held H1 --reason "WHY" --by NAME'),
+        (Prompt(code="bind_session", hearing="local:x", session="s-1"), "courtroom hearing bind HEARING --session s-1 --by NAME"),
+        (Prompt(code="bind_session", session="s-1", args={"next": "H2"}), "courtroom hearing bind H2 --session s-1 --by NAME"),
+        (Prompt(code="wrong_case", hearing="H1", session="s-1", args={"next": "H2"}), "courtroom hearing bind H2 --session s-1 --by NAME"),
+    ],
+)
+def test_what_asks_for_more_than_yes_or_no_names_the_command_that_answers_it(prompt: Prompt, typed: str) -> None:
+    assert (asks(prompt), command(prompt)) == (False, typed)
 
 
 def test_the_room_is_quiet_since_somebody_was_last_heard() -> None:

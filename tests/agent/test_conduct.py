@@ -235,3 +235,13 @@ async def test_a_mistyped_hearing_is_refused_and_a_session_of_one_that_nobody_pl
         assert Measures(it.process, it.staff, None).values()["recorded_unscheduled"] == 1
         await it.staff.bind(desk.BindOrder(actor="Clerk A.", hearing="h2", session=other.session))
         await until(lambda: it.recorder.hearing == "h2", "the session to be bound to its own hearing")
+
+
+async def test_a_yes_to_what_asks_for_a_hearing_is_refused_and_names_the_command(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        await it.staff.start(desk.StartOrder(actor="Clerk A."))
+        await until(lambda: any(prompt.code == "bind_session" for prompt in it.staff.state().prompts), "the question")
+        (prompt,) = [each for each in it.staff.state().prompts if each.code == "bind_session"]
+        assert (prompt.asks, prompt.command) == (False, f"courtroom hearing bind HEARING --session {RECORD} --by NAME")
+        with pytest.raises(desk.DeskError, match=f"hearing bind HEARING --session {RECORD}"):
+            await it.staff.answer(desk.AnswerOrder(actor="Clerk A.", prompt=prompt.id, yes=True))

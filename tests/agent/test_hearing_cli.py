@@ -34,6 +34,7 @@ async def test_the_clerk_works_from_a_terminal(tmp_path: Path) -> None:
         code, out, _ = await ended(hearing(tmp_path, "status"))
         assert "Hearing 2026-17 is due. Begin?" in out
         assert "courtroom hearing answer p1 yes|no" in out
+        assert ("courtroom hearing not-held 2026-16" in out, "answer p2" in out) == (True, False)
         assert "the centre is away" in out
         assert "record 2026-11-01_lab_7 goes to the archive: 29 %" in out
         noted.warns = "the disk takes nothing of it yet"

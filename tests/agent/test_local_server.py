@@ -48,7 +48,12 @@ STATE = desk.DeskState(
         )
     ],
     sending=desk.Sending(record="2026-11-01_lab_7", done_bytes=299, total_bytes=1_000),
-    prompts=[desk.Prompt(id="p1", code="begin", words={"en": "Hearing 2026-17 is due. Begin?"})],
+    prompts=[
+        desk.Prompt(id="p1", code="begin", words={"en": "Hearing 2026-17 is due. Begin?"}),
+        desk.Prompt(
+            id="p2", code="not_started", words={"en": "Say why it was not held."}, asks=False, command="courtroom hearing not-held 2026-16"
+        ),
+    ],
 )  # fmt: skip
 
 
