@@ -60,7 +60,7 @@ class NoteOrder(Order, frozen=True, kw_only=True):
 
 
 class BindOrder(Order, frozen=True, kw_only=True):
-    """The session belongs to this hearing; without ``session`` the running one. ``not_planned``: as of a start."""
+    """The session belongs to this hearing. ``session``: its id's beginning, without it the running one. ``not_planned``: as of a start."""
 
     hearing: Id
     case: Words = ""

@@ -20,6 +20,9 @@ By = Annotated[str, typer.Option("--by", help="Your name: it stands in the signe
 Run = Annotated[Path, typer.Option("--run", help="Directory of the agent's socket.", envvar="COURTROOM_RUN")]
 HearingId = Annotated[str, typer.Argument(help="The hearing's id, as `courtroom hearing list` prints it.", show_default=False)]
 Case = Annotated[str, typer.Option(help="The case's number.")]
+WhichSession = Annotated[
+    str, typer.Option("--session", help="Which session: its id, or as much of it as no other has; left out: the running one.")
+]
 NotPlanned = Annotated[bool, typer.Option("--not-planned", help="The id is right, though the room's schedule does not have it.")]
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -141,7 +144,7 @@ def note(text: Annotated[str, typer.Argument(help="What is to be noted.")], by: 
 def bind(
     hearing_id: HearingId,
     by: By,
-    session: Annotated[str, typer.Option(help="Which session; left out: the running one.")] = "",
+    session: WhichSession = "",
     case: Case = "",
     reason: Annotated[str, typer.Option(help="Why, where it was bound to another one.")] = "",
     not_planned: NotPlanned = False,
@@ -155,7 +158,7 @@ def bind(
 @app.command()
 def withdraw(
     by: By,
-    session: Annotated[str, typer.Option(help="Which session; left out: the running one.")] = "",
+    session: WhichSession = "",
     run: Run = DEFAULT_RUN,
 ) -> None:
     """Take back an order to bind that cannot be carried out, as `courtroom hearing status` says."""

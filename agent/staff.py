@@ -117,7 +117,7 @@ class Staff:
 
     async def bind(self, order: desk.BindOrder) -> desk.Said:
         """Bind a session to a hearing."""
-        session = order.session or self._running()
+        session = await self._named(order.session)
         await self._changed(
             lambda facts, schedule: told.bind(
                 facts, schedule, session=session, hearing=order.hearing, case=order.case, by=order.actor, reason=order.reason,
@@ -130,7 +130,7 @@ class Staff:
 
     async def withdraw(self, order: desk.WithdrawOrder) -> desk.Said:
         """Take back an order to bind that is not carried out yet."""
-        session = order.session or self._running()
+        session = await self._named(order.session)
         await self._changed(lambda facts, schedule: told.withdraw(facts, schedule, session=session))
         return desk.Said(text="The order to bind the session is withdrawn.", session=session)
 
@@ -179,6 +179,16 @@ class Staff:
         await self.look()
         self._process.wake.set()
         return outcome
+
+    async def _named(self, begin: str) -> str:
+        """The session whose id begins so; the running one where nothing is given."""
+        if not begin:
+            return self._running()
+        await self.look()
+        try:
+            return told.session_named(self._facts, begin)
+        except told.ToldError as error:
+            raise desk.DeskError(str(error)) from None
 
     def _running(self) -> str:
         running = [session.session for session in self._facts.sessions.values() if session.state in LIVE | {"closing"}]

@@ -282,6 +282,22 @@ def _tell_delivery(turn: Turn, session: str) -> None:
             turn.move_hearing(known.hearing, "delivered")
 
 
+def session_named(facts: Facts, begin: str) -> str:
+    """The session whose id begins so.
+
+    Raises:
+        ToldError: there is none, or more than one.
+    """
+    if begin in facts.sessions:
+        return begin
+    found = [session for session in facts.sessions if session.startswith(begin)]
+    if len(found) > 1:
+        raise ToldError(f"{len(found)} sessions begin with {begin}; give more of the id, as `courtroom hearing list` prints it")
+    if not found:
+        raise ToldError(f"there is no session {begin} in this room; `courtroom hearing list --all` shows their ids")
+    return found[0]
+
+
 def _known_hearing(turn: Turn, hearing: str) -> None:
     if hearing not in turn.hearings and hearing not in turn.schedule.changes:
         raise ToldError(

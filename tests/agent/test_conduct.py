@@ -182,7 +182,7 @@ async def test_a_record_that_nobody_seals_and_a_binding_that_is_refused_are_aske
         it.recorder.answers[control.FindRecord] = control.Reply(ok=True, found=sealed)
         it.recorder.answers[control.BindSealed] = control.Reply(ok=False, error="no sealed record is here")
         await it.until_told(contract.SessionEnded)
-        await it.staff.bind(desk.BindOrder(actor="Clerk A.", hearing="h2", session=RECORD))
+        await it.staff.bind(desk.BindOrder(actor="Clerk A.", hearing="h2", session=RECORD[:8]))
         await until(lambda: it.recorder.count()["BindSealed"] == 2, "the binding to be asked for a second time")
         assert any("no sealed record" in alarm and "withdraw" in alarm for alarm in it.staff.state().alarms)
         await it.staff.withdraw(desk.WithdrawOrder(actor="Clerk A.", session=RECORD))
@@ -233,7 +233,7 @@ async def test_a_mistyped_hearing_is_refused_and_a_session_of_one_that_nobody_pl
         (other,) = it.staff.state().others
         assert (other.session, other.hearing, other.state) == (RECORD, "h22", "open")
         assert Measures(it.process, it.staff, None).values()["recorded_unscheduled"] == 1
-        await it.staff.bind(desk.BindOrder(actor="Clerk A.", hearing="h2", session=other.session))
+        await it.staff.bind(desk.BindOrder(actor="Clerk A.", hearing="h2", session=other.session[:8]))
         await until(lambda: it.recorder.hearing == "h2", "the session to be bound to its own hearing")
 
 

@@ -12,7 +12,7 @@ from tests.agent.test_local_server import NotedDesk, probes
 
 
 def hearing(base: Path, *words: str, actor: str = "A. Clerk") -> subprocess.Popen[str]:
-    environment = dict(os.environ) | {"COURTROOM_RUN": str(base), "COURTROOM_ACTOR": actor, "COLUMNS": "140"}
+    environment = dict(os.environ) | {"COURTROOM_RUN": str(base), "COURTROOM_ACTOR": actor, "COLUMNS": "80"}
     command = [sys.executable, "-m", "agent.cli", "hearing", *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -20,6 +20,11 @@ def hearing(base: Path, *words: str, actor: str = "A. Clerk") -> subprocess.Pope
 async def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = await asyncio.to_thread(process.communicate)
     return process.returncode, out, err
+
+
+def column(out: str, number: int) -> str:
+    """All words of one column of a printed table, one behind the other."""
+    return "".join(cells[number + 1].strip() for line in out.splitlines() if len(cells := line.replace("┃", "│").split("│")) > number + 1)
 
 
 async def test_the_clerk_works_from_a_terminal(tmp_path: Path) -> None:
@@ -30,7 +35,9 @@ async def test_the_clerk_works_from_a_terminal(tmp_path: Path) -> None:
         assert "2026-17" in out
         assert "Judge B." in out
         assert "2026-99" in out
-        assert "ddcf5111-0b5c-4c79-a2a5-5d9e1f1f8f5e" in out
+        assert column(out, 5).endswith("ddcf5111-0b5c-4c79-a2a5-5d9e1f1f8f5e"), (
+            "nothing of an id is cut off, however narrow the terminal is"
+        )
         code, out, _ = await ended(hearing(tmp_path, "status"))
         assert "Hearing 2026-17 is due. Begin?" in out
         assert "courtroom hearing answer p1 yes|no" in out

@@ -222,3 +222,20 @@ def test_a_clock_that_nobody_disciplines_and_that_is_ahead_ends_no_hearing_and_t
     room.now_us = DAY
     room.until(TEN + MINUTE_US)
     assert (room.state(), room.told_of(contract.LateStart)) == ("open", [])
+
+
+def test_a_session_is_found_by_the_beginning_of_its_id_where_no_other_begins_so() -> None:
+    room = planned()
+    for _ in range(2):
+        room.until(room.now_us + MINUTE_US)
+        room.clerk_starts()
+        room.clerk_stops()
+        room.look()
+    first, second = sorted(room.facts.sessions)
+    assert told.session_named(room.facts, first) == first
+    with pytest.raises(told.ToldError, match="2 sessions begin with"):
+        told.session_named(room.facts, first[:8])
+    with pytest.raises(told.ToldError, match="there is no session f"):
+        told.session_named(room.facts, "f")
+    alone = REPLACE(room.facts, sessions={second: room.facts.sessions[second]})
+    assert told.session_named(alone, second[:8]) == second
