@@ -78,6 +78,9 @@ class Person(Struct, frozen=True, kw_only=True):
     connected: bool = False
     rival: str = ""
     """Another device that came with this person's link while the first is there; the clerk says which it is to be."""
+    contested: bool = False
+    """There was one. From then on none but the device that holds the seat takes it without the clerk's word: a refused one may give itself
+    another name."""
     muted: bool = False
     """By the clerk: neither heard nor recorded."""
     hand_us: int | None = None

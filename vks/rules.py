@@ -212,8 +212,8 @@ def _came(order: Order, act: acts.Came) -> Order:
         return _with(order, Person(id=act.person, name=act.name, role=act.role, device=act.device, connected=True))
     if person.place == "removed":
         raise RefusedError("removed", f"{person.name} was put out of the hearing")
-    if person.connected and person.device != act.device:
-        return _with(order, replace(person, rival=act.device))
+    if person.device != act.device and (person.connected or person.contested):
+        return _with(order, replace(person, rival=act.device, contested=True))
     if person.device == act.device:
         return _with(order, replace(person, connected=True, media=""))
     # Another device while the first is not there. What a hearing that is not public would show, only the clerk shows to it.
@@ -230,7 +230,7 @@ def _seated(person: Person, device: str) -> Person:
 def _chosen(person: Person, *, accept: bool) -> Person:
     """The clerk says which device is the person's own."""
     if person.rival:
-        return _seated(replace(person, rival=""), person.rival) if accept else replace(person, rival="")
+        return _seated(replace(person, rival="", connected=True), person.rival) if accept else replace(person, rival="")
     if person.changed and accept:
         return replace(person, changed=False)
     if person.changed:

@@ -47,3 +47,22 @@ def test_a_changed_device_is_marked_until_the_clerk_says_that_it_is_right() -> N
         apply(order, staff.ChooseDevice(by=CLERK, person="party", accept=False), 0)
     assert not apply(order, staff.ChooseDevice(by=CLERK, person="party", accept=True), 0).people["party"].changed
     assert apply(gone(order, "party", "tablet"), came("party", "tablet"), 0).people["party"].changed
+
+
+def test_a_device_that_the_clerk_refused_waits_for_him_again_though_the_seat_is_free() -> None:
+    order = apply(opened("party", "counsel"), came("party", "stranger"), 0)
+    order = apply(order, staff.ChooseDevice(by=CLERK, person="party", accept=False), 0)
+    for name in ("stranger", "renamed"):  # a device names itself
+        tried = apply(gone(order, "party"), came("party", name), 0)
+        assert (tried.people["party"].device, tried.people["party"].rival) == ("phone", name)
+        assert not any("party" in pair for pair in everything(tried))
+    assert is_on_floor(apply(tried, came("party"), 0), "party")
+
+
+def test_a_device_that_waits_takes_no_seat_by_dialling_again() -> None:
+    order = apply(opened("party", "counsel"), came("party", "stranger"), 0)
+    order = gone(order, "party", "stranger")
+    order = apply(gone(order, "party"), came("party", "stranger"), 0)
+    assert not any("party" in pair for pair in everything(order))
+    order = apply(order, staff.ChooseDevice(by=CLERK, person="party", accept=True), 0)
+    assert (order.people["party"].device, is_on_floor(order, "party")) == ("stranger", True)

@@ -249,6 +249,26 @@ async def test_a_reload_keeps_the_place_and_a_second_device_waits_for_the_clerk(
     await until(lambda: laptop.place == "hearing", "the laptop has the seat")
 
 
+async def test_a_refused_device_that_tries_again_waits_for_the_clerk_though_the_seat_is_free(house: House) -> None:
+    token, invitation = invited("p1")
+    agent = await house.agent()
+    await agent.hold(invitation)
+    await until(lambda: agent.stands, "the hearing is held")
+    phone = await house.come(token, "phone-01")
+    await phone.first(signalling.Welcome)
+    await agent.ask(contract.Admit(by=CLERK, person="p1"))
+    stranger = await house.come(token, "stranger")
+    await stranger.first(signalling.Wait)
+    await agent.ask(contract.ChooseDevice(by=CLERK, person="p1", accept=False))
+    assert (await stranger.first(signalling.Bye)).code == "elsewhere"
+    await phone.close()
+    stranger = await house.come(token, "stranger")
+    await stranger.first(signalling.Wait)
+    assert stranger.all(signalling.View) == []
+    await agent.ask(contract.ChooseDevice(by=CLERK, person="p1", accept=True))
+    await until(lambda: stranger.place == "hearing", "the seat, by the clerk's word")
+
+
 async def test_after_this_process_was_killed_everybody_comes_back_to_his_place(tmp_path: Path) -> None:
     token, invitation = invited("p1")
     kept, resume = b"", ""
