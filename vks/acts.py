@@ -8,6 +8,7 @@ from typing import Literal
 
 from recorder.contract.conference import Act, Channel, DeviceId, LookInId, Name, OfCentre, OfStaff, PersonId, Role, StillOf, Words
 from recorder.contract.control import State as RoomState
+from vks.order import Unsure
 
 # of the participants, on their own connection
 
@@ -87,6 +88,7 @@ class RoomIs(OwnFact, frozen=True, kw_only=True, tag="room"):
     hearing: str
     state: RoomState
     closed: bool = False
+    unsure: Unsure = ""
 
 
 class Looks(OwnFact, frozen=True, kw_only=True, tag="looks"):

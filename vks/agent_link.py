@@ -22,6 +22,10 @@ from vks.times import mono_us
 log = structlog.get_logger()
 
 MESSAGE_BYTES = 4 * 1024 * 1024
+HEARTBEAT_S = 3.0
+"""An agent on whose link nothing came for so long is asked whether it is there, and has half of that to answer."""
+AWAY_US = 1_000_000
+"""One that is started anew is back sooner. After that nobody knows what state the room is in."""
 GATHER_S = 0.05
 """How the conference stands is told so long after a change, once for all changes until then."""
 MOST_FACTS = 10_000
@@ -48,6 +52,10 @@ class AgentLink:
         self._told = asyncio.Event()
         self._telling = asyncio.Lock()
         self._newest: web.WebSocketResponse | None = None
+        self._says: web.WebSocketResponse | None = None
+        """The link by which the hearing was told, while it stands."""
+        self._silent_us = 0
+        """Since when there is none."""
         self._visit: contract.VisitIs | None = None
         self._told_visit: contract.VisitIs | None = None
 
@@ -74,6 +82,10 @@ class AgentLink:
         self._visit = visit
         self._told.set()
 
+    def silent(self, now_us: int) -> bool:
+        """Whether nobody has said for too long how the room stands."""
+        return self._says is None and now_us - self._silent_us >= AWAY_US
+
     async def close(self) -> None:
         """This process ends."""
         for link in list(self._open):
@@ -90,7 +102,7 @@ class AgentLink:
         return await handler(request)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        link = web.WebSocketResponse(heartbeat=10.0, max_msg_size=MESSAGE_BYTES)
+        link = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_BYTES)
         await link.prepare(request)
         closing = self._supersede()
         self._newest, self._telling = link, asyncio.Lock()  # its own: an earlier link may hang while it is told something
@@ -103,6 +115,8 @@ class AgentLink:
         except msgspec.DecodeError as error:
             log.error("the agent said what the contract does not know", error=str(error))
         finally:
+            if self._says is link:
+                self._says, self._silent_us = None, mono_us()
             del self._open[link]
             telling.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
@@ -121,6 +135,7 @@ class AgentLink:
         message = contract.from_agent.decode(data)
         hall = self._hall()
         if isinstance(message, contract.HearingIs):
+            self._says = link
             hall.hold(message)
             self.changed()
             return

@@ -236,7 +236,7 @@ class Conference:
     def _settle(self, before: Order) -> None:
         now_us = mono_us()
         opened = is_open(self.order) and not is_open(before)
-        if may_look_in(self.order) and not may_look_in(before):
+        if may_look_in(self.order) and (opened or not may_look_in(before)):
             self._public_us = now_us
         for name, person in self.order.people.items():
             was = before.people.get(name)

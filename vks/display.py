@@ -8,7 +8,7 @@ from recorder.contract import conference as contract
 from vks import signalling
 from vks.conference import Conference
 from vks.connection import Connection
-from vks.order import ROOM, Order
+from vks.order import ROOM, Order, Unsure
 from vks.peer import Peer
 from vks.talk import Talk
 from vks.times import mono_us
@@ -51,11 +51,11 @@ class Displays:
         """How many there are."""
         return len(self._displays)
 
-    def follow(self, conference: Conference | None, hearing: contract.HearingIs | None) -> None:
+    def follow(self, conference: Conference | None, hearing: contract.HearingIs | None, unsure: Unsure = "") -> None:
         """Show this conference of this hearing, where none of another courtroom is shown."""
         self._own = conference
         if hearing is not None:  # nothing is known before: a screen says that it waits for the courtroom
-            order = Order() if conference is None else conference.order
+            order = Order(unsure=unsure) if conference is None else conference.order
             self._own_screen = screen_of(order, hearing.title if hearing.hearing else "")
         if self._visit is None:
             self._bring(self._own, self._own_screen)

@@ -22,7 +22,7 @@ from vks.display import Displays
 from vks.doubts import Doubts
 from vks.identity_screen import IdentityScreens
 from vks.look_in import LookIns
-from vks.order import Order
+from vks.order import Order, Unsure
 from vks.page import Page
 from vks.rules import RefusedError
 from vks.taken_in import TakenIn
@@ -65,6 +65,7 @@ class Hall:
         self._make = make
         self._now_utc_us = now_utc_us
         self._changed = changed
+        self._unsure: Unsure = ""
         self._admission: Admission | None = None
         self._pages: list[Page] = []
 
@@ -79,14 +80,25 @@ class Hall:
         if self._admission is None or self.hearing is None or hearing.invitations != self.hearing.invitations:
             self._admission = Admission(hearing.hearing, hearing.invitations, hearing.secret)
         self.hearing = hearing
-        if self.conference is not None:
-            self.conference.act(acts.RoomIs(hearing=hearing.hearing, state=hearing.state, closed=hearing.closed))
-        self.displays.follow(self.conference, hearing)
+        self._room_is(hearing, "")
         self.look_ins.follow()
         self.audience.follow()
         self.taken_in.follow()
         self.identity_screens.follow()
         self.on_visit(hearing.visit)
+
+    def doubt(self) -> None:
+        """Nobody says any more what state the room is in: it may be a confidential one, so nobody hears anybody until ``hold``."""
+        if self.hearing is None or self._unsure == "room":
+            return
+        log.error("the agent is away: nobody hears anybody until it says again what state the room is in")
+        self._room_is(self.hearing, "room")
+
+    def _room_is(self, hearing: contract.HearingIs, unsure: Unsure) -> None:
+        self._unsure = unsure
+        if self.conference is not None:
+            self.conference.act(acts.RoomIs(hearing=hearing.hearing, state=hearing.state, closed=hearing.closed, unsure=unsure))
+        self.displays.follow(self.conference, hearing, unsure)
 
     def close(self, code: str, *, again: bool = False) -> None:
         """Send all pages away."""
@@ -198,7 +210,7 @@ class Hall:
             else:
                 page.end(signalling.Bye(code="elsewhere", again=False))
         self.doubts.follow()
-        self.displays.follow(conference, self.hearing)
+        self.displays.follow(conference, self.hearing, self._unsure)
         self.look_ins.follow()
         self.audience.follow()
         self.taken_in.follow()

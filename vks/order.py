@@ -4,7 +4,8 @@ Theory of operation. Everybody who may hear or be heard is a *person* with a *pl
 together on the *floor* or in one *consultation*; whoever is in neither hears nobody and is heard by nobody. ``hears`` and ``sees`` are all
 that the forwarding of sound and pictures asks: nothing else decides what goes to whom, or what goes to the recorder (``recorded``).
 
-The floor and every consultation are closed while the room is privileged or deliberates (invariant 8), and while no session runs.
+The floor and every consultation are closed while the room is privileged or deliberates (invariant 8), while no session runs, and while
+nobody says which of these it is.
 """
 
 from typing import Literal, get_args
@@ -32,6 +33,8 @@ LOOKS_IN = "look-in:"
 """Before its id, the name of a look-in among those who hear and see. No person can bear such a name (``PersonId``)."""
 CHECKS = "identity:"
 """Before a person's name, the clerk's screen on which that person's identity is checked. No person can bear such a name."""
+Unsure = Literal["", "recording", "room"]
+"""What is not known: whether the session is recorded, for the recorder is silent; or what state the room is in, for the agent is."""
 _TALKS: frozenset[RoomState] = frozenset({"open", "off_record"})
 
 
@@ -124,6 +127,8 @@ class Order(Struct, frozen=True, kw_only=True):
 
     hearing: str = ""
     room: RoomState = "idle"
+    """What it was when it was known last."""
+    unsure: Unsure = ""
     closed: bool = False
     """The hearing is not public: no observers, no look-in, and nobody whose certificate is not vouched for."""
     people: dict[str, Person] = {}
@@ -141,8 +146,8 @@ class Order(Struct, frozen=True, kw_only=True):
 
 
 def is_open(order: Order) -> bool:
-    """Whether anybody may hear anybody: not while the room is privileged or deliberates, nor while no session runs."""
-    return order.room in _TALKS
+    """Whether anybody may hear anybody: not while the room is privileged or deliberates, or may be, nor while no session runs."""
+    return order.room in _TALKS and order.unsure != "room"
 
 
 def is_on_floor(order: Order, name: str) -> bool:

@@ -271,8 +271,8 @@ def _vouched(order: Order, act: acts.Vouched) -> Order:
 
 def _room_is(order: Order, act: acts.RoomIs) -> Order:
     if act.hearing != order.hearing:
-        return Order(hearing=act.hearing, room=act.state, closed=act.closed)
-    return replace(order, room=act.state, closed=act.closed)
+        return Order(hearing=act.hearing, room=act.state, closed=act.closed, unsure=act.unsure)
+    return replace(order, room=act.state, closed=act.closed, unsure=act.unsure)
 
 
 def _begin_look_in(order: Order, act: staff.BeginLookIn, now_us: int) -> Order:

@@ -180,6 +180,8 @@ class Service:
             due_us = max(due_us + BLOCK_US, mono_us() - LATE_US)
             await asyncio.sleep(max(0, due_us - mono_us()) / 1_000_000)
             blocks += 1
+            if blocks % REPORT_EVERY == 0 and self._link.silent(mono_us()):
+                self.hall.doubt()
             conference = self.hall.conference
             if conference is not None and conference.is_attended:
                 conference.tick(mono_us())

@@ -15,7 +15,7 @@ import msgspec
 from recorder.contract.conference import DeviceId, IceServer, Role
 from recorder.contract.control import State as RoomState
 from vks.acts import OfParticipant
-from vks.order import Place
+from vks.order import Place, Unsure
 
 MESSAGE_BYTES = 128 * 1024
 """A longer message ends the connection."""
@@ -185,6 +185,7 @@ class View(Message, frozen=True, kw_only=True, tag="view"):
     """A large audience that stands elsewhere hears and sees what this person does."""
     closed: bool = False
     """The hearing is not public."""
+    unsure: Unsure = ""
 
 
 class Tiles(Message, frozen=True, kw_only=True, tag="tiles"):
@@ -235,6 +236,7 @@ class Screen(Message, frozen=True, kw_only=True, tag="screen"):
     """The hearing is not public."""
     audience: bool = False
     """A large audience that stands elsewhere hears and sees it."""
+    unsure: Unsure = ""
     visit: Place | Literal["", "private", "lost"] = ""
     """The hearing is another courtroom's, and this is the place that this one has in it: in a private talk, or not known now. Empty: it
     is this one's own."""

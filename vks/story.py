@@ -18,13 +18,24 @@ def facts(before: Order, after: Order, by: str = "", reason: str = "") -> list[F
     """What changed, in a fixed order; ``by`` and ``reason`` are put into each fact where they are known."""
     if before.hearing != after.hearing:
         before = Order(hearing=after.hearing)
-    found = [*_ended_talks(before, after), *_people(before, after), *_begun_talks(before, after), *_screen(before, after)]
+    found = [
+        *_room(before, after),
+        *_ended_talks(before, after),
+        *_people(before, after),
+        *_begun_talks(before, after),
+        *_screen(before, after),
+    ]
     found += [*_look_ins(before, after), *_audience(before, after)]
     told = {key: value for key, value in (("by", by), ("reason", reason)) if value}
     return [Fact(name=name, data={**told, **data}) for name, data in found]
 
 
 _Found = tuple[str, dict[str, str | int]]
+
+
+def _room(before: Order, after: Order) -> Iterator[_Found]:
+    if (before.unsure == "room") != (after.unsure == "room"):
+        yield ("room_unknown" if after.unsure == "room" else "room_known"), {}
 
 
 def _people(before: Order, after: Order) -> Iterator[_Found]:

@@ -14,16 +14,17 @@ def view_of(order: Order, person: str) -> signalling.View:
         consultation=own.consultation > 0, sharing=order.sharing if on_floor else "",
         look_ins=[one.person for one in order.look_ins] if on_floor else [], channels=sorted(channels), listens=own.listens,
         identity=identity.step(own), audience=on_floor and is_broadcast(order), closed=order.closed,
+        unsure=order.unsure,
     )  # fmt: skip
 
 
 def screen_of(order: Order, title: str) -> signalling.Screen:
     """What the public in the courtroom reads."""
     return signalling.Screen(
-        title=title, room=order.room, recording=order.room == "open", people=_others(order, ROOM),
+        title=title, room=order.room, recording=order.room == "open" and not order.unsure, people=_others(order, ROOM),
         sharing=order.sharing if sees_screen(order, ROOM) else "",
         look_ins=[one.person for one in order.look_ins] if is_on_floor(order, ROOM) else [], closed=order.closed,
-        audience=is_broadcast(order),
+        audience=is_broadcast(order), unsure=order.unsure,
     )  # fmt: skip
 
 

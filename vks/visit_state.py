@@ -48,7 +48,7 @@ def phase_of(view: signalling.View) -> VisitPhase:
 
 def may_send(view: signalling.View | None) -> tuple[bool, bool]:
     """Whether sound, and whether pictures, leave this room now: nothing that the other room would not let anybody hear or see."""
-    if view is None or not _takes_part(view) or view.room not in {"open", "off_record"}:
+    if view is None or not _takes_part(view) or not _is_open(view):
         return False, False
     return not view.muted, True
 
@@ -67,8 +67,9 @@ def screen_of(title: str, view: signalling.View | None) -> signalling.Screen:
         return signalling.Screen(title=title, room="idle", recording=False, people=[], sharing="", look_ins=[], closed=False, visit="lost")
     takes_part = _takes_part(view) and not view.consultation
     return signalling.Screen(
-        title=title, room=view.room, recording=takes_part and view.room == "open", people=view.others, sharing=view.sharing,
-        look_ins=view.look_ins, closed=view.closed, audience=view.audience, visit="private" if view.consultation else view.place,
+        title=title, room=view.room, recording=takes_part and view.room == "open" and not view.unsure, people=view.others,
+        sharing=view.sharing, look_ins=view.look_ins, closed=view.closed, audience=view.audience, unsure=view.unsure,
+        visit="private" if view.consultation else view.place,
     )  # fmt: skip
 
 
@@ -77,4 +78,8 @@ def _takes_part(view: signalling.View) -> bool:
 
 
 def _sees_room(view: signalling.View) -> bool:
-    return view.place == "hearing" and not view.consultation and view.room in {"open", "off_record"}
+    return view.place == "hearing" and not view.consultation and _is_open(view)
+
+
+def _is_open(view: signalling.View) -> bool:
+    return view.room in {"open", "off_record"} and view.unsure != "room"

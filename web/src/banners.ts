@@ -22,7 +22,9 @@ export function banners(page: Page): Banner[] {
   }
   const { view } = page;
   if (view === null) return found;
-  if (view.room !== "open") found.push({ kind: "stop", word: `room_${view.room}` });
+  if (view.unsure === "room") found.push({ kind: "stop", word: "room_unknown" });
+  else if (view.room !== "open") found.push({ kind: "stop", word: `room_${view.room}` });
+  if (view.unsure === "recording") found.push({ kind: "stop", word: "recording_unknown" });
   if (view.consultation) {
     found.push({ kind: "private", word: "private_talk", values: { names: view.others.map((one) => one.name).join(", ") || "–" } });
   }

@@ -55,7 +55,11 @@ export function displayBanners({ screen, stood }: DisplayPage): DisplayBanner[] 
   if (screen === null) return [{ kind: "trouble", word: stood ? "display_lost" : "connecting" }];
   const visit = screen.visit ?? "";
   if (visit !== "" && visit !== "hearing") return [VISITS[visit]];
-  const found: DisplayBanner[] = [{ kind: screen.room === "open" ? "calm" : "stop", word: `display_${screen.room}` }];
+  const found: DisplayBanner[] = [
+    screen.unsure === "room" ? { kind: "stop", word: "display_unknown" }
+      : { kind: screen.room === "open" ? "calm" : "stop", word: `display_${screen.room}` },
+  ];
+  if (screen.unsure === "recording") found.push({ kind: "stop", word: "recording_unknown" });
   if (visit === "hearing") found.push({ kind: "told", word: "visit_hearing" });
   if (screen.closed) found.push({ kind: "told", word: "not_public" });
   if (screen.look_ins.length > 0) found.push({ kind: "told", word: "look_in", values: { names: screen.look_ins.join(", ") } });
@@ -65,7 +69,7 @@ export function displayBanners({ screen, stood }: DisplayPage): DisplayBanner[] 
 
 /** `unknown`: the lamp is not shown, neither red nor off. */
 export function lamp({ screen }: DisplayPage): "on" | "off" | "unknown" {
-  if (screen === null || screen.visit === "lost") return "unknown";
+  if (screen === null || screen.visit === "lost" || (screen.unsure ?? "") !== "") return "unknown";
   return screen.recording ? "on" : "off";
 }
 

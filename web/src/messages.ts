@@ -3,6 +3,8 @@
 export type Role = "judge" | "clerk" | "party" | "counsel" | "witness" | "interpreter" | "prosecutor" | "specialist" | "observer";
 export type Place = "lobby" | "hearing" | "isolated" | "dismissed" | "removed";
 export type RoomState = "idle" | "open" | "off_record" | "privileged" | "deliberation" | "closing";
+/** What is not known: whether the session is recorded, or what state the room is in; nobody hears anybody then. Empty: all is known. */
+export type Unsure = "" | "recording" | "room";
 /** What the clerk, who checks somebody's identity, asks to be shown to the camera; "" where nobody checks. */
 export type Step = "" | "face" | "document" | "done";
 export type Quality = "good" | "small" | "sound";
@@ -64,6 +66,8 @@ export interface View {
   audience?: boolean;
   /** The hearing is not public; with an older vks not there: not known. */
   closed?: boolean;
+  /** With an older vks not there: nothing is. */
+  unsure?: Unsure;
 }
 
 export interface Answer {
@@ -136,6 +140,8 @@ export interface Screen {
   closed: boolean;
   /** A large audience watches; with an older vks not there: none. */
   audience?: boolean;
+  /** With an older vks not there: nothing is. */
+  unsure?: Unsure;
   /** Where this courtroom is in the hearing of another one; empty, and with an older vks not there: the hearing is its own. */
   visit?: Visit;
 }

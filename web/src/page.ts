@@ -184,7 +184,7 @@ function gone(page: Page, screen: Screen): Page {
 function isTalking(page: Page): boolean {
   const { view } = page;
   if (page.screen !== "in" || view === null || page.welcome === null || page.welcome.role === "observer") return false;
-  return (view.room === "open" || view.room === "off_record") && (view.place === "hearing" || view.consultation);
+  return (view.room === "open" || view.room === "off_record") && view.unsure !== "room" && (view.place === "hearing" || view.consultation);
 }
 
 /** Whether the microphone's sound may leave this page. */

@@ -23,6 +23,8 @@ describe("the lamp", () => {
   it("is neither where nobody knows", () => {
     expect(lamp(DISPLAY_BEGIN)).toBe("unknown");
     expect(lamp(after(showing(), { e: "lost" }))).toBe("unknown");
+    expect(lamp(after(showing({ unsure: "recording", recording: false })))).toBe("unknown");
+    expect(lamp(after(showing({ unsure: "room" })))).toBe("unknown");
   });
 });
 
@@ -30,6 +32,10 @@ describe("the banners", () => {
   it.each(["idle", "open", "off_record", "privileged", "deliberation", "closing"] as const)("tell that the room is %s", (room) => {
     expect(words(after(showing({ room })))).toEqual([`display_${room}`]);
     expect(displayBanners(after(showing({ room })))[0]?.kind).toBe(room === "open" ? "calm" : "stop");
+  });
+  it("tell what is not known", () => {
+    expect(words(after(showing({ unsure: "room" })))).toEqual(["display_unknown"]);
+    expect(words(after(showing({ unsure: "recording" })))).toEqual(["display_open", "recording_unknown"]);
   });
   it("tell that the hearing is not public, and who looks in", () => {
     expect(words(after(showing({ audience: true })))).toEqual(["display_open", "large_audience"]);

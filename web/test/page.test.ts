@@ -29,6 +29,10 @@ describe("what leaves this page", () => {
       expect([maySpeak(page), mayBeSeen(page)]).toEqual([false, false]);
     }
   });
+  it("is nothing while nobody knows the room's state", () => {
+    const page = inView({ unsure: "room" });
+    expect([maySpeak(page), mayBeSeen(page)]).toEqual([false, false]);
+  });
   it.each(["lobby", "isolated", "dismissed", "removed"] as const)("is nothing in the place %s, but in a private talk", (place) => {
     expect([maySpeak(inView({ place })), mayBeSeen(inView({ place }))]).toEqual([false, false]);
     expect([maySpeak(inView({ place, consultation: true })), mayBeSeen(inView({ place, consultation: true }))]).toEqual([true, true]);
@@ -125,6 +129,10 @@ describe("banners", () => {
   it.each(["off_record", "privileged", "deliberation", "closing", "idle"] as const)("tell of the room's state %s, in the lobby too", (room) => {
     expect(words(inView({ room }))).toContain(`room_${room}`);
     expect(words(inView({ room, place: "lobby" }))).toContain(`room_${room}`);
+  });
+  it("tell what is not known", () => {
+    expect(words(inView({ unsure: "room" }))).toEqual(["room_unknown"]);
+    expect(words(inView({ unsure: "recording" }))).toEqual(["recording_unknown"]);
   });
   it("tell who hears a private talk", () => {
     const others = [{ person: "a", name: "B. Seitov", role: "counsel", muted: false, hand: false }] as const;

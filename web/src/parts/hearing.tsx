@@ -10,7 +10,7 @@ import { useUi } from "./ui";
 /** Taking part, on the floor or in a private talk. */
 export function Hearing({ view }: { view: View }) {
   const { page, say } = useUi();
-  const talks = view.room === "open" || view.room === "off_record"; // else nobody hears anybody, and a list of people would deceive
+  const talks = (view.room === "open" || view.room === "off_record") && view.unsure !== "room"; // else nobody hears anybody, and a list of people would deceive
   return (
     <section class="hearing">
       <div class="hidden"><Heading word={view.consultation ? "people_private" : "title"} /></div>

@@ -66,7 +66,11 @@ function Inside({ session, say }: Part) {
     <>
       <div role="status">
         {screen === null && <p class="banner trouble">{say(looking === null ? "connecting" : "line_lost")}</p>}
-        {screen !== null && <p class={screen.room === "open" ? "banner told" : "banner stop"}>{say(`display_${screen.room}`)}</p>}
+        {screen !== null && screen.unsure !== "room" && (
+          <p class={screen.room === "open" ? "banner told" : "banner stop"}>{say(`display_${screen.room}`)}</p>
+        )}
+        {screen?.unsure === "room" && <p class="banner stop">{say("display_unknown")}</p>}
+        {screen?.unsure === "recording" && <p class="banner stop">{say("recording_unknown")}</p>}
         {looking !== null && <p class="banner told">{say("look_as", { name: looking.person })} <Left session={session} say={say} /></p>}
         {page.quality === "sound" && <p class="banner trouble">{say("link_sound")}</p>}
       </div>
