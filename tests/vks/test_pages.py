@@ -104,6 +104,40 @@ async def test_whoever_has_not_been_admitted_waits_in_the_lobby_and_the_device_k
     assert await asyncio.to_thread(browser.ask, f"{house.url}/join/#{token}", STEPS % steps, None, DEVICES) == [1]
 
 
+async def test_who_leaves_leaves_nothing_by_which_the_next_one_at_this_device_is_in_the_hearing(house: House) -> None:
+    token, own = invited("p1")
+    await held(house, own)
+    keys = """
+      const certificates = () => new Promise(done => {
+        indexedDB.open("courtroom", 1).onsuccess = ({ target }) => {
+          const asked = target.result.transaction("keys").objectStore("keys").count();
+          asked.onsuccess = () => { target.result.close(); done(asked.result) };
+        };
+      });
+    """
+    leaves = """
+      await press("Check microphone and camera");
+      await press("Join the hearing");
+      await sees("You are in the waiting room");
+      for (let tries = 0; tries < 100 && await certificates() === 0; tries += 1) await new Promise(done => setTimeout(done, 50));
+      seen.push(await certificates());
+      await press("Leave");
+      await press("Yes, leave");
+      await sees("You have left the hearing");
+      const left = () => Object.keys(localStorage).filter(key => /resume|own|microphone|camera/.test(key));
+      seen.push(left());
+      for (let tries = 0; tries < 100 && await certificates() > 0; tries += 1) await new Promise(done => setTimeout(done, 50));
+      seen.push(await certificates());
+      await press("Come back");
+      await sees("Check your microphone and camera");
+      await press("Join without a microphone");
+      await sees("Microphone is off");
+    """
+    async with browser.opened(DEVICES) as tab:
+        await tab.go(f"{house.url}/join/#{token}")
+        assert await tab.run(STEPS % (keys + leaves)) == [1, [], 0]
+
+
 async def test_a_link_that_is_too_early_says_when_it_opens_and_nothing_of_it_is_used_by_looking(house: House) -> None:
     token, early = invited("p1", from_us=1_800_000_000)
     await held(house, early)

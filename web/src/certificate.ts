@@ -19,6 +19,18 @@ export function ownCertificate(): Promise<RTCCertificate[]> {
   return own;
 }
 
+/** Keep it no longer: whoever comes to this browser next is somebody else. Open connections go on with it. */
+export async function forgetCertificate(): Promise<void> {
+  const before = own;
+  own = null;
+  try {
+    await before; // one that is being made is kept first
+    await within("readwrite", (store) => store.delete(NAME));
+  } catch {
+    // nothing is kept here
+  }
+}
+
 async function keptOrMade(): Promise<RTCCertificate[]> {
   try {
     const before = await within<Kept | undefined>("readonly", (store) => store.get(NAME));

@@ -174,9 +174,10 @@ function screenAfter(page: Page, view: View): SharedScreen {
 }
 
 function gone(page: Page, screen: Screen): Page {
+  const own: Own = screen === "check" ? { ...page.own, screen: "no" } : BEGIN.own; // devices are given up but for the check
   return {
     ...page, screen, line: "none", failed: 0, stood: false, view: null, tiles: [], waits: false, quality: "good", notice: null, doubt: null, trouble: null,
-    own: { ...page.own, screen: "no" },
+    own,
   };
 }
 

@@ -38,6 +38,11 @@ export async function placeOf(token: string): Promise<string> {
   return "resume." + [...new Uint8Array(digest).subarray(0, 12)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** Keep nothing by which somebody else at this device could take the seat; what is asked of the link is asked anew. */
+export function forgetSeat(place: string): void {
+  for (const name of [place, `room.${place}`, "own.microphone", "own.camera", "microphone", "camera", "speaker"]) keep(name, null);
+}
+
 export type Joined = { resume: string } | { code: string; at_utc_us: number };
 
 /** Ask for the seat. This, and not the opening of the page, uses the link. */

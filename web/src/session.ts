@@ -3,6 +3,7 @@
 import { Awake } from "./awake";
 import { Call, picturesPossible } from "./call";
 import type { Given } from "./call";
+import { forgetCertificate } from "./certificate";
 import { Dialler } from "./dialler";
 import { tilesFor } from "./lines";
 import { Watch } from "./loudness";
@@ -14,7 +15,7 @@ import { BEGIN, isChecked, isObserver, maySpeak, mayBeSeen, mayShowScreen, reduc
 import type { Event, Page } from "./page";
 import { troubleOf, worthTryingApart } from "./permission";
 import type { Device } from "./permission";
-import { deviceName, join, placeOf, tokenOf } from "./seat";
+import { deviceName, forgetSeat, join, placeOf, tokenOf } from "./seat";
 import { Sound } from "./sound";
 import { sign } from "./ncalayer";
 import { keep, kept } from "./storage";
@@ -120,7 +121,7 @@ export class Session {
     this.dialler.start();
   }
 
-  /** Come back after leaving, with the devices that were given up then. */
+  /** Come back after an end, with the devices that were given up then; after leaving, by the link and the check. */
   async comeBack(): Promise<void> {
     this.connect();
     if (this.page.screen === "in") await this.reopen();
@@ -129,6 +130,8 @@ export class Session {
   leave(): void {
     this.dialler.call?.say({ m: "leave" });
     this.dispatch({ e: "leave" });
+    forgetSeat(this.place); // the next one at this device is somebody else
+    void forgetCertificate();
   }
 
   act(act: Act): void {

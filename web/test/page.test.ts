@@ -97,6 +97,11 @@ describe("the connection", () => {
   it("says that more is wrong when it stays away", () => {
     expect(words(after(...THERE, ...Array.from({ length: 4 }, (): Event => ({ e: "lost" }))))).toEqual(["line_long"]);
   });
+  it("gives the devices up where it ends, and says of none that it is on", () => {
+    const none = { microphone: "absent", camera: "absent", screen: "no" };
+    expect(after(...THERE, { e: "leave" }).own).toEqual(none);
+    expect(after(...THERE, saying({ m: "bye", code: "hearing_over", again: false })).own).toEqual(none);
+  });
   it("is not dialled after leaving, nor after a bye without return", () => {
     expect(after(...THERE, { e: "leave" }, { e: "lost" })).toMatchObject({ screen: "left", line: "none", view: null });
     const ended = after(...THERE, saying({ m: "bye", code: "removed", again: false }), { e: "lost" });
