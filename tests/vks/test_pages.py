@@ -138,6 +138,54 @@ async def test_who_leaves_leaves_nothing_by_which_the_next_one_at_this_device_is
         assert await tab.run(STEPS % (keys + leaves)) == [1, [], 0]
 
 
+async def test_a_browser_without_devices_takes_part_in_silence_and_is_told_to_be_changed(house: House) -> None:
+    token, own = invited("p1")
+    await held(house, own)
+    steps = """
+      await press("Check microphone and camera");
+      await sees("Use a current version of Chrome");
+      await press("Join without a microphone");
+      await sees("You are in the waiting room");
+      await press("Microphone is off");
+      await sees("Use a current version of Chrome");
+      seen.push(window.failures);
+    """
+    without = """
+      Object.defineProperty(navigator, "mediaDevices", { value: undefined });
+      window.failures = [];
+      addEventListener("error", event => failures.push(event.message));
+      addEventListener("unhandledrejection", event => failures.push(String(event.reason)));
+    """
+    async with browser.opened(DEVICES) as tab:
+        await tab.call("Page.enable", {})
+        await tab.call("Page.addScriptToEvaluateOnNewDocument", {"source": without})
+        await tab.go(f"{house.url}/join/#{token}")
+        assert await tab.run(STEPS % steps) == [[]]
+
+
+@pytest.mark.parametrize(("name", "words"), [("NotAllowedError", "The camera is not allowed."), ("NotFoundError", "No camera was found.")])
+async def test_without_the_camera_one_has_the_microphone_and_may_try_the_camera_again(house: House, name: str, words: str) -> None:
+    token, own = invited("p1")
+    await held(house, own)
+    steps = f"""
+      const whole = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      navigator.mediaDevices.getUserMedia = async wanted => {{
+        if (wanted.video) throw new DOMException("", "{name}");
+        return whole(wanted);
+      }};
+      await press("Check microphone and camera");
+      await sees("{words}");
+      await find("the meter moves", () => (document.querySelector("meter")?.value ?? 0) > 0);
+      navigator.mediaDevices.getUserMedia = whole;
+      await press("Try again");
+      await find("the camera", () => document.querySelector("video")?.getVideoPlaybackQuality().totalVideoFrames > 0);
+      seen.push(document.querySelector("[role=alert]"), document.querySelector("meter") !== null);
+    """
+    async with browser.opened(DEVICES) as tab:
+        await tab.go(f"{house.url}/join/#{token}")
+        assert await tab.run(STEPS % steps) == [None, True]
+
+
 async def test_a_link_that_is_too_early_says_when_it_opens_and_nothing_of_it_is_used_by_looking(house: House) -> None:
     token, early = invited("p1", from_us=1_800_000_000)
     await held(house, early)

@@ -9,7 +9,7 @@ const SOUND = { echoCancellation: true, noiseSuppression: true, autoGainControl:
 
 /** Asks for devices; throws what the browser throws (permission.ts has the words for it). */
 export async function ask(kinds: { microphone: boolean; camera: boolean }): Promise<MediaStream> {
-  if (navigator.mediaDevices?.getUserMedia === undefined) throw new DOMException("no media devices", "SecurityError");
+  if (navigator.mediaDevices?.getUserMedia === undefined) throw new DOMException("no media devices", "NotSupportedError");
   try {
     return await navigator.mediaDevices.getUserMedia(constraints(kinds, kept));
   } catch (error) {

@@ -4,7 +4,7 @@ import type { Word } from "./words/en";
 
 export type Device = "microphone" | "camera" | "both" | "screen";
 export type Platform = "ios" | "android" | "desktop";
-export type Trouble = "denied" | "denied_by_system" | "missing" | "busy" | "unsuitable" | "insecure" | "other";
+export type Trouble = "denied" | "denied_by_system" | "missing" | "busy" | "unsuitable" | "unsupported" | "insecure" | "other";
 
 /** What an error of getUserMedia or getDisplayMedia means. Old browsers have names of their own for some. */
 export function troubleOf(error: { name?: string; message?: string }, secure: boolean): Trouble {
@@ -25,6 +25,8 @@ export function troubleOf(error: { name?: string; message?: string }, secure: bo
     case "OverconstrainedError":
     case "ConstraintNotSatisfiedError":
       return "unsuitable";
+    case "NotSupportedError":
+      return "unsupported"; // own_media.ts says so where the browser has no devices for pages at all
     default:
       return "other";
   }
@@ -32,13 +34,15 @@ export function troubleOf(error: { name?: string; message?: string }, secure: bo
 
 /** What the trouble is, in words. */
 export function saysWhat(trouble: Trouble, device: Device): Word {
-  if (trouble === "insecure") return "trouble_insecure";
+  if (trouble === "insecure" || trouble === "unsupported") return `trouble_${trouble}`;
   return `trouble_${trouble}_${device}`;
 }
 
-/** What helps, in words. */
-export function saysRemedy(trouble: Trouble, platform: Platform): Word {
+/** What helps, in words. `inApp`: the page is in an app's own browser. */
+export function saysRemedy(trouble: Trouble, platform: Platform, inApp = false): Word {
   switch (trouble) {
+    case "unsupported":
+      return inApp ? `in_app_${platform}` : "no_webrtc_hint";
     case "denied":
     case "denied_by_system":
       return `remedy_${trouble}_${platform}`;
@@ -49,7 +53,7 @@ export function saysRemedy(trouble: Trouble, platform: Platform): Word {
 
 /** Whether asking again, for each device by itself, may give at least one of them. */
 export function worthTryingApart(trouble: Trouble): boolean {
-  return trouble === "missing" || trouble === "busy" || trouble === "unsuitable" || trouble === "other";
+  return trouble !== "insecure" && trouble !== "unsupported"; // browsers say "denied" also where only one of the two is
 }
 
 /** Where the page runs: remedies lie elsewhere on each. An iPad says that it is a Mac, but has a touch screen. */

@@ -16,20 +16,29 @@ describe("a trouble with a device", () => {
     ["NotFoundError", "", "missing"],
     ["NotReadableError", "", "busy"],
     ["OverconstrainedError", "", "unsuitable"],
+    ["NotSupportedError", "", "unsupported"],
     ["TypeError", "", "other"],
   ])("%s (%s) is %s", (name, message, trouble) => {
     expect(troubleOf({ name, message }, true)).toBe(trouble);
     expect(troubleOf({ name, message }, false)).toBe("insecure");
   });
   it("has words and a remedy, whatever it is", () => {
-    const troubles: Trouble[] = ["denied", "denied_by_system", "missing", "busy", "unsuitable", "insecure", "other"];
+    const troubles: Trouble[] = ["denied", "denied_by_system", "missing", "busy", "unsuitable", "unsupported", "insecure", "other"];
     for (const trouble of troubles) {
       for (const device of ["microphone", "camera", "both", "screen"] satisfies Device[]) expect(en).toHaveProperty(saysWhat(trouble, device));
       for (const platform of ["ios", "android", "desktop"] satisfies Platform[]) expect(en).toHaveProperty(saysRemedy(trouble, platform));
     }
   });
-  it("is tried apart where one device may be there, and not where somebody has said no", () => {
-    expect(["missing", "busy", "denied", "insecure"].map((trouble) => worthTryingApart(trouble as Trouble))).toEqual([true, true, false, false]);
+  it("is tried apart where one device may be there, and allowed, and not where no page is given any", () => {
+    const tried = ["missing", "busy", "denied", "denied_by_system", "insecure", "unsupported"].map((trouble) => worthTryingApart(trouble as Trouble));
+    expect(tried).toEqual([true, true, true, true, false, false]);
+  });
+  it("is remedied by another browser where this one has no devices, and never by its settings", async () => {
+    vi.stubGlobal("navigator", {});
+    const error: unknown = await ask({ microphone: true, camera: true }).catch((reason: unknown) => reason);
+    vi.unstubAllGlobals();
+    const trouble = troubleOf(error as Error, true);
+    expect([saysRemedy(trouble, "android"), saysRemedy(trouble, "android", true)]).toEqual(["no_webrtc_hint", "in_app_android"]);
   });
   it("is remedied elsewhere on each platform", () => {
     expect(platformOf("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X)", 5)).toBe("ios");

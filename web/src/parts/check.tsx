@@ -12,11 +12,12 @@ export function Check() {
   const { page, session, say } = useUi();
   const [asking, setAsking] = useState(false);
   const { microphone, camera } = session.media;
-  const open = async (withCamera: boolean): Promise<void> => {
+  const open = async (wanted: { microphone: boolean; camera: boolean }): Promise<void> => {
     setAsking(true);
-    await session.openDevices({ microphone: true, camera: withCamera });
+    await session.openDevices(wanted);
     setAsking(false);
   };
+  const absent = { microphone: microphone === null, camera: camera === null && page.pictures };
   const nothing = microphone === null && camera === null;
   return (
     <section class="check">
@@ -24,12 +25,14 @@ export function Check() {
       {nothing && <p>{say("check_hint")}</p>}
       {!page.pictures && <p class="banner told">{say("sound_alone_browser")}</p>}
       {page.trouble !== null && <div class="banner trouble" role="alert"><TroubleWords /></div>}
-      {(nothing || microphone === null) && (
+      {(absent.microphone || absent.camera) && (
         <p class="buttons">
-          <button class={nothing ? "main" : ""} disabled={asking} onClick={() => void open(camera === null && page.pictures)}>
-            {say(page.trouble === null ? "check_begin" : "try_again")}
+          <button class={nothing ? "main" : ""} disabled={asking} onClick={() => void open(absent)}>
+            {say(page.trouble !== null ? "try_again" : absent.microphone ? "check_begin" : "check_camera")}
           </button>
-          {page.trouble !== null && <button disabled={asking} onClick={() => void open(false)}>{say("check_microphone_only")}</button>}
+          {page.trouble !== null && absent.microphone && (
+            <button disabled={asking} onClick={() => void open({ microphone: true, camera: false })}>{say("check_microphone_only")}</button>
+          )}
         </p>
       )}
       {microphone !== null && (

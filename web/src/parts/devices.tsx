@@ -15,10 +15,11 @@ export function Devices({ folded }: { folded?: boolean }) {
   const [all, setAll] = useState<MediaDeviceInfo[]>([]);
   const { microphone, camera } = session.media;
   useEffect(() => {
-    const look = (): void => void navigator.mediaDevices.enumerateDevices().then(setAll, () => undefined);
+    const devices = navigator.mediaDevices as MediaDevices | undefined; // apps' own browsers may have none
+    const look = (): void => void devices?.enumerateDevices().then(setAll, () => undefined);
     look();
-    navigator.mediaDevices.addEventListener("devicechange", look);
-    return () => navigator.mediaDevices.removeEventListener("devicechange", look);
+    devices?.addEventListener("devicechange", look);
+    return () => devices?.removeEventListener("devicechange", look);
   }, [microphone, camera]);
 
   const pick = (kind: Any, id: string): void => {

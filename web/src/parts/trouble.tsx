@@ -1,4 +1,5 @@
 import { platformOf, saysRemedy, saysWhat } from "../permission";
+import { inApp } from "../webview";
 import { useUi } from "./ui";
 
 /** What hinders a device, and what helps. */
@@ -7,10 +8,11 @@ export function TroubleWords() {
   if (page.trouble === null) return null;
   const { what, device } = page.trouble;
   const platform = platformOf(navigator.userAgent, navigator.maxTouchPoints);
+  const isInApp = inApp(navigator.userAgent, "TelegramWebviewProxy" in window) !== "";
   return (
     <>
       <p><strong>{say(saysWhat(what, device))}</strong></p>
-      <p>{say(saysRemedy(what, platform))}</p>
+      <p>{say(saysRemedy(what, platform, isInApp))}</p>
     </>
   );
 }

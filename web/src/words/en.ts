@@ -32,6 +32,7 @@ export const en = {
   check_hint: "Nobody hears or sees you yet. Your browser will ask for permission: choose “Allow”.",
   check_begin: "Check microphone and camera",
   check_microphone_only: "Check the microphone only",
+  check_camera: "Check the camera",
   microphone: "Microphone",
   camera: "Camera",
   speaker: "Loudspeaker",
@@ -50,6 +51,7 @@ export const en = {
   joining: "Joining…",
   // troubles with devices
   trouble_insecure: "The browser gives no microphone or camera to a page that is not open by a secure address.",
+  trouble_unsupported: "This browser gives no microphone and no camera to any page.",
   trouble_denied_both: "The microphone and the camera are not allowed.",
   trouble_denied_microphone: "The microphone is not allowed.",
   trouble_denied_camera: "The camera is not allowed.",
