@@ -186,6 +186,25 @@ async def test_without_the_camera_one_has_the_microphone_and_may_try_the_camera_
         assert await tab.run(STEPS % steps) == [None, True]
 
 
+async def test_whoever_goes_on_in_an_apps_own_browser_comes_back_to_the_hearing_by_opening_it_anew(house: House) -> None:
+    token, own = invited("p1")
+    await held(house, own)
+    goes_on = """
+      await sees("The page is open inside Telegram");
+      await press("Continue here nevertheless");
+      await press("Join without a microphone");
+      await sees("You are in the waiting room");
+    """
+    async with browser.opened(DEVICES) as tab:
+        await tab.call("Page.enable", {})
+        await tab.call("Page.addScriptToEvaluateOnNewDocument", {"source": "window.TelegramWebviewProxy = {}"})
+        await tab.go(f"{house.url}/join/#{token}")
+        await tab.run(STEPS % goes_on)
+        await tab.go("about:blank")
+        await tab.go(f"{house.url}/join/#{token}")
+        await tab.run(STEPS % 'await sees("You are in the waiting room")')
+
+
 async def test_a_link_that_is_too_early_says_when_it_opens_and_nothing_of_it_is_used_by_looking(house: House) -> None:
     token, early = invited("p1", from_us=1_800_000_000)
     await held(house, early)

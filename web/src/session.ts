@@ -53,10 +53,11 @@ export class Session {
     const app = inApp(navigator.userAgent, "TelegramWebviewProxy" in window);
     if (!window.isSecureContext) return this.dispatch({ e: "show", screen: "insecure" });
     if (this.token === "") return this.dispatch({ e: "show", screen: "no_link" });
-    if (app !== "" && !anyway) return this.dispatch({ e: "show", screen: "in_app", app });
+    this.place = await placeOf(this.token);
+    // Whoever has gone on here nevertheless is not sent away by a reload: his way back is in this browser alone.
+    if (app !== "" && !anyway && kept(this.place) === null) return this.dispatch({ e: "show", screen: "in_app", app });
     if (typeof RTCPeerConnection === "undefined") return this.dispatch({ e: "show", screen: "no_webrtc" });
     this.dispatch({ e: "pictures", can: picturesPossible() });
-    this.place = await placeOf(this.token);
     if (kept(this.place) === null) return this.dispatch({ e: "show", screen: "check" });
     this.connect();
     await this.reopen();
