@@ -205,6 +205,17 @@ async def test_whoever_goes_on_in_an_apps_own_browser_comes_back_to_the_hearing_
         await tab.run(STEPS % 'await sees("You are in the waiting room")')
 
 
+async def test_a_link_that_was_withdrawn_or_forged_asks_nobody_to_try_it_again(house: House) -> None:
+    await held(house)
+    steps = """
+      await press("Join without a microphone");
+      await sees("This link is not valid");
+      seen.push(document.querySelector("h1").innerText, [...document.querySelectorAll("main button")].length);
+    """
+    shown = await asyncio.to_thread(browser.ask, f"{house.url}/join/#{invited('p1')[0]}", STEPS % steps, None, DEVICES)
+    assert shown == ["You are not in the hearing", 0]
+
+
 async def test_a_link_that_is_too_early_says_when_it_opens_and_nothing_of_it_is_used_by_looking(house: House) -> None:
     token, early = invited("p1", from_us=1_800_000_000)
     await held(house, early)

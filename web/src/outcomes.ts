@@ -34,6 +34,8 @@ const NOTICES: Record<string, Word> = {
 
 /** Why a link does not open, after somebody pressed "join". */
 export const refusalWord = (code: string): Word => REFUSALS[code] ?? "join_other";
+/** Whether pressing again may lead in: not by a link that is none, or is good no longer. */
+export const mayTryAgain = (code: string): boolean => code !== "unknown" && code !== "expired";
 /** Why the conference has ended for this page. */
 export const endWord = (code: string): Word => ENDS[code] ?? "end_other";
 /** Why something that was asked for is not done. */

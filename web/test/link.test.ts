@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { api, socketOf } from "../src/api";
-import { endWord, isForgotten, mayComeBack, noticeWord, refusalWord } from "../src/outcomes";
+import { endWord, isForgotten, mayComeBack, mayTryAgain, noticeWord, refusalWord } from "../src/outcomes";
 import { deviceName, join, placeOf, tokenOf } from "../src/seat";
 import { inApp } from "../src/webview";
 
@@ -79,6 +79,10 @@ describe("codes", () => {
     expect([refusalWord("?"), endWord("?"), noticeWord("?")]).toEqual(["join_other", "end_other", "refused_other"]);
     expect(endWord("removed")).toBe("join_removed");
     expect([endWord("gone"), mayComeBack("gone")]).toEqual(["end_gone", true]);
+  });
+  it("tell whether another press may lead in", () => {
+    expect(["unknown", "expired"].map(mayTryAgain)).toEqual([false, false]);
+    for (const code of ["early", "too_many", "full", "removed", "unreachable", "?"]) expect([code, mayTryAgain(code)]).toEqual([code, true]);
   });
   it("tell what may be done", () => {
     expect([mayComeBack("removed"), mayComeBack("hearing_over"), isForgotten("unknown"), isForgotten("removed")]).toEqual([true, false, true, false]);

@@ -1,5 +1,5 @@
 import { sayTime } from "../language";
-import { endWord, mayComeBack, refusalWord } from "../outcomes";
+import { endWord, mayComeBack, mayTryAgain, refusalWord } from "../outcomes";
 import { platformOf, saysRemedy, saysWhat } from "../permission";
 import { Check } from "./check";
 import { Hearing } from "./hearing";
@@ -42,8 +42,10 @@ export function Body() {
       return <Notice heading="joining" />;
     case "refused":
       return (
-        <Notice heading="title" hint={say(refusalWord(refusal?.code ?? ""), values)}>
-          <p><button class="main" onClick={() => void session.join()}>{say("try_again")}</button></p>
+        <Notice heading="not_joined" hint={say(refusalWord(refusal?.code ?? ""), values)}>
+          {mayTryAgain(refusal?.code ?? "") && (
+            <p><button class="main" onClick={() => void session.join()}>{say("try_again")}</button></p>
+          )}
         </Notice>
       );
     case "left":

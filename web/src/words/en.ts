@@ -49,6 +49,7 @@ export const en = {
   join_silent: "Join without a microphone",
   join_silent_hint: "You will hear the hearing, but nobody will hear you.",
   joining: "Joining…",
+  not_joined: "You are not in the hearing",
   // troubles with devices
   trouble_insecure: "The browser gives no microphone or camera to a page that is not open by a secure address.",
   trouble_unsupported: "This browser gives no microphone and no camera to any page.",
