@@ -23,7 +23,10 @@ export function banners(page: Page): Banner[] {
   const { view } = page;
   if (view === null) return found;
   if (view.unsure === "room") found.push({ kind: "stop", word: "room_unknown" });
-  else if (view.room !== "open") found.push({ kind: "stop", word: `room_${view.room}` });
+  else if (view.room !== "open") {
+    const isApart = view.place !== "hearing" || view.consultation; // whoever is does not hear, and is not heard by, "everybody in the hearing"
+    found.push({ kind: "stop", word: view.room === "off_record" && isApart ? "room_off_record_apart" : `room_${view.room}` });
+  }
   if (view.unsure === "recording") found.push({ kind: "stop", word: "recording_unknown" });
   if (view.consultation) {
     found.push({ kind: "private", word: "private_talk", values: { names: view.others.map((one) => one.name).join(", ") || "–" } });

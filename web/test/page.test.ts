@@ -133,7 +133,13 @@ describe("the connection", () => {
 describe("banners", () => {
   it.each(["off_record", "privileged", "deliberation", "closing", "idle"] as const)("tell of the room's state %s, in the lobby too", (room) => {
     expect(words(inView({ room }))).toContain(`room_${room}`);
-    expect(words(inView({ room, place: "lobby" }))).toContain(`room_${room}`);
+    expect(words(inView({ room, place: "lobby" })).join()).toContain(`room_${room}`);
+  });
+  it("tell of a break in the record to whoever is apart, and not that he is heard by everybody", () => {
+    for (const place of ["lobby", "isolated", "dismissed"] as const) {
+      expect(words(inView({ room: "off_record", place }))).toEqual(["room_off_record_apart"]);
+    }
+    expect(words(inView({ room: "off_record", consultation: true }))).toEqual(["room_off_record_apart", "private_talk"]);
   });
   it("tell what is not known", () => {
     expect(words(inView({ unsure: "room" }))).toEqual(["room_unknown"]);

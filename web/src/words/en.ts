@@ -140,6 +140,7 @@ export const en = {
   // banners
   room_idle: "The hearing has not begun or has ended. Nobody hears or sees you.",
   room_off_record: "Break in the record: what is said now is NOT RECORDED, but everybody in the hearing hears it.",
+  room_off_record_apart: "Break in the record: what is said in the hearing now is NOT RECORDED.",
   room_privileged: "Confidential talk in the courtroom. Nobody hears or sees you, and you hear and see nothing.",
   room_deliberation: "The court deliberates. Nobody hears or sees you, and you hear and see nothing.",
   room_closing: "The hearing is being closed. Nobody hears or sees you.",
