@@ -1,6 +1,7 @@
 """Which hearing participants may come to now: the one that is recorded, else the next one that begins soon. Pure."""
 
 import msgspec
+from msgspec.structs import replace
 
 from agent.hearing import LIVE, Facts
 from agent.schedule import Schedule, planned
@@ -9,6 +10,8 @@ from recorder.contract import control
 
 OPENS_US = 60 * 60_000_000
 """The lobby opens so long before the planned start, and stays open so long after the planned end of a hearing that did not begin."""
+SILENT_S = 2.0
+"""The recorder tells its state five times a second, and one that is started anew is back sooner."""
 _BEFORE = frozenset({"planned", "preparing", "ready"})
 
 
@@ -23,6 +26,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool = False
     """It is not public."""
     state: control.State = "idle"
+    unsure: bool = False
+    """The recorder is silent: nobody knows whether it still does what it said last."""
 
 
 class Follow:
@@ -32,8 +37,17 @@ class Follow:
         self._held: Held | None = None
         self._record = ""
 
-    def look(self, facts: Facts, schedule: Schedule, room: str, status: control.Status | None, now_utc_us: int) -> Held | None:
-        """The hearing now; None until the recorder has spoken. One that is away for a moment changes nothing: what it did before holds."""
+    def look(
+        self, facts: Facts, schedule: Schedule, room: str, status: control.Status | None, now_utc_us: int, silent_s: float | None = 0.0
+    ) -> Held | None:
+        """The hearing now; None until the recorder has spoken.
+
+        One that is away for a moment changes nothing. For longer, what it said last may not hold any more; ``silent_s`` is since when.
+        """
+        held = self._look(facts, schedule, room, status, now_utc_us)
+        return held if held is None or (silent_s is not None and silent_s <= SILENT_S) else replace(held, unsure=True)
+
+    def _look(self, facts: Facts, schedule: Schedule, room: str, status: control.Status | None, now_utc_us: int) -> Held | None:
         if status is None:
             return self._held
         plans = {hearing.id: hearing for hearing in planned(schedule, room)}

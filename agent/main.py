@@ -193,7 +193,7 @@ class Agent:
         assert self._guests is not None
         process = self._process
         now_us = process.stamp().utc_us
-        held = self._held.look(self._staff.facts, self._staff.schedule, process.room, process.status(), now_us)
+        held = self._held.look(self._staff.facts, self._staff.schedule, process.room, process.status(), now_us, process.link.age_s)
         return None if held is None else self._guests.hearing_is(held)
 
     async def _look(self) -> None:

@@ -80,7 +80,7 @@ class Hall:
         if self._admission is None or self.hearing is None or hearing.invitations != self.hearing.invitations:
             self._admission = Admission(hearing.hearing, hearing.invitations, hearing.secret)
         self.hearing = hearing
-        self._room_is(hearing, "")
+        self._room_is(hearing, "recording" if hearing.unsure else "")
         self.look_ins.follow()
         self.audience.follow()
         self.taken_in.follow()

@@ -62,6 +62,15 @@ def test_an_agent_that_has_not_heard_of_the_recorder_yet_says_nothing_of_the_hea
     assert Follow().look(Facts(), schedule(PLAN), ROOM, None, PLAN.starts_utc_us) is None
 
 
+def test_what_a_recorder_said_that_is_silent_for_long_is_not_taken_for_certain() -> None:
+    follow, plans = Follow(), schedule(PLAN)
+    assert not look(follow, recording("h1"), DAY, PLAN).unsure
+    for now, silent_s, unsure in ((None, 1.0, False), (None, 2.5, True), (recording("h1"), 2.5, True), (recording("h1"), 0.1, False)):
+        held = follow.look(Facts(), plans, ROOM, now, DAY, silent_s)
+        assert held is not None
+        assert (held.id, held.state, held.unsure) == ("h1", "open", unsure)
+
+
 def test_the_public_is_excluded_by_the_plan_and_by_the_judge_while_it_is_recorded() -> None:
     closed = replace(PLAN, level="closed")
     assert look(Follow(), recording("h1"), DAY, closed).closed

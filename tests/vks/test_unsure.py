@@ -86,3 +86,16 @@ async def test_an_agent_that_hangs_or_is_gone_closes_the_room_to_everybody_until
         with contextlib.suppress(ProcessLookupError):
             agent.kill()
         await agent.wait()
+
+
+async def test_what_the_agent_says_of_a_silent_recorder_reaches_the_pages(house: House) -> None:
+    token, invitation = invited("p1")
+    agent = await house.agent()
+    await agent.hold(invitation)
+    await until(lambda: agent.stands, "the hearing is held")
+    page = await house.come(token)
+    await page.first(signalling.View)
+    await agent.hold(invitation, unsure=True)
+    await until(lambda: page.all(signalling.View)[-1].unsure == "recording", "the page is told")
+    await agent.hold(invitation)
+    await until(lambda: page.all(signalling.View)[-1].unsure == "", "it is known again")
