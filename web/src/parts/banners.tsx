@@ -12,7 +12,10 @@ export function Banners() {
   return (
     <div class="banners">
       <div role="status" aria-live="polite">
-        {shown.map((one) => <p key={one.word} class={`banner ${one.kind}`}>{say(one.word, one.values)}</p>)}
+        {/* Where the screen is small all but the first are one line, and whole for whoever goes to them or touches them (style.css). */}
+        {shown.map((one, number) => (
+          <p key={one.word} class={`banner ${one.kind}`} tabIndex={number === 0 ? undefined : 0}>{say(one.word, one.values)}</p>
+        ))}
       </div>
       {inHearing && page.view?.consultation && (
         <p class="banner private"><button onClick={() => session.act({ act: "leave_consultation" })}>{say("leave_private_talk")}</button></p>

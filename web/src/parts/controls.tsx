@@ -12,7 +12,7 @@ export function Controls({ view }: { view: View }) {
   const floor = isOnFloor(page);
   return (
     <>
-      <div class="controls" role="group">
+      <div class="controls" role="group" aria-label={say("own_controls")}>
         <button class={heard ? "on" : "off"} onClick={() => void session.toggle("microphone")}>
           {say(heard ? "microphone_on" : "microphone_off")}
         </button>

@@ -172,6 +172,7 @@ export const en = {
   microphone_off: "Microphone is off",
   camera_on: "Camera is on",
   camera_off: "Camera is off",
+  own_controls: "Your microphone, camera, hand and screen",
   microphone_dead: "Your microphone gives no sound: a phone call or another program may have taken it.",
   microphone_resume: "Turn the microphone on again",
   hand_raise: "Raise hand",

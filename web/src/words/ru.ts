@@ -165,6 +165,7 @@ export const ru: Words = {
   microphone_off: "Микрофон выключен",
   camera_on: "Камера включена",
   camera_off: "Камера выключена",
+  own_controls: "Ваши микрофон, камера, рука и экран",
   microphone_dead: "Ваш микрофон не даёт звука: возможно, его занял звонок или другая программа.",
   microphone_resume: "Включить микрофон снова",
   hand_raise: "Поднять руку",
