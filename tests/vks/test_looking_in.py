@@ -31,6 +31,11 @@ LOOKS = """
   await find("sound", () => { const sound = document.querySelector("audio"); return !sound.paused && sound.currentTime > 0 });
   seen.push("sound");
 """
+LEAVES = """
+  await press("Look in no longer");
+  await sees("You have ended this yourself");
+  seen.push(document.querySelectorAll("video").length);
+"""
 ENDS = 'await sees("You no longer look in"); seen.push(document.querySelectorAll("video").length)'
 
 
@@ -88,6 +93,23 @@ async def test_the_situation_centre_sees_and_hears_until_the_clerk_ends_it_and_e
     assert [entry.name for entry in told][:2] == ["look_in_began", "look_in_connected"]
     assert told[0].data == {"look_in": name, "person": "B. Inspector", "reason": "a complaint"}
     assert [entry.data.get("by") for entry in told if entry.name == "look_in_ended"] == ["A. Clerk"]
+
+
+@pytest.mark.skipif(browser.missing(), reason="chromium is not installed")
+@pytest.mark.skipif(not (STATIC / "look/index.html").exists(), reason="the pages are not built (scripts/build-pages)")
+async def test_who_leaves_or_closes_the_page_is_not_told_to_look_in_and_may_come_back_while_it_lasts(room: Site) -> None:
+    _, link = await begun(room)
+    async with browser.opened(("--lang=en",)) as tab:
+        await tab.go(link)
+        assert await tab.run(STEPS % LOOKS) == ["picture", "sound"]
+        assert await tab.run(STEPS % LEAVES) == [0]
+        await asyncio.to_thread(room.until, lambda: "Situation Centre may look in" in asked(room), "the clerk to see that it was left")
+        again = 'await press("Try again"); await sees("You look in as B. Inspector.")'
+        await tab.run(STEPS % again)
+        await asyncio.to_thread(room.until, lambda: "Situation Centre looks in" in asked(room), "the clerk to see it again")
+        await tab.go("about:blank")
+        await asyncio.to_thread(room.until, lambda: "Situation Centre may look in" in asked(room), "the clerk to see that it was closed")
+    await sealed(room)
 
 
 @pytest.mark.long

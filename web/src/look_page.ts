@@ -21,6 +21,7 @@ export interface LookPage {
 export type LookEvent =
   | { e: "begin" }
   | { e: "lost" }
+  | { e: "leave" }
   | { e: "said"; message: ToLookIn; nowMs: number }
   | { e: "sound_locked"; locked: boolean };
 
@@ -35,6 +36,8 @@ export function reduceLook(page: LookPage, event: LookEvent): LookPage {
       return { ...page, phase: "in", code: "" };
     case "lost":
       return { ...page, screen: null, tiles: [] };
+    case "leave":
+      return over(page, "left");
     case "sound_locked":
       return { ...page, soundLocked: event.locked };
     case "said":
@@ -69,14 +72,15 @@ const ENDS: Record<string, Word> = {
   unknown: "look_unknown",
   look_in_over: "look_over",
   look_in_used: "look_used",
+  left: "look_gone",
   elsewhere: "end_elsewhere",
   no_h264: "no_webrtc_hint",
 };
 
 /** Why it is over. */
 export const lookEndWord = (code: string): Word => ENDS[code] ?? "end_other";
-/** Whether another press may help: the room may not have had the command yet, or another tab was closed. */
-export const mayLookAgain = (code: string): boolean => code === "unknown" || code === "elsewhere";
+/** Whether another press may help: the room may not have had the command yet, another tab was closed, or one has left oneself. */
+export const mayLookAgain = (code: string): boolean => code === "unknown" || code === "elsewhere" || code === "left";
 
 /** The time that is left, for people: minutes and seconds. */
 export function timeLeft(page: LookPage, nowMs: number): string {

@@ -23,6 +23,7 @@ export class LookSession {
 
   constructor(private readonly changed: () => void) {
     this.page = lookBegin(this.token);
+    window.addEventListener("pagehide", () => this.leave()); // a tab that is closed, or another page in it
   }
 
   /** This, and not the opening of the page, uses the link. */
@@ -30,6 +31,13 @@ export class LookSession {
     this.awake.want(true);
     this.dispatch({ e: "begin" });
     this.dialler.start();
+  }
+
+  /** Look in no longer: the courtroom is told, so that nobody is named there who has gone. */
+  leave(): void {
+    if (this.page.phase !== "in") return;
+    this.dialler.call?.leave();
+    this.dispatch({ e: "leave" });
   }
 
   private dial(lost: () => void, up: () => void): WatchingCall<ToLookIn> {
@@ -60,10 +68,12 @@ export class LookSession {
   }
 
   private dispatch(event: LookEvent): void {
+    const { phase } = this.page;
     this.page = reduceLook(this.page, event);
-    if (this.page.phase === "over") {
+    if (this.page.phase === "over" && phase !== "over") {
       this.dialler.stop();
       this.pictures = [];
+      this.sound.stop();
       this.awake.want(false);
     }
     this.changed();

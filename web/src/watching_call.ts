@@ -34,6 +34,11 @@ export class WatchingCall<M extends { m: string }> extends Attempt {
     super(way.door, events);
   }
 
+  /** Tell the courtroom that nobody watches here any more. */
+  leave(): void {
+    this.send({ m: "leave" });
+  }
+
   protected opened(): void {
     if (this.way.hello === null) this.offerMedia([]);
     else this.send(this.way.hello);

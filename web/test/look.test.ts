@@ -36,6 +36,11 @@ describe("a page that looks in", () => {
     expect(after({ e: "begin" }, LOOKING, { e: "lost" }, unknown)).toMatchObject({ phase: "over", code: "look_in_over" });
     expect(after({ e: "begin" }, unknown)).toMatchObject({ phase: "over", code: "unknown" });
   });
+  it("is over where one leaves, and begins again by another press", () => {
+    const left = after({ e: "begin" }, LOOKING, said(SCREEN), { e: "leave" });
+    expect([left.phase, left.screen, lookEndWord(left.code), mayLookAgain(left.code)]).toEqual(["over", null, "look_gone", true]);
+    expect(reduceLook(left, { e: "begin" }).phase).toBe("in");
+  });
   it("says why it is over, and offers another press where that may help", () => {
     expect(["look_in_over", "look_in_used", "unknown", "anything"].map(lookEndWord)).toEqual(["look_over", "look_used", "look_unknown", "end_other"]);
     expect(["look_in_over", "look_in_used", "unknown"].map(mayLookAgain)).toEqual([false, false, true]);

@@ -14,7 +14,9 @@ export function Look({ session }: { session: LookSession }) {
   const chosen = useLanguage();
   return (
     <>
-      <Top title={session.page.screen?.title || chosen.say("title")} chosen={chosen} />
+      <Top title={session.page.screen?.title || chosen.say("title")} chosen={chosen}>
+        {session.page.phase === "in" && <button class="leave" onClick={() => session.leave()}>{chosen.say("look_leave")}</button>}
+      </Top>
       <main><Phase session={session} say={chosen.say} /></main>
     </>
   );

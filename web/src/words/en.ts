@@ -229,8 +229,10 @@ export const en = {
   look_begin: "Look in",
   look_as: "You look in as {name}.",
   look_left: "Time left: {time}",
+  look_leave: "Look in no longer",
   look_ended: "You no longer look in",
   look_over: "The look-in is over: its time has passed, the courtroom has ended it, or the hearing is no longer open.",
+  look_gone: "You have ended this yourself. Until its time has passed you can look in again by this page.",
   look_used: "This link was opened in another browser. Ask for a new one.",
   look_unknown: "The courtroom does not know this link: the look-in was refused, is over, or has not begun yet.",
 } as const;
