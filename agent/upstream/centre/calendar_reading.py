@@ -5,7 +5,7 @@ is expanded by itself: what cannot be read is refused by its name, and the other
 
 | of an event | becomes |
 |---|---|
-| ``UID`` (and ``RECURRENCE-ID`` where it recurs) | the hearing's id; where that may not hold it, what it may, and a hash |
+| ``UID`` (and, where it recurs, when the occurrence was to begin) | the hearing's id; where that may not hold it, what it may, and a hash |
 | ``X-COURTROOM-ROOM``, else ``LOCATION`` | the room's id |
 | ``DTSTART``, ``DTEND`` or ``DURATION`` | begin and end; they must name a time zone, or be UTC |
 | ``SUMMARY`` | title |
@@ -133,7 +133,11 @@ def parse(data: bytes, now_utc_us: int, bounded: Callable[[], AbstractContextMan
     for calendar in calendars:
         by_uid: dict[str, list[Any]] = {}
         for event in calendar.walk("VEVENT"):
-            by_uid.setdefault(str(event.get("UID")), []).append(event)
+            uid = str(event.get("UID") or "").strip()
+            if uid:
+                by_uid.setdefault(uid, []).append(event)
+            else:
+                found.refused[f"no-uid-{hashlib.sha256(event.to_ical()).hexdigest()[:12]}"] = _no_uid(event)
         for events in by_uid.values():
             try:
                 with bounded():
@@ -141,7 +145,7 @@ def parse(data: bytes, now_utc_us: int, bounded: Callable[[], AbstractContextMan
             except SourceError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever the library raises, it is this UID's alone
-                found.refused[_id(events[0], recurs=False)] = _why(error)
+                found.refused[_id(events[0])] = _why(error)
     return Reading(found.hearings, found.refused, found.elsewhere)
 
 
@@ -149,9 +153,12 @@ def _take_uid(calendar: Any, events: Sequence[Any], found: _Found) -> None:  # n
     """All that one UID stands for."""
     for event in events:
         _check(event)
-    recurs = any("RRULE" in event or "RDATE" in event for event in events)
-    if len(events) == 1 and not recurs:
-        found.take(events[0], _id(events[0], recurs=False))
+    events = _newest(events)
+    recurs = any(key in event for event in events for key in ("RRULE", "RDATE", "RECURRENCE-ID"))
+    if not recurs and len(events) > 1:
+        raise ValueError("it is there more than once: give each hearing a UID of its own, or the newer one a higher SEQUENCE")
+    if not recurs and "X-WR-TIMEZONE" not in calendar:
+        found.take(events[0], _id(events[0]))
         return
     alone = icalendar.Calendar()
     if "X-WR-TIMEZONE" in calendar:
@@ -159,12 +166,73 @@ def _take_uid(calendar: Any, events: Sequence[Any], found: _Found) -> None:  # n
     for event in events:
         alone.add_component(event)
     begin, end = (dt.datetime.fromtimestamp(at_us / 1e6, dt.UTC) for at_us in (found.begin_us, found.end_us))
-    occurrences = {_id(event, recurs=recurs): event for event in recurring_ical_events.of(alone).between(begin, end)}
+    occurrences: dict[str, Any] = {}
+    for event in recurring_ical_events.of(alone).between(begin, end):
+        name = _id(event, _original(event, events) if recurs else None)
+        if name in occurrences:
+            raise ValueError(f"two of its occurrences are one: {name}; give each its own RECURRENCE-ID")
+        occurrences[name] = event
     for name, event in occurrences.items():
         found.take(event, name)
     for event in events:  # an occurrence that was moved out of the span, or all of it, is there all the same
-        if (not recurs or "RECURRENCE-ID" in event) and (name := _id(event, recurs=recurs)) not in occurrences:
+        if recurs and "RECURRENCE-ID" not in event:
+            continue
+        name = _id(event, _original(event, events) if recurs else None)
+        if name not in occurrences:
             found.take(event, name)
+
+
+def _newest(events: Sequence[Any]) -> list[Any]:
+    """Of several versions of the same (section 3.8.7.4) the one with the highest SEQUENCE, and of those the last that was written."""
+    newest: dict[str, list[Any]] = {}
+    for event in events:
+        newest.setdefault(_one_text(event, "RECURRENCE-ID"), []).append(event)
+    found = list[Any]()
+    for versions in newest.values():
+        last = max(_version(event) for event in versions)
+        found += {event.to_ical(): event for event in versions if _version(event) == last}.values()
+    return found
+
+
+def _version(event: Any) -> tuple[int, str]:  # noqa: ANN401 - the library's component
+    try:
+        sequence = int(event.get("SEQUENCE", 0))
+    except (TypeError, ValueError):  # what is no number, or there twice, says nothing
+        sequence = 0
+    return sequence, _one_text(event, "DTSTAMP")
+
+
+def _one_text(event: Any, name: str) -> str:  # noqa: ANN401 - the library's component
+    value = _one(event, name)
+    return "" if value is None else str(value.to_ical(), "ascii", "replace")
+
+
+def _original(event: Any, events: Sequence[Any]) -> dt.date:  # noqa: ANN401 - the library's component
+    """When the occurrence was to begin before anybody moved it (section 3.8.4.4): by that it is the same hearing wherever it is moved."""
+    recurrence = event.get("RECURRENCE-ID")
+    if recurrence is None:
+        return event.start  # type: ignore[no-any-return] # the library's
+    if str(recurrence.params.get("RANGE", "")).upper() != "THISANDFUTURE":
+        return recurrence.dt  # type: ignore[no-any-return] # likewise
+    # The library gives all that were moved with the first one the first one's RECURRENCE-ID.
+    first = next(one for one in events if _one_text(one, "RECURRENCE-ID") == _one_text(event, "RECURRENCE-ID"))
+    zone = getattr(recurrence.dt, "tzinfo", None)
+    moved_by = _on_clock(first.start, zone) - _on_clock(recurrence.dt, zone)
+    return _on_clock(event.start, zone) - moved_by
+
+
+def _on_clock(at: dt.date, zone: dt.tzinfo | None) -> dt.datetime:
+    """What a clock in that zone shows: a series keeps its hour when summer time begins."""
+    if not isinstance(at, dt.datetime):
+        return dt.datetime(at.year, at.month, at.day)  # noqa: DTZ001 - of a clock on a wall
+    return (at if at.tzinfo is None or zone is None else at.astimezone(zone)).replace(tzinfo=None)
+
+
+def _no_uid(event: Any) -> str:  # noqa: ANN401 - the library's component
+    with contextlib.suppress(Exception):  # whatever of it cannot be read
+        when, room = event.start, _text(event.get("X-COURTROOM-ROOM") or event.get("LOCATION") or "")
+        return f"an event of {when} in '{room}' has no UID, by which it is known again: give it one"
+    return "an event has no UID, by which it is known again: give it one"
 
 
 def _check(event: Any) -> None:  # noqa: ANN401 - the library's component
@@ -195,6 +263,8 @@ def _hearing(event: Any, name: str) -> contract.Hearing:  # noqa: ANN401 - the l
         "level": "open" if str(event.get("CLASS", "PUBLIC")).upper() == "PUBLIC" else "closed",
         "state": "cancelled" if str(event.get("STATUS", "")).upper() == "CANCELLED" else "planned",
     }
+    if event.end == event.start:
+        raise ValueError("it does not say when it ends: give DTEND or DURATION")
     if not fields["room"]:
         raise ValueError("it names no room: give LOCATION or X-COURTROOM-ROOM")
     return msgspec.convert(fields, contract.Hearing)
@@ -207,16 +277,13 @@ def _one(event: Any, name: str) -> Any:  # noqa: ANN401 - the library's componen
     return value
 
 
-def _id(event: Any, *, recurs: bool) -> str:  # noqa: ANN401 - the library's component
+def _id(event: Any, began: dt.date | None = None) -> str:  # noqa: ANN401 - the library's component
+    """The hearing's id; ``began``: of which occurrence."""
     uid = str(event.get("UID", ""))
     plain = _NO_ID.sub("-", uid).lstrip("._:/-")
     # Two UIDs that differ only in what an id may not hold stay two hearings.
     name = uid if uid and plain == uid and len(uid) <= 100 else f"{plain[:80]}-{hashlib.sha256(uid.encode()).hexdigest()[:12]}".lstrip("-")
-    if not recurs:
-        return name
-    original = event.get("RECURRENCE-ID")
-    began = original.dt if original is not None else event.start
-    return f"{name}/{began:%Y%m%dT%H%M}"
+    return name if began is None else f"{name}/{began:%Y%m%dT%H%M}"
 
 
 def _about_utc_us(at: dt.date) -> int:
