@@ -23,7 +23,7 @@ from recorder.record.file_check import LIST_BYTES, read_small
 from recorder.record.journal_reader import JournalReader
 from recorder.record.replay import Replay
 from recorder.record.trust import Authorities, TrustError, name, parse_chain, rooms
-from recorder.record.verdict import UNSIGNED_STRETCH, Findings
+from recorder.record.verdict import SIGNER_UNKNOWN, UNSIGNED_STRETCH, Findings
 
 UNSIGNED_US = 10_000_000
 """How much of the end of an unsealed record, or of what a crash left, may be unsigned, in session time. A checkpoint is made each second;
@@ -139,7 +139,7 @@ def check_signer(
         return False
     refusal = authorities.refusal(chain[0], chain[1:], at_us)
     if refusal is not None:
-        findings.error("signer_unknown", layout.DEVICE_CHAIN, refusal)
+        findings.error(SIGNER_UNKNOWN, layout.DEVICE_CHAIN, refusal)
         return False
     revoked = authorities.revoked(chain[0], chain[1:])
     if revoked is None:

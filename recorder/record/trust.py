@@ -74,11 +74,25 @@ class Authorities:
                 .build_client_verifier()
             )
             verifier.verify(leaf, list(others))
-        except (VerificationError, ValueError) as error:
-            if not (_datetime(at_us) >= leaf.not_valid_before_utc and _datetime(at_us) <= leaf.not_valid_after_utc):
-                return f"the certificate of {name(leaf)} was not valid on {_datetime(at_us):%Y-%m-%d %H:%M} UTC"
-            return f"no given authority vouches for {name(leaf)} ({error})"
+        except (VerificationError, ValueError):
+            # The library's words name none of the certificates.
+            return self._why(leaf, others, _datetime(at_us))
         return None
+
+    def _why(self, leaf: x509.Certificate, others: Sequence[x509.Certificate], at: dt.datetime) -> str:
+        for certificate in (leaf, *others):
+            if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
+                span = f"{certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}"
+                return f"the certificate of {name(certificate)} is valid from {span}, and was not on {at:%Y-%m-%d %H:%M} UTC"
+        given = ", ".join(name(root) for root in self.roots) or "none"
+        issuers = {other.subject for other in (*others, *self.roots)}
+        missing = [certificate for certificate in (leaf, *others) if certificate.issuer not in issuers]
+        if missing:
+            issuer = missing[0].issuer.rfc4514_string()
+            return f"no given authority vouches for {name(leaf)}: {name(missing[0])} was issued by {issuer}, and given (--ca) is: {given}"
+        return (
+            f"no given authority vouches for {name(leaf)}: an issuer of that name did not sign it, or may not, or was not valid ({given})"
+        )
 
     def revoked(self, leaf: x509.Certificate, others: Sequence[x509.Certificate]) -> Revoked | None:
         """Whether one of the lists that its issuer signed withdraws ``leaf`` or one of ``others``."""

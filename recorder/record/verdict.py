@@ -24,6 +24,8 @@ PROVEN: frozenset[ProofLevel] = frozenset({"sealed", "anchored"})
 UNREADABLE = "file_unreadable"
 """The code of what the verifier may not or cannot read: it contradicts nothing, and proves nothing."""
 
+SIGNER_UNKNOWN = "signer_unknown"
+"""The code of a signer for whom the given authorities do not vouch: no byte of the record need be wrong for that."""
 UNSIGNED_STRETCH = "unsigned_stretch"
 """The code of what nobody had signed when the recorder went on behind it: the seal does not prove that the room recorded it."""
 
@@ -174,6 +176,11 @@ class Verdict:
             return (
                 f"Not judged: {len(self.errors)} file(s) or directories cannot be read. Nothing that can be read contradicts the record. "
                 "Verify it as somebody who may read all of it, or from another disk."
+            )
+        if self.errors and {finding.code for finding in self.errors} == {SIGNER_UNKNOWN}:
+            return (
+                f"BROKEN, but no byte contradicts the record: nobody vouches for its signer, for {self.errors[0].text}. If the authority "
+                "is the wrong one, verify again by the right one (--ca); else anyone could have made this record."
             )
         return f"BROKEN: {len(self.errors)} thing(s) contradict the record. Intact to entry {self.intact_to}."
 
