@@ -83,7 +83,7 @@ def copy(
 def _tell(console: Console, out: Path, copied: Copied, verdict: Verdict) -> None:
     if verdict.level in SPOILT:
         console.print(
-            f"✗ the record is {verdict.level}, and the copy says so: {len(verdict.errors)} finding(s)", style="red", highlight=False
+            f"✗ the record is {verdict.level}, and the copy says so: {verdict.errors_found} finding(s)", style="red", highlight=False
         )
     elif verdict.level == "unsealed":
         console.print("? the record is not sealed, and the copy says so", style="yellow", highlight=False)

@@ -135,7 +135,7 @@ def _show_findings(console: Console, findings: Sequence[Finding]) -> None:
     for finding in findings[:_SHOWN]:
         console.print(f" {_MARK[finding.severity]} {shown(finding.place)}: {shown(finding.text)} [dim]({finding.code})[/]", highlight=False)
     if len(findings) > _SHOWN:
-        console.print(f"   … and {len(findings) - _SHOWN} more; --json lists all", highlight=False)
+        console.print(f"   … and {len(findings) - _SHOWN} more; --json lists ten of each kind", highlight=False)
 
 
 def _show_copy(console: Console, root: Path, verdict: CopyVerdict) -> None:

@@ -129,6 +129,9 @@ class Verdict:
     anchored_to: int | None = None
     anchored_utc_us: int | None = None
     findings: list[Finding] = field(default_factory=list)
+    """Of each code and severity the first ten, then how many more there are."""
+    errors_found: int = 0
+    """How many things break the record, those that are not listed included."""
     not_recorded: list[Interval] = field(default_factory=list)
     orders: list[OrderSum] = field(default_factory=list)
     bindings: list[BindingSum] = field(default_factory=list)
@@ -174,7 +177,7 @@ class Verdict:
             return "This is not a record."
         if self.level == "unreadable":
             return (
-                f"Not judged: {len(self.errors)} file(s) or directories cannot be read. Nothing that can be read contradicts the record. "
+                f"Not judged: {self.errors_found} file(s) or directories cannot be read. Nothing that can be read contradicts the record. "
                 "Verify it as somebody who may read all of it, or from another disk."
             )
         if self.errors and {finding.code for finding in self.errors} == {SIGNER_UNKNOWN}:
@@ -182,7 +185,7 @@ class Verdict:
                 f"BROKEN, but no byte contradicts the record: nobody vouches for its signer, for {self.errors[0].text}. If the authority "
                 "is the wrong one, verify again by the right one (--ca); else anyone could have made this record."
             )
-        return f"BROKEN: {len(self.errors)} thing(s) contradict the record. Intact to entry {self.intact_to}."
+        return f"BROKEN: {self.errors_found} thing(s) contradict the record. Intact to entry {self.intact_to}."
 
     def _but_unsigned(self) -> str:
         places = "; ".join(finding.place for finding in self.unsigned)
@@ -232,6 +235,11 @@ class Findings:
         return any(severity == "error" for _, severity in self._count)
 
     @property
+    def errors_found(self) -> int:
+        """How many errors there are, those that are not kept included."""
+        return sum(count for (_, severity), count in self._count.items() if severity == "error")
+
+    @property
     def unreadable_alone(self) -> bool:
         """Whether the only errors are files that cannot be read."""
         return {code for code, severity in self._count if severity == "error"} == {UNREADABLE}
@@ -244,7 +252,7 @@ class Findings:
         """The findings, errors first; what was left out is counted."""
         order = {"error": 0, "doubt": 1, "note": 2}
         more = [
-            Finding(code, severity, f"{count} places", f"{count - self._limit} more findings of this kind")
+            Finding(code, severity, f"{count} places", f"{count - self._limit} more of this kind; the first {self._limit} are listed")
             for (code, severity), count in self._count.items()
             if count > self._limit
         ]

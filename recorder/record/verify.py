@@ -377,6 +377,7 @@ class _Verification:
     def _ended(self, level: ProofLevel) -> Verdict:
         self._verdict.level = level
         self._verdict.findings = self._findings.all()
+        self._verdict.errors_found = self._findings.errors_found
         return self._verdict
 
     def _tell(self, size: int) -> None:

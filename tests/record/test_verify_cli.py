@@ -142,3 +142,16 @@ def test_a_record_that_may_not_be_opened_is_not_called_none(sealed: Builder) -> 
         pytest.skip("nobody may not run this Python")
     assert done.returncode == 64, done.stderr
     assert "Not judged" in done.stdout
+
+
+def test_the_count_of_what_is_wrong_is_the_count_of_all_of_it(sealed: Builder, root_pem: Path) -> None:
+    for number in range(15):
+        (sealed.root / f"stray-{number}").write_text("x")
+    (sealed.root / layout.MANIFEST).unlink()
+    done = courtroom_verify(sealed.root, "--ca", root_pem, "--json")
+    verdict = json.loads(done.stdout)
+    strays = [finding for finding in verdict["findings"] if finding["code"] == "file_unlisted"]
+    assert (strays[-1]["place"], strays[-1]["text"][:6]) == ("15 places", "5 more")
+    others = [finding for finding in verdict["findings"] if finding["severity"] == "error" and finding not in strays]
+    assert verdict["errors_found"] == 15 + len(others)
+    assert f"{15 + len(others)} thing(s)" in verdict["sentence"]
