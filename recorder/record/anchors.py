@@ -52,7 +52,7 @@ def parse_ledger(data: bytes) -> list[Receipt]:
 
 def check_anchors(
     anchors: bytes,
-    ledger: Sequence[Receipt],
+    ledger: Sequence[Receipt] | None,
     reader: JournalReader,
     replay: Replay,
     authorities: Authorities | None,
@@ -75,9 +75,14 @@ def check_anchors(
             findings.doubt("receipt_foreign", place, "is a receipt for another record or room; it counts for nothing")
         else:
             checker.check(place, receipt, from_record=True)
-    for receipt in ledger:
-        if receipt.record == genesis.record:
-            checker.check(f"ledger, receipt {receipt.counter}", receipt, from_record=False)
+    own = [receipt for receipt in ledger or () if receipt.record == genesis.record]
+    for receipt in own:
+        checker.check(f"ledger, receipt {receipt.counter}", receipt, from_record=False)
+    if ledger is not None and not own:
+        text = (
+            "the ledger that was given holds no receipt of this record: it proves nothing of it. Is it the right centre's, and up to date?"
+        )
+        findings.doubt("ledger_silent", "ledger", text)
     return checker.anchored
 
 

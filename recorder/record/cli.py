@@ -198,7 +198,7 @@ def _outside(
 ) -> Outside:
     return Outside(
         authorities=authorities_of(ca, crl),
-        ledger=parse_ledger(read_given(ledger, LIST_BYTES)) if ledger is not None else (),
+        ledger=parse_ledger(read_given(ledger, LIST_BYTES)) if ledger is not None else None,
         timestamp_roots=load_certificates(tsa_ca) if tsa_ca is not None else (),
         hearing=hearing,
         start_token=start_token,

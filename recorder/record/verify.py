@@ -62,8 +62,8 @@ class Outside:
 
     authorities: Authorities | None = None
     """Who vouches for devices and receipts; None: the signer is not checked."""
-    ledger: Sequence[Receipt] = ()
-    """Receipts that the centre holds; those of other records are passed over."""
+    ledger: Sequence[Receipt] | None = None
+    """Receipts that the centre holds; those of other records are passed over. None: no ledger was brought."""
     timestamp_roots: Sequence[x509.Certificate] = ()
     hearing: str | None = None
     """Which hearing it must be of."""

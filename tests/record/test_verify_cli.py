@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from provisioning import keys as key_files
@@ -155,3 +156,18 @@ def test_the_count_of_what_is_wrong_is_the_count_of_all_of_it(sealed: Builder, r
     others = [finding for finding in verdict["findings"] if finding["severity"] == "error" and finding not in strays]
     assert verdict["errors_found"] == 15 + len(others)
     assert f"{15 + len(others)} thing(s)" in verdict["sentence"]
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_ledger_that_says_nothing_of_the_record_does_not_pass_without_a_word(
+    finished: tuple[Builder, list[Receipt]], root_pem: Path, tmp_path: Path, foreign: bool
+) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    others = [msgspec.structs.replace(receipt, record="0" * 8) for receipt in finished[1]] if foreign else []
+    ledger.write_bytes(b"".join(canonical.encode(receipt) + b"\n" for receipt in others))
+    done = courtroom_verify(finished[0].root, "--ca", root_pem, "--ledger", ledger, "--json")
+    verdict = json.loads(done.stdout)
+    assert (done.returncode, [(one["code"], one["severity"]) for one in verdict["findings"]]) == (0, [("ledger_silent", "doubt")])
+    with_its_own = [*others, *finished[1]]
+    ledger.write_bytes(b"".join(canonical.encode(receipt) + b"\n" for receipt in with_its_own))
+    assert json.loads(courtroom_verify(finished[0].root, "--ca", root_pem, "--ledger", ledger, "--json").stdout)["findings"] == []
