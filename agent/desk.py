@@ -155,6 +155,8 @@ class DeskState(msgspec.Struct, frozen=True, kw_only=True):
     t_us: Micros = 0
     languages: list[Language]
     """Of the words, the room's own first."""
+    timezone: str = "UTC"
+    """The courtroom's, in which people are told times (IANA's name)."""
     centre_reached: bool | None = None
     """None where the room has no centre."""
     hearings: list[PlannedHearing] = []

@@ -1,6 +1,7 @@
 """``courtroom hearing``: the clerk's orders to the agent of this room, by its unix socket."""
 
 import datetime as dt
+import zoneinfo
 from pathlib import Path
 from typing import Annotated
 
@@ -49,16 +50,17 @@ def list_(run: Run = DEFAULT_RUN) -> None:
     if not state.hearings and not state.others:
         Console().print("No hearing is planned here. An unplanned one begins with `courtroom hearing start --by NAME`.")
         return
+    zone = zoneinfo.ZoneInfo(state.timezone)
     table = Table()
     for column in ("hearing", "planned", "case", "judge", "state", "session"):
         # An id that is cut off cannot be given to another command.
         table.add_column(column, overflow="fold")
     for one in state.hearings:
-        planned = f"{_local(one.starts_utc_us):%Y-%m-%d %H:%M}-{_local(one.ends_utc_us):%H:%M}"
+        planned = f"{_at(one.starts_utc_us, zone):%Y-%m-%d %H:%M}-{_at(one.ends_utc_us, zone):%H:%M}"
         state_text = Text(one.state, _COLOURS.get(one.state, ""))
         table.add_row(Text(one.id), planned, Text(one.case or one.title), Text(one.judge), state_text, Text(one.session))
     for other in state.others:
-        began = f"began {_local(other.began_utc_us):%Y-%m-%d %H:%M}"
+        began = f"began {_at(other.began_utc_us, zone):%Y-%m-%d %H:%M}"
         state_text = Text(other.state, _COLOURS.get(other.state, ""))
         table.add_row(Text(other.hearing or "(not bound yet)"), began, Text(other.case), "", state_text, Text(other.session))
     Console().print(table)
@@ -85,7 +87,9 @@ def status(
         console.print(Text(f"record {state.sending.record} goes to the archive: {state.sending.percent} % of it is there"))
     for prompt in state.prompts:
         words = next((prompt.words[one] for one in state.languages if one in prompt.words), prompt.code)
-        until = f" (until {_local(prompt.until_utc_us):%H:%M:%S})" if prompt.until_utc_us is not None else ""
+        until = (
+            f" (until {_at(prompt.until_utc_us, zoneinfo.ZoneInfo(state.timezone)):%H:%M:%S})" if prompt.until_utc_us is not None else ""
+        )
         console.print(Text(f"? {words}{until}", "yellow"))
         if prompt.asks:
             console.print(Text(f"    courtroom hearing answer {prompt.id} yes|no --by NAME"))
@@ -196,5 +200,6 @@ def _order(run: Path, path: str, order: desk.Order) -> None:
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(said.warning, "bold yellow"))
 
 
-def _local(utc_us: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(utc_us / 1e6, dt.UTC).astimezone()
+def _at(utc_us: int, zone: zoneinfo.ZoneInfo) -> dt.datetime:
+    """Times are the courtroom's, as in the prompts: the PC may be set to another zone."""
+    return dt.datetime.fromtimestamp(utc_us / 1e6, zone)

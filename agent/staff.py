@@ -55,6 +55,7 @@ class Staff:
             hearing="" if status is None else status.hearing,
             t_us=0 if status is None else status.t_us,
             languages=list(process.config.hearings.languages),
+            timezone=process.config.room.timezone,
             centre_reached=self._linked.reached(),
             hearings=hearings,
             others=self._others(hearings),

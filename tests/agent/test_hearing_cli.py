@@ -12,7 +12,7 @@ from tests.agent.test_local_server import NotedDesk, probes
 
 
 def hearing(base: Path, *words: str, actor: str = "A. Clerk") -> subprocess.Popen[str]:
-    environment = dict(os.environ) | {"COURTROOM_RUN": str(base), "COURTROOM_ACTOR": actor, "COLUMNS": "80"}
+    environment = dict(os.environ) | {"COURTROOM_RUN": str(base), "COURTROOM_ACTOR": actor, "COLUMNS": "80", "TZ": "America/Lima"}
     command = [sys.executable, "-m", "agent.cli", "hearing", *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -34,12 +34,14 @@ async def test_the_clerk_works_from_a_terminal(tmp_path: Path) -> None:
         assert code == 0
         assert "2026-17" in out
         assert "Judge B." in out
+        assert "16:06-17:06" in column(out, 1), "the courtroom's time, not the PC's"
         assert "2026-99" in out
         assert column(out, 5).endswith("ddcf5111-0b5c-4c79-a2a5-5d9e1f1f8f5e"), (
             "nothing of an id is cut off, however narrow the terminal is"
         )
         code, out, _ = await ended(hearing(tmp_path, "status"))
         assert "Hearing 2026-17 is due. Begin?" in out
+        assert "(until 16:06:40)" in out
         assert "courtroom hearing answer p1 yes|no" in out
         assert ("courtroom hearing not-held 2026-16" in out, "answer p2" in out) == (True, False)
         assert "the centre is away" in out

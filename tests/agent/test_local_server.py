@@ -34,7 +34,7 @@ from tests.lab.room import room
 from tests.lab.waiting import until
 
 STATE = desk.DeskState(
-    room="lab", utc_us=1, recorder="idle", centre_reached=False, languages=["en", "kk"],
+    room="lab", utc_us=1, recorder="idle", centre_reached=False, languages=["en", "kk"], timezone="Asia/Almaty",
     hearings=[
         desk.PlannedHearing(
             id="2026-17", case="7-1", title="Title", judge="Judge B.", starts_utc_us=1_795_000_000_000_000,
@@ -49,7 +49,7 @@ STATE = desk.DeskState(
     ],
     sending=desk.Sending(record="2026-11-01_lab_7", done_bytes=299, total_bytes=1_000),
     prompts=[
-        desk.Prompt(id="p1", code="begin", words={"en": "Hearing 2026-17 is due. Begin?"}),
+        desk.Prompt(id="p1", code="begin", words={"en": "Hearing 2026-17 is due. Begin?"}, until_utc_us=1_795_000_000_000_000),
         desk.Prompt(
             id="p2", code="not_started", words={"en": "Say why it was not held."}, asks=False, command="courtroom hearing not-held 2026-16"
         ),
