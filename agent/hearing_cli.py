@@ -13,6 +13,7 @@ from rich.text import Text
 
 from agent import desk
 from agent.desk_client import DEFAULT_RUN, ask
+from agent.hearing import RECONCILED, RUNNING
 from recorder.record.entries import PausedState
 
 _COLOURS = {"open": "bold green", "planned": "cyan", "ready": "cyan", "failed": "bold red", "not_held": "yellow", "cancelled": "dim"}
@@ -44,8 +45,10 @@ def hearing() -> None:
 
 
 @app.command("list")
-def list_(run: Run = DEFAULT_RUN) -> None:
-    """Today's hearings and what became of them."""
+def list_(
+    run: Run = DEFAULT_RUN, everything: Annotated[bool, typer.Option("--all", help="Also what is over and reconciled.")] = False
+) -> None:
+    """The hearings of today and later, those of before that are not reconciled, and sessions of no planned hearing."""
     state = ask(run, "/state", None, desk.DeskState)
     if not state.hearings and not state.others:
         Console().print("No hearing is planned here. An unplanned one begins with `courtroom hearing start --by NAME`.")
@@ -55,15 +58,21 @@ def list_(run: Run = DEFAULT_RUN) -> None:
     for column in ("hearing", "planned", "case", "judge", "state", "session"):
         # An id that is cut off cannot be given to another command.
         table.add_column(column, overflow="fold")
-    for one in state.hearings:
+    midnight_us = _midnight_us(state.utc_us, zone)
+    hearings = [one for one in state.hearings if everything or one.ends_utc_us >= midnight_us or one.state not in RECONCILED]
+    others = [one for one in state.others if everything or not one.hearing or one.began_utc_us >= midnight_us or one.state in RUNNING]
+    for one in hearings:
         planned = f"{_at(one.starts_utc_us, zone):%Y-%m-%d %H:%M}-{_at(one.ends_utc_us, zone):%H:%M}"
         state_text = Text(one.state, _COLOURS.get(one.state, ""))
         table.add_row(Text(one.id), planned, Text(one.case or one.title), Text(one.judge), state_text, Text(one.session))
-    for other in state.others:
+    for other in others:
         began = f"began {_at(other.began_utc_us, zone):%Y-%m-%d %H:%M}"
         state_text = Text(other.state, _COLOURS.get(other.state, ""))
         table.add_row(Text(other.hearing or "(not bound yet)"), began, Text(other.case), "", state_text, Text(other.session))
     Console().print(table)
+    left_out = len(state.hearings) + len(state.others) - len(hearings) - len(others)
+    if left_out:
+        Console(highlight=False).print(f"{left_out} of before today are left out; `courtroom hearing list --all` shows them.")
 
 
 @app.command()
@@ -198,6 +207,11 @@ def _order(run: Path, path: str, order: desk.Order) -> None:
     Console(highlight=False).print(Text(said.text, "green"))
     if said.warning:
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(said.warning, "bold yellow"))
+
+
+def _midnight_us(utc_us: int, zone: zoneinfo.ZoneInfo) -> int:
+    """When the courtroom's day began."""
+    return int(_at(utc_us, zone).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()) * 1_000_000
 
 
 def _at(utc_us: int, zone: zoneinfo.ZoneInfo) -> dt.datetime:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
+
 from agent import desk
 from agent.local_server import LocalServer
-from tests.agent.test_local_server import NotedDesk, probes
+from tests.agent.test_local_server import STATE, NotedDesk, probes
 
 
 def hearing(base: Path, *words: str, actor: str = "A. Clerk") -> subprocess.Popen[str]:
@@ -56,3 +58,36 @@ async def test_the_clerk_works_from_a_terminal(tmp_path: Path) -> None:
     code, _, err = await ended(hearing(tmp_path, "stop"))
     assert code == 2
     assert "courtroom-agent" in err
+
+
+async def test_the_list_has_what_is_of_today_or_still_open_and_all_of_it_where_that_is_asked_for(tmp_path: Path) -> None:
+    midnight_us = 1_795_028_400_000_000  # 2026-11-19 00:00 in Almaty
+    hour_us = 3_600_000_000
+
+    def planned(id_: str, ends_us: int, state: str) -> desk.PlannedHearing:
+        return desk.PlannedHearing(id=id_, case="", title="", judge="", starts_utc_us=ends_us - 2, ends_utc_us=ends_us, state=state)
+
+    def session(hearing: str, began_us: int, state: str) -> desk.OtherSession:
+        return desk.OtherSession(session=f"s{hearing}", hearing=hearing, case="", state=state, began_utc_us=began_us)
+
+    noted = NotedDesk()
+    noted.shown = msgspec.structs.replace(
+        STATE, utc_us=midnight_us + 9 * hour_us,
+        hearings=[
+            planned("H-old", midnight_us - 1, "delivered"), planned("H-open", midnight_us - 1, "planned"),
+            planned("H-today", midnight_us, "sealed"), planned("H-later", midnight_us + 99 * hour_us, "planned"),
+        ],
+        others=[
+            session("O-old", midnight_us - 1, "sealed"), session("O-running", midnight_us - 1, "open"), session("", 1, "sealed"),
+            session("O-today", midnight_us, "sealed"),
+        ],
+    )  # fmt: skip
+    async with LocalServer(probes(), noted, tmp_path):
+        _, out, _ = await ended(hearing(tmp_path, "list"))
+        assert [one for one in ("H-old", "H-open", "H-today", "H-later", "O-old", "O-running", "O-today") if one in out] == [
+            "H-open", "H-today", "H-later", "O-running", "O-today",
+        ]  # fmt: skip
+        assert "bound yet" in out
+        assert "2 of before today are left out" in out
+        _, out, _ = await ended(hearing(tmp_path, "list", "--all"))
+        assert ("H-old" in out, "O-old" in out, "left out" in out) == (True, True, False)

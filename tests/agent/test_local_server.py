@@ -64,9 +64,10 @@ class NotedDesk:
     orders: list[desk.Order] = field(default_factory=list)
     refuses: Exception | None = None
     warns: str = ""
+    shown: desk.DeskState = STATE
 
     def state(self) -> desk.DeskState:
-        return STATE
+        return self.shown
 
     async def _take(self, order: desk.Order) -> desk.Said:
         if self.refuses:
