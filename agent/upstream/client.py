@@ -1,5 +1,6 @@
 """The room's end of the contract: every connection is opened here, by mutual TLS, and every answer is held to its type."""
 
+import errno
 import re
 import ssl
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ REQUEST_S = 20.0
 MOST_WAIT_S = 60
 LONGEST_WISH_S = 3600.0
 """A centre that wishes to be left alone for longer is asked again all the same: a mistake there silences no room for days."""
+ENDED = "the centre ended the connection: perhaps it does not know the authority of this room's certificate, or the certificate has expired"
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 Answer = TypeVar("Answer")
 
@@ -25,6 +27,10 @@ class UpstreamError(Exception):
     def __init__(self, text: str, retry_after_s: float | None = None) -> None:
         super().__init__(text)
         self.retry_after_s = retry_after_s
+
+
+class UntrustedError(UpstreamError):
+    """A certificate keeps the two apart: nobody here vouches for the centre's, or the centre, perhaps, does not believe the room's."""
 
 
 class RefusedError(Exception):
@@ -136,8 +142,25 @@ class UpstreamClient:
                 raw = await whole(response.content)
                 status, retry = response.status, response.headers.get("Retry-After")
         except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError) as error:
+            if isinstance(error, aiohttp.ClientConnectorCertificateError):
+                raise UntrustedError(f"{self._base}: nobody in {self._credentials.roots} vouches for the centre: {error}") from error
+            if _was_ended(error):
+                raise UntrustedError(f"{self._base}: {error or type(error).__name__}; {ENDED}") from error
             raise UpstreamError(f"{self._base}: {error or type(error).__name__}") from error
         return _read(self._base + path, status, raw, retry, answer)
+
+
+def _was_ended(error: Exception) -> bool:
+    """Whether the other side ended a connection that stood, before it answered.
+
+    Under TLS 1.3 a room's certificate is looked at when the handshake is over on its side (RFC 8446, section 4.4), and the alert is
+    mostly lost in the reset that follows: nothing else is seen of it.
+    """
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return False  # it never stood
+    return isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError | BrokenPipeError | ssl.SSLError) or (
+        isinstance(error, aiohttp.ClientOSError) and error.errno in {errno.ECONNRESET, errno.EPIPE}
+    )
 
 
 async def whole(content: aiohttp.StreamReader) -> bytes:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from agent.upstream import client as module
 from agent.upstream import contract, transfer
-from agent.upstream.client import Credentials, RefusedError, UpstreamClient, UpstreamError
+from agent.upstream.client import Credentials, RefusedError, UntrustedError, UpstreamClient, UpstreamError
 from tests.lab.tls import Authority, Pair
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -116,7 +116,7 @@ async def test_a_server_that_nobody_vouches_for_is_told_nothing(site: Site, tmp_
         site.authority.issue("old", address="127.0.0.1", expired=True),
     ):
         async with serving(site, handler, pair) as base:
-            with pytest.raises(UpstreamError, match="certificate"):
+            with pytest.raises(UntrustedError, match=r"vouches for the centre: .*certificate"):
                 await beat(base, site.credentials())
     assert not said
 
@@ -126,8 +126,22 @@ async def test_a_room_without_a_good_certificate_gets_an_error_and_no_crash(site
     expired = site.authority.issue("expired", urn="urn:courtroom:room:1", expired=True)
     async with serving(site, always(msgspec.json.encode(TAKEN))) as base:
         for pair in (stranger, expired):
-            with pytest.raises(UpstreamError):
+            with pytest.raises(UntrustedError, match="perhaps it does not know the authority of this room's certificate"):
                 await beat(base, site.credentials(room=pair))
+
+
+async def test_a_connection_that_ends_where_an_answer_is_due_is_told_from_one_that_never_stood(site: Site) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async with serving(site, handler) as base:
+        with pytest.raises(UntrustedError, match="the centre ended the connection"):
+            await beat(base, site.credentials())
+    with pytest.raises(UpstreamError) as away:
+        await beat(base, site.credentials())
+    assert type(away.value) is UpstreamError
 
 
 NO_ANSWERS = [
