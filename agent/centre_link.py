@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 from cryptography import x509
 
+from agent.centre_watch import CentreWatch
 from agent.commands import Commands
 from agent.conduct import Conductor
 from agent.hearing import record_of
@@ -50,6 +51,7 @@ class CentreLink:
         self._look_ins = look_ins
         self._credentials = Credentials(key=Path(centre.key), certificate=Path(centre.certificate), roots=Path(centre.roots))
         self._heart: Heart | None = None
+        self._watch: CentreWatch | None = None
         self._renewed = asyncio.Event()
         self._in_use: x509.Certificate | None = None
         self._alarm = ""
@@ -62,10 +64,16 @@ class CentreLink:
         return self._heart is not None and self._heart.reached
 
     @property
+    def refusal(self) -> str:
+        """Why a centre that is reached refuses this room; empty: it does not, or is away."""
+        return "" if self._watch is None else self._watch.refusal
+
+    @property
     def alarms(self) -> list[str]:
         """What somebody should look at."""
         receipts = "" if self._heart is None else self._heart.alarm
-        return [alarm for alarm in (self._alarm, self._certificate_alarm, receipts) if alarm]
+        certificate = self._certificate_alarm or ("" if self._watch is None else self._watch.alarm)
+        return [alarm for alarm in (self._alarm, certificate, receipts) if alarm]
 
     async def run(self) -> None:
         """Speak to the centre for ever; a new certificate is taken over at once. Nothing that befalls it stops the room."""
@@ -83,7 +91,8 @@ class CentreLink:
         """All loops over one client, until the certificate is a new one."""
         process = self._process
         sender = Sender(client, process.store, process.stamp, self._alarmed)
-        heart = self._heart = Heart(client, self._heartbeat, self._keep, self._clock_said, room=process.room)
+        watch = self._watch = CentreWatch(client)
+        heart = self._heart = Heart(watch, self._heartbeat, self._keep, self._clock_said, room=process.room)
         follower = Follower(client, lambda: process.store.place, self._take_feed)
         self._commands = Commands(process, self._conductor, follower, self._state_dir, self._look_ins)
         process.on_events[:] = [sender.hurry, heart.hurry]

@@ -159,6 +159,8 @@ class DeskState(msgspec.Struct, frozen=True, kw_only=True):
     """The courtroom's, in which people are told times (IANA's name)."""
     centre_reached: bool | None = None
     """None where the room has no centre."""
+    centre_refuses: str = ""
+    """Why, where it answers and takes nothing of this room."""
     hearings: list[PlannedHearing] = []
     others: list[OtherSession] = []
     sending: Sending | None = None

@@ -91,7 +91,8 @@ def status(
     if state.session:
         console.print(Text(f"session {state.session}, hearing {state.hearing or '(not bound yet)'}"))
     centre = {None: "the room works alone", True: "the centre is reached", False: "the centre is away; everything is told to it later"}
-    console.print(centre[state.centre_reached])
+    refused = f"the centre refuses this room ({state.centre_refuses}): ask the centre's people; what it must know waits here"
+    console.print(Text(refused, "bold red") if state.centre_refuses else Text(centre[state.centre_reached]))
     if state.sending is not None:
         console.print(Text(f"record {state.sending.record} goes to the archive: {state.sending.percent} % of it is there"))
     for prompt in state.prompts:

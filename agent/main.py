@@ -123,6 +123,7 @@ class Agent:
                 credentials = Credentials(key=Path(centre.key), certificate=Path(centre.certificate), roots=Path(centre.roots))
                 self._room_end = RoomEnd(centre.url, credentials, str(vks_run_dir), time.monotonic)
             self._linked.reached = lambda: self._centre is not None and self._centre.reached
+            self._linked.refusal = lambda: "" if self._centre is None else self._centre.refusal
         self._doors: LocalServer | None = None
         self._linked.alarms = self._alarms
         self._held = Follow()

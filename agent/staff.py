@@ -23,6 +23,8 @@ class Linked:
     """How the room stands with its centre; None where it has none."""
 
     reached: Callable[[], bool | None] = lambda: None
+    refusal: Callable[[], str] = str
+    """Why a centre that answers refuses the room."""
     alarms: Callable[[], list[str]] = list
     sending: Callable[[], desk.Sending | None] = lambda: None
     """What the delivery sends now."""
@@ -57,6 +59,7 @@ class Staff:
             languages=list(process.config.hearings.languages),
             timezone=process.config.room.timezone,
             centre_reached=self._linked.reached(),
+            centre_refuses=self._linked.refusal(),
             hearings=hearings,
             others=self._others(hearings),
             sending=self._linked.sending(),

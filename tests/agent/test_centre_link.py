@@ -1,26 +1,54 @@
-"""The link to the centre, whose certificate expired while the room was switched off."""
+"""The link to the centre, and what the room says where certificates are in the way."""
 
 import asyncio
 import contextlib
 import datetime as dt
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent import centre_link
+from agent import centre_link, centre_watch
 from agent.clock_quality import ClockWatch
 from agent.main import Agent
 from agent.room_process import RoomProcess
-from agent.upstream.enrolment import enrol_transport
+from agent.upstream.centre import admin
+from agent.upstream.enrolment import RoomFiles, enrol_transport
 from agent.upstream.requests import request
 from provisioning.room_file import load
-from tests.lab.centre import centre
+from tests.lab.centre import Centre, centre
 from tests.lab.room import TEST_DEVICES
+from tests.lab.tls import Authority
 from tests.lab.waiting import until
 
 ROOM = "almaty-1"
+
+
+def configured(base: Path, it: Centre, files: RoomFiles) -> Path:
+    config = base / "room.toml"
+    config.write_text(
+        f'{files.stanzas(it.url)}[room]\nid = "{ROOM}"\ncourt = "Court"\n[storage]\nprimary = "{base / "records"}"\n{TEST_DEVICES}'
+    )
+    return config
+
+
+@asynccontextmanager
+async def running(config: Path, base: Path) -> AsyncIterator[Agent]:
+    process = RoomProcess(load(config), base, ClockWatch())
+    await process.open(base / "agent.sqlite")
+    agent = Agent(process, base, base)
+    task = asyncio.create_task(agent.run(asyncio.Event()))
+    try:
+        yield agent
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await process.store.close()
 
 
 def test_an_expired_certificate_names_the_command_and_the_new_one_is_taken_up_without_a_restart(
@@ -34,27 +62,47 @@ def test_an_expired_certificate_names_the_command_and_the_new_one_is_taken_up_wi
         authority, then = it.home.authority(), dt.datetime.now(dt.UTC) - dt.timedelta(days=31)
         expired = authority.transport(request(key, ROOM), ROOM, then).public_bytes(serialization.Encoding.PEM).decode()
         files.transport.write_text(expired + authority.chain_pem)
-        config = tmp_path / "room.toml"
-        config.write_text(
-            f'{files.stanzas(it.url)}[room]\nid = "{ROOM}"\ncourt = "Court"\n[storage]\nprimary = "{tmp_path / "records"}"\n{TEST_DEVICES}'
-        )
+        config = configured(tmp_path, it, files)
         token = it.token(ROOM)
 
         async def run() -> None:
-            process = RoomProcess(load(config), tmp_path, ClockWatch())
-            await process.open(tmp_path / "agent.sqlite")
-            agent = Agent(process, tmp_path, tmp_path)
-            task = asyncio.create_task(agent.run(asyncio.Event()))
-            try:
+            async with running(config, tmp_path) as agent:
                 command = f"COURTROOM_TOKEN=… courtroom enrol {ROOM} --transport-only --centre {it.url} --to {files.roots.parent}"
                 await until(lambda: any(command in alarm for alarm in agent._linked.alarms()), "the alarm")
                 assert not agent._linked.reached()
                 await enrol_transport(it.url, token, ROOM, files.roots.parent, dt.datetime.now(dt.UTC))
                 await until(lambda: bool(agent._linked.reached()) and not agent._linked.alarms(), "the centre")
-            finally:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-                await process.store.close()
+
+        asyncio.run(run())
+
+
+def test_a_room_that_was_revoked_is_told_that_the_centre_refuses_it(tmp_path: Path) -> None:
+    with centre(tmp_path) as it:
+        config = configured(tmp_path, it, it.enrol(ROOM))
+        it.ask(admin.Revoke(name=ROOM))
+
+        async def run() -> None:
+            async with running(config, tmp_path) as agent:
+                await until(lambda: "revoked" in agent._staff.state().centre_refuses, "the refusal")
+                assert agent._staff.state().centre_reached is False
+
+        asyncio.run(run())
+
+
+def test_a_room_whose_certificate_is_another_authoritys_says_what_is_perhaps_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(centre_watch, "UNTRUSTED_BEATS", 1)
+    with centre(tmp_path) as it:
+        files = it.enrol(ROOM)
+        stranger = Authority(tmp_path / "stranger", "Another root").issue("room", urn=f"urn:courtroom:room:{ROOM}")
+        shutil.copy(stranger.key, files.transport_key)
+        shutil.copy(stranger.certificate, files.transport)
+        config = configured(tmp_path, it, files)
+
+        async def run() -> None:
+            async with running(config, tmp_path) as agent:
+                words = "perhaps it does not know the authority of this room's certificate"
+                await until(lambda: any(words in alarm for alarm in agent._staff.state().alarms), "the alarm")
 
         asyncio.run(run())

@@ -48,6 +48,10 @@ async def test_the_clerk_works_from_a_terminal(tmp_path: Path) -> None:
         assert ("courtroom hearing not-held 2026-16" in out, "answer p2" in out) == (True, False)
         assert "the centre is away" in out
         assert "record 2026-11-01_lab_7 goes to the archive: 29 %" in out
+        noted.shown = msgspec.structs.replace(STATE, centre_refuses="The certificate is revoked.")
+        code, out, _ = await ended(hearing(tmp_path, "status"))
+        assert "the centre refuses this room (The certificate is revoked.)" in out
+        assert "the centre is away" not in out
         noted.warns = "the disk takes nothing of it yet"
         code, out, err = await ended(hearing(tmp_path, "start", "2026-17"))
         assert (code, "StartOrder" in out, err.strip()) == (0, True, noted.warns)
