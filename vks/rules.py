@@ -246,8 +246,9 @@ def _gone(order: Order, act: acts.Gone) -> Order:
         return _with(order, replace(person, rival=""))
     if person.device != act.device:
         return order
-    if act.left:
-        person = replace(person, hand_us=None, consultation=0)
+    if act.left:  # whoever opens the link in that browser afterwards may be somebody else
+        place: Place = person.place if person.place in {"dismissed", "removed"} else "lobby"
+        person = replace(person, hand_us=None, consultation=0, place=place)
     return _with(order, replace(person, connected=False))
 
 

@@ -66,3 +66,17 @@ def test_a_device_that_waits_takes_no_seat_by_dialling_again() -> None:
     assert not any("party" in pair for pair in everything(order))
     order = apply(order, staff.ChooseDevice(by=CLERK, person="party", accept=True), 0)
     assert (order.people["party"].device, is_on_floor(order, "party")) == ("stranger", True)
+
+
+@pytest.mark.parametrize("role", ["party", "witness", "observer"])
+def test_who_left_by_his_own_will_waits_for_the_clerk_when_he_is_back(role: str) -> None:
+    order = apply(gone(opened(role, "counsel"), role, left=True), came(role), 0)
+    assert order.people[role].place == "lobby"
+    assert not any(role in pair for pair in everything(order))
+    assert apply(gone(opened(role), role), came(role), 0).people[role].place != "lobby", "a lost connection leads back"
+
+
+@pytest.mark.parametrize(("act", "place"), [(staff.Dismiss, "dismissed"), (staff.Remove, "removed")])
+def test_leaving_undoes_nothing_that_the_clerk_said(act: type[staff.Dismiss | staff.Remove], place: str) -> None:
+    order = apply(opened("party"), act(by=CLERK, person="party"), 0)
+    assert gone(order, "party", left=True).people["party"].place == place
