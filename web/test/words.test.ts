@@ -32,6 +32,10 @@ it("has the letters that only Kazakh has, and none of them in Russian", () => {
   expect(Object.values(LANGUAGES.ru.words).join("")).not.toMatch(/[әғқңөұүһі]/);
 });
 
+it("names no button of the browser's question for permission: each version has others", () => {
+  for (const { words } of Object.values(LANGUAGES)) expect(words.check_hint).not.toMatch(/[“«"]/);
+});
+
 it("takes the kept language, else the first wanted one that there is, else Kazakh", () => {
   expect(chooseLanguage("en", ["ru-RU"])).toBe("en");
   expect(chooseLanguage("toString", ["ru-RU"])).toBe("ru");
