@@ -36,7 +36,7 @@ LEAVES = """
   await sees("You have ended this yourself");
   seen.push(document.querySelectorAll("video").length);
 """
-ENDS = 'await sees("You no longer look in"); seen.push(document.querySelectorAll("video").length)'
+ENDS = 'await sees("You no longer look in"); await sees("The look-in is over"); seen.push(document.querySelectorAll("video").length)'
 
 
 @pytest.fixture
