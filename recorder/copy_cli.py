@@ -20,13 +20,12 @@ from recorder.record.journal import Head
 from recorder.record.output import rendered
 from recorder.record.shown import shown
 from recorder.record.trust import TrustError
-from recorder.record.verdict import Verdict
+from recorder.record.verdict import SPOILT, Verdict
 from recorder.record.verify import Outside
 
 FILM = "hearing.mp4"
 MOST_S = 1e9
 """More seconds than any session has."""
-SPOILT = frozenset({"broken", "unreadable"})
 _SHOWN = 10
 
 

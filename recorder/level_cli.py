@@ -14,10 +14,13 @@ from recorder.level_order import Given, Wish, give_order
 from recorder.media_keys import RecipientKey
 from recorder.readable import CopyError
 from recorder.record import layout
-from recorder.record.cli import say
+from recorder.record.cli import CA_HELP, authorities_of, run_verify, say
 from recorder.record.levels import LEVELS, PartSpan
 from recorder.record.order import OrderError
 from recorder.record.output import rendered
+from recorder.record.trust import TrustError
+from recorder.record.verdict import SPOILT, Verdict
+from recorder.record.verify import Outside
 
 _SHOWN = 20
 _TIME = re.compile(r"(?:(?:(\d{1,3}):)?(\d{1,4}):)?(\d{1,7})(?:\.(\d{1,6}))?", re.ASCII)
@@ -35,12 +38,17 @@ def level(
     track: Annotated[list[str] | None, typer.Option(help="Only this track (may be repeated); none: all, and the notes.")] = None,
     room: Annotated[Path | None, typer.Option(help="room.toml, whose recipients say who may open which level.")] = None,
     recipient: Annotated[list[Path] | None, typer.Option(help="Certificate of somebody who may open the level (may be repeated).")] = None,
+    ca: Annotated[Path | None, typer.Option(help=CA_HELP)] = None,
+    even_if_broken: Annotated[bool, typer.Option("--even-if-broken", help="Give the order beside a record that is broken, too.")] = False,
 ) -> None:
     """Set the level of an interval of a sealed record by a signed order beside the seal.
 
     While a session runs, `courtroom recorder level` sets the level of what follows; this command is for afterwards. Nothing in the record
     changes: the order is written under orders/ and signed with the key. `courtroom verify` lists it, and every copy made from then on
     obeys it; a later order stands over an earlier one.
+
+    The record is verified first, as `courtroom verify` does: beside one that is broken, or cannot be read, no order is given without
+    --even-if-broken.
 
     Raising a level leaves the interval out of later copies. It cannot take keys, or copies, back from whoever has them already.
 
@@ -67,17 +75,44 @@ def level(
     try:
         reader = readable.load_reader(key, cert)
         admitted = _admitted(room, recipient or [])
+        verdict = _checked(record, ca, even_if_broken=even_if_broken)
         given = give_order(record, wish, reader.certificate, reader.key, admitted, time.time_ns() // 1000)
     except (CopyError, OrderError) as error:
         _fail(str(error))
     except OSError as error:
-        _fail(f"{error.filename or record}: {error.strerror}; what was written belongs to nothing, give the order again")
-    text = rendered(lambda console: _tell(console, record, given, named=bool(room or recipient)), soft_wrap=True)
+        _fail(
+            f"{error.filename or record}: {error.strerror}; the order was not given, and what is left of it belongs to nothing. Give it again"
+        )
+    text = rendered(lambda console: _tell(console, record, given, verdict, named=bool(room or recipient)), soft_wrap=True)
     place = record / layout.order_file(given.order.number)
     say(text, f"the order is given, as {place}; what there is to say of it", "do not give it again")
 
 
-def _tell(console: Console, record: Path, given: Given, *, named: bool) -> None:
+def _checked(record: Path, ca: Path | None, *, even_if_broken: bool) -> Verdict:
+    """Verify the record: whoever signs an order beside it is taken to have found it sound.
+
+    Raises:
+        OrderError: it is none, or is broken.
+    """
+    try:
+        authorities = authorities_of(ca)
+    except (OSError, TrustError) as error:
+        raise OrderError(f"the authorities cannot be read: {error}") from error
+    verdict = run_verify(record, Outside(authorities=authorities), workers=0)
+    if verdict.level == "not_a_record":
+        raise OrderError(f"{record} is no record: {verdict.errors[0].text}; name the directory of a sealed record")
+    if verdict.level in SPOILT and not even_if_broken:
+        first = verdict.errors[0]
+        raise OrderError(
+            f"no order is given beside {record}: {verdict.sentence()} First: {first.place}: {first.text}. Use another copy of "
+            "the record (its mirror); --even-if-broken gives the order beside this one; see `courtroom verify`"
+        )
+    return verdict
+
+
+def _tell(console: Console, record: Path, given: Given, verdict: Verdict, *, named: bool) -> None:
+    if verdict.level in SPOILT:
+        console.print(f"✗ The record is {verdict.level}: {verdict.errors_found} finding(s); see `courtroom verify`.", highlight=False)
     order = given.order
     tracks = ", ".join(order.tracks) or "all tracks"
     console.print(

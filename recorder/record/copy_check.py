@@ -17,7 +17,7 @@ from recorder.record import canonical, checksums, layout
 from recorder.record.cms import CmsError, check_detached
 from recorder.record.file_check import LIST_BYTES, check_files, inventory, read_small
 from recorder.record.trust import Authorities
-from recorder.record.verdict import UNREADABLE, Finding, Findings
+from recorder.record.verdict import SPOILT, UNREADABLE, Finding, Findings
 
 DERIVATIVE = "derivative.json"
 """Says of what record a copy was made, and what of it."""
@@ -25,7 +25,6 @@ COPY_TYPE = "courtroom-copy/1"
 CopyLevel = Literal["copy_whole", "copy_unvouched", "copy_unsigned", "copy_broken", "unreadable"]
 """``copy_unvouched`` is signed by somebody for whom no given authority vouches; of ``copy_unsigned`` nobody says who made it."""
 COPY_STATUS: dict[CopyLevel, int] = {"copy_whole": 0, "copy_unvouched": 3, "copy_unsigned": 3, "copy_broken": 1, "unreadable": 64}
-_SPOILT = frozenset({"broken", "unreadable"})
 
 
 class _Source(msgspec.Struct):
@@ -67,7 +66,7 @@ class CopyVerdict:
     @property
     def exit_status(self) -> int:
         """0 whole, its signer vouched for; 3 whole, but not that, or made of a broken record; 1 broken; 64 unreadable."""
-        spoilt = self.level == "copy_whole" and (self.source_level in _SPOILT or self.damaged > 0)
+        spoilt = self.level == "copy_whole" and (self.source_level in SPOILT or self.damaged > 0)
         return 3 if spoilt else COPY_STATUS[self.level]
 
     def sentence(self) -> str:

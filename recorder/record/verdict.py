@@ -21,6 +21,8 @@ EXIT_STATUS: dict[ProofLevel, int] = {
 }
 PROVEN: frozenset[ProofLevel] = frozenset({"sealed", "anchored"})
 """The levels at which all is proven, but for what nobody had signed (``Verdict.unsigned``)."""
+SPOILT: frozenset[ProofLevel] = frozenset({"broken", "unreadable"})
+"""The levels at which nothing is made of a record, or put beside it, that looks as if it were sound."""
 UNREADABLE = "file_unreadable"
 """The code of what the verifier may not or cannot read: it contradicts nothing, and proves nothing."""
 

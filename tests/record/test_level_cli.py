@@ -46,3 +46,27 @@ def test_an_order_of_whose_report_nothing_is_read_is_given(it: Ordered, command:
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
     assert (it.root / layout.order_file(1)).exists()
+
+
+def run(command: list[str], *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*command, *more], check=False, capture_output=True, text=True, timeout=60)
+
+
+def test_no_order_is_given_beside_a_broken_record_unless_asked_for(it: Ordered, command: list[str]) -> None:
+    (it.root / "tracks/mic-judge/seg-000000.m4s").write_bytes(b"x")
+    done = run(command)
+    assert (done.returncode, (it.root / layout.order_file(1)).exists()) == (1, False)
+    assert "BROKEN" in done.stderr
+    assert "--even-if-broken" in done.stderr
+    done = run(command, "--even-if-broken")
+    assert (done.returncode, (it.root / layout.order_file(1)).exists()) == (0, True)
+    assert "The record is broken" in done.stdout
+
+
+def test_what_is_no_record_is_called_that(it: Ordered, command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for place in ("empty", "nowhere"):
+        done = run([str(tmp_path / place) if part == str(it.root) else part for part in command])
+        assert done.returncode == 1
+        assert "is no record" in done.stderr
+        assert "give it again" not in done.stderr.lower()
