@@ -264,22 +264,13 @@ def _show_intervals(console: Console, verdict: Verdict) -> None:
 
 
 def _show_orders(console: Console, verdict: Verdict) -> None:
-    table = Table(title="Levels by orders after the seal (a later one stands over an earlier one)", title_justify="left")
-    for column in ("order", "from", "to", "track", "level", "by order of", "reference", "signed by", "on (UTC, signer's clock)"):
-        table.add_column(column)
+    """A paragraph an order: in a table of as many columns no time is left whole on a narrow terminal."""
+    console.print("Levels by orders after the seal (a later one stands over an earlier one)", style="italic", highlight=False)
     for order in verdict.orders:
-        table.add_row(
-            str(order.number),
-            session_time(order.from_us),
-            session_time(order.to_us),
-            shown(", ".join(order.tracks)) or "all",
-            order.level,
-            shown(order.actor),
-            shown(order.order),
-            shown(order.signed_by),
-            f"{dt.datetime.fromtimestamp(order.utc_us / 1e6, dt.UTC):%Y-%m-%d %H:%M}",
-        )
-    console.print(table)
+        given = f"{dt.datetime.fromtimestamp(order.utc_us / 1e6, dt.UTC):%Y-%m-%d %H:%M} UTC by the signer's clock"
+        what = f"{shown(', '.join(order.tracks)) or 'all tracks'}: {order.level}, by order of {shown(order.actor)}, {shown(order.order)}"
+        console.print(f" {order.number}. {session_time(order.from_us)} to {session_time(order.to_us)}", highlight=False)
+        console.print(f"    {what}; signed by {shown(order.signed_by)}, {given}", highlight=False)
 
 
 def session_time(t_us: int) -> str:

@@ -75,6 +75,13 @@ def test_the_report_and_its_json_show_the_orders(two: Ordered) -> None:
     assert [(order["number"], order["level"], order["order"]) for order in orders] == [(1, "secret", "No 12/3"), (2, "open", "No 12/3")]
 
 
+def test_an_order_s_times_are_whole_on_a_narrow_terminal(two: Ordered) -> None:
+    command = [sys.executable, "-m", "agent.cli", "verify", str(two.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"COLUMNS": "80", "PATH": "/usr/bin:/bin"})
+    assert "0:00:01.000 to 0:00:03.000" in done.stdout
+    assert "mic-judge: secret, by order of Judge, No 12/3" in done.stdout
+
+
 def test_openssl_verifies_an_order_and_names_its_signer(two: Ordered, tmp_path: Path) -> None:
     place = two.root / layout.order_file(2)
     done = openssl_verify(place, two.root / layout.order_signature_file(2), tmp_path / "signer.pem")
