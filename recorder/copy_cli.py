@@ -122,11 +122,11 @@ def checked(record: Path, ca: Path | None, *, even_if_broken: bool) -> Verdict:
 
 def _copy(console: Console, record: Path, out: Path, reader: Reader | None, choice: Choice, verdict: Verdict) -> Copied:
     story = readable.read_story(record, Head(verdict.entries - 1, verdict.head))
-    if out.exists() or out.is_symlink():
-        raise CopyError(f"{out} exists; a copy never overwrites anything: name another directory")
-    if out.resolve().is_relative_to(record.resolve()):
-        raise CopyError(f"{out} lies in the record, where nothing may be added: name another directory")
     try:
+        if out.exists() or out.is_symlink():
+            raise CopyError(f"{out} exists; a copy never overwrites anything: name another directory")
+        if out.resolve().is_relative_to(record.resolve()):
+            raise CopyError(f"{out} lies in the record, where nothing may be added: name another directory")
         out.mkdir(parents=True)
     except OSError as error:
         raise CopyError(f"{out} cannot be made: {error.strerror}; name another directory") from error

@@ -80,9 +80,7 @@ def level(
     except (CopyError, OrderError) as error:
         _fail(str(error))
     except OSError as error:
-        _fail(
-            f"{error.filename or record}: {error.strerror}; the order was not given, and what is left of it belongs to nothing. Give it again"
-        )
+        _fail(f"{error.filename or record}: {error.strerror}; no order was given, and what is left of it belongs to nothing: try again")
     text = rendered(lambda console: _tell(console, record, given, verdict, named=bool(room or recipient)), soft_wrap=True)
     place = record / layout.order_file(given.order.number)
     say(text, f"the order is given, as {place}; what there is to say of it", "do not give it again")

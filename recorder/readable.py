@@ -89,7 +89,8 @@ def load_reader(key: Path, certificate: Path | None) -> Reader:
         private = serialization.load_pem_private_key(key.read_bytes(), None)
         public = x509.load_pem_x509_certificate(certificate.read_bytes())
     except OSError as error:
-        raise CopyError(f"cannot read {error.filename}: {error.strerror}; name the certificate by --cert") from error
+        what = "key by --key" if error.filename == str(key) else "certificate by --cert"
+        raise CopyError(f"cannot read {error.filename}: {error.strerror}; name the recipient's {what}") from error
     except (ValueError, TypeError) as error:
         raise CopyError(f"{key} or {certificate} is no PEM key and certificate: {error}") from error
     if not isinstance(private, rsa.RSAPrivateKey):

@@ -90,8 +90,12 @@ def verify(
     """
     try:
         outside = _outside(ca, ledger, crl or [], tsa_ca, hearing, start_token)
-    except (OSError, TrustError, LedgerError) as error:
+    except OSError as error:
+        _refuse(f"{error.filename} cannot be read: {error.strerror}; name a file that is there and may be read")
+    except (TrustError, LedgerError) as error:
         _refuse(str(error))
+    if _is_missing(record):
+        _refuse(f"{record} does not exist; name the directory of a record")
     copied = is_copy(record)
     if copied and (ledger, tsa_ca, hearing, start_token) != (None,) * 4:
         _refuse(f"{record} is a readable copy: --ledger, --tsa-ca, --hearing and --start-token need the record itself; verify that")
@@ -163,6 +167,17 @@ def say(text: str, what: str, remedy: str = "write it elsewhere") -> None:
         told = f"{what} could not be written to standard output: {error.strerror}; {remedy}"
         Console(stderr=True, soft_wrap=True).print(told, style="red", highlight=False, markup=False)
         raise typer.Exit(FAILED_STATUS) from None
+
+
+def _is_missing(place: Path) -> bool:
+    """Whether nothing is there; what may not be looked at is something."""
+    try:
+        place.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _refuse(message: str) -> NoReturn:

@@ -27,6 +27,7 @@ _UNUSABLE = (
     UnsupportedAlgorithm,
     CryptographyDeprecationWarning,
 )
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _LIST_END = b"-----END X509 CRL-----"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -128,7 +129,9 @@ def parse_chain(pem: bytes, place: str) -> list[x509.Certificate]:
         with _strict():
             certificates = x509.load_pem_x509_certificates(pem)
     except _UNUSABLE as error:
-        raise TrustError(f"{place} holds no PEM certificate: {error}") from error
+        # Where there is none, the library says no more than the address of its questions and answers.
+        why = f": one in it is damaged ({error})" if _CERTIFICATE in pem else ""
+        raise TrustError(f"{place} holds no PEM certificate{why}") from error
     for certificate in certificates:
         _read_whole(certificate)
     return certificates
@@ -162,7 +165,7 @@ def load_revocation_lists(path: Path) -> list[x509.CertificateRevocationList]:
             return [x509.load_der_x509_crl(data)]
         return [x509.load_pem_x509_crl(part + _LIST_END) for part in data.split(_LIST_END)[:-1]] or [x509.load_pem_x509_crl(data)]
     except ValueError as error:
-        raise TrustError(f"{path} holds no revocation list: {error}") from error
+        raise TrustError(f"{path} holds no revocation list, neither PEM nor DER, or a damaged one") from error
 
 
 def name(certificate: x509.Certificate) -> str:

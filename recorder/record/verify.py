@@ -112,7 +112,8 @@ class _Verification:
             return self._unreadable([(str(error.filename or self._root), error)])
         journals = [name for name in (layout.journal_file(number + 1) for number in range(9999)) if name in sizes]
         if not journals and layout.SUMS not in sizes:
-            findings.error("no_journal", str(self._root), f"there is no {layout.JOURNAL}")
+            why = f"there is no {layout.JOURNAL}" if self._root.is_dir() else "is no directory"
+            findings.error("no_journal", str(self._root), why)
             return self._ended("not_a_record")
         self._total_bytes = sum(sizes.values())
         for other in others:

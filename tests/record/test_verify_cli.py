@@ -171,3 +171,25 @@ def test_a_ledger_that_says_nothing_of_the_record_does_not_pass_without_a_word(
     with_its_own = [*others, *finished[1]]
     ledger.write_bytes(b"".join(canonical.encode(receipt) + b"\n" for receipt in with_its_own))
     assert json.loads(courtroom_verify(finished[0].root, "--ca", root_pem, "--ledger", ledger, "--json").stdout)["findings"] == []
+
+
+@pytest.mark.parametrize(("name", "data"), [("nope.pem", None), ("empty.pem", b""), ("text.pem", b"no certificate")])
+def test_a_file_of_authorities_that_holds_none_is_told_in_plain_words(
+    finished: tuple[Builder, list[Receipt]], tmp_path: Path, name: str, data: bytes | None
+) -> None:
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
+    done = courtroom_verify(finished[0].root, "--ca", tmp_path / name)
+    assert done.returncode == 64
+    assert f"{name} cannot be read" in done.stderr or f"{name} holds no PEM certificate" in done.stderr
+    assert not any(word in done.stderr for word in ("Errno", "http", "Malformed"))
+
+
+def test_a_path_where_nothing_is_is_a_mistake_and_no_verdict(tmp_path: Path) -> None:
+    done = courtroom_verify(tmp_path / "nope")
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "does not exist" in done.stderr
+    (tmp_path / "file").write_text("x")
+    done = courtroom_verify(tmp_path / "file")
+    assert done.returncode == 2
+    assert "is no directory" in done.stdout
