@@ -15,6 +15,7 @@ from recorder.clock import mono_us
 from recorder.copies import chain_end, longer
 from recorder.disk import Disk, DiskName
 from recorder.disk_calls import ANSWER_S, DiskCalls
+from recorder.disk_pair import ALARM as LEFT
 from recorder.disk_pair import Trouble
 from recorder.file_copy import append_line
 from recorder.journal_line import line_sha256
@@ -26,7 +27,7 @@ from recorder.seal import put_file
 from recorder.sealed_copy import complete, is_level, put_seal
 from recorder.snapshot import FOLDER
 from recorder.storage import Ballast
-from recorder.threads import apart
+from recorder.threads import apart, begin
 from recorder.trial_write import ALARM, not_writable, try_write
 
 log = structlog.get_logger()
@@ -102,8 +103,15 @@ class RoomDisks:
 
     def release(self) -> None:
         """No record is written now: the disks may be taken away."""
-        while self._locks:
-            os.close(self._locks.popitem()[1])
+        for held in [self._locks.pop(name, None) for name in list(self._locks)]:
+            if held is not None:
+                os.close(held)
+
+    def heard(self, code: str, *, on: bool) -> None:
+        """A disk that has left a session may be taken away too, or mounted anew; its lock is taken again with the next session."""
+        for held in [self._locks.pop(name, None) for name, left in LEFT.items() if on and code == left]:
+            if held is not None:
+                begin(partial(os.close, held), "let go of a disk's lock")  # of a disk that hangs perhaps
 
     def first_that(self, what: str, work: Callable[[DiskName, Path], T], timeout_s: float) -> T:
         """What comes of this work on the first of the disks that does it, each of which is given so long.

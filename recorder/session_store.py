@@ -346,6 +346,7 @@ class SessionStore:
                 on_trouble(code, detail, on)
 
         def trouble(code: str, detail: str, on: bool) -> None:
+            self.room_disks.heard(code, on=on)
             with contextlib.suppress(RuntimeError):  # likewise
                 loop.call_soon_threadsafe(told, code, detail, on)
 

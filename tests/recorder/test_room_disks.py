@@ -1,0 +1,30 @@
+"""What the recorder holds of a room's disks, and for how long."""
+
+from pathlib import Path
+
+import pytest
+
+from provisioning import sole_process
+from provisioning.room import Storage
+from recorder.room_disks import LOCK, RoomDisks
+from tests.lab.waiting import until
+
+
+def is_held(base: Path) -> bool:
+    try:
+        sole_process.hold(base / LOCK, wait_s=0)
+    except sole_process.HeldError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("code", "left", "stays"), [("mirror_left", "mirror", "primary"), ("primary_disk_failed", "primary", "mirror")])
+async def test_a_disk_that_left_a_session_is_held_no_more_and_may_be_unmounted(tmp_path: Path, code: str, left: str, stays: str) -> None:
+    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")))
+    disks.make()
+    disks.claim(wait_s=0)
+    disks.heard(code, on=False)
+    assert is_held(tmp_path / left)
+    disks.heard(code, on=True)
+    await until(lambda: not is_held(tmp_path / left), "the end of its lock")
+    assert is_held(tmp_path / stays)
