@@ -23,7 +23,7 @@ from vks.order import Struct
 RESUME_US = 24 * 3600 * 1_000_000
 """A resume token is good for so long at most; the hearing ends it sooner."""
 FAILURES = 10
-"""So many wrong tokens from one source are looked at within ``FORGET_US``; more are refused unseen."""
+"""After so many wrong tokens from one source within ``FORGET_US`` each further wrong one is told to wait."""
 FORGET_US = 60_000_000
 MOST_SOURCES = 4_096
 """Sources that are remembered; whoever has failed longest ago is forgotten first."""
@@ -77,11 +77,9 @@ class Admission:
         Raises:
             NotAdmittedError: it opens nothing, or not now.
         """
-        self._let_try(source, now_utc_us)
         invited = self._invited.get(hashlib.sha256(token.encode()).hexdigest()) if len(token) <= _LONGEST else None
         if invited is None:
-            self._failed(source, now_utc_us)
-            raise NotAdmittedError("unknown")
+            raise self._failed(source, now_utc_us)
         if now_utc_us < invited.from_utc_us:
             raise NotAdmittedError("early", invited.from_utc_us)
         if now_utc_us >= invited.until_utc_us:
@@ -102,11 +100,9 @@ class Admission:
         Raises:
             NotAdmittedError: it is none of ours, of another hearing, too old, or of somebody who is not invited any more.
         """
-        self._let_try(source, now_utc_us)
         seat = self._opened(token)
         if seat is None or seat.hearing != self._hearing or all(one.person != seat.person for one in self._invited.values()):
-            self._failed(source, now_utc_us)
-            raise NotAdmittedError("unknown")
+            raise self._failed(source, now_utc_us)
         if now_utc_us >= seat.until_utc_us:
             raise NotAdmittedError("expired", seat.until_utc_us)
         return seat
@@ -124,16 +120,15 @@ class Admission:
     def _mac(self, said: bytes) -> bytes:
         return hmac.digest(self._secret, b"courtroom-resume-v1\n" + said, "sha256")
 
-    def _let_try(self, source: str, now_us: int) -> None:
+    def _failed(self, source: str, now_us: int) -> NotAdmittedError:
+        """What a wrong token is told. A good one is never counted: many people share an address, and one of them may guess."""
         count, since_us = self._failures.get(source, (0, now_us))
         if now_us - since_us >= FORGET_US:
-            self._failures.pop(source, None)
+            count, since_us = 0, now_us
         elif count >= FAILURES:
-            raise NotAdmittedError("too_many", since_us + FORGET_US)
-
-    def _failed(self, source: str, now_us: int) -> None:
-        count, since_us = self._failures.get(source, (0, now_us))
+            return NotAdmittedError("too_many", since_us + FORGET_US)
         self._failures[source] = (count + 1, since_us)
         self._failures.move_to_end(source)
         while len(self._failures) > MOST_SOURCES:
             self._failures.popitem(last=False)
+        return NotAdmittedError("unknown")

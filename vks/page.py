@@ -118,7 +118,7 @@ class Page:
         try:
             return self._hall.seat(message.token, self._talk.source)
         except NotAdmittedError as refused:
-            self.end(signalling.Bye(code=refused.why, again=refused.why == "starting"))
+            self.end(signalling.Bye(code=refused.why, again=refused.why in {"starting", "too_many"}))
             return None
 
     async def _hear(self, seat: Seat) -> bool:

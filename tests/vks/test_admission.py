@@ -71,13 +71,14 @@ def test_no_text_is_more_than_an_unknown_token(text: str) -> None:
     assert why("join", text, HOUR_US) == "unknown"
 
 
-def test_who_guesses_is_not_listened_to_and_nobody_else_suffers() -> None:
+def test_who_guesses_is_told_to_wait_and_nobody_else_suffers_behind_the_same_address_either() -> None:
     at = admission()
     for n in range(FAILURES):
         assert why("join", f"guess {n}", HOUR_US, at) == "unknown"
-    assert why("join", TOKEN, HOUR_US + 1, at) == "too_many"
-    assert at.join(TOKEN, "phone", "another", HOUR_US).person == "p1"
-    assert at.join(TOKEN, "phone", "s", HOUR_US + FORGET_US).person == "p1"
+    assert why("join", "guess", HOUR_US + 1, at) == why("resume", "guess", HOUR_US + 1, at) == "too_many"
+    seat = at.join(TOKEN, "phone", "s", HOUR_US + 1)
+    assert at.resume(at.resume_token(seat), "s", HOUR_US + 1) == seat
+    assert why("join", "guess", HOUR_US + FORGET_US, at) == "unknown"
 
 
 def test_guessing_from_many_sources_takes_no_more_memory() -> None:
