@@ -22,7 +22,7 @@ def test_a_private_talk_is_an_interval_with_its_people() -> None:
     talking = apply(order, consult, 0)
     assert told(talking, staff.EndConsultation(by=CLERK, consultation=1)) == [("consultation_ended", {"consultation": 1, "by": CLERK})]
     assert told(talking, acts.Gone(person="party", device="phone", left=True)) == [
-        ("consultation_ended", {"consultation": 1}), ("disconnected", {"person": "party"}),
+        ("consultation_ended", {"consultation": 1}), ("waits", {"person": "party"}), ("disconnected", {"person": "party"}),
     ]  # fmt: skip
 
 

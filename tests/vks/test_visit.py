@@ -291,6 +291,8 @@ async def test_in_a_hearing_that_is_not_public_a_room_takes_part_when_its_clerk_
     await rooms.leave()
     await until(lambda: rooms.agent.place("court-2") == "", "it has left")
     again = await rooms.visit("forgotten", resume=stands.resume, secret=SECRET, host=stands.host)
+    await rooms.until_phase(again, "waits")  # it left by its own will
+    await rooms.ask(contract.Admit(by=CLERK, person="court-2"))
     await rooms.until_phase(again, "takes_part")
     assert all(one.phase != "unvouched" for one in rooms.own_agent.visits if one.visit == again), "a process that follows needs no code"
 
@@ -354,6 +356,8 @@ async def test_a_process_that_follows_comes_back_by_the_resume_token_alone(rooms
     await rooms.leave()
     await until(lambda: rooms.agent.place("court-2") == "", "it has left")
     visit = await rooms.visit("forgotten", resume=resume)
+    await rooms.until_phase(visit, "waits")  # it left by its own will
+    await rooms.ask(contract.Admit(by=CLERK, person="court-2"))
     await rooms.until_phase(visit, "takes_part")
     there.forget()
     await until(lambda: there.hears(VISITOR_HZ) and there.sees(VISITOR_SHADE), "it is heard and seen")
