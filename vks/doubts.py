@@ -22,7 +22,7 @@ from vks.order import admits, is_reached
 from vks.rules import RefusedError
 from vks.signed import SignatureError, signer
 from vks.talk import Handshake
-from vks.vouching import NUMBER_BYTES, TRIES, Unvouched
+from vks.vouching import CODE_DIGITS, NUMBER_BYTES, TRIES, Unvouched, is_code
 
 log = structlog.get_logger()
 
@@ -125,6 +125,10 @@ class Doubts:
         Raises:
             RefusedError: no page of the person shows this one.
         """
+        if not is_code(act.code):
+            raise RefusedError(
+                "no_digits", f"a code has {CODE_DIGITS} digits: type all that the person reads out; this one was not compared"
+            )
         conference, _ = self._now()
         found = [(page, page.unvouched) for page in self._pages() if page.seat is not None and page.seat.person == act.person]
         doubts = [(page, doubt) for page, doubt in found if doubt is not None and doubt.code]

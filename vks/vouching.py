@@ -64,6 +64,12 @@ class Unvouched(Struct, frozen=True, kw_only=True):
         return bool(own) and hmac.compare_digest(_DIGITS.sub("", code).encode(), own.encode())
 
 
+def is_code(words: str) -> bool:
+    """Whether this may be a code at all: what has fewer digits was typed too soon, and tells nothing of who is in between."""
+    digits = _DIGITS.sub("", words)
+    return len(digits) == CODE_DIGITS and digits.isascii() and digits.isdigit()
+
+
 def _sha256(what: str, *fields: str) -> bytes:
     """Over lines of which all but the hearing's name have one length or no line's end, so that no two lists make the same bytes."""
     return hashlib.sha256("".join(f"{line}\n" for line in (f"courtroom-dtls-{what}-v1", *fields)).encode()).digest()

@@ -110,6 +110,8 @@ async def test_after_some_wrong_codes_the_page_shows_another_and_the_first_is_go
             guest.dial()
             await until(lambda: guest.seen, "the page shows a code")
             assert guest.seen is not None
+            for half in (guest.seen.code[:10], guest.seen.code + "0", "twenty", ""):
+                assert (await it.vouch(half)).code == "no_digits", "it is no try"
             for _ in range(TRIES):
                 assert len(page.all(signalling.Unvouched)) == 1
                 assert (await it.vouch("0" * 20)).code == "other_code"
