@@ -22,7 +22,7 @@ from vks.display import Displays
 from vks.doubts import Doubts
 from vks.identity_screen import IdentityScreens
 from vks.look_in import LookIns
-from vks.order import Order, Unsure
+from vks.order import Order, Unsure, is_kept_out
 from vks.page import Page
 from vks.rules import RefusedError
 from vks.taken_in import TakenIn
@@ -202,7 +202,8 @@ class Hall:
                 continue
             person = conference.order.people.get(page.seat.person)
             if person is None or person.place == "removed":
-                page.end(signalling.Bye(code="removed", again=False))
+                kept_out = person is not None and is_kept_out(conference.order, person)
+                page.end(signalling.Bye(code="not_public" if kept_out else "removed", again=False))
             elif person.device == page.seat.device:
                 self._seat(conference, page)
             elif person.rival == page.seat.device:

@@ -164,6 +164,11 @@ def is_on_floor(order: Order, name: str) -> bool:
     return person is not None and is_reached(order, person) and person.place == "hearing" and not person.consultation
 
 
+def is_kept_out(order: Order, person: Person) -> bool:
+    """Whether the person may not be there because the hearing is not public."""
+    return order.closed and person.role in SILENT
+
+
 def is_reached(order: Order, person: Person) -> bool:
     """Whether it is this person to whom media goes, and from whom it comes: in a hearing that is not public somebody else might be it."""
     return person.connected and (not order.closed or admits(order, person.id, person.media))

@@ -21,6 +21,7 @@ from vks.order import (
     OwnCertificate,
     Person,
     Place,
+    is_kept_out,
     is_on_floor,
     is_open,
     is_reached,
@@ -98,7 +99,7 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "", seats: int
         case staff.StopShare():
             order = replace(order, sharing="")
         case _:
-            order = _with(order, _placed(_person(order, act.person), act))
+            order = _with(order, _placed(_person(order, act.person), act, order))
     if (seated := _seated_in(after := _settled(order, now_us))) > seats and seated > _seated_in(before):
         raise RefusedError(
             "no_seat", f"{seats} people take part, and the recorder takes no more: dismiss somebody first, or raise [ingest] max_tracks"
@@ -117,7 +118,7 @@ def _seated_in(order: Order) -> int:
     return sum(one.place == "hearing" and one.role not in SILENT for one in order.people.values())
 
 
-def _placed(person: Person, act: staff.OfStaff) -> Person:
+def _placed(person: Person, act: staff.OfStaff, order: Order) -> Person:
     """What the clerk does with one person."""
     match act:
         case staff.Admit():
@@ -138,6 +139,10 @@ def _placed(person: Person, act: staff.OfStaff) -> Person:
         case staff.Readmit():
             if person.place != "removed":
                 raise RefusedError("not_removed", f"{person.name} was not removed")
+            if is_kept_out(order, person):
+                raise RefusedError(
+                    "not_public", f"{person.name} is an observer, and the hearing is not public: readmit him when it is again"
+                )
             return replace(person, place="lobby")
         case staff.Mute():
             return replace(person, muted=act.on)
@@ -210,6 +215,8 @@ def _came(order: Order, act: acts.Came) -> Order:
         if len(order.people) >= MOST_PEOPLE:
             raise RefusedError("full", f"{MOST_PEOPLE} people have come to this hearing; no more are taken")
         return _with(order, Person(id=act.person, name=act.name, role=act.role, device=act.device, connected=True))
+    if person.place == "removed" and is_kept_out(order, person):
+        raise RefusedError("not_public", f"{person.name} is an observer, and the hearing is not public")
     if person.place == "removed":
         raise RefusedError("removed", f"{person.name} was put out of the hearing")
     if person.device != act.device and (person.connected or person.contested):
@@ -324,7 +331,7 @@ def _to_audience(order: Order, *, on: bool) -> Order:
 def _settled(order: Order, now_us: int) -> Order:
     """End what may not go on."""
     if order.closed:
-        order = _each(order, lambda one: replace(one, place="removed", connected=False) if one.role in SILENT else one)
+        order = _each(order, lambda one: replace(one, place="removed", connected=False) if is_kept_out(order, one) else one)
     order = _each(order, lambda one: identity.settled(order, one, now_us))
     sizes: dict[int, int] = {}
     for person in order.people.values():

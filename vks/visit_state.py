@@ -11,6 +11,7 @@ WORDS = {
     "used": "this link is used by another device, which is in the hearing; ask the other room's clerk for a link of this room's own",
     "elsewhere": "another device has this room's place in the hearing; ask the other room's clerk for a link of this room's own",
     "removed": "this room was put out of the hearing; only the other room's clerk can let it in again",
+    "not_public": "the other room's hearing is not public, and this room was invited as an observer",
     "hearing_over": "the other room's hearing is over",
     "unvouched": "the other room's hearing is not public any more: its clerk has to be read a code",
     "strange": (

@@ -131,6 +131,13 @@ def test_an_observer_sends_nothing_and_leaves_when_the_public_is_excluded() -> N
     assert not sees(order, "party", "observer")
     order = apply(order, acts.RoomIs(hearing="h1", state="open", closed=True), 0)
     assert not any("observer" in pair for pair in everything(order))
+    with pytest.raises(RefusedError, match="readmit him when it is again"):
+        apply(order, staff.Readmit(by=CLERK, person="observer"), 0)
+    with pytest.raises(RefusedError, match="the hearing is not public") as kept_out:
+        apply(order, came("observer"), 0)
+    assert kept_out.value.code == "not_public"
+    public = apply(order, acts.RoomIs(hearing="h1", state="open"), 0)
+    assert apply(public, staff.Readmit(by=CLERK, person="observer"), 0).people["observer"].place == "lobby"
 
 
 def test_one_screen_is_shown_at_a_time_and_ends_with_its_owner() -> None:

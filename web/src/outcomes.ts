@@ -9,6 +9,7 @@ const REFUSALS: Record<string, Word> = {
   too_many: "join_too_many",
   full: "join_full",
   removed: "join_removed",
+  not_public: "join_not_public",
   unreachable: "join_unreachable",
 };
 const ENDS: Record<string, Word> = {
@@ -41,6 +42,7 @@ export const endWord = (code: string): Word => ENDS[code] ?? "end_other";
 /** Why something that was asked for is not done. */
 export const noticeWord = (code: string): Word => NOTICES[code] ?? "refused_other";
 /** Whether dialling again, by hand, may lead back: the clerk may have let the person in again. */
-export const mayComeBack = (code: string): boolean => ["removed", "elsewhere", "full", "too_many", "gone"].includes(code);
+export const mayComeBack = (code: string): boolean =>
+  ["removed", "not_public", "elsewhere", "full", "too_many", "gone"].includes(code);
 /** Whether the courtroom does not know the way back, and the link must be used anew. */
 export const isForgotten = (code: string): boolean => code === "unknown" || code === "expired";
