@@ -1,8 +1,9 @@
 """Who may come by which link: join tokens, resume tokens, and attempts to guess them. Pure; the clock is passed in.
 
 A *join token* is what the link holds: 32 random bytes in base64url, made by whoever invites. The room knows its SHA-256 alone, in an
-``Invitation`` that binds it to a hearing, a person, a role and a span of time. It is used up by the request that follows the device check,
-never by opening the page, so that a messenger's preview of the link burns nothing.
+``Invitation`` that binds it to a hearing, a person, a role and a span of time. It takes no seat but by the request that follows the device
+check, never by opening the page, so that a messenger's preview of the link does nothing. It is good as often as it is asked for: another
+device of the same person uses the same link, and ``rules.py`` says what becomes of it.
 
 A *resume token* is what the device then holds instead: it names the seat under a key that the agent keeps, so that a reload, another
 network or a new start of this process leads back to the same place. It is good for one hearing and one device.

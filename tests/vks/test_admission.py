@@ -34,7 +34,7 @@ def why(call: str, token: str, now_utc_us: int, at: Admission | None = None) -> 
     return refused.value.why
 
 
-def test_a_link_opens_its_seat_within_its_time_and_as_often_as_it_is_asked() -> None:
+def test_a_link_opens_its_seat_within_its_time_as_often_as_it_is_used() -> None:
     for device in ("phone", "tablet"):
         seat = admission().join(TOKEN, device, "s", HOUR_US)
         assert (seat.person, seat.name, seat.role, seat.device, seat.hearing) == ("p1", "A. Party", "party", device, "h1")
