@@ -59,6 +59,7 @@ class Connection(RTCPeerConnection):
     Args:
         ice_servers: STUN and TURN; none in the court's own network.
         takes_media: whether it may send anything; an offer that would is refused otherwise.
+        receives: whether what it offers to send is agreed on; otherwise it is answered by lines that only send.
         certificate: what this side shows; one of its own is made where there is none.
         admits: whether a peer that promises this certificate is answered.
     """
@@ -68,10 +69,12 @@ class Connection(RTCPeerConnection):
         ice_servers: list[RTCIceServer],
         *,
         takes_media: bool = True,
+        receives: bool = True,
         certificate: RTCCertificate | None = None,
         admits: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._takes_media = takes_media
+        self._receives = takes_media and receives
         self._ends: list[tuple[Outbound, Inbound]] = []
         self._estimator = RemoteBitrateEstimator()
         self._candidates = 0
@@ -120,7 +123,7 @@ class Connection(RTCPeerConnection):
             for candidate in _CANDIDATE.findall(offer.split("\nm=")[1]):
                 await self.take_candidate(candidate)
             for transceiver in self.getTransceivers():
-                transceiver.direction = "sendrecv" if self._takes_media else "sendonly"
+                transceiver.direction = "sendrecv" if self._receives else "sendonly"
             await self.setLocalDescription(await self.createAnswer())
         except OperationError as error:
             raise OfferError("no_h264", str(error)) from error
@@ -142,8 +145,8 @@ class Connection(RTCPeerConnection):
             raise OfferError("bad_offer", f"no offer can be made: {error}") from error
         return self.localDescription.sdp
 
-    async def accept(self, answer: str) -> None:
-        """Take the answer to our offer.
+    async def accept(self, answer: str, *, sends: bool = True) -> None:
+        """Take the answer to our offer; ``sends``: whether it has to take what was offered to be sent.
 
         Raises:
             OfferError: it is none, or leaves a line out.
@@ -162,7 +165,10 @@ class Connection(RTCPeerConnection):
             raise OfferError("no_h264", str(error)) from error
         except (ValueError, KeyError, IndexError, AssertionError, AttributeError, InvalidStateError) as error:  # no SDP, or not now
             raise OfferError("bad_offer", f"not an answer: {error!r}") from error
-        if any(one.currentDirection != one.direction for one in self.getTransceivers()):
+        if any(
+            one.currentDirection != one.direction and (sends or _receives(one.direction) != _receives(one.currentDirection))
+            for one in self.getTransceivers()
+        ):
             raise OfferError("no_h264", "it does not take all that was offered")
 
     async def take_candidate(self, text: str) -> None:
@@ -204,6 +210,10 @@ def _sends(line: RTCRtpTransceiver) -> bool:
     """Whether the peer's offer has this line carry anything to us."""
     offered = line._offerDirection  # noqa: SLF001 - aiortc's attribute: the offer's direction, from our side
     return offered not in {"sendonly", "inactive"}
+
+
+def _receives(direction: str | None) -> bool:
+    return direction in {"sendrecv", "recvonly"}
 
 
 def _is_ours(codec: RTCRtpCodecParameters) -> bool:

@@ -11,6 +11,7 @@ from vks.acts import OfParticipant
 from vks.admission import NotAdmittedError, Seat
 from vks.connection import Connection, UnvouchedError
 from vks.doubts import Doubts
+from vks.order import SILENT
 from vks.peer import Peer
 from vks.rules import RefusedError
 from vks.talk import Talk
@@ -151,6 +152,7 @@ class Page:
         # Who is in the court's own network reaches this side as it is; looking for more would cost him time.
         ice = self._hall.relays(seat).room if self._relayed else []
         try:
-            await self._talk.answer(sdp, ice, lambda connection: self._hall.media(self, connection), self._hall.doubts.handshake(self))
+            handshake, receives = self._hall.doubts.handshake(self), seat.role not in SILENT
+            await self._talk.answer(sdp, ice, lambda connection: self._hall.media(self, connection), handshake, receives=receives)
         except UnvouchedError as error:
             self._hall.doubts.begin(self, error.certificate)

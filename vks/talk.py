@@ -95,8 +95,18 @@ class Talk(Generic[FromIt]):
             self.end(signalling.Bye(code="bad_message", again=False))
             return None
 
-    async def answer(self, sdp: str, ice: list[IceServer], use: Callable[[Connection], None], handshake: Handshake | None = None) -> None:
+    async def answer(
+        self,
+        sdp: str,
+        ice: list[IceServer],
+        use: Callable[[Connection], None],
+        handshake: Handshake | None = None,
+        *,
+        receives: bool = True,
+    ) -> None:
         """Answer an offer; ``use`` is given the connection by which media goes from now on. Where that fails, it stays the earlier one.
+
+        ``receives``: whether anything is taken of what the page offers to send.
 
         Raises:
             UnvouchedError: no media goes to whom the offer promises.
@@ -108,7 +118,7 @@ class Talk(Generic[FromIt]):
             return
         self._offers_s.append(now_s)
         async with contextlib.AsyncExitStack() as unused:
-            made = self._connection_by(named(ice), handshake)
+            made = self._connection_by(named(ice), handshake, receives=receives)
             unused.push_async_callback(made.close)
             try:
                 self.say(signalling.Answer(sdp=await made.answer(sdp)))
@@ -136,10 +146,10 @@ class Talk(Generic[FromIt]):
         if self._connection is not None:
             await self._connection.close()
 
-    def _connection_by(self, ice: list[RTCIceServer], handshake: Handshake | None) -> Connection:
+    def _connection_by(self, ice: list[RTCIceServer], handshake: Handshake | None, *, receives: bool) -> Connection:
         if handshake is None:
-            return Connection(ice, takes_media=self._takes_media)
-        return Connection(ice, takes_media=self._takes_media, certificate=handshake.certificate, admits=handshake.admits)
+            return Connection(ice, takes_media=self._takes_media, receives=receives)
+        return Connection(ice, takes_media=self._takes_media, receives=receives, certificate=handshake.certificate, admits=handshake.admits)
 
     def _within_rate(self) -> bool:
         now_s = asyncio.get_running_loop().time()

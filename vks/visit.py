@@ -20,6 +20,7 @@ from vks.certificate import certificate_of, fingerprint
 from vks.connection import Connection, OfferError, UnvouchedError
 from vks.display import Displays
 from vks.ice import named
+from vks.order import SILENT
 from vks.plain import plain
 from vks.redial import Pulse, wait_us
 from vks.times import mono_us
@@ -206,7 +207,7 @@ class Visitor:
         if self._connection is None or self._doubt is not None:
             raise VisitError("unlike", again=False)
         try:
-            await self._connection.accept(sdp)
+            await self._connection.accept(sdp, sends=self._welcome is None or self._welcome.role not in SILENT)
         except OfferError as error:
             raise VisitError("unlike", again=False) from error
         except UnvouchedError as error:

@@ -352,3 +352,12 @@ async def test_a_server_that_takes_the_sound_alone_is_not_sent_to() -> None:
     with pytest.raises(OfferError, match="does not take all"):
         await ours.accept(answer.partition("\nm=video")[0] + "\nm=video" + without_picture)
     await asyncio.gather(ours.close(), theirs.close())
+
+
+async def test_of_who_is_silent_nothing_is_agreed_on_that_he_would_send_and_he_is_sent_to_all_the_same() -> None:
+    ours, theirs = Connection([], receives=False), Connection([])
+    answer = await ours.answer(await theirs.offer([("audio", "sendrecv"), ("video", "sendonly"), ("video", "recvonly")]))
+    assert re.findall(r"^a=(sendrecv|sendonly|recvonly|inactive)", answer, re.MULTILINE) == ["sendonly", "inactive", "sendonly"]
+    await theirs.accept(answer, sends=False)
+    await until(lambda: theirs.connectionState == "connected", "the connection")
+    await asyncio.gather(ours.close(), theirs.close())

@@ -330,6 +330,30 @@ async def test_media_flows_through_the_page_s_connection(house: House) -> None:
     await asyncio.gather(*(browser.close() for browser in browsers.values()))
 
 
+async def test_an_observer_hears_and_sees_and_no_line_is_agreed_on_by_which_he_would_send(house: House) -> None:
+    (token, invitation), (observers, observer) = invited("p1"), invited("p2")
+    agent = await house.agent()
+    await agent.hold(invitation, msgspec.structs.replace(observer, role="observer"))
+    await until(lambda: agent.stands, "the hearing is held")
+    browsers = {"p1": Browser(1_000, 120), "p2": Browser(2_000, 200)}
+    for person, link in (("p1", token), ("p2", observers)):
+        page = await house.come(link, f"device-{person}")
+        await page.first(signalling.Welcome)
+        await agent.ask(contract.Admit(by=CLERK, person=person))
+
+        async def answer(offer: str, page: PageInTest = page) -> str:
+            await page.say(signalling.Offer(sdp=offer))
+            return str((await page.first(signalling.Answer)).sdp)
+
+        await browsers[person].dial(answer)
+    sdp = (await page.first(signalling.Answer)).sdp
+    assert "a=sendonly" in sdp
+    assert "a=sendrecv" not in sdp
+    assert "a=recvonly" not in sdp
+    await until(lambda: browsers["p2"].hears(1_000) and browsers["p2"].sees(120), "the observer hears and sees")
+    await asyncio.gather(*(browser.close() for browser in browsers.values()))
+
+
 NO_MESSAGES = [
     "", "{", "[]", '{"m":"admit","person":"p1","by":"me"}', '{"m":"do","act":{"act":"admit","by":"me","person":"p1"}}', '{"m":"resume"}',
     "{" * 50_000,
