@@ -3,8 +3,11 @@
 import pytest
 
 from recorder.contract import conference as staff
+from tests.vks.browsers import until
 from tests.vks.test_rules import CLERK, came, everything, opened
-from vks import acts
+from tests.vks.test_service import House, invited
+from tests.vks.test_service import house as house  # noqa: PLC0414 - a fixture is used by its name
+from vks import acts, signalling
 from vks.order import Order, hears, is_on_floor
 from vks.rules import RefusedError, apply
 
@@ -80,3 +83,23 @@ def test_who_left_by_his_own_will_waits_for_the_clerk_when_he_is_back(role: str)
 def test_leaving_undoes_nothing_that_the_clerk_said(act: type[staff.Dismiss | staff.Remove], place: str) -> None:
     order = apply(opened("party"), act(by=CLERK, person="party"), 0)
     assert gone(order, "party", left=True).people["party"].place == place
+
+
+async def test_a_refused_device_that_tries_again_waits_for_the_clerk_though_the_seat_is_free(house: House) -> None:
+    token, invitation = invited("p1")
+    agent = await house.agent()
+    await agent.hold(invitation)
+    await until(lambda: agent.stands, "the hearing is held")
+    phone = await house.come(token, "phone-01")
+    await phone.first(signalling.Welcome)
+    await agent.ask(staff.Admit(by=CLERK, person="p1"))
+    stranger = await house.come(token, "stranger")
+    await stranger.first(signalling.Wait)
+    await agent.ask(staff.ChooseDevice(by=CLERK, person="p1", accept=False))
+    assert (await stranger.first(signalling.Bye)).code == "elsewhere"
+    await phone.close()
+    stranger = await house.come(token, "stranger")
+    await stranger.first(signalling.Wait)
+    assert stranger.all(signalling.View) == []
+    await agent.ask(staff.ChooseDevice(by=CLERK, person="p1", accept=True))
+    await until(lambda: stranger.place == "hearing", "the seat, by the clerk's word")

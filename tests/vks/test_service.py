@@ -249,26 +249,6 @@ async def test_a_reload_keeps_the_place_and_a_second_device_waits_for_the_clerk(
     await until(lambda: laptop.place == "hearing", "the laptop has the seat")
 
 
-async def test_a_refused_device_that_tries_again_waits_for_the_clerk_though_the_seat_is_free(house: House) -> None:
-    token, invitation = invited("p1")
-    agent = await house.agent()
-    await agent.hold(invitation)
-    await until(lambda: agent.stands, "the hearing is held")
-    phone = await house.come(token, "phone-01")
-    await phone.first(signalling.Welcome)
-    await agent.ask(contract.Admit(by=CLERK, person="p1"))
-    stranger = await house.come(token, "stranger")
-    await stranger.first(signalling.Wait)
-    await agent.ask(contract.ChooseDevice(by=CLERK, person="p1", accept=False))
-    assert (await stranger.first(signalling.Bye)).code == "elsewhere"
-    await phone.close()
-    stranger = await house.come(token, "stranger")
-    await stranger.first(signalling.Wait)
-    assert stranger.all(signalling.View) == []
-    await agent.ask(contract.ChooseDevice(by=CLERK, person="p1", accept=True))
-    await until(lambda: stranger.place == "hearing", "the seat, by the clerk's word")
-
-
 async def test_after_this_process_was_killed_everybody_comes_back_to_his_place(tmp_path: Path) -> None:
     token, invitation = invited("p1")
     kept, resume = b"", ""
@@ -327,30 +307,6 @@ async def test_media_flows_through_the_page_s_connection(house: House) -> None:
         await browsers[person].dial(answer)
     await until(lambda: browsers["p1"].hears(2_000) and browsers["p2"].hears(1_000), "they hear each other")
     await until(lambda: browsers["p1"].sees(200) and browsers["p2"].sees(120), "they see each other")
-    await asyncio.gather(*(browser.close() for browser in browsers.values()))
-
-
-async def test_an_observer_hears_and_sees_and_no_line_is_agreed_on_by_which_he_would_send(house: House) -> None:
-    (token, invitation), (observers, observer) = invited("p1"), invited("p2")
-    agent = await house.agent()
-    await agent.hold(invitation, msgspec.structs.replace(observer, role="observer"))
-    await until(lambda: agent.stands, "the hearing is held")
-    browsers = {"p1": Browser(1_000, 120), "p2": Browser(2_000, 200)}
-    for person, link in (("p1", token), ("p2", observers)):
-        page = await house.come(link, f"device-{person}")
-        await page.first(signalling.Welcome)
-        await agent.ask(contract.Admit(by=CLERK, person=person))
-
-        async def answer(offer: str, page: PageInTest = page) -> str:
-            await page.say(signalling.Offer(sdp=offer))
-            return str((await page.first(signalling.Answer)).sdp)
-
-        await browsers[person].dial(answer)
-    sdp = (await page.first(signalling.Answer)).sdp
-    assert "a=sendonly" in sdp
-    assert "a=sendrecv" not in sdp
-    assert "a=recvonly" not in sdp
-    await until(lambda: browsers["p2"].hears(1_000) and browsers["p2"].sees(120), "the observer hears and sees")
     await asyncio.gather(*(browser.close() for browser in browsers.values()))
 
 
