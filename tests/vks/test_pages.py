@@ -216,6 +216,37 @@ async def test_a_link_that_was_withdrawn_or_forged_asks_nobody_to_try_it_again(h
     assert shown == ["You are not in the hearing", 0]
 
 
+async def test_the_hearings_end_is_told_though_its_last_word_comes_after_the_end_of_media(house: House) -> None:
+    token, own = invited("p1")
+    agent = await held(house, own)
+    slow = """
+      const Whole = WebSocket;
+      window.WebSocket = class extends Whole {
+        set onmessage(heard) {
+          super.onmessage = heard && (event => event.data.includes('"bye"') ? setTimeout(() => heard(event), 1_000) : heard(event));
+        }
+        set onclose(closed) { super.onclose = closed && (event => setTimeout(() => closed(event), 1_100)); }
+      };
+      window.peers = [];
+      window.RTCPeerConnection = class extends RTCPeerConnection {
+        constructor(...given) { super(...given); peers.push(this); }
+      };
+    """
+    waits = """
+      await press("Check microphone and camera");
+      await press("Join the hearing");
+      await sees("You are in the waiting room");
+      await find("media", () => peers.at(-1)?.connectionState === "connected");
+    """
+    async with browser.opened(DEVICES) as tab:
+        await tab.call("Page.enable", {})
+        await tab.call("Page.addScriptToEvaluateOnNewDocument", {"source": slow})
+        await tab.go(f"{house.url}/join/#{token}")
+        await tab.run(STEPS % waits)
+        await agent.hold(hearing="", state="idle")
+        await tab.run(STEPS % 'await sees("The hearing is over. You can close this page.")')
+
+
 async def test_a_link_that_is_too_early_says_when_it_opens_and_nothing_of_it_is_used_by_looking(house: House) -> None:
     token, early = invited("p1", from_us=1_800_000_000)
     await held(house, early)
