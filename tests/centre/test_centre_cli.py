@@ -193,3 +193,13 @@ def test_a_hearing_that_ends_before_it_begins_is_refused_from_a_file_too(shared:
     with pytest.raises(admin.AdminError, match="'cli-2' ends before it begins; none of the file was taken"):
         shared.plan(hearing("cli-1", "cli"), hearing("cli-2", "cli", starts_utc_us=1_000_000, ends_utc_us=1_000_000))
     assert shared.ask(admin.PutSchedule(hearings=[hearing("cli-1", "cli")]))["changed"] == 1
+
+
+def test_a_second_centre_in_a_directory_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+    with centre(tmp_path, port=0) as at:
+        assert "a centre runs in" in said("run", str(at.home.root))
+        assert at.ask(admin.Rooms())["rooms"] == []
+    at.start()  # the lock ends with its process
+    at.kill()
+    at.start()
+    at.stop()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sqlite3
 from collections.abc import AsyncIterator
@@ -39,9 +40,12 @@ from agent.upstream.centre.sqlite_backend import SqlitePlan, sqlite_backend
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from agent.upstream.centre.storage import DirectoryStorage, Storage
 from agent.upstream.centre.uploads import Notary, Uploads
+from provisioning import sole_process
 
 log = structlog.get_logger()
 
+LOCK = "centre.lock"
+"""In its directory, held by the centre that runs there."""
 STORE_HEARD_S = 10.0
 COUNT_ON_S = 300.0
 """A file that was put in the centre's place is found to be a copy by rooms that were told something so much later."""
@@ -63,8 +67,17 @@ async def serve(home: CentreHome, page: str = "") -> None:
     """Run until SIGTERM or SIGINT; ``page`` is the loopback place of the page of all rooms, in place of the configuration's.
 
     Raises:
-        SettingsError: the directory cannot be used.
+        SettingsError: the directory cannot be used, or a centre runs there already.
     """
+    home.settings()  # no lock is laid into a directory that is no centre's
+    lock = await asyncio.to_thread(_alone, home)
+    try:
+        await _serve(home, page)
+    finally:
+        os.close(lock)
+
+
+async def _serve(home: CentreHome, page: str) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -72,6 +85,20 @@ async def serve(home: CentreHome, page: str = "") -> None:
     async with running(home, page) as centre:
         log.info("the centre runs", port=centre.port, directory=str(home.root), page=centre.page_port, public=centre.public_port)
         await ended.wait()
+
+
+def _alone(home: CentreHome) -> int:
+    """The lock of the directory: two centres would write the same files, and the second to end would take the other's socket along."""
+    try:
+        return sole_process.hold(home.root / LOCK)
+    except sole_process.HeldError as error:
+        raise SettingsError(
+            f"a centre runs in {home.root} already ({error}): stop that one first, or give a directory of its own"
+        ) from error
+    except OSError as error:
+        raise SettingsError(
+            f"the lock {home.root / LOCK} cannot be made: {error.strerror or error}; give the centre's user room and a right to write there"
+        ) from error
 
 
 @asynccontextmanager
