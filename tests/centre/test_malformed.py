@@ -47,13 +47,31 @@ def test_malformed_json_is_refused_at_every_operation(shared: Centre, sessions: 
 
 
 def test_a_whole_number_may_be_written_with_a_point(shared: Centre, sessions: dict[str, requests.Session]) -> None:
-    body = msgspec.json.encode(hearing("point", "malformed-1", starts_utc_us=5_209_000_000))
-    put = sessions["case_system"].put(shared.url + "/v1/hearings/point", data=body.replace(b"5209000000", b"5209000000.0"), timeout=20)
+    body = msgspec.json.encode(hearing("point", "malformed-1", starts_utc_us=1_605_209_000_000_000))
+    put = sessions["case_system"].put(
+        shared.url + "/v1/hearings/point", data=body.replace(b"1605209000000000", b"1605209000000000.0"), timeout=20
+    )
     assert put.status_code == 200, put.text
     planned = [msgspec.json.decode(line, type=contract.Change).hearing for line in _lines(shared, sessions, "/v1/hearings")]
-    assert 5_209_000_000 in {each.starts_utc_us for each in planned}
-    half = sessions["case_system"].put(shared.url + "/v1/hearings/point", data=body.replace(b"5209000000", b"5209000000.5"), timeout=20)
+    assert 1_605_209_000_000_000 in {each.starts_utc_us for each in planned}
+    half = sessions["case_system"].put(
+        shared.url + "/v1/hearings/point", data=body.replace(b"1605209000000000", b"1605209000000000.5"), timeout=20
+    )
     assert half.status_code == 422
+
+
+@pytest.mark.parametrize("per_s", [1, 1_000])
+def test_times_in_seconds_or_milliseconds_are_refused_and_the_unit_is_told(
+    shared: Centre, sessions: dict[str, requests.Session], per_s: int
+) -> None:
+    """It would be a hearing of 1970, which nobody holds and nobody misses."""
+    starts = 1_796_360_400 * per_s
+    body = msgspec.json.encode(hearing("unit", "malformed-1", starts_utc_us=starts, ends_utc_us=starts + 3_600 * per_s))
+    put = sessions["case_system"].put(shared.url + "/v1/hearings/unit", data=body, timeout=20)
+    assert put.status_code == 422
+    assert "microseconds since 1970 are wanted" in put.json()["detail"]
+    many = sessions["case_system"].post(shared.url + "/v1/hearings", data=b'{"hearings":[' + body + b"]}", timeout=20)
+    assert many.status_code == 422
 
 
 def test_a_command_for_a_room_that_is_none_is_refused(shared: Centre, sessions: dict[str, requests.Session]) -> None:

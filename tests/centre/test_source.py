@@ -307,6 +307,15 @@ async def test_a_hearing_of_a_file_is_planned_on_the_day_on_which_it_comes_near(
     assert [one.id for one in later.hearings] == ["far"]
 
 
+async def test_a_hearing_of_a_file_whose_times_are_in_seconds_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "hearings.json"
+    write(path, [hearing("seconds", "r", starts_utc_us=NOW_US // 1_000_000), hearing("good", "r", starts_utc_us=NOW_US)])
+    found = await FileSource(path).read(NOW_US)
+    assert found is not None
+    assert [one.id for one in found.hearings] == ["good"]
+    assert "microseconds" in found.refused["seconds"]
+
+
 def test_an_event_outside_of_the_span_is_elsewhere_and_a_moved_occurrence_too() -> None:
     text = CALENDAR.replace("TZID=Asia/Almaty:202612", "TZID=Asia/Almaty:202706").replace("DTSTART:20261209T06", "DTSTART:20270309T06")
     reading = parse(as_calendar(text), NOW_US)

@@ -38,7 +38,7 @@ def beat(head: contract.Head | None = None, state: str = "idle") -> contract.Hea
     )  # fmt: skip
 
 
-def hearing(name: str, room: str, *, starts_utc_us: int = 1_000_000, **fields: object) -> contract.Hearing:
+def hearing(name: str, room: str, *, starts_utc_us: int = 1_600_000_000_000_000, **fields: object) -> contract.Hearing:
     """A hearing of an hour."""
     plain = {"id": name, "room": room, "starts_utc_us": starts_utc_us, "ends_utc_us": starts_utc_us + 3_600_000_000}
     return contract.Hearing(**{**plain, **fields})  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from agent.upstream import contract
 from agent.upstream.centre.authority import Authority, Issuer, name_problem
 from agent.upstream.centre.backend import AwayError, Backend, UnknownRoomError
 from agent.upstream.centre.callers import ROLES
-from agent.upstream.centre.decisions import backwards
+from agent.upstream.centre.decisions import first_wrong
 from agent.upstream.centre.deny_list import revocation_list
 from agent.upstream.centre.looking_in import look_into
 from agent.upstream.centre.overview import Overview
@@ -139,8 +139,8 @@ class Admin:
             case MakeRole():
                 return await self._role(ask)
             case PutSchedule():
-                if name := backwards(ask.hearings):
-                    raise AdminError(f"hearing '{name}' ends before it begins; none of the file was taken")
+                if wrong := first_wrong(ask.hearings):
+                    raise AdminError(f"hearing '{wrong[0]}': {wrong[1]}; none of the file was taken")
                 return Told(values=msgspec.to_builtins(await self._backend.plan.put(ask.hearings)))
             case Give():
                 return Told(values={"number": await self._give(ask.room, ask.command)})

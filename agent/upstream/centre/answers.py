@@ -14,7 +14,7 @@ from agent.upstream import contract, transfer
 from agent.upstream.centre.authority import Authority
 from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, DeniedError, UnknownRoomError
 from agent.upstream.centre.callers import Peer
-from agent.upstream.centre.decisions import backwards, too_long
+from agent.upstream.centre.decisions import first_wrong, too_long
 from agent.upstream.centre.overview import Overview
 from agent.upstream.centre.uploads import RefusedError, Uploads
 from agent.upstream.requests import RequestError, secret_sha256
@@ -168,8 +168,8 @@ class Answers:
         return await self._planned(put.hearings)
 
     async def _planned(self, hearings: Sequence[contract.Hearing]) -> transfer.Offset:
-        if name := backwards(hearings):
-            raise RefusedError(422, "A hearing that ends before it begins.", f"Hearing {name!r}.")
+        if wrong := first_wrong(hearings):
+            raise RefusedError(422, "A hearing cannot be at these times.", f"Hearing {wrong[0]!r}: {wrong[1]}.")
         return await self.backend.plan.put(hearings)
 
     async def _hearings(self, _: Peer, parameters: dict[str, Any], __: None) -> Sequence[contract.Change]:

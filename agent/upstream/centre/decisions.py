@@ -10,6 +10,8 @@ from agent.upstream.centre.backend import API, ConflictError
 
 PAGE_BYTES = 4 * 1024 * 1024
 """So much is answered at once, however many things were asked for."""
+NO_HEARING_BEFORE_UTC_US = 1_577_836_800_000_000
+"""2020: what is earlier was counted in seconds or milliseconds, and nobody would see that this hearing of 1970 is not held."""
 Item = TypeVar("Item")
 
 
@@ -133,9 +135,16 @@ def may_change(source: str, owner: str | None) -> bool:
     return owner is None or source in {API, owner}
 
 
-def backwards(hearings: Iterable[contract.Hearing]) -> str:
-    """The id of a hearing that ends before it begins, or empty."""
-    return next((hearing.id for hearing in hearings if hearing.ends_utc_us <= hearing.starts_utc_us), "")
+def wrong_times(hearing: contract.Hearing) -> str:
+    """Why a hearing cannot be planned for its times, or empty."""
+    if hearing.starts_utc_us < NO_HEARING_BEFORE_UTC_US:
+        return f"it begins before 2020 ({hearing.starts_utc_us}): microseconds since 1970 are wanted, not seconds or milliseconds"
+    return "it ends before it begins" if hearing.ends_utc_us <= hearing.starts_utc_us else ""
+
+
+def first_wrong(hearings: Iterable[contract.Hearing]) -> tuple[str, str] | None:
+    """The id of a hearing that cannot be planned for its times, and why; None: all can."""
+    return next(((hearing.id, why) for hearing in hearings if (why := wrong_times(hearing))), None)
 
 
 def wants_snapshot(after: int, as_of: int) -> bool:

@@ -16,6 +16,7 @@ import structlog
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import AwayError, Plan
+from agent.upstream.centre.decisions import wrong_times
 
 log = structlog.get_logger()
 
@@ -71,12 +72,12 @@ class ScheduleSource(Protocol):
 
 
 def believable(reading: Reading) -> Reading:
-    """The reading without hearings that end before they begin or come twice."""
+    """The reading without hearings whose times cannot be or that come twice."""
     hearings: dict[str, contract.Hearing] = {}
     refused = dict(reading.refused)
     for hearing in reading.hearings:
-        if hearing.ends_utc_us <= hearing.starts_utc_us:
-            refused[hearing.id] = "it ends before it begins"
+        if why := wrong_times(hearing):
+            refused[hearing.id] = why
         elif hearings.setdefault(hearing.id, hearing) != hearing:
             refused[hearing.id] = "it comes twice, and not the same"
     return Reading([hearing for name, hearing in hearings.items() if name not in refused], refused, reading.elsewhere)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from agent.upstream import contract
+from agent.upstream.centre.decisions import wrong_times
 from agent.upstream.centre.source import AHEAD_US, BACK_US, Reading, SourceError
 
 PERIOD_S = 1.0
@@ -64,7 +65,9 @@ def _reading(listed: list[Any], now_utc_us: int) -> Reading:
             name = each.get("id") if isinstance(each, dict) else None
             refused[name if isinstance(name, str) else f"hearings[{number}]"] = str(error)
             continue
-        if now_utc_us - BACK_US <= hearing.starts_utc_us < now_utc_us + AHEAD_US:
+        if why := wrong_times(hearing):
+            refused[hearing.id] = why
+        elif now_utc_us - BACK_US <= hearing.starts_utc_us < now_utc_us + AHEAD_US:
             hearings.append(hearing)
         else:
             elsewhere[hearing.id] = hearing
