@@ -20,7 +20,7 @@ _PROBLEMS = {
     "413": "The message is too long.",
     "422": "The message is not one of the contract; the detail names the place.",
     "503": "The centre cannot do that for the moment.",
-    "507": "The archive's disk is full; what it took stays.",
+    "507": "The archive's or the centre's disk is full; what was taken before stays.",
 }
 _DESCRIPTION = (
     "What rooms, a case system and the Situation Centre say to a centre, and what it answers. A caller is known by the certificate of his "

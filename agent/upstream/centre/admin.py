@@ -5,11 +5,13 @@ import contextlib
 import datetime as dt
 import os
 import socket
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
@@ -17,11 +19,14 @@ from agent.upstream import contract
 from agent.upstream.centre.authority import Authority, Issuer, name_problem
 from agent.upstream.centre.backend import AwayError, Backend, UnknownRoomError
 from agent.upstream.centre.callers import ROLES
+from agent.upstream.centre.database import why_not_kept
 from agent.upstream.centre.decisions import first_wrong
 from agent.upstream.centre.deny_list import revocation_list
 from agent.upstream.centre.looking_in import look_into
 from agent.upstream.centre.overview import Overview
 from agent.upstream.requests import new_key, new_token
+
+log = structlog.get_logger()
 
 TOKEN_US = 24 * 3600 * 1_000_000
 LINE_BYTES = 16 * 1024 * 1024
@@ -246,6 +251,9 @@ class AdminServer:
             return Told(error=str(error))
         except AwayError as error:
             return Told(error=f"{error}; nobody knows whether it was done: ask again")
+        except sqlite3.Error as error:
+            log.error("what was asked could not be kept", error=str(error))
+            return Told(error=why_not_kept(error))
 
 
 def ask(path: Path, wanted: AnyAsk) -> dict[str, Any]:
@@ -260,9 +268,13 @@ def ask(path: Path, wanted: AnyAsk) -> dict[str, Any]:
             connection.connect(str(path))
             connection.sendall(msgspec.json.encode(wanted) + b"\n")
             with connection.makefile("rb") as lines:
-                told = msgspec.json.decode(lines.readline(), type=Told)
-        except (OSError, msgspec.DecodeError) as error:
+                line = lines.readline()
+        except OSError as error:
             raise AdminError(f"no centre answers at {path} ({error}); start it by `courtroom centre run {path.parent}`") from error
+    try:
+        told = msgspec.json.decode(line, type=Told)
+    except msgspec.DecodeError as error:
+        raise AdminError("the centre ended the connection without an answer; its log says why") from error
     if told.error:
         raise AdminError(told.error)
     return told.values

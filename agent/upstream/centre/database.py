@@ -92,7 +92,11 @@ class Database:
                 connection.execute("SAVEPOINT job")
                 try:
                     answer = job.work(connection)
-                except Exception as error:  # noqa: BLE001 - whatever it is, it is the asker's alone
+                except Exception as error:
+                    if (
+                        not connection.in_transaction
+                    ):  # a full disk undoes the whole group (SQLite, "Response To Errors Within a Transaction")
+                        raise
                     connection.execute("ROLLBACK TO job")
                     job.done.set_exception(error)
                 else:
@@ -108,6 +112,20 @@ class Database:
             return
         for job, answer in finished:
             job.done.set_result(answer)
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether a full disk may be behind an error: SQLite calls it so, or an I/O error where a file beside its own could not grow."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+
+
+def why_not_kept(error: sqlite3.Error) -> str:
+    """What an error of the file means for whoever asked, and what to do."""
+    if is_full(error):
+        return (
+            f"the disk of the centre's directory is full or fails, and nothing of this is kept ({error}): make room there, then ask again"
+        )
+    return f"the centre's database fails, and nothing of this is kept ({error}): the centre's log has more"
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -6,6 +6,8 @@ by a message or by a problem (RFC 9457) that names the place.
 
 import asyncio
 import contextlib
+import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -18,8 +20,10 @@ from agent.upstream import relay, transfer
 from agent.upstream.centre.answers import Answers, denied
 from agent.upstream.centre.backend import AwayError, ConflictError
 from agent.upstream.centre.callers import NOBODY, Peer, peer_of
+from agent.upstream.centre.database import is_full, why_not_kept
 from agent.upstream.centre.page_server import page
 from agent.upstream.centre.relays import Relays
+from agent.upstream.centre.seldom import Seldom
 from agent.upstream.centre.storage import DirectoryStorage, NoRoomError, Storage, StorageError, WrongPartError
 from agent.upstream.centre.uploads import RefusedError, no_room
 from agent.upstream.operations import OPERATIONS, Operation
@@ -45,12 +49,17 @@ AGAIN_S = 2
 """``Retry-After`` where the keeper is away: a leader is elected, or a connection made, within a few seconds."""
 NO_ROOM_AGAIN_S = 300
 """And where the archive's disk is full: a person makes room."""
+NOT_KEPT_AGAIN_S = 30
+"""And where the centre's own file takes nothing: events wait in the rooms meanwhile."""
+NOT_KEPT = web.AppKey("not_kept", Seldom)
+"""How often it is told that the file takes nothing."""
 JSON, LINES = "application/json", "application/x-ndjson"
 
 
 def application(answers: Answers, storage: Storage | None = None, relays: Relays | None = None) -> web.Application:
     """The application; ``storage`` is given where parts of records are put to the centre itself, ``relays`` where participants come."""
     app = web.Application(client_max_size=max(MESSAGE_BYTES.values()), middlewares=[_problems])
+    app[NOT_KEPT] = Seldom()
     strangers = asyncio.Semaphore(MOST_NOBODY)
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, _handler(operation, answers, strangers))
@@ -245,6 +254,18 @@ async def _live(_: web.Request) -> web.Response:
     return web.Response(text="live\n")
 
 
+def _not_kept(request: web.Request, error: sqlite3.Error) -> web.Response:
+    untold = request.app[NOT_KEPT].untold(time.monotonic())
+    if untold is not None:
+        log.error("the database takes nothing", path=request.path, error=why_not_kept(error), untold=untold)
+    if is_full(error):
+        response = problem(507, "The centre's disk is full; nothing of this is kept.", "Send it again when there is room.")
+    else:
+        response = problem(503, "The centre cannot keep anything for the moment.", "Nothing of this is kept: send it again.")
+    response.headers["Retry-After"] = str(NOT_KEPT_AGAIN_S)
+    return response
+
+
 @web.middleware
 async def _problems(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
     """Every refusal is a problem; what nobody expected says nothing of the inside."""
@@ -263,6 +284,8 @@ async def _problems(request: web.Request, handler: Callable[[web.Request], Await
         response = problem(503, "The centre cannot keep anything for the moment.", "Nobody knows whether this was done: send it again.")
         response.headers["Retry-After"] = str(AGAIN_S)
         return response
+    except sqlite3.Error as error:
+        return _not_kept(request, error)
     except web.HTTPException as error:
         detail = f"Allowed: {error.headers['Allow']}." if "Allow" in error.headers else f"{request.method} {request.path[:200]}"
         return problem(error.status, f"{HTTPStatus(error.status).phrase}.", detail)
