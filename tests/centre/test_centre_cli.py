@@ -203,3 +203,17 @@ def test_a_second_centre_in_a_directory_is_refused_and_the_first_goes_on(tmp_pat
     at.kill()
     at.start()
     at.stop()
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b'{"hearings": [\n  {"id": "a",}\n]}', "line 2, column 1"),
+        (b'{"hearings": [\n', "line 2, column 1: this is no JSON"),
+        (b'{"hearings": "\xff"}', "JSON in UTF-8"),
+        (b'{"hearing": []}', "docs/openapi.yaml"),
+    ],
+)
+def test_a_file_of_hearings_that_is_malformed_is_told_with_its_place(tmp_path: Path, data: bytes, why: str) -> None:
+    (tmp_path / "hearings.json").write_bytes(data)
+    assert why in said("schedule", str(tmp_path), str(tmp_path / "hearings.json"))

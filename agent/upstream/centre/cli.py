@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import json
 import os
 import sys
 from pathlib import Path
@@ -154,7 +155,7 @@ def schedule(
     try:
         put = msgspec.json.decode(file.read_bytes(), type=transfer.HearingsPut)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        _fail(f"{file}: {error}")
+        _fail(f"{file}: {_where(file, error)}")
     told = _ask(directory, admin.PutSchedule(hearings=put.hearings))
     typer.echo(f"{told['changed']} of {len(put.hearings)} hearings were new or changed; the schedule is at {told['offset']}")
 
@@ -241,6 +242,19 @@ def rooms(directory: Directory, as_json: Annotated[bool, typer.Option("--json", 
             ", ".join(state.flags),
         )  # fmt: skip
     Console().print(table)
+
+
+def _where(file: Path, error: Exception) -> str:
+    """What is wrong with a file of hearings: of one that is no JSON the line and column, which msgspec does not say."""
+    if isinstance(error, OSError):
+        return str(error.strerror or error)
+    try:
+        json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as found:
+        return f'line {found.lineno}, column {found.colno}: this is no JSON ({found.msg}). Mend it there: {{"hearings": [...]}} is wanted'
+    except (OSError, UnicodeDecodeError, RecursionError):
+        return f"{error}. Save it as JSON in UTF-8"
+    return f"{error}. The fields are those of Hearing in docs/openapi.yaml; none of the file was taken"
 
 
 def _ask(directory: Path, wanted: admin.AnyAsk) -> dict[str, Any]:
