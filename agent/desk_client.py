@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.desk import SOCKET
+from recorder.contract.control import why_no_request
 
 REFUSED_STATUS, AWAY_STATUS = 1, 2
 DEFAULT_RUN = Path("/run/courtroom")
@@ -31,7 +32,7 @@ def ask(run: Path, path: str, order: msgspec.Struct | None, kind: type[Answer]) 
             msgspec.json.decode(msgspec.json.encode(order), type=type(order))  # the same limits as at the socket, told without it
         code, raw = asyncio.run(_request(run / SOCKET, path, order))
     except msgspec.ValidationError as error:
-        errors.print(Text(f"not an order: {error}", "red"))
+        errors.print(Text(f"not an order: {why_no_request(error)}", "red"))
         raise typer.Exit(REFUSED_STATUS) from None
     except (OSError, aiohttp.ClientError, TimeoutError) as error:
         what = "may not be opened by this user" if isinstance(error.__cause__ or error, PermissionError) else "is not answered"

@@ -151,7 +151,7 @@ def resume(by: By, run: Run = DEFAULT_RUN) -> None:
 @app.command()
 def note(text: Annotated[str, typer.Argument(help="What is to be noted.")], by: By, run: Run = DEFAULT_RUN) -> None:
     """Put a note into the record, at this moment."""
-    _order(run, "/note", desk.NoteOrder(actor=by, text=text))
+    _order(run, "/note", desk.NoteOrder(actor=by, text=text.replace("\r\n", "\n")))
 
 
 @app.command()

@@ -43,6 +43,7 @@ from agent.quarantine_desk import QuarantineDesk, SendOrder
 from agent.recorder_link import RecorderAwayError, RecorderRefusedError
 from agent.visit_desk import LeaveVisit, VisitOrder
 from recorder.contract.conference import OfStaff, TakeStill
+from recorder.contract.control import why_no_request
 
 log = structlog.get_logger()
 
@@ -323,7 +324,7 @@ def _taking(kind: object, order: Callable[[Any], Awaitable[msgspec.Struct]]) -> 
         try:
             asked = decoder.decode(await request.read())
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return _json({"error": f"not an order: {error}"}, 400)
+            return _json({"error": f"not an order: {why_no_request(error)}"}, 400)
         try:
             done = await order(asked)
         except (DeskError, RecorderRefusedError) as error:

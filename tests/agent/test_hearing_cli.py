@@ -58,6 +58,8 @@ async def test_the_clerk_works_from_a_terminal(tmp_path: Path) -> None:
         noted.refuses = desk.DeskError("hearing 2026-17 is being recorded; stop it first")
         code, _, err = await ended(hearing(tmp_path, "not-held", "2026-17", "--reason", "illness"))
         assert (code, err.strip()) == (1, "hearing 2026-17 is being recorded; stop it first")
+        code, _, err = await ended(hearing(tmp_path, "note", "red\x1b[31m"))
+        assert (code, err.strip()) == (1, "not an order: a note may not hold control characters")
     assert [(type(one), one.actor) for one in noted.orders] == [(desk.StartOrder, "A. Clerk")]
     code, _, err = await ended(hearing(tmp_path, "stop"))
     assert code == 2

@@ -116,7 +116,7 @@ _ALARMS: dict[str, Words] = {
         "en": "a recipient's certificate is unusable",
     },
     "record_unread": {"kk": "бұрынғы жазба оқылмайды", "ru": "прежняя запись не читается", "en": "an earlier record cannot be read"},
-    "record_unsealed": {"kk": "бұрынғы жазба жабылмаған", "ru": "прежняя запись не закрыта", "en": "an earlier record is not sealed"},
+    "record_unsealed": {"kk": "жазба мөрленбеген", "ru": "запись не опечатана", "en": "a record is not sealed"},
     "record_damaged": {"kk": "жазба зақымданған", "ru": "запись повреждена", "en": "a record is damaged"},
     "recheck_failed": {"kk": "жазба қайта оқылмады", "ru": "запись не удалось перечитать", "en": "a record could not be read again"},
     "copies_not_completed": {"kk": "көшірме аяқталмады", "ru": "копия записи не завершена", "en": "a copy of a record is not complete"},
