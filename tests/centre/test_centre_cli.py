@@ -217,3 +217,13 @@ def test_a_second_centre_in_a_directory_is_refused_and_the_first_goes_on(tmp_pat
 def test_a_file_of_hearings_that_is_malformed_is_told_with_its_place(tmp_path: Path, data: bytes, why: str) -> None:
     (tmp_path / "hearings.json").write_bytes(data)
     assert why in said("schedule", str(tmp_path), str(tmp_path / "hearings.json"))
+
+
+def test_a_room_with_a_space_in_its_name_is_refused_in_words_and_not_by_a_pattern(shared: Centre, tmp_path: Path) -> None:
+    (tmp_path / "hearings.json").write_text('{"hearings": [{"id": "a", "room": "Courtroom 3", "starts_utc_us": 1, "ends_utc_us": 2}]}')
+    planned = said("schedule", str(shared.home.root), str(tmp_path / "hearings.json"))
+    enrolled = said("token", str(shared.home.root), "Courtroom 3")
+    assert "`$.hearings[0].room`" in planned
+    for refusal in (planned, enrolled):
+        assert "as in courtroom-3" in refusal
+        assert "regex" not in refusal

@@ -24,6 +24,7 @@ from agent.upstream.centre.decisions import first_wrong
 from agent.upstream.centre.deny_list import revocation_list
 from agent.upstream.centre.looking_in import look_into
 from agent.upstream.centre.overview import Overview
+from agent.upstream.plain_words import plain
 from agent.upstream.requests import new_key, new_token
 
 log = structlog.get_logger()
@@ -246,7 +247,7 @@ class AdminServer:
         try:
             return await self._admin.do(msgspec.json.decode(line, type=AnyAsk))
         except msgspec.DecodeError as error:
-            return Told(error=f"not understood: {error}")
+            return Told(error=f"not understood: {plain(str(error))}")
         except AdminError as error:
             return Told(error=str(error))
         except AwayError as error:

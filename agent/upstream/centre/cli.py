@@ -19,6 +19,7 @@ from agent.upstream.centre.callers import ROLES
 from agent.upstream.centre.page_words import NO_ROOM
 from agent.upstream.centre.service import serve
 from agent.upstream.centre.settings import CentreHome, SettingsError, new_settings
+from agent.upstream.plain_words import plain
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -170,7 +171,7 @@ def command(
     try:
         wanted = msgspec.json.decode(what, type=contract.AnyCommand)
     except msgspec.DecodeError as error:
-        _fail(f"no command: {error}")
+        _fail(f"no command: {plain(str(error))}")
     typer.echo(f"command {_ask(directory, admin.Give(room=room, command=wanted))['number']}")
 
 
@@ -254,7 +255,7 @@ def _where(file: Path, error: Exception) -> str:
         return f'line {found.lineno}, column {found.colno}: this is no JSON ({found.msg}). Mend it there: {{"hearings": [...]}} is wanted'
     except (OSError, UnicodeDecodeError, RecursionError):
         return f"{error}. Save it as JSON in UTF-8"
-    return f"{error}. The fields are those of Hearing in docs/openapi.yaml; none of the file was taken"
+    return f"{plain(str(error))}. The fields are those of Hearing in docs/openapi.yaml; none of the file was taken"
 
 
 def _ask(directory: Path, wanted: admin.AnyAsk) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from agent.upstream import relay, transfer
+from agent.upstream import plain_words, relay, transfer
 from agent.upstream.centre.answers import Answers, denied
 from agent.upstream.centre.backend import AwayError, ConflictError
 from agent.upstream.centre.callers import NOBODY, Peer, peer_of
@@ -172,7 +172,7 @@ def _decoded(decoder: "msgspec.json.Decoder[Any]", data: bytes) -> Any:  # noqa:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         status = 422 if isinstance(error, msgspec.ValidationError) else 400
         title = "The message is not one of the contract." if status == 422 else "The message is no JSON."
-        raise RefusedError(status, title, str(error)[:500]) from None
+        raise RefusedError(status, title, plain_words.plain(str(error))[:500]) from None
     if data.isascii() and b"\\u" not in data:
         return message  # texts of ASCII alone are in that form
     plain = msgspec.to_builtins(message)

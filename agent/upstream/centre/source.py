@@ -17,6 +17,7 @@ import structlog
 from agent.upstream import contract
 from agent.upstream.centre.backend import AwayError, Plan
 from agent.upstream.centre.decisions import wrong_times
+from agent.upstream.plain_words import plain
 
 log = structlog.get_logger()
 
@@ -177,5 +178,5 @@ class SourceFollower:
     def _tell_refused(self, refused: dict[str, str]) -> None:
         for name, why in refused.items():
             if self._refused.get(name) != why:
-                log.warning("a hearing of the source cannot be planned", source=self._source.name, hearing=name, why=why)
+                log.warning("a hearing of the source cannot be planned", source=self._source.name, hearing=name, why=plain(why))
         self._refused = refused
