@@ -93,10 +93,8 @@ class Database:
                 try:
                     answer = job.work(connection)
                 except Exception as error:
-                    if (
-                        not connection.in_transaction
-                    ):  # a full disk undoes the whole group (SQLite, "Response To Errors Within a Transaction")
-                        raise
+                    if isinstance(error, sqlite3.Error) and not connection.in_transaction:
+                        raise  # a full disk undoes the whole group (https://sqlite.org/lang_transaction.html, "Response To Errors")
                     connection.execute("ROLLBACK TO job")
                     job.done.set_exception(error)
                 else:
