@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from typer.testing import CliRunner
 
+from agent.archive.station import check_signer, load_signer
 from agent.archive.vouchers import is_listed_by
 from agent.cli import application
 from agent.upstream.centre import admin
@@ -227,3 +228,15 @@ def test_a_room_with_a_space_in_its_name_is_refused_in_words_and_not_by_a_patter
     for refusal in (planned, enrolled):
         assert "as in courtroom-3" in refusal
         assert "regex" not in refusal
+
+
+def test_the_certificate_of_an_archive_station_signs_receipts_and_opens_no_connection(shared: Centre, tmp_path: Path) -> None:
+    key, pem = raw("certificate", str(shared.home.root), "archive_station", "--to", str(tmp_path)).split()
+    _, certificate = load_signer(Path(key), Path(pem))
+    trusted = Authorities(load_certificates(shared.home.roots))
+    chain = load_certificates(shared.enrol("station-1").chain)[1:]
+    now_us = int(dt.datetime.now(dt.UTC).timestamp() * 1e6)
+    check_signer(certificate, trusted, chain, now_us)
+    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH not in usage
+    assert "1 certificate of archive_station denied" in said("revoke", str(shared.home.root), "archive_station", fails=False)

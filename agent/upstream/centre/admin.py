@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from agent.upstream import contract
 from agent.upstream.centre.authority import Authority, Issuer, name_problem
 from agent.upstream.centre.backend import AwayError, Backend, UnknownRoomError
-from agent.upstream.centre.callers import ROLES
+from agent.upstream.centre.callers import CERTIFIED, STATION
 from agent.upstream.centre.database import why_not_kept
 from agent.upstream.centre.decisions import first_wrong
 from agent.upstream.centre.deny_list import revocation_list
@@ -181,10 +181,11 @@ class Admin:
         return Told(values={"lookin": wanted.lookin, "link": f"{self._public_url.rstrip('/')}/r/{ask.room}/look/#{token}"})
 
     async def _role(self, ask: MakeRole) -> Told:
-        if ask.role not in ROLES:
-            raise AdminError(f"there is no role '{ask.role}'; there are {', '.join(ROLES)}")
-        key = new_key()
-        certificate = self._authority.role(key.public_key(), ask.role, dt.datetime.now(dt.UTC))
+        if ask.role not in CERTIFIED:
+            raise AdminError(f"there is no role '{ask.role}'; there are {', '.join(CERTIFIED)}")
+        key, now = new_key(), dt.datetime.now(dt.UTC)
+        make = self._authority.notary if ask.role == STATION else self._authority.role
+        certificate = make(key.public_key(), ask.role, now)
         await self._issued(certificate, ask.role)
         pem = certificate.public_bytes(serialization.Encoding.PEM).decode() + self._authority.chain_pem
         files = {f"{ask.role}.key": Issuer(key, certificate).key_pem, f"{ask.role}.pem": pem.encode()}

@@ -8,6 +8,11 @@ from agent.upstream.operations import Caller
 
 ROLES: tuple[Caller, ...] = tuple(role for role in get_args(Caller) if role not in {"anyone", "room"})
 
+STATION = "archive_station"
+"""Who holds this certificate calls nobody: it signs receipts for records that were carried to an archive on a disk."""
+CERTIFIED = (*ROLES, STATION)
+"""Whom a certificate is made for by name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from agent.upstream import contract, transfer
 from agent.upstream.centre import admin
-from agent.upstream.centre.callers import ROLES
+from agent.upstream.centre.callers import CERTIFIED
 from agent.upstream.centre.page_words import NO_ROOM
 from agent.upstream.centre.service import serve
 from agent.upstream.centre.settings import CentreHome, SettingsError, new_settings
@@ -140,10 +140,10 @@ def renew(
 @app.command()
 def certificate(
     directory: Directory,
-    role: Annotated[str, typer.Argument(help=f"One of {', '.join(ROLES)}.")],
+    role: Annotated[str, typer.Argument(help=f"One of {', '.join(CERTIFIED)}.")],
     to: Annotated[Path, typer.Option(help="Directory for the key and the certificate.")] = Path(),
 ) -> None:
-    """Make the key and the certificate of a case system, the Situation Centre or a custodian."""
+    """Make the key and the certificate of a case system, the Situation Centre, a custodian or an archive station."""
     for path in _ask(directory, admin.MakeRole(role=role, to=str(to.resolve())))["files"]:
         typer.echo(path)
 
