@@ -15,6 +15,7 @@ from agent.archive.vouchers import is_listed_by
 from agent.cli import application
 from agent.upstream.centre import admin
 from agent.upstream.centre.authority import Authority, found
+from agent.upstream.centre.cli import app
 from agent.upstream.centre.nats_settings import Nats
 from agent.upstream.centre.service import running
 from agent.upstream.centre.settings import CONFIG, CentreHome, Settings, SettingsError
@@ -240,3 +241,17 @@ def test_the_certificate_of_an_archive_station_signs_receipts_and_opens_no_conne
     usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH not in usage
     assert "1 certificate of archive_station denied" in said("revoke", str(shared.home.root), "archive_station", fails=False)
+
+
+def test_a_new_centre_tells_what_the_roots_key_is_needed_for_again(tmp_path: Path) -> None:
+    told = said("init", str(tmp_path / "centre"), fails=False)
+    assert "renew DIRECTORY notary" in told
+    assert "courtroom centre revocations" in told
+
+
+def test_every_command_of_the_centre_stands_on_its_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "centre.md").read_text(encoding="utf-8")
+    table = page[page.index("## Day by day") : page.index("## Revocation")]
+    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback is not None]
+    shown = {name for name in names if f"`courtroom centre {name} " in table or f", `{name} DIRECTORY`" in table}
+    assert set(names) - shown <= {"init", "run"}

@@ -204,7 +204,7 @@ class Answers:
 
 
 def _no_token(error: ConflictError) -> RefusedError:
-    return RefusedError(403, str(error), "`courtroom centre token ROOM` makes one.")
+    return RefusedError(403, str(error), "`courtroom centre token DIRECTORY ROOM` at the centre makes one.")
 
 
 def denied() -> RefusedError:
