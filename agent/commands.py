@@ -95,7 +95,7 @@ class Commands:
         return False, detail
 
     def _configure(self, command: contract.Configure) -> tuple[bool, str]:
-        """Lay a new configuration down beside the agent's file, if it is one; who installs the room takes it over from there."""
+        """Lay a new configuration down beside the agent's file, if it is one; a technician takes it over from there."""
         data = command.toml.encode()
         if hashlib.sha256(data).hexdigest() != command.sha256:
             return False, "the configuration is not the one that its hash names"
@@ -113,4 +113,7 @@ class Commands:
             part.unlink()
             return False, f"the configuration is of room '{new.room.id}'"
         part.replace(self._state_dir / NEXT_CONFIG)
-        return True, f"it is checked and lies at {self._state_dir / NEXT_CONFIG}; `scripts/install-room` or a technician takes it over"
+        return True, (
+            f"it is checked and lies at {self._state_dir / NEXT_CONFIG}; a technician copies it to /etc/courtroom/room.toml "
+            "between two hearings and restarts the recorder"
+        )

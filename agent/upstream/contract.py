@@ -409,7 +409,7 @@ class EndLookIn(Command, frozen=True, kw_only=True, tag="lookin.end"):
 
 
 class Configure(Command, frozen=True, kw_only=True, tag="configure"):
-    """A new room.toml, taken over when no session runs."""
+    """A new room.toml: it is checked and laid down as room.toml.next; a technician copies it to its place between two hearings."""
 
     toml: Annotated[str, msgspec.Meta(max_length=256 * 1024)]
     sha256: Sha256

@@ -120,6 +120,7 @@ def test_the_centres_commands_are_carried_out_once_each_and_none_touches_a_recor
         assert {check.check for event in it.data(contract.DiagnosticsDone) for check in event.checks} >= {"disk", "clock", "capture"}
         assert [(event.person, event.phase) for event in it.data(contract.LookedIn)] == [("Inspector C.", "refused")]
         assert (tmp_path / "state" / "room.toml.next").read_text() == new
+        assert "a technician copies it" in done[sorted(done)[3]].detail
         plan(it, planned("h-1"))
         record(it, "h-1", 1.0)
         it.centre.ask(admin.Give(room=ROOM, command=contract.RunDiagnostics(number=0)))

@@ -30,7 +30,7 @@ from tests.lab.room import TEST_DEVICES
 def test_a_token_is_good_once(shared: Centre, tmp_path: Path) -> None:
     token = shared.token("enrol-1")
     asyncio.run(enrol(shared.url, token, "enrol-1", tmp_path / "one"))
-    with pytest.raises(EnrolmentError, match="used already.*token DIRECTORY ROOM"):
+    with pytest.raises(EnrolmentError, match=r"used already.*token DIRECTORY ROOM"):
         asyncio.run(enrol(shared.url, token, "enrol-1", tmp_path / "two"))
     assert not (tmp_path / "two").exists()
 

@@ -53,8 +53,8 @@ def init(
         f"{home.root} is made. Next:\n"
         f"  courtroom centre run {directory}           # as its own user; see docs/centre.md\n"
         f"  courtroom centre token {directory} ROOM    # for each room, the line to run there\n"
-        "Take root.key away from this machine, into a safe: `courtroom centre renew DIRECTORY notary` (every two years) and the root's list\n"
-        "of what was revoked (`courtroom centre revocations`, every year) need it, by --root-key."
+        "Take root.key away from this machine, into a safe: `courtroom centre renew DIRECTORY notary` (every two years) and the root's\n"
+        "list of what was revoked (`courtroom centre revocations`, every year) need it, by --root-key."
     )
 
 
