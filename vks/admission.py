@@ -31,8 +31,10 @@ MOST_SOURCES = 4_096
 _LONGEST = 1_024
 _MAC_BYTES = 32
 
-Why = Literal["unknown", "early", "expired", "too_many", "starting"]
-"""``starting``: nobody has said yet which hearing it is; the same token is worth another try at once."""
+Why = Literal["unknown", "early", "expired", "too_many", "starting", "no_hearing"]
+"""``no_hearing``: none is near, so that a link of a later one cannot be told from one that is none.
+
+``starting``: nobody has said yet which hearing it is; the same token is worth another try at once."""
 
 
 class Seat(Struct, frozen=True, kw_only=True):

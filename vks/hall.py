@@ -111,8 +111,10 @@ class Hall:
         Raises:
             NotAdmittedError: it opens nothing.
         """
-        if self._admission is None:
-            raise NotAdmittedError("starting" if self.hearing is None else "unknown")
+        if self._admission is None or self.hearing is None:
+            raise NotAdmittedError("starting")
+        if not self.hearing.hearing:
+            raise NotAdmittedError("no_hearing")
         return self._admission.resume_token(self._admission.join(token, device, source, self._now_utc_us()))
 
     # what pages ask

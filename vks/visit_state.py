@@ -7,6 +7,7 @@ from vks.order import ROOM
 WORDS = {
     "unknown": "the other room does not know this link: withdrawn, mistyped, or of another hearing; ask its clerk for a new one",
     "early": "this link does not open yet; try again when the hearing is near",
+    "no_hearing": "no hearing is near in the other room; try again shortly before it begins",
     "expired": "this link has expired; ask the other room's clerk for a new one",
     "used": "this link is used by another device, which is in the hearing; ask the other room's clerk for a link of this room's own",
     "elsewhere": "another device has this room's place in the hearing; ask the other room's clerk for a link of this room's own",

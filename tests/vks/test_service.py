@@ -211,6 +211,17 @@ async def test_a_person_comes_by_the_link_waits_in_the_lobby_and_is_admitted(hou
     await until(lambda: agent.place("p1") == "", "the person is gone")
 
 
+async def test_who_comes_before_any_hearing_is_near_is_not_told_that_his_link_is_none(house: House) -> None:
+    token, invitation = invited("p1")
+    agent = await house.agent()
+    await agent.hold(hearing="", state="idle")
+    await until(lambda: house.service.hall.hearing is not None, "that there is no hearing")
+    assert (await house.join(token))[1]["code"] == "no_hearing"
+    await agent.hold(invitation)
+    await until(lambda: agent.stands, "the hearing is held")
+    assert (await house.join(token))[0] == 200
+
+
 async def test_forged_early_expired_and_foreign_links_open_nothing(house: House) -> None:
     early, late = invited("p1", from_us=HOUR_US // 2), invited("p2", until_us=-1)
     agent = await house.agent()

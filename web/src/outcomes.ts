@@ -4,6 +4,7 @@ import type { Word } from "./words/en";
 
 const REFUSALS: Record<string, Word> = {
   unknown: "join_unknown",
+  no_hearing: "join_no_hearing",
   early: "join_early",
   expired: "join_expired",
   too_many: "join_too_many",

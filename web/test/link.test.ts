@@ -75,14 +75,14 @@ it("the room is asked beside the page, also where its centre gave the page out",
 
 describe("codes", () => {
   it("have words, known or not", () => {
-    for (const code of ["unknown", "early", "expired", "too_many"]) expect(refusalWord(code)).toBe(`join_${code}`);
+    for (const code of ["unknown", "no_hearing", "early", "expired", "too_many"]) expect(refusalWord(code)).toBe(`join_${code}`);
     expect([refusalWord("?"), endWord("?"), noticeWord("?")]).toEqual(["join_other", "end_other", "refused_other"]);
     expect(endWord("removed")).toBe("join_removed");
     expect([endWord("gone"), mayComeBack("gone")]).toEqual(["end_gone", true]);
   });
   it("tell whether another press may lead in", () => {
     expect(["unknown", "expired"].map(mayTryAgain)).toEqual([false, false]);
-    for (const code of ["early", "too_many", "full", "removed", "unreachable", "?"]) expect([code, mayTryAgain(code)]).toEqual([code, true]);
+    for (const code of ["no_hearing", "early", "too_many", "full", "removed", "unreachable", "?"]) expect([code, mayTryAgain(code)]).toEqual([code, true]);
   });
   it("tell what may be done", () => {
     expect([mayComeBack("removed"), mayComeBack("hearing_over"), isForgotten("unknown"), isForgotten("removed")]).toEqual([true, false, true, false]);

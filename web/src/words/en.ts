@@ -89,7 +89,8 @@ export const en = {
   remedy_unsuitable: "Choose another one in the list, and try again.",
   remedy_other: "Try again. If that does not help, use another browser or another device.",
   // after "join"
-  join_unknown: "This link is not valid. Ask the court's registry for a new one.",
+  join_unknown: "The courtroom does not know this link now. If another hearing is still going on, open the link again when yours begins; else ask the court's registry for a new one.",
+  join_no_hearing: "No hearing is near in this courtroom. Try again shortly before yours begins.",
   join_early: "It is too early. The link opens at {time}.",
   join_expired: "This link is no longer valid: it was good until {time}.",
   join_too_many: "There were too many attempts. Try again after {time}.",
