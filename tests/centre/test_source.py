@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import API
@@ -314,6 +315,21 @@ async def test_a_hearing_of_a_file_whose_times_are_in_seconds_is_refused_by_its_
     assert found is not None
     assert [one.id for one in found.hearings] == ["good"]
     assert "microseconds" in found.refused["seconds"]
+
+
+async def test_what_the_source_says_in_vain_of_a_hearing_that_was_put_by_hand_is_told_once(tmp_path: Path) -> None:
+    path, at = tmp_path / "hearings.json", soon("a")
+    with sqlite_fronts(tmp_path / "centre.sqlite") as (front, _), capture_logs() as logs:
+        follower = SourceFollower(FileSource(path), front.plan)
+        write(path, [at, soon("b")])
+        await follower.step()
+        await front.plan.put([msgspec.structs.replace(at, state="cancelled")])
+        for title in ("x", "y"):
+            write(path, [at, soon("b", title=title)])
+            await follower.step()
+        kept = {change.hearing.id: change.hearing for change in await front.plan.after(0, 10)}
+    assert kept["a"].state == "cancelled"
+    assert [line["hearings"] for line in logs if "not taken" in line["event"]] == [["a"]]
 
 
 def test_an_event_outside_of_the_span_is_elsewhere_and_a_moved_occurrence_too() -> None:

@@ -91,6 +91,16 @@ def adjourned(reading: Reading, planned: Sequence[contract.Hearing]) -> list[con
     return [hearing for hearing in moved if hearing is not None and hearing.ends_utc_us > hearing.starts_utc_us]
 
 
+def overruled(reading: Reading, planned: Sequence[contract.Hearing]) -> list[contract.Hearing]:
+    """Hearings of the source that somebody else has planned otherwise; ``planned`` is what is not the source's."""
+    kept = {hearing.id: hearing for hearing in planned}
+    return [
+        hearing
+        for hearing in reading.hearings
+        if (other := kept.get(hearing.id)) is not None and msgspec.structs.replace(other, start_token=hearing.start_token) != hearing
+    ]
+
+
 def vanished(reading: Reading, planned: Sequence[contract.Hearing]) -> list[contract.Hearing]:
     """Hearings that the source had and has no more, as cancelled; ``planned`` is what it had planned from now on.
 
@@ -103,7 +113,8 @@ def vanished(reading: Reading, planned: Sequence[contract.Hearing]) -> list[cont
     if gone and (not there or len(gone) > max(FEW, len(known) // 2)):
         raise SourceError(
             f"{len(gone)} of {len(known)} planned hearings are gone from it at once; none of them is cancelled. "
-            'If that is meant, give them with "state": "cancelled"'
+            'If that is meant, cancel them in it ("state": "cancelled" in a file, STATUS:CANCELLED in a calendar). What is cancelled by '
+            "`courtroom centre schedule` instead, the source changes no more"
         )
     return [msgspec.structs.replace(hearing, state="cancelled") for hearing in gone]
 
@@ -127,6 +138,7 @@ class SourceFollower:
         self._disbelieved = ""
         """Why not all that was read last is carried over; until the source says something else, it stays so."""
         self._refused: dict[str, str] = {}
+        self._overruled: dict[str, contract.Hearing] = {}
 
     async def run(self) -> None:
         """Follow for ever; a source that is away, or says what cannot be believed, is told once and read again."""
@@ -161,12 +173,15 @@ class SourceFollower:
         reading = believable(found)
         self._tell_refused(dict(reading.refused))
         await self._plan.put(reading.hearings, self._source.name)
-        planned = [change.hearing for change in await self._plan.starting(now_us, now_us + AHEAD_US, self._source.name)]
+        planned = [change.hearing for change in await self._plan.starting(now_us - BACK_US, now_us + AHEAD_US, self._source.name)]
+        everybodys = [change.hearing for change in await self._plan.starting(now_us - BACK_US, now_us + AHEAD_US)]
+        own = {hearing.id for hearing in planned}
+        self._tell_overruled(overruled(reading, [hearing for hearing in everybodys if hearing.id not in own]))
         self._disbelieved = ""
         if moved := adjourned(reading, planned):
             await self._plan.put(moved, self._source.name)
         try:
-            gone = vanished(reading, planned)
+            gone = vanished(reading, [hearing for hearing in planned if hearing.starts_utc_us >= now_us])
         except SourceError as error:
             self._disbelieved, self._left = str(error), None
             raise
@@ -174,6 +189,12 @@ class SourceFollower:
             log.info("hearings are gone from the source and cancelled", source=self._source.name, hearings=[one.id for one in gone])
             await self._plan.put(gone, self._source.name)
         self._left = None
+
+    def _tell_overruled(self, hearings: list[contract.Hearing]) -> None:
+        if new := [hearing.id for hearing in hearings if self._overruled.get(hearing.id) != hearing]:
+            why = "the case system, `courtroom centre schedule` or another source has put them"
+            log.warning("hearings of the source are not taken", source=self._source.name, hearings=new, why=why)
+        self._overruled = {hearing.id: hearing for hearing in hearings}
 
     def _tell_refused(self, refused: dict[str, str]) -> None:
         for name, why in refused.items():
