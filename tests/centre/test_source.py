@@ -332,6 +332,23 @@ async def test_what_the_source_says_in_vain_of_a_hearing_that_was_put_by_hand_is
     assert [line["hearings"] for line in logs if "not taken" in line["event"]] == [["a"]]
 
 
+async def test_a_hearing_that_vanishes_after_its_beginning_stays_planned_and_is_told_and_one_that_is_adjourned_moves(
+    tmp_path: Path,
+) -> None:
+    path, now_us = tmp_path / "hearings.json", time.time_ns() // 1000
+    begun = [hearing(name, "r", starts_utc_us=now_us - HOUR_US // 12) for name in ("gone", "moved")]
+    with sqlite_fronts(tmp_path / "centre.sqlite") as (front, _), capture_logs() as logs:
+        follower = SourceFollower(FileSource(path), front.plan)
+        write(path, [soon("a"), *begun])
+        await follower.step()
+        for title in ("x", "y"):
+            write(path, [soon("a", title=title), hearing("moved", "r", starts_utc_us=now_us + 90 * DAY_US)])
+            await follower.step()
+        kept = {change.hearing.id: change.hearing for change in await front.plan.after(0, 10)}
+    assert (kept["gone"].state, kept["moved"].starts_utc_us) == ("planned", now_us + 90 * DAY_US)
+    assert [line["hearings"] for line in logs if "stay planned" in line["event"]] == [["gone"]]
+
+
 def test_an_event_outside_of_the_span_is_elsewhere_and_a_moved_occurrence_too() -> None:
     text = CALENDAR.replace("TZID=Asia/Almaty:202612", "TZID=Asia/Almaty:202706").replace("DTSTART:20261209T06", "DTSTART:20270309T06")
     reading = parse(as_calendar(text), NOW_US)

@@ -101,16 +101,22 @@ def overruled(reading: Reading, planned: Sequence[contract.Hearing]) -> list[con
     ]
 
 
+def missing(reading: Reading, planned: Sequence[contract.Hearing]) -> list[contract.Hearing]:
+    """Of the hearings that are planned those that the source has no more."""
+    there = {hearing.id for hearing in reading.hearings} | set(reading.refused) | set(reading.elsewhere)
+    known = [hearing for hearing in planned if hearing.state == "planned"]
+    return [hearing for hearing in known if hearing.id not in there and hearing.id.rpartition("/")[0] not in reading.refused]
+
+
 def vanished(reading: Reading, planned: Sequence[contract.Hearing]) -> list[contract.Hearing]:
     """Hearings that the source had and has no more, as cancelled; ``planned`` is what it had planned from now on.
 
     Raises:
         SourceError: the source is empty, or so many are gone that its fault is likelier than that they all were cancelled.
     """
-    there = {hearing.id for hearing in reading.hearings} | set(reading.refused) | set(reading.elsewhere)
+    gone = missing(reading, planned)
     known = [hearing for hearing in planned if hearing.state == "planned"]
-    gone = [hearing for hearing in known if hearing.id not in there and hearing.id.rpartition("/")[0] not in reading.refused]
-    if gone and (not there or len(gone) > max(FEW, len(known) // 2)):
+    if gone and (not (reading.hearings or reading.refused or reading.elsewhere) or len(gone) > max(FEW, len(known) // 2)):
         raise SourceError(
             f"{len(gone)} of {len(known)} planned hearings are gone from it at once; none of them is cancelled. "
             'If that is meant, cancel them in it ("state": "cancelled" in a file, STATUS:CANCELLED in a calendar). What is cancelled by '
@@ -138,6 +144,7 @@ class SourceFollower:
         self._disbelieved = ""
         """Why not all that was read last is carried over; until the source says something else, it stays so."""
         self._refused: dict[str, str] = {}
+        self._begun: set[str] = set()
         self._overruled: dict[str, contract.Hearing] = {}
 
     async def run(self) -> None:
@@ -177,6 +184,7 @@ class SourceFollower:
         everybodys = [change.hearing for change in await self._plan.starting(now_us - BACK_US, now_us + AHEAD_US)]
         own = {hearing.id for hearing in planned}
         self._tell_overruled(overruled(reading, [hearing for hearing in everybodys if hearing.id not in own]))
+        self._tell_begun(missing(reading, [hearing for hearing in planned if hearing.starts_utc_us < now_us]))
         self._disbelieved = ""
         if moved := adjourned(reading, planned):
             await self._plan.put(moved, self._source.name)
@@ -189,6 +197,14 @@ class SourceFollower:
             log.info("hearings are gone from the source and cancelled", source=self._source.name, hearings=[one.id for one in gone])
             await self._plan.put(gone, self._source.name)
         self._left = None
+
+    def _tell_begun(self, gone: list[contract.Hearing]) -> None:
+        """A source may drop what is over: that a hearing is gone after its beginning does not say that it is not held."""
+        names = {hearing.id for hearing in gone}
+        if new := sorted(names - self._begun):
+            why = "they should have begun already; cancel them in it, or by `courtroom centre schedule`, if they are not held"
+            log.warning("hearings are gone from the source and stay planned", source=self._source.name, hearings=new, why=why)
+        self._begun = names
 
     def _tell_overruled(self, hearings: list[contract.Hearing]) -> None:
         if new := [hearing.id for hearing in hearings if self._overruled.get(hearing.id) != hearing]:
