@@ -99,7 +99,7 @@ def test_a_record_goes_by_a_valid_acknowledgement_which_stays_in_its_tombstone(
         ("centre", {"room": "room-2"}, "room room-2"),
         ("centre", {"by": "Centre\nroom-1"}, "not for printing"),
         ("centre", {"utc_us": time.time_ns() // 1000 + DAY_US}, "in the future"),
-        ("centre", {"utc_us": 1}, "was not valid on"),
+        ("centre", {"utc_us": 1}, "and was not on"),
     ],
 )
 def test_what_proves_nothing_is_told_and_deletes_nothing(

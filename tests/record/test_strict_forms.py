@@ -78,7 +78,7 @@ def test_an_authority_vouches_for_its_own_and_for_no_other(keys: Hierarchy) -> N
     assert authorities.refusal(device, [issuing], NOW_US) is None
     assert authorities.refusal(keys.centre.certificate, [], NOW_US) is None
     assert authorities.refusal(device, [], NOW_US) is not None
-    assert "not valid on" in str(authorities.refusal(device, [issuing], NOW_US + 40 * 365 * 86_400_000_000))
+    assert "and was not on" in str(authorities.refusal(device, [issuing], NOW_US + 40 * 365 * 86_400_000_000))
     lookalike = build("room-1", dt.datetime.now(dt.UTC))
     assert authorities.refusal(lookalike.device.certificate, [lookalike.issuing.certificate], NOW_US) is not None
     assert rooms(device) == ["room-1"]

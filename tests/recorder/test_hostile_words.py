@@ -39,7 +39,7 @@ def test_a_note_that_no_journal_can_hold_is_mended_or_refused_and_nothing_is_los
             control.AddNote(author="Clerk\x1b[2J", text="t"),
             control.AddNote(author="Clerk", text="bell \x07"),
         ):
-            with pytest.raises(ControlError, match=r"at_us|author|text"):
+            with pytest.raises(ControlError, match=r"at_us|author|control characters"):
                 it.do(note)
         it.recorded(1)
         it.stop()

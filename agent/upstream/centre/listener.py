@@ -3,12 +3,18 @@
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import structlog
 from aiohttp import web
+
+from agent.upstream.centre.seldom import Seldom
+
+log = structlog.get_logger()
 
 HANDSHAKE_S = 10.0
 HEAD_S = 15.0
@@ -42,7 +48,24 @@ class ServerFiles:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.verify_mode = ssl.CERT_OPTIONAL
         context.load_cert_chain(self.certificate, self.key)
+        context.sslobject_class = _telling(Seldom())
         return context
+
+
+def _telling(seldom: Seldom) -> type[ssl.SSLObject]:
+    """A handshake that tells when a certificate is not accepted: the caller sees an end alone, and asyncio says nothing of it."""
+
+    class Telling(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            try:
+                super().do_handshake()
+            except ssl.SSLCertVerificationError as error:
+                untold = seldom.untold(time.monotonic())
+                if untold is not None:
+                    log.warning("a caller's certificate is not accepted", why=error.verify_message, untold=untold)
+                raise
+
+    return Telling
 
 
 class Listener:
