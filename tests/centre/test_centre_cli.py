@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -24,7 +25,7 @@ from provisioning.revocations import load_revocations
 from recorder.record.cli import authorities_of
 from recorder.record.trust import Authorities, load_certificates
 from tests.lab.centre import Centre, centre
-from tests.lab.events import hearing
+from tests.lab.events import beat, hearing
 
 NOW = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 
@@ -255,3 +256,18 @@ def test_every_command_of_the_centre_stands_on_its_page() -> None:
     names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback is not None]
     shown = {name for name in names if f"`courtroom centre {name} " in table or f", `{name} DIRECTORY`" in table}
     assert set(names) - shown <= {"init", "run"}
+
+
+def test_a_hearing_in_a_room_that_never_came_is_planned_and_its_room_named(shared: Centre, tmp_path: Path) -> None:
+    files = shared.enrol("came-1")
+
+    async def come() -> None:
+        async with shared.client(files) as client:
+            await client.beat(beat())
+
+    asyncio.run(come())
+    hearings = [msgspec.to_builtins(hearing(f"in-{room}", room)) for room in ("came-1", "cmae-1")]
+    (tmp_path / "hearings.json").write_bytes(msgspec.json.encode({"hearings": hearings}))
+    told = said("schedule", str(shared.home.root), str(tmp_path / "hearings.json"), fails=False)
+    assert "2 of 2 hearings" in told
+    assert "No room of this name ever came: cmae-1." in told

@@ -147,7 +147,8 @@ class Admin:
             case PutSchedule():
                 if wrong := first_wrong(ask.hearings):
                     raise AdminError(f"hearing '{wrong[0]}': {wrong[1]}; none of the file was taken")
-                return Told(values=msgspec.to_builtins(await self._backend.plan.put(ask.hearings)))
+                taken = msgspec.to_builtins(await self._backend.plan.put(ask.hearings))
+                return Told(values={**taken, "unheard": await self._unheard(ask.hearings)})
             case Give():
                 return Told(values={"number": await self._give(ask.room, ask.command)})
             case LookInto():
@@ -156,12 +157,17 @@ class Admin:
                 receipts = await self._backend.ledger.after(ask.after, 10_000)
                 return Told(values={"receipts": [msgspec.to_builtins(receipt) for receipt in receipts]})
             case Events():
-                taken = await self._backend.events.after(ask.after, 1_000)
-                return Told(values={"events": [msgspec.to_builtins(event) for event in taken]})
+                told = await self._backend.events.after(ask.after, 1_000)
+                return Told(values={"events": [msgspec.to_builtins(event) for event in told]})
             case Rooms():
                 states = [view.state for view in await self._overview.rooms(fresh=True)]
                 short = await self._overview.is_archive_short()
                 return Told(values={"rooms": [msgspec.to_builtins(state) for state in states], "no_room": short})
+
+    async def _unheard(self, hearings: list[contract.Hearing]) -> list[str]:
+        """The rooms of these hearings that never came: they are not enrolled yet, or their names are mistyped."""
+        heard = {state.room for state in await self._backend.registry.rooms() if state.heard_utc_us is not None}
+        return sorted({hearing.room for hearing in hearings if hearing.state == "planned"} - heard)
 
     async def _give(self, room: str, command: contract.AnyCommand) -> int:
         try:

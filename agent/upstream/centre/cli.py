@@ -161,6 +161,8 @@ def schedule(
         _fail(f"{file}: {_where(file, error)}")
     told = _ask(directory, admin.PutSchedule(hearings=put.hearings))
     typer.echo(f"{told['changed']} of {len(put.hearings)} hearings were new or changed; the schedule is at {told['offset']}")
+    if told["unheard"]:
+        typer.echo(f"No room of this name ever came: {', '.join(told['unheard'])}. Is it spelt right, and enrolled?", err=True)
 
 
 @app.command()
