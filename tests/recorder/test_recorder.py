@@ -177,7 +177,9 @@ def test_the_preroll_becomes_the_head_of_the_record_only_when_it_was_armed(tmp_p
         gaps = [entry for _, entry in read_journal(record) if isinstance(entry, entries.Gap | entries.GapEnd)]
         early = [gap for gap in gaps if isinstance(gap, entries.Gap) and gap.from_us < 4_000_000]
         told = {gap.cause for gap in early}
-        assert ("not_in_preroll" in told, "awaiting_keyframe" in told) == (True, False), "nobody waited for a keyframe before the session began"
+        assert ("not_in_preroll" in told, "awaiting_keyframe" in told) == (True, False), (
+            "nobody waited for a keyframe before the session began"
+        )
         assert [gap.to_us < 2_000_000 for gap in gaps if isinstance(gap, entries.GapEnd) and gap.track == "judge"] in ([], [True])
         second = it.begin()
         began = numbers_now()
