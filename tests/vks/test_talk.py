@@ -19,8 +19,9 @@ class Offers:
         self.open: list[int] = []
         self._made = 0
 
-    def __call__(self, _ice: object, *, takes_media: bool) -> Connection:
+    def __call__(self, _ice: object, *, takes_media: bool, receives: bool) -> Connection:
         assert takes_media
+        assert receives
         number, error = self._made, self._errors[self._made]
         self._made += 1
         self.open.append(number)
