@@ -90,6 +90,8 @@ def invite(
 ) -> None:
     """Make a link for somebody. It is shown this once; whoever has it comes as this person, so give it to nobody else.
 
+    It opens the lobby while its hearing is near, until a day after that is planned to end (without a plan: for a day).
+
     In a hearing that is not public, whoever was invited with --iin can sign by NCALayer instead of reading a code to the clerk. Whoever
     reads a command line on this PC would read the number, too: `--iin -` asks for it.
 
@@ -99,7 +101,7 @@ def invite(
         iin = typer.prompt("The identification number", hide_input=True, err=True)
     order = InviteOrder(actor=by, name=name, role=role, hearing=hearing, iin=iin)  # type: ignore[arg-type] # checked where it is sent
     invited = ask(run, "/conference/invite", order, Invited)
-    typer.echo(f"{name} is {invited.person}:", err=True)
+    typer.echo(f"{name} is {invited.person}; the link opens the hearing {invited.hearing}, until {invited.until}:", err=True)
     typer.echo(invited.link)
 
 

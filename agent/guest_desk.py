@@ -1,6 +1,9 @@
 """The clerk's counter for participants: who is there, who is invited, and what is done with them (``courtroom conference``)."""
 
+import datetime as dt
 import time
+import zoneinfo
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import msgspec
@@ -12,12 +15,14 @@ from agent.guests import Guests, GuestsError
 from agent.held import Held
 from agent.identity_desk import IdentityDesk
 from agent.relay_credentials import RelayCredentials
+from agent.upstream.contract import Hearing
 from agent.visit_desk import VisitDesk, VisitState
 from provisioning.videoconference import Vks
 from recorder.contract import conference
 
 AFTER_US = 24 * 3_600_000_000
-"""A link that was made here opens for so long."""
+"""A link that was made here opens for so long, and so long after the planned end of its hearing."""
+Plan = Callable[[], Mapping[str, Hearing] | None]
 
 
 class InviteOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +51,8 @@ class Invited(msgspec.Struct, frozen=True, kw_only=True):
     person: conference.PersonId
     token: str
     link: str
+    until: str = ""
+    """How long it opens, in the courtroom's time."""
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,10 +86,16 @@ class GuestDesk:
         vks: its configuration.
         room: the room's id.
         visits: takes this room to another one's hearing.
+        plan: the hearings planned here, by their ids; None: the room works alone, and has no plan.
+        timezone: the courtroom's.
     """
 
-    def __init__(self, link: ConferenceLink, guests: Guests, vks: Vks, room: str, visits: VisitDesk) -> None:
+    def __init__(
+        self, link: ConferenceLink, guests: Guests, vks: Vks, room: str, visits: VisitDesk, plan: Plan = lambda: None, timezone: str = "UTC"
+    ) -> None:
         self.visits = visits
+        self._plan = plan
+        self._zone = zoneinfo.ZoneInfo(timezone)
         self._room = room
         self._link = link
         self._guests = guests
@@ -109,14 +122,20 @@ class GuestDesk:
         hearing = order.hearing or self.held.id
         if not hearing:
             raise DeskError("no hearing is held or near: name one by --hearing")
+        plan = self._plan()
+        if plan is not None and hearing not in plan and hearing != self.held.id:
+            raise DeskError(f"no hearing '{hearing}' is planned in this room; `courtroom hearing list` shows those that are")
         root = self._root()
         now_us = time.time_ns() // 1_000
+        planned = None if plan is None else plan.get(hearing)
+        until_us = max(now_us, planned.ends_utc_us if planned is not None else now_us) + AFTER_US
         try:
-            person, token = self._guests.invite(hearing, order.name, order.role, now_us, now_us + AFTER_US, now_us, order.iin)
+            person, token = self._guests.invite(hearing, order.name, order.role, now_us, until_us, now_us, order.iin)
         except GuestsError as error:
             raise DeskError(str(error)) from None
         await self._link.tell_now()
-        return Invited(hearing=hearing, person=person, token=token, link=f"{root}/join/#{token}")
+        until = f"{dt.datetime.fromtimestamp(until_us / 1e6, self._zone):%Y-%m-%d %H:%M}"
+        return Invited(hearing=hearing, person=person, token=token, link=f"{root}/join/#{token}", until=until)
 
     async def withdraw(self, order: WithdrawInvitation) -> Done:
         """A link opens nothing any more."""

@@ -32,6 +32,7 @@ from agent.probes import ready, recording
 from agent.quarantine_desk import QuarantineDesk
 from agent.relay_room import RoomEnd
 from agent.room_process import VERSION, RoomProcess
+from agent.schedule import planned
 from agent.staff import Linked, Staff
 from agent.store_file import StoreError
 from agent.upstream import contract
@@ -106,7 +107,15 @@ class Agent:
         if process.config.vks is not None:
             self._conference = ConferenceLink(vks_run_dir, process.link, self._hearing_is)
             visits = VisitDesk(self._conference, Visits(state_dir / VISIT, process.boot), _authorities(process.config))
-            self._guests = GuestDesk(self._conference, Guests(state_dir / GUESTS), process.config.vks, process.room, visits)
+            self._guests = GuestDesk(
+                self._conference,
+                Guests(state_dir / GUESTS),
+                process.config.vks,
+                process.room,
+                visits,
+                self._plan,
+                process.config.room.timezone,
+            )
         self._room_end: RoomEnd | None = None
         self._centre: CentreLink | None = None
         self._delivery_alarms: tuple[str, ...] = ()
@@ -188,6 +197,12 @@ class Agent:
         """What somebody should look at, besides what recorder and file say."""
         door = self._doors.trouble if self._doors is not None else ""
         return [*(self._centre.alarms if self._centre else []), *self._delivery_alarms, *([door] if door else [])]
+
+    def _plan(self) -> dict[str, contract.Hearing] | None:
+        """The hearings planned here; None: the room works alone."""
+        if self._process.config.centre is None:
+            return None
+        return {one.id: one for one in planned(self._staff.schedule, self._process.room)}
 
     def _hearing_is(self) -> conference.HearingIs | None:
         """The hearing as vks is to know it now."""

@@ -56,7 +56,7 @@ def talking(person: str, consultation: int) -> Present:
 
 
 async def test_who_invites_reads_the_link_and_the_id_and_a_script_the_link_alone(tmp_path: Path) -> None:
-    invited = Invited(hearing="h1", person="g7", token="token", link=LINK)
+    invited = Invited(hearing="h1", person="g7", token="token", link=LINK, until="2026-12-01 18:00")
     async with agent(tmp_path, "/conference/invite", invited):
         done = await command(tmp_path, "invite", "A. Party", "party", "--by", "A. Clerk")
     assert done.stdout == f"{LINK}\n"
@@ -150,7 +150,7 @@ async def test_a_link_that_no_command_line_is_to_show_is_asked_for_and_not_echoe
 
 
 async def test_an_identification_number_is_asked_for_and_not_echoed(tmp_path: Path) -> None:
-    invited = Invited(hearing="h1", person="g7", token="token", link=LINK)
+    invited = Invited(hearing="h1", person="g7", token="token", link=LINK, until="2026-12-01 18:00")
     async with agent(tmp_path, "/conference/invite", invited) as orders:
         arguments = ["invite", "A. Party", "party", "--iin", "-", "--by", "A. Clerk", "--run", str(tmp_path)]
         done = await asyncio.to_thread(CliRunner().invoke, app, arguments, input="123456789011\n")

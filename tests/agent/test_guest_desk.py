@@ -1,5 +1,7 @@
 """The clerk's counter for participants, without vks."""
 
+import datetime as dt
+import time
 from pathlib import Path
 
 import msgspec
@@ -12,21 +14,23 @@ from agent.guest_desk import GuestDesk, InviteOrder
 from agent.guests import Guests
 from agent.held import Held
 from agent.recorder_link import RecorderLink
+from agent.upstream import contract
 from agent.visit_desk import VisitDesk
 from agent.visits import Visits
 from provisioning.audience import Audience
 from provisioning.videoconference import Vks
 from recorder.contract import conference
 from recorder.contract.conference import iin_sha256_of
+from tests.lab.events import hearing
 
 ORDER = InviteOrder(actor="A. Clerk", name="B. Party", role="party")
 
 
-def desk(run_dir: Path, vks: Vks) -> GuestDesk:
+def desk(run_dir: Path, vks: Vks, plan: dict[str, contract.Hearing] | None = None) -> GuestDesk:
     """Of a room with this videoconference, where a hearing is held."""
     link = ConferenceLink(run_dir, RecorderLink(run_dir), lambda: None)
     visits = VisitDesk(link, Visits(run_dir / "visit.json", "boot-1"), None)
-    made = GuestDesk(link, Guests(run_dir / "guests.json"), vks, "lab", visits)
+    made = GuestDesk(link, Guests(run_dir / "guests.json"), vks, "lab", visits, lambda: plan)
     made.held = Held(id="h1", hearing="h1")
     return made
 
@@ -90,6 +94,26 @@ async def test_speakers_are_taken_in_from_the_large_audiences_own_server_alone(t
         await counter.act(conference.TakeIn(by="A. Clerk", feed=url, name="C. Expert", role="specialist"))
     with pytest.raises(DeskError, match="not running"):
         await counter.act(conference.TakeIn(by="A. Clerk", feed="https://sfu.example/whep/7", name="C. Expert", role="specialist"))
+
+
+DAY_US = 24 * 3_600_000_000
+
+
+async def test_a_link_lasts_until_a_day_after_its_hearing_is_planned_to_end(tmp_path: Path) -> None:
+    now_us = time.time_ns() // 1_000
+    far = hearing("far", "lab", starts_utc_us=now_us + 30 * DAY_US, ends_utc_us=now_us + 30 * DAY_US + 1)
+    counter = desk(tmp_path, Vks(), plan={"far": far})
+    assert (await counter.invite(msgspec.structs.replace(ORDER, hearing="far"))).until > f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
+    await counter.invite(ORDER)
+    guests = Guests(tmp_path / "guests.json")
+    assert guests.of("far")[0].until_utc_us == far.ends_utc_us + DAY_US
+    assert now_us + DAY_US <= guests.of("h1")[0].until_utc_us < now_us + 2 * DAY_US, "the one that is held, and in no plan"
+
+
+async def test_nobody_is_invited_to_a_hearing_that_is_mistyped(tmp_path: Path) -> None:
+    with pytest.raises(DeskError, match="no hearing 'H22' is planned in this room"):
+        await desk(tmp_path, Vks(), plan={}).invite(msgspec.structs.replace(ORDER, hearing="H22"))
+    assert (await desk(tmp_path, Vks()).invite(msgspec.structs.replace(ORDER, hearing="H22"))).hearing == "H22", "a room that works alone"
 
 
 async def test_an_identification_number_is_kept_as_its_hash_and_bound_to_the_link(tmp_path: Path) -> None:
