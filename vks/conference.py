@@ -9,6 +9,7 @@ from typing import Literal
 
 from recorder.contract.conference import Fact
 from vks import acts, h264_payloads
+from vks.account import Account, Arrival
 from vks.connection import Connection
 from vks.echo import EchoCanceller
 from vks.forwarding import Feed
@@ -32,6 +33,7 @@ PICTURE_HZ = 90_000
 SEATS = 30
 """As many as [ingest] max_tracks lets in where room.toml does not say otherwise."""
 Kind = Literal["audio", "video", "screen"]
+_LINES: dict[Kind, int] = {"audio": SOUND, "video": CAMERA, "screen": SCREEN}
 
 
 class Source:
@@ -90,6 +92,7 @@ class Conference:
         self._changed = changed
         self._sources: dict[tuple[str, Kind], Source] = {}
         self._stage = Stage()
+        self._account = Account()
         self._from_us: dict[str, int] = {}
         """Since when those who waited apart, or talked in private, are on the floor: they are shown nothing of before."""
         self._public_us = 0
@@ -222,6 +225,7 @@ class Conference:
         self.act(acts.TimeIs())
         turns = self.sound.speaking.turns(now_us)
         self._stage.spoke(turns, now_us)
+        self._tell_account([name for name, _ in turns], now_us)
         for peer in self._viewers():
             peer.count(now_us)
             peer.wait(now_us)
@@ -232,6 +236,20 @@ class Conference:
                     await connection.outbound(line).report(now_us)
                     if line < peer.own_lines:
                         await connection.inbound(line).report()
+
+    def _tell_account(self, speaking: list[str], now_us: int) -> None:
+        """Tell the record how what it takes has come, and who speaks."""
+        arrivals, links = dict[str, Arrival](), dict[str, str]()
+        for source in self._sources.values():
+            peer, line = self.peers.get(source.person), _LINES[source.kind]
+            if not source.recorded or peer is None or peer.connection is None or line >= peer.own_lines:
+                continue
+            inbound = peer.connection.inbound(line)
+            arrivals[source.track] = Arrival(inbound.counts.packets, inbound.counts.lost, inbound.jitter_us)
+            if source.kind == "audio":
+                links[source.track] = peer.quality
+        for told in self._account.take(arrivals, links, {f"{name}-audio" for name in speaking}, now_us):
+            self._recording.tell(told.track, told.name, told.data)
 
     def _settle(self, before: Order) -> None:
         now_us = mono_us()

@@ -43,7 +43,7 @@ class TrackStop(Message, frozen=True, kw_only=True, tag="track_stop"):
 
 
 class Quality(Message, frozen=True, kw_only=True, tag="quality"):
-    """Loss, jitter, disconnects, who spoke when."""
+    """Loss, jitter, the link's quality, who speaks (``vks/account.py``)."""
 
     track: str
     name: str

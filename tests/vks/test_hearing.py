@@ -83,6 +83,8 @@ async def test_a_participant_is_admitted_heard_seen_and_recorded(room: Site) -> 
     assert tone_in(room, record, "room-out", HZ), "the courtroom heard it"
     told = [entry for _, entry in read_journal(record) if isinstance(entry, entries.Event) and entry.source == "conference"]
     assert [entry.name for entry in told if entry.data.get("person") == "g1"][:3] == ["came", "connected", "admitted"]
+    spoken = [entry.name for _, entry in read_journal(record) if isinstance(entry, entries.Event) and entry.track == "remote-g1-audio"]
+    assert "speaks" in spoken, "the record tells when somebody spoke"
 
 
 @pytest.mark.lab
