@@ -119,6 +119,7 @@ class GuestDesk:
 
     async def invite(self, order: InviteOrder) -> Invited:
         """Make a link."""
+        await self._link.tell_now()  # and know which hearing is held, though vks is not there yet
         hearing = order.hearing or self.held.id
         if not hearing:
             raise DeskError("no hearing is held or near: name one by --hearing")
@@ -139,6 +140,7 @@ class GuestDesk:
 
     async def withdraw(self, order: WithdrawInvitation) -> Done:
         """A link opens nothing any more."""
+        await self._link.tell_now()
         try:
             found = self._guests.withdraw(order.hearing or self.held.id, order.person)
         except GuestsError as error:

@@ -110,6 +110,12 @@ async def test_a_link_lasts_until_a_day_after_its_hearing_is_planned_to_end(tmp_
     assert now_us + DAY_US <= guests.of("h1")[0].until_utc_us < now_us + 2 * DAY_US, "the one that is held, and in no plan"
 
 
+async def test_the_clerk_invites_at_once_though_the_videoconference_is_not_there_yet(tmp_path: Path) -> None:
+    link = ConferenceLink(tmp_path, RecorderLink(tmp_path), lambda: counter.hearing_is(Held(id="h2", hearing="h2")))
+    counter = GuestDesk(link, Guests(tmp_path / "guests.json"), Vks(), "lab", VisitDesk(link, Visits(tmp_path / "visit.json", "b"), None))
+    assert (await counter.invite(ORDER)).hearing == "h2"
+
+
 async def test_nobody_is_invited_to_a_hearing_that_is_mistyped(tmp_path: Path) -> None:
     with pytest.raises(DeskError, match="no hearing 'H22' is planned in this room"):
         await desk(tmp_path, Vks(), plan={}).invite(msgspec.structs.replace(ORDER, hearing="H22"))

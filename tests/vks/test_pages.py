@@ -209,7 +209,7 @@ async def test_a_link_that_was_withdrawn_or_forged_asks_nobody_to_try_it_again(h
     await held(house)
     steps = """
       await press("Join without a microphone");
-      await sees("This link is not valid");
+      await sees("The courtroom does not know this link now");
       seen.push(document.querySelector("h1").innerText, [...document.querySelectorAll("main button")].length);
     """
     shown = await asyncio.to_thread(browser.ask, f"{house.url}/join/#{invited('p1')[0]}", STEPS % steps, None, DEVICES)
