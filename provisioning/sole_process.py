@@ -37,9 +37,10 @@ def hold(lock: Path, *, wait_s: float = WAIT_S) -> int:
         descriptor = _take(lock)
         if descriptor is not None:
             return descriptor
-        holder = _holder(lock)
+        inode, holder = _inode(lock), _holder(lock)
         if holder is not None and _is_killed(holder):
-            lock.unlink()  # whoever comes after this process meets its lock, not that of one which is dead
+            if _inode(lock) == inode:  # else a third process was faster: the lock there now is its own
+                lock.unlink(missing_ok=True)  # whoever comes after this process meets its lock, not that of one which is dead
             continue
         if time.monotonic() >= end_s:
             who = "another process" if not holder else f"process {holder}"
@@ -73,8 +74,8 @@ def _take(lock: Path) -> int | None:
 
 def _holder(lock: Path) -> int | None:
     """The process that has the lock, as /proc/locks says (proc(5)); None where nobody has, or that cannot be seen."""
+    inode = _inode(lock)
     try:
-        inode = lock.lstat().st_ino
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
@@ -83,6 +84,13 @@ def _holder(lock: Path) -> int | None:
         if len(words) >= 6 and words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode):
             return int(words[4])
     return None
+
+
+def _inode(lock: Path) -> int | None:
+    try:
+        return lock.lstat().st_ino
+    except OSError:
+        return None
 
 
 def _is_killed(process: int) -> bool:
