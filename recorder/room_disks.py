@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ UNSTAMPED = ".unstamped"
 COMPLETE_AGAIN_US = 60_000_000
 TRY_AGAIN_US = 60_000_000
 """While nothing is recorded a byte is written to each disk so often: whether one takes anything is to be known before a hearing begins."""
+LOCK_AGAIN_S = 0.05
 MAKE_S = 0.5
 """A start waits so long for a disk that does not lead."""
 NOT_COMPLETED = "copies_not_completed"
@@ -92,14 +94,26 @@ class RoomDisks:
         Raises:
             sole_process.HeldError: another one does, and goes on doing so for ``wait_s``.
         """
-        calls = {name: partial(sole_process.hold, base / LOCK, wait_s=wait_s) for name, base in self.named() if name not in self._locks}
-        for name, answer in self._calls.each("take its lock", calls, wait_s + MAKE_S).items():
+        end_s = time.monotonic() + wait_s
+        while (held := self._take_locks()) is not None:  # a disk that hangs is no reason to wait longer than ``MAKE_S``
+            if time.monotonic() >= end_s:
+                raise held
+            time.sleep(LOCK_AGAIN_S)
+
+    def _take_locks(self) -> sole_process.HeldError | None:
+        """Take the locks that are lacking; why not, where another recorder has one."""
+        found, late = None, threading.Event()
+        calls = {name: partial(_lock, base, late) for name, base in self.named() if name not in self._locks}
+        answers = self._calls.each("take its lock", calls, MAKE_S)
+        late.set()
+        for name, answer in answers.items():
             if isinstance(answer, sole_process.HeldError):
-                raise answer
-            if isinstance(answer, OSError):
+                found = answer
+            elif isinstance(answer, OSError):
                 log.warning("a disk takes no lock; a second recorder would not notice this one", disk=name, error=str(answer))
             else:
                 self._locks[name] = answer
+        return found
 
     def release(self) -> None:
         """No record is written now: the disks may be taken away."""
@@ -345,6 +359,15 @@ def _has_readable_end(record: Path) -> bool:
     except Exception:  # noqa: BLE001 - as in ``unsealed``
         return False
     return True
+
+
+def _lock(base: Path, late: threading.Event) -> int:
+    """A disk's lock. One that is got when nobody waits for it any more is let go of: it would keep the disk from being unmounted."""
+    descriptor = sole_process.hold(base / LOCK, wait_s=0)
+    if late.is_set():
+        os.close(descriptor)
+        raise TimeoutError("the disk took its lock too late")
+    return descriptor
 
 
 def _make(base: Path) -> None:

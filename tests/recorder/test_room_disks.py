@@ -1,5 +1,7 @@
 """What the recorder holds of a room's disks, and for how long."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from tests.lab.waiting import until
 
 def is_held(base: Path) -> bool:
     try:
-        sole_process.hold(base / LOCK, wait_s=0)
+        os.close(sole_process.hold(base / LOCK, wait_s=0))
     except sole_process.HeldError:
         return True
     return False
@@ -28,3 +30,26 @@ async def test_a_disk_that_left_a_session_is_held_no_more_and_may_be_unmounted(t
     disks.heard(code, on=True)
     await until(lambda: not is_held(tmp_path / left), "the end of its lock")
     assert is_held(tmp_path / stays)
+
+
+def test_a_disk_that_hangs_keeps_no_session_waiting_and_is_not_held_when_it_answers_at_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, answers = sole_process.hold, threading.Event()
+
+    def hanging(lock: Path, *, wait_s: float) -> int:
+        if lock.parent.name == "mirror":
+            assert answers.wait(20)
+        return hold(lock, wait_s=wait_s)
+
+    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")))
+    disks.make()
+    monkeypatch.setattr(sole_process, "hold", hanging)
+    disks.claim(wait_s=20)
+    monkeypatch.undo()
+    late = next(thread for thread in threading.enumerate() if "mirror" in thread.name and thread.is_alive())
+    answers.set()
+    late.join(20)
+    assert is_held(tmp_path / "primary")
+    assert not is_held(tmp_path / "mirror")
+    disks.release()
