@@ -15,13 +15,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColu
 from recorder import copy_files, readable
 from recorder.fragment_choice import summed
 from recorder.readable import LEVELS, Choice, Copied, CopyError, Reader, Story
-from recorder.record.cli import CA_HELP, authorities_of, run_verify, say, session_time
+from recorder.record.cli import CA_HELP, say, session_time, verified
 from recorder.record.journal import Head
 from recorder.record.output import rendered
 from recorder.record.shown import shown
 from recorder.record.trust import TrustError
 from recorder.record.verdict import SPOILT, Verdict
-from recorder.record.verify import Outside
 
 FILM = "hearing.mp4"
 MOST_S = 1e9
@@ -105,10 +104,9 @@ def checked(record: Path, ca: Path | None, *, even_if_broken: bool) -> Verdict:
         CopyError: it is none, or is broken.
     """
     try:
-        authorities = authorities_of(ca)
-    except (OSError, TrustError) as error:
-        raise CopyError(f"the authorities cannot be read: {error}") from error
-    verdict = run_verify(record, Outside(authorities=authorities), workers=0)
+        verdict = verified(record, ca)
+    except TrustError as error:
+        raise CopyError(str(error)) from error
     if verdict.level in {"sealed", "anchored", "signed_only", "unsealed"} or (
         verdict.level in SPOILT and verdict.entries and even_if_broken
     ):

@@ -14,13 +14,12 @@ from recorder.level_order import Given, Wish, give_order
 from recorder.media_keys import RecipientKey
 from recorder.readable import CopyError
 from recorder.record import layout
-from recorder.record.cli import CA_HELP, authorities_of, run_verify, say
+from recorder.record.cli import CA_HELP, say, verified
 from recorder.record.levels import LEVELS, PartSpan
 from recorder.record.order import OrderError
 from recorder.record.output import rendered
 from recorder.record.trust import TrustError
 from recorder.record.verdict import SPOILT, Verdict
-from recorder.record.verify import Outside
 
 _SHOWN = 20
 _TIME = re.compile(r"(?:(?:(\d{1,3}):)?(\d{1,4}):)?(\d{1,7})(?:\.(\d{1,6}))?", re.ASCII)
@@ -93,10 +92,9 @@ def _checked(record: Path, ca: Path | None, *, even_if_broken: bool) -> Verdict:
         OrderError: it is none, or is broken.
     """
     try:
-        authorities = authorities_of(ca)
-    except (OSError, TrustError) as error:
-        raise OrderError(f"the authorities cannot be read: {error}") from error
-    verdict = run_verify(record, Outside(authorities=authorities), workers=0)
+        verdict = verified(record, ca)
+    except TrustError as error:
+        raise OrderError(str(error)) from error
     if verdict.level == "not_a_record":
         raise OrderError(f"{record} is no record: {verdict.errors[0].text}; name the directory of a sealed record")
     if verdict.level in SPOILT and not even_if_broken:

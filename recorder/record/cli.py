@@ -225,6 +225,19 @@ def run_verify(record: Path, outside: Outside, workers: int) -> Verdict:
     return _with_bar(lambda progress: verify_record(record, outside, workers=workers, progress=progress))
 
 
+def verified(record: Path, ca: Path | None) -> Verdict:
+    """What ``courtroom verify`` finds, for a command that signs something about the record.
+
+    Raises:
+        TrustError: the authorities cannot be read.
+    """
+    try:
+        authorities = authorities_of(ca)
+    except (OSError, TrustError) as error:
+        raise TrustError(f"the authorities cannot be read: {error}") from error
+    return run_verify(record, Outside(authorities=authorities), workers=0)
+
+
 def run_check_copy(root: Path, authorities: Authorities | None, workers: int) -> CopyVerdict:
     """Check a readable copy, and show on a terminal how far it is."""
     now_us = time.time_ns() // 1000
