@@ -28,12 +28,7 @@ class Screen:
 
     async def call(self) -> None:
         """Media."""
-
-        async def answer(offer: str) -> str:
-            await self.page.say(signalling.Offer(sdp=offer))
-            return str((await self.page.first(signalling.Answer)).sdp)
-
-        await self.pictures.dial(answer)
+        await self.pictures.dial(self.page.answer)
 
     @property
     def now(self) -> signalling.Screen | None:
@@ -69,12 +64,7 @@ class Held:
     async def come(self, person: str, token: str, shade: int) -> None:
         page, come = await self.house.come(token, f"device-{person}"), Browser(1_000, shade)
         await page.first(signalling.Welcome)
-
-        async def answer(offer: str) -> str:
-            await page.say(signalling.Offer(sdp=offer))
-            return str((await page.first(signalling.Answer)).sdp)
-
-        await come.dial(answer)
+        await come.dial(page.answer)
         self.pages.append(page)
         self.browsers.append(come)
 
@@ -240,11 +230,6 @@ async def test_a_screen_can_ask_for_nothing_but_pictures(house: House, text: str
 
 async def test_a_screen_that_would_send_sound_is_sent_away(house: House) -> None:
     shown, participant = await screen(house), Browser(1_000, PARTY)
-
-    async def answer(offer: str) -> str:
-        await shown.page.say(signalling.Offer(sdp=offer))
-        return str((await shown.page.first(signalling.Answer)).sdp)
-
-    await participant.dial(answer)
+    await participant.dial(shown.page.answer)
     assert (await shown.page.first(signalling.Bye)).code == "bad_offer"
     await participant.close()

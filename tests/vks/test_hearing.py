@@ -51,12 +51,7 @@ async def again(http: aiohttp.ClientSession, root: str, resume: str) -> PageInTe
 
 async def call(page: PageInTest, browser: Browser) -> None:
     """Media, by the page's connection."""
-
-    async def answer(offer: str) -> str:
-        await page.say(signalling.Offer(sdp=offer))
-        return str((await page.first(signalling.Answer)).sdp)
-
-    await browser.dial(answer)
+    await browser.dial(page.answer)
 
 
 @pytest.mark.lab

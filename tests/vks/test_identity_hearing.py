@@ -77,12 +77,7 @@ async def test_a_clerk_checks_who_somebody_is_at_the_terminal_and_the_record_alo
         seen = PageInTest(await http.ws_connect(f"{root}/api/identity"), signalling.to_identity)
         await seen.say(signalling.See(token=address.split("#")[1], device="screen-1"))
         await seen.first(signalling.Checking)
-
-        async def answer(offer: str) -> str:
-            await seen.say(signalling.Offer(sdp=offer))
-            return str((await seen.first(signalling.Answer)).sdp)
-
-        await screen.dial(answer)
+        await screen.dial(seen.answer)
         await until(lambda: screen.sees(FACE), "the clerk sees the face")
         assert "being checked" in await clerk(room, "list")
         terminal.type("")

@@ -6,7 +6,7 @@ import msgspec
 
 from recorder.contract import conference as contract
 from tests.vks.browsers import Browser, until
-from tests.vks.test_service import CLERK, House, PageInTest, invited
+from tests.vks.test_service import CLERK, House, invited
 from tests.vks.test_service import house as house  # noqa: PLC0414 - a fixture is used by its name
 from tests.vks.test_visit import PARTY_HZ, VISITOR_HZ, Rooms, party
 from tests.vks.test_visit import rooms as rooms  # noqa: PLC0414 - a fixture is used by its name
@@ -23,12 +23,7 @@ async def test_an_observer_hears_and_sees_and_no_line_is_agreed_on_by_which_he_w
         page = await house.come(link, f"device-{person}")
         await page.first(signalling.Welcome)
         await agent.ask(contract.Admit(by=CLERK, person=person))
-
-        async def answer(offer: str, page: PageInTest = page) -> str:
-            await page.say(signalling.Offer(sdp=offer))
-            return str((await page.first(signalling.Answer)).sdp)
-
-        await browsers[person].dial(answer)
+        await browsers[person].dial(page.answer)
     sdp = (await page.first(signalling.Answer)).sdp
     assert "a=sendonly" in sdp
     assert "a=sendrecv" not in sdp

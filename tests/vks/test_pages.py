@@ -69,12 +69,7 @@ async def there_already(house: House, agent: Agent, token: str, hz: float) -> Br
     page = await house.come(token, "device-2")
     await page.first(signalling.Welcome)
     await agent.ask(contract.Admit(by=CLERK, person="p2"))
-
-    async def answer(offer: str) -> str:
-        await page.say(signalling.Offer(sdp=offer))
-        return str((await page.first(signalling.Answer)).sdp)
-
-    await other.dial(answer)
+    await other.dial(page.answer)
     return other
 
 

@@ -78,12 +78,7 @@ async def test_vks_looks_for_another_way_only_for_who_comes_through_the_centre(
     _, body = await house.join(token)
     page = await (relayed(house, body["resume"]) if through_centre else house.page(body["resume"]))
     browser = Browser(1_000, 200)
-
-    async def answer(offer: str) -> str:
-        await page.say(signalling.Offer(sdp=offer))
-        return str((await page.first(signalling.Answer)).sdp)
-
-    await browser.dial(answer)
+    await browser.dial(page.answer)
     await browser.close()
     assert used == [[RTCIceServer(urls=["stun:127.0.0.1:9"])] if through_centre else []]
 

@@ -155,12 +155,7 @@ async def display(it: Site) -> AsyncIterator[tuple[PageInTest, Watcher]]:
     port = it.config.read_text().split("[vks]\nport = ")[1].split()[0]
     async with aiohttp.ClientSession() as http:
         page, pictures = PageInTest(await http.ws_connect(f"http://127.0.0.1:{port}/api/display"), signalling.to_display), Watcher()
-
-        async def answer(offer: str) -> str:
-            await page.say(signalling.Offer(sdp=offer))
-            return str((await page.first(signalling.Answer)).sdp)
-
-        await pictures.dial(answer)
+        await pictures.dial(page.answer)
         try:
             yield page, pictures
         finally:

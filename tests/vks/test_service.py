@@ -148,6 +148,10 @@ class PageInTest:
         with contextlib.suppress(ConnectionError):
             await self._socket.send_str(text)
 
+    async def answer(self, offer: str) -> str:
+        await self.say(signalling.Offer(sdp=offer))
+        return str((await self.first(signalling.Answer)).sdp)
+
     async def first(self, kind: type[signalling.Message], what: str = "") -> Any:
         await until(lambda: self.all(kind), what or kind.__name__)
         return self.all(kind)[0]
@@ -310,12 +314,7 @@ async def test_media_flows_through_the_page_s_connection(house: House) -> None:
         page = await house.come(token, f"device-{number}")
         await page.first(signalling.Welcome)
         await agent.ask(contract.Admit(by=CLERK, person=person))
-
-        async def answer(offer: str, page: PageInTest = page) -> str:
-            await page.say(signalling.Offer(sdp=offer))
-            return str((await page.first(signalling.Answer)).sdp)
-
-        await browsers[person].dial(answer)
+        await browsers[person].dial(page.answer)
     await until(lambda: browsers["p1"].hears(2_000) and browsers["p2"].hears(1_000), "they hear each other")
     await until(lambda: browsers["p1"].sees(200) and browsers["p2"].sees(120), "they see each other")
     await asyncio.gather(*(browser.close() for browser in browsers.values()))

@@ -139,12 +139,7 @@ async def party(rooms: Rooms) -> Browser:
     """Somebody who is in the hearing already."""
     page, browser = await rooms.hosting.come(await rooms.invite("party"), "device-party"), Browser(PARTY_HZ, PARTY_SHADE)
     await page.first(signalling.Welcome)
-
-    async def answer(offer: str) -> str:
-        await page.say(signalling.Offer(sdp=offer))
-        return str((await page.first(signalling.Answer)).sdp)
-
-    await browser.dial(answer)
+    await browser.dial(page.answer)
     await rooms.ask(contract.Admit(by=CLERK, person="party"))
     return browser
 
