@@ -229,7 +229,7 @@ def _on_clock(at: dt.date, zone: dt.tzinfo | None) -> dt.datetime:
 
 
 def _no_uid(event: Any) -> str:  # noqa: ANN401 - the library's component
-    with contextlib.suppress(Exception):  # whatever of it cannot be read
+    with contextlib.suppress(Exception):  # the refusal is told, however little of the event can be read
         when, room = event.start, _text(event.get("X-COURTROOM-ROOM") or event.get("LOCATION") or "")
         return f"an event of {when} in '{room}' has no UID, by which it is known again: give it one"
     return "an event has no UID, by which it is known again: give it one"

@@ -92,7 +92,7 @@ class Database:
                 connection.execute("SAVEPOINT job")
                 try:
                     answer = job.work(connection)
-                except Exception as error:
+                except Exception as error:  # whatever it is, it is the asker's alone, who is told it; the others of the group go on
                     if isinstance(error, sqlite3.Error) and not connection.in_transaction:
                         raise  # a full disk undoes the whole group (https://sqlite.org/lang_transaction.html, "Response To Errors")
                     connection.execute("ROLLBACK TO job")
