@@ -25,7 +25,8 @@ MESSAGE_BYTES = 4 * 1024 * 1024
 HEARTBEAT_S = 3.0
 """An agent on whose link nothing came for so long is asked whether it is there, and has half of that to answer."""
 AWAY_US = 1_000_000
-"""One that is started anew is back sooner. After that nobody knows what state the room is in."""
+"""After so long without one nobody knows what state the room is in. One that is started anew may take longer: then the conference is
+closed until it is back."""
 GATHER_S = 0.05
 """How the conference stands is told so long after a change, once for all changes until then."""
 MOST_FACTS = 10_000
