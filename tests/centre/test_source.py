@@ -1,9 +1,7 @@
 """Schedules that are read from a file or a calendar: what is new, changed or gone there reaches the rooms; what is doubtful does not."""
 
 import asyncio
-import datetime as dt
 import json
-import os
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -19,180 +17,17 @@ from structlog.testing import capture_logs
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import API
-from agent.upstream.centre.calendar_reading import parse
 from agent.upstream.centre.settings import SettingsError
-from agent.upstream.centre.source import FEW, Reading, SourceError, SourceFollower, adjourned, believable, vanished
+from agent.upstream.centre.source import FEW, Reading, SourceError, SourceFollower, believable, vanished
 from agent.upstream.centre.source_calendar import CalendarSource
 from agent.upstream.centre.source_file import FileSource
+from tests.centre.test_calendar_reading import CALENDAR, NOW_US, as_calendar
 from tests.lab.centre import Centre, centre
 from tests.lab.events import hearing
 from tests.lab.fronts import sqlite_fronts
 from tests.lab.tls import Authority
-from tests.lab.waiting import until as lab_until
 
-NOW_US = int(dt.datetime(2026, 11, 30, 12, tzinfo=dt.UTC).timestamp()) * 1_000_000
 HOUR_US = 3_600_000_000
-# As RFC 5545 writes it (sections 3.6.1 and 3.8); the lines end with CRLF.
-CALENDAR = """BEGIN:VCALENDAR
-VERSION:2.0
-PRODID:-//Office//Calendar 1//EN
-BEGIN:VEVENT
-UID:7599-26-00-2-1
-DTSTAMP:20261127T000000Z
-DTSTART;TZID=Asia/Almaty:20261201T100000
-DTEND;TZID=Asia/Almaty:20261201T113000
-SUMMARY:Claim of A. against B.\\, second
-LOCATION:almaty-3
-CLASS:CONFIDENTIAL
-X-COURTROOM-CASE:7599-26-00-2/1
-ORGANIZER;CN=B. Seitov:mailto:b.seitov@court.example
-END:VEVENT
-BEGIN:VEVENT
-UID:weekly@office.example
-DTSTAMP:20261127T000000Z
-DTSTART:20261202T040000Z
-DURATION:PT1H
-RRULE:FREQ=WEEKLY;COUNT=2
-LOCATION:almaty-4
-END:VEVENT
-BEGIN:VEVENT
-UID:weekly@office.example
-RECURRENCE-ID:20261209T040000Z
-DTSTAMP:20261127T000000Z
-DTSTART:20261209T060000Z
-DURATION:PT1H
-STATUS:CANCELLED
-LOCATION:almaty-4
-END:VEVENT
-BEGIN:VEVENT
-UID:no-zone
-DTSTAMP:20261127T000000Z
-DTSTART:20261203T100000
-DTEND:20261203T110000
-LOCATION:almaty-3
-END:VEVENT
-BEGIN:VEVENT
-UID:whole-day
-DTSTAMP:20261127T000000Z
-DTSTART;VALUE=DATE:20261203
-LOCATION:almaty-3
-END:VEVENT
-BEGIN:VEVENT
-UID:no-room
-DTSTAMP:20261127T000000Z
-DTSTART:20261203T100000Z
-DTEND:20261203T110000Z
-LOCATION:Great hall on the second floor
-END:VEVENT
-END:VCALENDAR
-"""
-
-
-def as_calendar(text: str) -> bytes:
-    return text.replace("\n", "\r\n").encode()
-
-
-def utc_us(text: str) -> int:
-    return int(dt.datetime.fromisoformat(text).timestamp()) * 1_000_000
-
-
-def test_a_calendar_becomes_hearings_with_their_zone_level_and_recurrences() -> None:
-    reading = parse(as_calendar(CALENDAR), NOW_US)
-    found = {one.id: one for one in reading.hearings}
-    first = found.pop("7599-26-00-2-1")
-    assert (first.room, first.case, first.judge, first.level, first.title) == (
-        "almaty-3", "7599-26-00-2/1", "B. Seitov", "closed", "Claim of A. against B., second",
-    )  # fmt: skip
-    assert (first.starts_utc_us, first.ends_utc_us) == (utc_us("2026-12-01T10:00+05:00"), utc_us("2026-12-01T11:30+05:00"))
-    weekly, moved = sorted(found.values(), key=lambda one: one.starts_utc_us)
-    assert weekly.id.startswith("weekly-office.example-")
-    assert weekly.id.endswith("/20261202T0400")
-    assert (weekly.state, weekly.starts_utc_us) == ("planned", utc_us("2026-12-02T04:00+00:00"))
-    # The occurrence keeps its name where it is moved: it is the same hearing.
-    assert moved.id.endswith("/20261209T0400")
-    assert (moved.state, moved.starts_utc_us) == ("cancelled", utc_us("2026-12-09T06:00+00:00"))
-
-
-def test_what_no_hearing_can_be_made_of_is_named_with_the_remedy_and_the_others_are_taken() -> None:
-    refused = parse(as_calendar(CALENDAR), NOW_US).refused
-    assert set(refused) == {"no-zone", "whole-day", "no-room"}
-    assert "give TZID" in refused["no-zone"]
-    assert "give a time of day" in refused["whole-day"]
-    assert "room" in refused["no-room"]
-
-
-@pytest.mark.parametrize("data", [b"", b"<html>sign in</html>", b"\xff\xfe\x00", b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n"])
-def test_what_is_no_calendar_is_an_error_and_no_empty_schedule(data: bytes) -> None:
-    with pytest.raises(SourceError):
-        parse(data, NOW_US)
-
-
-def test_uids_that_differ_only_in_what_an_id_may_not_hold_stay_two_hearings() -> None:
-    one = CALENDAR.replace("UID:7599-26-00-2-1", "UID:a@b")
-    other = CALENDAR.replace("UID:7599-26-00-2-1", "UID:a#b")
-    names = {min(found.id for found in parse(as_calendar(text), NOW_US).hearings) for text in (one, other)}
-    assert len(names) == 2
-
-
-GOOD = """BEGIN:VEVENT
-UID:good-{}
-DTSTART:20261202T040000Z
-DTEND:20261202T050000Z
-LOCATION:almaty-4
-END:VEVENT
-"""
-HOSTILE = {
-    "secondly": "DTSTART:19700101T000000Z\nDTEND:19700101T000001Z\nRRULE:FREQ=SECONDLY",
-    "minutely": "DTSTART:19700101T000000Z\nDTEND:19700101T000001Z\nRRULE:FREQ=MINUTELY",
-    "interval-0": "DTSTART:20260101T000000Z\nDURATION:PT1H\nRRULE:FREQ=DAILY;INTERVAL=0",
-    "interval--1": "DTSTART:20260101T000000Z\nDURATION:PT1H\nRRULE:FREQ=DAILY;INTERVAL=-1",
-    "each-second-by-hours": "DTSTART:00010101T000000Z\nDURATION:PT1S\nRRULE:FREQ=HOURLY;BYMINUTE=" + ",".join(map(str, range(60))),
-    "too-long": "DTSTART:20261201T000000Z\nDURATION:P9999999D",
-    "longer": "DTSTART:20261201T000000Z\nDURATION:P99999999999D",
-    "no-begin": "DTEND:20261201T000000Z",
-    "a-begin-that-is-none": "DTSTART:hello",
-    "no-such-day": "DTSTART:20261341T000000Z",
-    "a-rule-that-is-none": "DTSTART:20261201T000000Z\nDTEND:20261201T010000Z\nRRULE:FREQ=FOO",
-    "endless-count": "DTSTART:20260101T000000Z\nDURATION:PT1H\nRRULE:FREQ=DAILY;COUNT=99999999999999999999",
-    "two-organizers": "DTSTART:20261201T000000Z\nDURATION:PT1H\nORGANIZER:a\nORGANIZER:b",
-    "two-places": "DTSTART:20261201T000000Z\nDURATION:PT1H\nLOCATION:b",
-    "a-long-period": "DTSTART:20260101T000000Z\nRDATE;VALUE=PERIOD:20260101T000000Z/P99999999999D",
-}
-AS_WELL = {
-    "a-sequence-that-is-no-number": "DTSTART:20261201T000000Z\nDURATION:PT1H\nSEQUENCE:abc",
-    "a-day-that-is-never": "DTSTART:20260101T000000Z\nDURATION:PT1H\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
-    "the-first-year": "DTSTART:00010101T000000Z\nDTEND:00010101T010000Z",
-    "the-last-year": "DTSTART:99991231T235959Z\nDTEND:99991231T235959Z",
-}
-
-
-async def test_what_one_event_says_holds_up_no_other(tmp_path: Path) -> None:
-    bad = [f"BEGIN:VEVENT\nUID:{name}\nLOCATION:almaty-3\n{lines}\nEND:VEVENT\n" for name, lines in (HOSTILE | AS_WELL).items()]
-    text = f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\n{GOOD.format(1)}{''.join(bad)}{GOOD.format(2)}END:VCALENDAR\n"
-    (tmp_path / "c.ics").write_bytes(as_calendar(text))
-    async with asyncio.timeout(60):
-        reading = await CalendarSource(str(tmp_path / "c.ics")).read(NOW_US)
-    assert reading is not None
-    assert {"good-1", "good-2"} <= {one.id for one in reading.hearings} <= {"good-1", "good-2", *AS_WELL}
-    assert set(reading.refused) == set(HOSTILE)
-
-
-async def test_who_stops_a_reading_ends_its_process(tmp_path: Path) -> None:
-    each = "UID:s{}\nDTSTART:00010101T000000Z\nDURATION:PT1S\nRRULE:FREQ=HOURLY;BYMINUTE=" + ",".join(map(str, range(60)))
-    events = "".join(f"BEGIN:VEVENT\n{each.format(number)}\nEND:VEVENT\n" for number in range(20))
-    (tmp_path / "c.ics").write_bytes(as_calendar(f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\n{events}END:VCALENDAR\n"))
-
-    def processes() -> list[str]:
-        return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-
-    others = set(processes())
-    task = asyncio.create_task(CalendarSource(str(tmp_path / "c.ics")).read(NOW_US))
-    await lab_until(lambda: set(processes()) > others, "the process")
-    task.cancel()
-    async with asyncio.timeout(5):
-        await asyncio.gather(task, return_exceptions=True)
-    assert task.cancelled()
-    assert set(processes()) <= others
 
 
 @given(
@@ -292,14 +127,6 @@ async def test_a_hearing_that_vanishes_after_its_beginning_stays_planned_and_is_
         kept = {change.hearing.id: change.hearing for change in await front.plan.after(0, 10)}
     assert (kept["gone"].state, kept["moved"].starts_utc_us) == ("planned", now_us + 90 * DAY_US)
     assert [line["hearings"] for line in logs if "stay planned" in line["event"]] == [["gone"]]
-
-
-def test_an_event_outside_of_the_span_is_elsewhere_and_a_moved_occurrence_too() -> None:
-    text = CALENDAR.replace("TZID=Asia/Almaty:202612", "TZID=Asia/Almaty:202706").replace("DTSTART:20261209T06", "DTSTART:20270309T06")
-    reading = parse(as_calendar(text), NOW_US)
-    moved = {name.rpartition("/")[2]: one for name, one in reading.elsewhere.items()}
-    assert set(moved) == {"7599-26-00-2-1", "20261209T0400"}
-    assert adjourned(reading, [hearing("7599-26-00-2-1", "almaty-3")]) == [moved["7599-26-00-2-1"]]
 
 
 def test_a_hearing_that_ends_before_it_begins_or_comes_twice_with_other_words_is_refused() -> None:
