@@ -86,6 +86,11 @@ class Tab:
         self._answer_s = answer_s
         self._number = 0
 
+    async def begin_pages_with(self, script: str) -> None:
+        """Run this in each page from now on before anything of its own: a browser that lacks something, or is slow."""
+        await self.call("Page.enable", {})
+        await self.call("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+
     async def go(self, url: str) -> None:
         """Open an address and wait for the page itself: until it is there, scripts would run in the empty document before it."""
         await self.call("Page.navigate", {"url": url})

@@ -152,8 +152,7 @@ async def test_a_browser_without_devices_takes_part_in_silence_and_is_told_to_be
       addEventListener("unhandledrejection", event => failures.push(String(event.reason)));
     """
     async with browser.opened(DEVICES) as tab:
-        await tab.call("Page.enable", {})
-        await tab.call("Page.addScriptToEvaluateOnNewDocument", {"source": without})
+        await tab.begin_pages_with(without)
         await tab.go(f"{house.url}/join/#{token}")
         assert await tab.run(STEPS % steps) == [[]]
 
@@ -191,8 +190,7 @@ async def test_whoever_goes_on_in_an_apps_own_browser_comes_back_to_the_hearing_
       await sees("You are in the waiting room");
     """
     async with browser.opened(DEVICES) as tab:
-        await tab.call("Page.enable", {})
-        await tab.call("Page.addScriptToEvaluateOnNewDocument", {"source": "window.TelegramWebviewProxy = {}"})
+        await tab.begin_pages_with("window.TelegramWebviewProxy = {}")
         await tab.go(f"{house.url}/join/#{token}")
         await tab.run(STEPS % goes_on)
         await tab.go("about:blank")
@@ -234,8 +232,7 @@ async def test_the_hearings_end_is_told_though_its_last_word_comes_after_the_end
       await find("media", () => peers.at(-1)?.connectionState === "connected");
     """
     async with browser.opened(DEVICES) as tab:
-        await tab.call("Page.enable", {})
-        await tab.call("Page.addScriptToEvaluateOnNewDocument", {"source": slow})
+        await tab.begin_pages_with(slow)
         await tab.go(f"{house.url}/join/#{token}")
         await tab.run(STEPS % waits)
         await agent.hold(hearing="", state="idle")
