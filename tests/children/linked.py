@@ -103,9 +103,20 @@ def linked(module: str, device: dict[str, Any], run_dir: Path, **configuration: 
 
 
 def peer(path: Path) -> socket.socket:
-    """A connection to a child's socket, once it is there."""
+    """A connection to a child's socket, once somebody listens there: its file is made a moment before."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.settimeout(10)
-    wait_for(path.exists, str(path))
-    sock.connect(str(path))
+
+    def connected() -> bool:
+        try:
+            sock.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
+
+    try:
+        wait_for(connected, str(path))
+    except BaseException:
+        sock.close()
+        raise
     return sock
