@@ -140,10 +140,20 @@ def test_a_picture_that_is_late_is_passed_over_where_another_follows_already(tmp
     )
     with linked("recorder.children.rungs", {"id": "rungs", "cameras": ["cam"]}, tmp_path) as rungs:
         rungs.first(child.Opened)
-        last_us = time.monotonic_ns() // 1000 - LATE_US
-        for number, packet in enumerate(packets, 1 - len(packets)):
-            stream.publish(last_us + number * 40_000, 40_000, key=packet.is_keyframe, data=bytes(packet))
+        first_us = time.monotonic_ns() // 1000 + 1_000_000  # so that a busy machine still takes it for fresh
+        stream.publish(first_us, 40_000, key=True, data=bytes(packets[0]))
         with BusClient(str(tmp_path), "cam.low", timeout_s=15) as viewer:
+            assert viewer.read()[0].mono_us == first_us
+            os.kill(rungs.pid, signal.SIGSTOP)
+            try:
+                for number, packet in enumerate(packets[1:], 1):
+                    stream.publish(first_us + number * 40_000, 40_000, key=False, data=bytes(packet))
+                (reader,) = stream.readers
+                wait_for(lambda: not reader.queue and reader.sending is None, "all pictures on their way")
+                last_us = first_us + (len(packets) - 1) * 40_000
+                wait_for(lambda: time.monotonic_ns() // 1000 > last_us + LATE_US, "the last picture to be late")
+            finally:
+                os.kill(rungs.pid, signal.SIGCONT)
             assert viewer.read()[0].mono_us == last_us
 
 
