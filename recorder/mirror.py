@@ -79,6 +79,8 @@ class Mirror:
         """Rounds are kept to be applied: in step, or in the last pass of catching up."""
         self._urgent = False
         self._retry_s = RETRY_S
+        self._waits = False
+        """Whether it is not tried again at once: only one that was in step for long is."""
         self._came_back_s = 0.0
         self._proving = False
         self._damaged: set[str] = set()
@@ -193,10 +195,10 @@ class Mirror:
     def _run(self) -> None:
         while not self._closing.is_set():
             if self.state == "left":
+                if self._waits:
+                    self._wait()
+                self._waits = True
                 self._come_back()
-                with self._changed:
-                    if self.state == "left":
-                        self._changed.wait_for(self._closing.is_set, RETRY_S if self._urgent else self._retry_s)
                 continue
             with self._changed:
                 if not self._proving:
@@ -210,6 +212,16 @@ class Mirror:
                         self._failed(error)
         if self.state != "closed":
             self._let_go()
+
+    def _wait(self) -> None:
+        """Until the disk is tried again, or is let go."""
+        began_s = time.monotonic()
+        with self._changed:
+            while not self._closing.is_set():
+                left_s = began_s + (RETRY_S if self._urgent else self._retry_s) - time.monotonic()
+                if left_s <= 0:
+                    return
+                self._changed.wait(left_s)
 
     def _is_wanted(self) -> bool:
         return bool(self._rounds) or self._closing.is_set() or self.state == "left" or self._proving
@@ -378,6 +390,7 @@ class Mirror:
         if was == "in_step":
             soon = time.monotonic() - self._came_back_s < LONGEST_RETRY_S
             self._retry_s = min(LONGEST_RETRY_S, 2 * self._retry_s) if soon else RETRY_S
+            self._waits = soon
         changed = detail != self.detail
         self.detail = detail
         self._follows = False

@@ -115,6 +115,17 @@ def test_a_mirror_that_stalls_never_delays_the_first_disk_and_comes_back(tmp_pat
     assert pair.writer.seal() == "identical"
 
 
+def test_a_disk_that_fails_whenever_it_has_come_back_is_tried_ever_less_often(pair: Pair) -> None:
+    pair.wait_in_step()
+    pair.disk.refuse = only("sync", "tracks/", errno.EIO)
+    began_s = time.monotonic()
+    while pair.writer.troubles.count(("mirror_left", True)) < 5:
+        pair.writer.record(1)
+    assert time.monotonic() - began_s >= (2 + 4 + 8 + 16) * module.RETRY_S
+    pair.disk.refuse = lambda *_: 0
+    pair.wait_in_step(6)
+
+
 def test_a_mirror_is_caught_up_while_the_recording_goes_on_however_much_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LAST_PASS_BYTES", 3000)
     pair = Pair(tmp_path, memory_bytes=5000)
