@@ -1,36 +1,28 @@
-"""Debian's Chromium without a window, asked over its DevTools protocol: opens a page, runs scripts in it, takes a picture of it."""
+"""Debian's Chromium without a window, driven by Playwright: opens a page, runs scripts in it, takes a picture of it."""
 
 import asyncio
-import base64
 import os
 import shutil
-import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
+from playwright.async_api import Error, Page, async_playwright
 
 FLAGS = (
-    "--headless",
-    "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
-    "--no-first-run",
     "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
     "--autoplay-policy=no-user-gesture-required",
-    "--remote-debugging-port=0",
     "--window-size=1000,1200",
 )
-_START_S = 30.0
+"""Beside those that Playwright gives itself."""
+_START_S = 60.0
 ANSWER_S = 30.0
-_POLL_S = 0.05
+_POLL_S = 0.1
 
 
 def missing() -> bool:
@@ -59,61 +51,49 @@ def ask(
     ``flags`` are Chromium's own, beside those that every page needs; ``home`` is where it looks for whom to trust; the script may take
     ``answer_s``.
     """
-    value, shot = asyncio.run(_ask(url, script, flags, home, answer_s))
-    if picture is not None:
-        picture.write_bytes(shot)
-    return value
+    return asyncio.run(_ask(url, script, picture, flags, home, answer_s))
 
 
-async def _ask(url: str, script: str, flags: tuple[str, ...], home: Path | None, answer_s: float) -> tuple[Any, bytes]:
+async def _ask(url: str, script: str, picture: Path | None, flags: tuple[str, ...], home: Path | None, answer_s: float) -> Any:
     async with opened(flags, home, answer_s) as tab:
         await tab.go(url)
         value = await tab.run(script)
-        shown = await tab.call("Page.captureScreenshot", {"format": "png"})
-        return value, base64.b64decode(shown["data"])
+        if picture is not None:
+            await tab.page.screenshot(path=picture)
+        return value
 
 
 class Tab:
     """A page that stays open.
 
-    Args:
-        socket: its DevTools connection.
-        answer_s: how long it may take to answer.
+    Attributes:
+        page: Playwright's, for all that this class has no words for.
     """
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, answer_s: float) -> None:
-        self._socket = socket
+    def __init__(self, page: Page, answer_s: float) -> None:
+        self.page = page
         self._answer_s = answer_s
-        self._number = 0
 
     async def begin_pages_with(self, script: str) -> None:
         """Run this in each page from now on before anything of its own: a browser that lacks something, or is slow."""
-        await self.call("Page.enable", {})
-        await self.call("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+        await self.page.add_init_script(script)
 
     async def go(self, url: str) -> None:
-        """Open an address and wait for the page itself: until it is there, scripts would run in the empty document before it."""
-        await self.call("Page.navigate", {"url": url})
-        end_s = time.monotonic() + _START_S
-        while time.monotonic() < end_s:
-            answer = await self.call("Runtime.evaluate", {"expression": 'location.href + " " + document.readyState'})
-            if answer.get("result", {}).get("value") == f"{url} complete":
-                return
-            await asyncio.sleep(_POLL_S)
-        raise TimeoutError("the page did not load")
+        """Open an address and wait until the page is loaded."""
+        await self.page.goto(url, timeout=_START_S * 1_000)
 
     async def run(self, script: str) -> Any:
         """What an expression or a promise gives; it runs as if somebody had just pressed something.
 
         Raises:
             AssertionError: it threw.
+            TimeoutError: it gave nothing within ``answer_s``.
         """
-        answer = await self.call(
-            "Runtime.evaluate", {"expression": script, "awaitPromise": True, "returnByValue": True, "userGesture": True}
-        )
-        if "exceptionDetails" in answer:
-            raise AssertionError(answer["exceptionDetails"])
-        return answer["result"].get("value")
+        try:
+            async with asyncio.timeout(self._answer_s):
+                return await self.page.evaluate(script)
+        except Error as error:
+            raise AssertionError(error.message) from error
 
     async def until(self, condition: str, what: str, timeout_s: float = 60.0) -> Any:
         """Wait until an expression is true; gives its value. A failure says what the page shows instead."""
@@ -121,60 +101,25 @@ class Tab:
         while not (value := await self.run(condition)):
             shown = await self.run("document.body.innerText")
             assert time.monotonic() < end_s, f"waited {timeout_s:g} s in vain for {what}; the page shows: {shown}"
-            await asyncio.sleep(2 * _POLL_S)
+            await asyncio.sleep(_POLL_S)
         return value
-
-    async def call(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """One call of the protocol; what the page tells by itself meanwhile is dropped."""
-        self._number += 1
-        await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
-        while True:
-            message = await self._socket.receive_json(timeout=self._answer_s)
-            if message.get("id") == self._number:
-                result: dict[str, Any] = message.get("result", {})  # an error: there is no document yet
-                return result
 
 
 @asynccontextmanager
-async def opened(flags: tuple[str, ...] = (), home: Path | None = None, answer_s: float = ANSWER_S) -> AsyncIterator[Tab]:
-    """A browser of its own with one empty page; ``flags``, ``home`` and ``answer_s`` are as with ``ask``."""
-    environment = os.environ | ({} if home is None else {"HOME": str(home)})
-    with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
-        command = ["chromium", *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
-        null = asyncio.subprocess.DEVNULL
-        # A session of its own, so that the browser's helpers end with it.
-        browser = await asyncio.create_subprocess_exec(*command, stdout=null, stderr=null, env=environment, start_new_session=True)
+async def opened(
+    flags: tuple[str, ...] = (), home: Path | None = None, answer_s: float = ANSWER_S, device: Mapping[str, Any] | None = None
+) -> AsyncIterator[Tab]:
+    """A browser of its own with one empty page.
+
+    ``flags``, ``home`` and ``answer_s`` are those of ``ask``; ``device`` is its screen, in terms of Playwright's ``Browser.new_context``.
+    """
+    environment: dict[str, str | float | bool] = {**os.environ, **({} if home is None else {"HOME": str(home)})}
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=[*FLAGS, *flags], env=environment, timeout=_START_S * 1_000
+        )
         try:
-            port = await _port(Path(profile) / "DevToolsActivePort")
-            async with aiohttp.ClientSession() as session:
-                target = await _target(session, port)
-                async with session.ws_connect(target, max_msg_size=0) as socket:
-                    yield Tab(socket, answer_s)
+            context = await browser.new_context(**(device or {"no_viewport": True}))
+            yield Tab(await context.new_page(), answer_s)
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(browser.pid, signal.SIGKILL)
-            await browser.wait()
-
-
-async def _port(file: Path) -> int:
-    end_s = time.monotonic() + _START_S
-    while time.monotonic() < end_s:
-        if lines := await asyncio.to_thread(_lines, file):
-            return int(lines[0])
-        await asyncio.sleep(_POLL_S)
-    raise TimeoutError("the browser did not start")
-
-
-def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding="ascii").splitlines() if file.exists() else []
-
-
-async def _target(session: aiohttp.ClientSession, port: int) -> str:
-    end_s = time.monotonic() + _START_S
-    while time.monotonic() < end_s:
-        async with session.get(f"http://127.0.0.1:{port}/json") as response:
-            for target in await response.json():
-                if target["type"] == "page" and target["url"] == "about:blank":
-                    return str(target["webSocketDebuggerUrl"])
-        await asyncio.sleep(_POLL_S)
-    raise TimeoutError("the browser has no page")
+            await browser.close()

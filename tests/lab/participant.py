@@ -35,12 +35,11 @@ _STEADY = (
 _PHONE_AGENT = (
     "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36"  # any phone's
 )
-_DESK: dict[str, Any] = {
-    "width": 1000, "height": 700, "screenWidth": 1280, "screenHeight": 800, "deviceScaleFactor": 1, "mobile": False,
-}  # fmt: skip
+_DESK: dict[str, Any] = {"viewport": {"width": 1000, "height": 700}, "screen": {"width": 1280, "height": 800}}
 PHONE_WIDTH = 360
 _PHONE: dict[str, Any] = {
-    "width": PHONE_WIDTH, "height": 740, "screenWidth": PHONE_WIDTH, "screenHeight": 740, "deviceScaleFactor": 2, "mobile": True,
+    "viewport": {"width": PHONE_WIDTH, "height": 740}, "screen": {"width": PHONE_WIDTH, "height": 740},
+    "device_scale_factor": 2, "is_mobile": True, "has_touch": True, "user_agent": _PHONE_AGENT,
 }  # fmt: skip
 
 # Listens to the page's own element as long as the page lives: how loud each frequency stayed for three looks, at most since `forget`.
@@ -201,11 +200,7 @@ async def participant(
     write_beeps(sound, hz)
     write_pictures(pictures, shade)
     devices = (*_STEADY, *flags, f"--use-file-for-fake-audio-capture={sound}", f"--use-file-for-fake-video-capture={pictures}")
-    async with opened(devices) as tab:
-        await tab.call("Emulation.setDeviceMetricsOverride", _PHONE if phone else _DESK)
-        if phone:
-            await tab.call("Emulation.setUserAgentOverride", {"userAgent": _PHONE_AGENT, "platform": "Linux armv81"})
-            await tab.call("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    async with opened(devices, device=_PHONE if phone else _DESK) as tab:
         yield Participant(name, role, hz, shade, tab, sound)
 
 

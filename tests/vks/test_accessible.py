@@ -1,7 +1,7 @@
 """The pages for whoever sees little, has a screen reader, or no mouse: judged by axe-core (WCAG 2.2 AA), and used by the keyboard alone."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -23,7 +23,6 @@ pytestmark = [
 ]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 MOST_TABS = 40
-KEYS = {"Tab": (9, ""), "Enter": (13, "\r")}
 FOCUS = """(() => {
   const one = document.activeElement, { outlineStyle, outlineWidth } = getComputedStyle(one);
   const shows = one.matches(":focus-visible") && outlineStyle !== "none" && parseFloat(outlineWidth) > 0;
@@ -37,18 +36,11 @@ IS_SAID = """[document.activeElement, ...document.querySelectorAll("[role=alert]
 async def assert_accessible(tab: browser.Tab) -> None:
     """axe finds nothing on the page as it is now, in light and in dark colours."""
     await tab.run(f"{AXE.read_text(encoding='utf-8')}; 0")
+    colours: Literal["light", "dark"]
     for colours in ("light", "dark"):
-        await tab.call("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": colours}]})
+        await tab.page.emulate_media(color_scheme=colours)
         found: list[dict[str, Any]] = await tab.run(f"axe.run({{ runOnly: {RULES} }}).then(done => done.violations)")
         assert [(colours, one["id"], one["help"], [node["html"][:200] for node in one["nodes"]]) for one in found] == []
-
-
-async def press(tab: browser.Tab, key: str) -> None:
-    """Press and let go a key."""
-    code, text = KEYS[key]
-    for kind in ("keyDown", "keyUp"):
-        said = {"text": text} if text and kind == "keyDown" else {}
-        await tab.call("Input.dispatchKeyEvent", {"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code} | said)
 
 
 async def choose(tab: browser.Tab, words: str) -> None:
@@ -56,12 +48,12 @@ async def choose(tab: browser.Tab, words: str) -> None:
     await tab.until(f"[...document.querySelectorAll('button')].some(one => one.innerText.includes({words!r}))", f"the button '{words}'")
     passed = []
     for _ in range(MOST_TABS):
-        await press(tab, "Tab")
+        await tab.page.keyboard.press("Tab")
         text, shows = await tab.run(FOCUS)
         passed.append(text)
         if words in text:
             assert shows, f"nobody sees that '{words}' is chosen"
-            await press(tab, "Enter")
+            await tab.page.keyboard.press("Enter")
             return
     raise AssertionError(f"'{words}' is not reached by the keyboard, but {passed}")
 
@@ -99,7 +91,7 @@ async def test_no_page_has_what_wcag_forbids_in_any_state_of_a_hearing(house: Ho
         await phone.reads("You have left the hearing")
         await assert_accessible(phone.tab)
         for page in ("display/", "identity/", "join/#forged"):
-            await phone.tab.call("Page.navigate", {"url": f"{house.url}/{page}"})
+            await phone.tab.go(f"{house.url}/{page}")
             await phone.tab.until("document.readyState === 'complete' && document.querySelector('h1')?.innerText.length > 0", page)
             await assert_accessible(phone.tab)
 

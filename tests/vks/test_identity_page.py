@@ -1,7 +1,5 @@
 """A check of who somebody is in real browsers, at the real process: what the person reads, what the clerk sees, what the recorder gets."""
 
-import asyncio
-import base64
 import hashlib
 import secrets
 from pathlib import Path
@@ -39,18 +37,6 @@ def _own_lock(monkeypatch: pytest.MonkeyPatch) -> None:
 PICTURE = "(document.querySelector('.identity video')?.getVideoPlaybackQuality().totalVideoFrames ?? 0) > 0"
 
 
-async def visit(tab: browser.Tab, url: str) -> None:
-    """Open an address that does not stay in the bar."""
-    await tab.call("Page.navigate", {"url": url})
-    await tab.run("new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', () => done()))")
-
-
-async def keep(tab: browser.Tab, path: Path) -> None:
-    """A picture of the page, for people."""
-    shown = await tab.call("Page.captureScreenshot", {"format": "png"})
-    await asyncio.to_thread(path.write_bytes, base64.b64decode(shown["data"]))
-
-
 async def test_the_person_is_led_through_the_check_in_the_lobby_and_the_clerk_sees_it(house: House, tmp_path: Path) -> None:
     token, own = invited("p1")
     agent = await held(house, own)
@@ -63,15 +49,15 @@ async def test_the_person_is_led_through_the_check_in_the_lobby_and_the_clerk_se
             assert (await agent.ask(contract.Identify(by=CLERK, person="p1", token_sha256=digest))).code == ""
             await person.reads("look into the camera")
             await person.reads("stay in the court's record")
-            await keep(person.tab, tmp_path / "person.png")
+            await person.tab.page.screenshot(path=tmp_path / "person.png")
             await until(lambda: ingest.all(child.TrackOpened), "the track of stills")
             record(ingest)
 
-            await visit(clerk, f"{house.url}/identity/#{link}")
+            await clerk.go(f"{house.url}/identity/#{link}")
             await clerk.until(PICTURE, "the clerk to see the person")
             await clerk.until("document.body.innerText.includes('P1, party')", "the name")
             assert await clerk.run("[location.hash, document.querySelectorAll('button, a, input, audio').length]") == ["", 0]
-            await keep(clerk, tmp_path / "clerk.png")
+            await clerk.page.screenshot(path=tmp_path / "clerk.png")
             for of, then in (("face", "Hold your document"), ("document", "Put the document away")):
                 await agent.ask(contract.TakeStill(by=CLERK, person="p1", of=of))  # type: ignore[arg-type]
                 await person.reads(then)
@@ -98,12 +84,12 @@ async def test_a_link_that_was_opened_shows_nobody_a_second_time(house: House, t
         await person.join(f"{house.url}/join/#{token}")
         await person.reads("You are in the waiting room")
         await agent.ask(contract.Identify(by=CLERK, person="p1", token_sha256=hashlib.sha256(link.encode()).hexdigest()))
-        await visit(clerk, f"{house.url}/identity/#{link}")
+        await clerk.go(f"{house.url}/identity/#{link}")
         await clerk.until(PICTURE, "the clerk to see the person")
-        await visit(clerk, f"{house.url}/identity/")  # what a reload would open
+        await clerk.go(f"{house.url}/identity/")  # what a reload would open
         await clerk.until("document.body.innerText.includes('This link opens no check')", "the token to be kept nowhere in the browser")
-        await visit(clerk, "about:blank")
-        await visit(clerk, f"{house.url}/identity/#{link}")
+        await clerk.go("about:blank")
+        await clerk.go(f"{house.url}/identity/#{link}")
         await clerk.until("document.body.innerText.includes('was opened already')", "the link to be used up")
         assert not await clerk.run("document.querySelector('video') !== null")
 

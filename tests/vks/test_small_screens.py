@@ -32,9 +32,7 @@ WHOLE = "(() => { const one = document.querySelectorAll('.banner')[1]; one.focus
 @pytest.mark.parametrize("language", ["en", "ru", "kk"])
 async def test_all_is_told_and_the_picture_is_seen_whole(tmp_path: Path, width: int, height: int, language: str) -> None:
     async with held(tmp_path, closed=True) as it, participant(tmp_path / "p1", "P1", "party", 700, 120, phone=True) as one:
-        size = {"width": width, "height": height, "screenWidth": width, "screenHeight": height, "deviceScaleFactor": 2, "mobile": True}
-        await one.tab.call("Emulation.setDeviceMetricsOverride", size)
-        await one.tab.call("Emulation.setFocusEmulationEnabled", {"enabled": True})
+        await one.tab.page.set_viewport_size({"width": width, "height": height})
         await one.join(f"{it.house.url}/join/#{it.token}")
         await it.vouch(str(await one.tab.until(CODE, "the code")))
         await it.agent.ask(contract.Admit(by=CLERK, person="p1"))

@@ -46,7 +46,7 @@ async def test_the_page_shows_a_code_and_once_it_is_read_to_the_clerk_a_reload_n
         await one.reads("In the hearing")
         await hear_each_other(it, one)
         assert len(it.told()) == 1
-        await one.tab.run("location.reload()")
+        await one.tab.page.reload()
         it.other.browser.forget()
         await until(lambda: it.other.browser.hears(HZ), "the page that was loaded anew is heard")
         assert await one.tab.run(CODE) == ""
@@ -93,12 +93,11 @@ async def test_the_page_takes_no_other_answer_than_from_the_courtroom_that_was_v
         await admitted(it)
         assert (await it.vouch(code)).code == ""
         await one.reads("It is not certain that the courtroom itself answers")
-        await one.tab.run("location.reload()")
-        await one.tab.until("performance.getEntriesByType('navigation')[0].type === 'reload'", "the page to be loaded anew")
+        await one.tab.page.reload()
         await one.reads("It is not certain that the courtroom itself answers")
         assert not it.other.browser.hears(HZ)
         between[0] = False
-        await one.tab.run("location.reload()")
+        await one.tab.page.reload()
         await until(lambda: it.other.browser.hears(HZ), "the page is heard when nobody is between")
 
 
