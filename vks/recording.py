@@ -88,10 +88,20 @@ class Recording:
                     await writer.wait_closed()
             await asyncio.sleep(delay_s)
 
-    def start(self, track: str, kind: Literal["video", "audio"], label: str, level: Literal["identity"] | None = None) -> None:
-        """A track begins. It begins again by itself where the connection was lost. ``level``: it is of this one, and not the session's."""
+    def start(
+        self, track: str, kind: Literal["video", "audio"], label: str, level: Literal["identity"] | None = None, delay_us: int = 0
+    ) -> None:
+        """A track begins. It begins again by itself where the connection was lost.
+
+        Args:
+            track: its name.
+            kind: what it holds.
+            label: what people call it.
+            level: it is of this one, and not the session's.
+            delay_us: so long before its time, at most, was captured what a packet holds.
+        """
         codec: Literal["h264", "opus"] = "h264" if kind == "video" else "opus"
-        start = ingest.TrackStart(track=track, kind=kind, codec=codec, label=label, level=level)
+        start = ingest.TrackStart(track=track, kind=kind, codec=codec, label=label, level=level, delay_us=delay_us)
         left_out = sum(not one.left_out for name, one in self._tracks.items() if name != track) >= self._most_tracks
         self._tracks[track] = _Track(start, left_out)
         if left_out:

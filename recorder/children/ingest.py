@@ -46,10 +46,11 @@ class _Peer:
 class _Remote:
     """One participant's track."""
 
-    def __init__(self, peer: _Peer, short: str, kind: str, recorded: PacketTrack) -> None:
+    def __init__(self, peer: _Peer, start: ingest.TrackStart, recorded: PacketTrack) -> None:
         self.peer = peer
-        self.short = short
-        self.kind = kind
+        self.short = start.track
+        self.kind = start.kind
+        self.delay_us = start.delay_us
         self.recorded = recorded
         self.schedule = Schedule(recorded.track)
         self.keyframe_asked_us = 0
@@ -177,7 +178,7 @@ class Ingest:
                     name, label=message.label, channels=_OPUS_CHANNELS, fragment_us=self._fragment_us, segment_us=self._segment_us,
                     at_once=message.level == "identity",
                 )  # fmt: skip
-                self._remotes[name] = _Remote(peer, message.track, message.kind, recorded)
+                self._remotes[name] = _Remote(peer, message, recorded)
                 self._loop.send(child.TrackOpened(track=name, kind=message.kind, label=message.label, level=message.level))
             case ingest.MediaPacket():
                 self._media(self._remotes[self._gate.media(peer.number, message, len(body), now)], message, body)
@@ -206,6 +207,9 @@ class Ingest:
                 if remote.schedule.stopped_by(message.mono_us + opus_dur_us(body) - 1):
                     self._finish(remote, None)
                 self._turn(remote, message.mono_us, can_begin=True)
+                running = remote.schedule.running
+                if running is not None and message.mono_us - remote.delay_us < running.from_us:
+                    return  # it may hold what was said before this part: in a break, or where another level was in force
                 out = remote.recorded.add_sound(body, message.mono_us)
         except ValueError as error:
             raise RefusedError("packet", str(error)) from error

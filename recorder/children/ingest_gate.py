@@ -16,6 +16,7 @@ MAX_PACKET_BYTES = 4 * 1024 * 1024
 PAST_US = 10_000_000
 AHEAD_US = 500_000
 MAX_DUR_US = 1_000_000
+MAX_DELAY_US = 5_000_000
 BURST_S = 4
 """A track's quota may be used up for so many seconds at once (a keyframe, a stall of the network)."""
 LABEL_CHARS = 200
@@ -124,6 +125,8 @@ class Gate:
             raise RefusedError("track", f"{message.codec} is no {message.kind}")
         if message.level is not None and (message.kind != "video" or not holds_stills(name)):
             raise RefusedError("level", f"'{name}' is no track of stills: of what is heard and seen in a hearing the court says the level")
+        if not 0 <= message.delay_us <= MAX_DELAY_US or (message.delay_us and message.kind != "audio"):
+            raise RefusedError("track", f"'{name}' cannot be {message.delay_us} us late: sound may, by {MAX_DELAY_US} us")
         if len(message.label) > LABEL_CHARS or not message.label.isprintable():
             raise RefusedError("label", f"a label is at most {LABEL_CHARS} printable characters")
         self._tracks[name] = _Track(peer, message.kind, Bucket(self._track_bytes_per_s, self._track_bytes_per_s * BURST_S, now_us))

@@ -23,6 +23,9 @@ class TrackStart(Message, frozen=True, kw_only=True, tag="track_start"):
     label: str
     level: Literal["identity"] | None = None
     """``identity``: it holds stills of an identity check, whatever the session's level is. None: it is of the session's level."""
+    delay_us: int = 0
+    """So long before its time, at most, was captured what a packet holds: more than 0 for a mix of sounds. Of the beginning of a part
+    nothing is recorded that may have been captured before the part."""
 
 
 class MediaPacket(Message, frozen=True, kw_only=True, tag="media"):

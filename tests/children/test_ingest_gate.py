@@ -55,6 +55,15 @@ def test_what_is_no_track_of_stills_cannot_be_withheld_from_copies(gate: Gate, t
     assert gate.start(1, stills, NOW_US) == "remote-p1-identity"
 
 
+@pytest.mark.parametrize(("kind", "codec", "delay_us"), [("audio", "opus", -1), ("audio", "opus", 5_000_001), ("video", "h264", 1)])
+def test_only_sound_may_lie_later_than_it_was_captured_and_only_by_moments(gate: Gate, kind: str, codec: str, delay_us: int) -> None:
+    asked = ingest.TrackStart(track="channel-kk", kind=kind, codec=codec, label="", delay_us=delay_us)  # type: ignore[arg-type]
+    with pytest.raises(RefusedError, match="late"):
+        gate.start(1, asked, NOW_US)
+    mix = ingest.TrackStart(track="channel-kk", kind="audio", codec="opus", label="", delay_us=1_500_000)
+    assert gate.start(1, mix, NOW_US) == "remote-channel-kk"
+
+
 @given(st.text(max_size=60))
 def test_no_name_that_could_be_a_path_becomes_a_track(track: str) -> None:
     gate = Gate(max_tracks=2, track_bytes_per_s=1_000)
