@@ -186,6 +186,8 @@ class View(Message, frozen=True, kw_only=True, tag="view"):
     closed: bool = False
     """The hearing is not public."""
     unsure: Unsure = ""
+    interprets: str = ""
+    """The language channel that this person speaks into; empty: to everybody."""
 
 
 class Tiles(Message, frozen=True, kw_only=True, tag="tiles"):

@@ -14,7 +14,7 @@ def view_of(order: Order, person: str) -> signalling.View:
         consultation=own.consultation > 0, sharing=order.sharing if on_floor else "",
         look_ins=[one.person for one in order.look_ins] if on_floor else [], channels=sorted(channels), listens=own.listens,
         identity=identity.step(own), audience=on_floor and is_broadcast(order), closed=order.closed,
-        unsure=order.unsure,
+        unsure=order.unsure, interprets=own.interprets if on_floor else "",
     )  # fmt: skip
 
 

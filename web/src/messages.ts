@@ -68,6 +68,8 @@ export interface View {
   closed?: boolean;
   /** With an older vks not there: nothing is. */
   unsure?: Unsure;
+  /** The language channel that an interpreter speaks into; "" to everybody. With an older vks not there: not known. */
+  interprets?: string;
 }
 
 export interface Answer {

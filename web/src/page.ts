@@ -215,6 +215,12 @@ export function isOnFloor(page: Page): boolean {
   return isTalking(page) && page.view?.place === "hearing" && !page.view.consultation;
 }
 
+/** The language channel that this person, an interpreter, is heard in; "" where everybody hears; null where there is nothing to tell. */
+export function speaksInto(page: Page): string | null {
+  if (page.welcome?.role !== "interpreter" || !isOnFloor(page) || page.view?.muted !== false) return null;
+  return page.view.interprets ?? null;
+}
+
 /** Whether this person only listens. */
 export function isObserver(page: Page): boolean {
   return page.welcome?.role === "observer";

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { banners } from "../src/banners";
 import type { ToPage, View, Welcome } from "../src/messages";
-import { BEGIN, isOnFloor, maySpeak, mayBeSeen, mayShowScreen, reduce } from "../src/page";
+import { BEGIN, isOnFloor, maySpeak, mayBeSeen, mayShowScreen, reduce, speaksInto } from "../src/page";
 import type { Event, Page } from "../src/page";
 
 const WELCOME: Welcome = { m: "welcome", person: "witness-1", name: "A. Omarova", role: "witness", title: "7599", resume: "r", ice: [] };
@@ -202,4 +202,19 @@ describe("a page for which nobody has vouched", () => {
     const page = after(...doubted, { e: "strange" });
     expect([page.screen, page.refusal?.code, maySpeak(page)]).toEqual(["ended", "strange", false]);
   });
+});
+
+describe("whom an interpreter speaks to", () => {
+  const into = (view: Partial<View>, role: Welcome["role"] = "interpreter"): string | null =>
+    speaksInto(after(...THERE, saying({ ...WELCOME, role }), saying({ ...VIEW, ...view })));
+
+  it("is a language's channel, or everybody", () => {
+    expect([into({ interprets: "kk" }), into({ interprets: "" })]).toEqual(["kk", ""]);
+  });
+  it("is not told where nobody hears the interpreter, where it is a private talk, or where the courtroom does not say", () => {
+    const silent: Partial<View>[] = [{ muted: true }, { place: "lobby" }, { room: "deliberation" }, { unsure: "room" }, { consultation: true }];
+    for (const view of silent) expect(into({ interprets: "kk", ...view })).toBeNull();
+    expect(into({})).toBeNull();
+  });
+  it("is told to nobody else", () => expect(into({ interprets: "" }, "witness")).toBeNull());
 });

@@ -2,6 +2,7 @@ import type { View } from "../messages";
 import { canShare } from "../own_media";
 import { isOnFloor } from "../page";
 import { Devices } from "./devices";
+import { SpokenInto } from "./spoken_into";
 import { useUi } from "./ui";
 
 /** One's own microphone, camera, hand and screen. */
@@ -13,6 +14,7 @@ export function Controls({ view }: { view: View }) {
   return (
     <>
       <div class="controls" role="group" aria-label={say("own_controls")}>
+        <SpokenInto />
         <button class={heard ? "on" : "off"} onClick={() => void session.toggle("microphone")}>
           {say(heard ? "microphone_on" : "microphone_off")}
         </button>

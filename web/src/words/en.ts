@@ -183,6 +183,8 @@ export const en = {
   share_stop: "Stop showing my screen",
   listen: "Language of the interpretation",
   listen_floor: "As it is spoken, without interpreter",
+  interprets_channel: "You speak into the language channel: {language}",
+  interprets_floor: "You speak to everybody",
   observer: "You follow the hearing as an observer: nobody hears or sees you.",
   refused_not_in_hearing: "That is not possible now: you do not take part at the moment.",
   refused_other_screen: "Somebody else shows a screen now. Wait until that ends.",
