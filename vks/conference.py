@@ -10,6 +10,7 @@ from typing import Literal
 from recorder.contract.conference import Fact
 from vks import acts, h264_payloads
 from vks.account import Account, Arrival
+from vks.channels import Channels
 from vks.connection import Connection
 from vks.echo import EchoCanceller
 from vks.forwarding import Feed
@@ -30,6 +31,8 @@ from vks.times import mono_us
 from vks.view import view_of
 
 PICTURE_HZ = 90_000
+SENT_BEFORE_US = 5 * BLOCK_US
+"""A block of sound is sent with a time so much earlier than now: where the clock was late, the next ones still lie 20 ms apart."""
 SEATS = 30
 """As many as [ingest] max_tracks lets in where room.toml does not say otherwise."""
 Kind = Literal["audio", "video", "screen"]
@@ -98,6 +101,7 @@ class Conference:
         self._public_us = 0
         """Since when one may look in."""
         self._stills = Stills(recording, self.act)
+        self._channels = Channels(recording)
         self._sent_us = 0
 
     def act(self, act: acts.AnyAct, who: str = "") -> None:
@@ -191,6 +195,7 @@ class Conference:
             self.hide(screen)
         for key in list(self._sources):
             self._end(key, "hearing-over")
+        self._channels.end("hearing-over")
         self._stills.stop(Order())
 
     def keyframe_wanted(self, track: str) -> None:
@@ -205,9 +210,11 @@ class Conference:
 
     def tick(self, now_us: int) -> None:
         """Make and send a block of sound; called each ``BLOCK_US``."""
-        self._sent_us = max(self._sent_us + BLOCK_US, now_us - 5 * BLOCK_US)
+        self._sent_us = max(self._sent_us + BLOCK_US, now_us - SENT_BEFORE_US)
         listeners = {peer.person: self._ear(peer, self._sent_us) for peer in self._viewers() if peer.hears}
-        self.sound.tick(self.order, listeners, now_us)
+        # Recorded with a time that is never earlier than now: a part that ends has nothing that was said behind its end.
+        channels = self._channels.listeners(self._sent_us + SENT_BEFORE_US)
+        self.sound.tick(self.order, {**listeners, **channels}, now_us)
         for peer in self._viewers():
             peer.probe(now_us)
 
@@ -267,6 +274,7 @@ class Conference:
         self._stills.stop(self.order)  # before other tracks begin, and begun behind those that end: the recorder takes so many at a time
         for (name, kind), source in self._sources.items():
             self._record(name, kind, source)
+        self._channels.follow(self.order)
         self._stills.start(self.order)
         for viewer in self._viewers():
             self._show(viewer)

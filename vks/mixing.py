@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from vks.order import ROOM, Order, hears, is_on_floor, is_reached
+from vks.order import ROOM, Order, hears, is_on_floor, is_reached, listens_to
 
 RATE_HZ = 48_000
 BLOCK = 960
@@ -41,9 +41,9 @@ def mix_of(order: Order, listener: str, speakers: set[str]) -> str:
         return ""
     if listener in speakers:
         return f"own:{listener}"
-    if person is None:
-        return "floor:"
-    return f"talk:{person.consultation}" if person.consultation else f"floor:{person.listens}"
+    if person is not None and person.consultation:
+        return f"talk:{person.consultation}"
+    return f"floor:{listens_to(order, listener)}"
 
 
 class Limiter:

@@ -33,6 +33,9 @@ LOOKS_IN = "look-in:"
 """Before its id, the name of a look-in among those who hear and see. No person can bear such a name (``PersonId``)."""
 CHECKS = "identity:"
 """Before a person's name, the clerk's screen on which that person's identity is checked. No person can bear such a name."""
+CHANNEL = "channel:"
+"""Before its language, the name of a language channel among those who hear: the record has of it what a silent listener hears. No person
+can bear such a name."""
 Unsure = Literal["", "recording", "room"]
 """What is not known: whether the session is recorded, for the recorder is silent; or what state the room is in, for the agent is."""
 _TALKS: frozenset[RoomState] = frozenset({"open", "off_record"})
@@ -158,6 +161,8 @@ def is_on_floor(order: Order, name: str) -> bool:
         return True
     if name == AUDIENCE:
         return order.to_audience and may_look_in(order)
+    if name.startswith(CHANNEL):
+        return name.removeprefix(CHANNEL) in recorded_channels(order)
     if name.startswith(LOOKS_IN):
         return may_look_in(order) and any(looker(one) == name for one in order.look_ins)
     person = order.people.get(name)
@@ -207,7 +212,14 @@ def hears(order: Order, listener: str, speaker: str) -> bool:
     channel = "" if speaker == ROOM else order.people[speaker].interprets
     if not channel or order.people[speaker].consultation:
         return True
-    return listener in order.people and order.people[listener].listens == channel
+    return listens_to(order, listener) == channel
+
+
+def listens_to(order: Order, listener: str) -> str:
+    """The language channel that somebody hears; empty: the floor as it is spoken."""
+    if listener.startswith(CHANNEL):
+        return listener.removeprefix(CHANNEL)
+    return order.people[listener].listens if listener in order.people else ""
 
 
 def sees(order: Order, viewer: str, shown: str) -> bool:
@@ -238,6 +250,16 @@ def picture_recorded(order: Order, name: str) -> bool:
 def sound_recorded(order: Order, name: str) -> bool:
     """Whether this person's voice is recorded: not while the clerk has muted it."""
     return recorded(order, name) and may_speak(order, name)
+
+
+def recorded_channels(order: Order) -> frozenset[str]:
+    """The languages whose channels are tracks of the record now: somebody on the floor may speak into each.
+
+    The courtroom's sound is in their mix. Its own tracks the recorder ends in a break by itself; so these end in one too.
+    """
+    if order.room != "open":
+        return frozenset()
+    return frozenset(one.interprets for one in order.people.values() if one.interprets and sound_recorded(order, one.id))
 
 
 def together(order: Order, one: str, other: str) -> bool:

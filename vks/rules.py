@@ -49,7 +49,7 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "", seats: int
         now_us: CLOCK_MONOTONIC.
         who: the person on whose connection a participant's act came.
         seats: so many people who may be heard and seen the recorder takes at once. Nobody is let in beyond them: what the court hears of
-            people is recorded.
+            people is recorded. A language channel takes a seat.
 
     Raises:
         RefusedError: it cannot be done; nothing has changed.
@@ -102,7 +102,9 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "", seats: int
             order = _with(order, _placed(_person(order, act.person), act, order))
     if (seated := _seated_in(after := _settled(order, now_us))) > seats and seated > _seated_in(before):
         raise RefusedError(
-            "no_seat", f"{seats} people take part, and the recorder takes no more: dismiss somebody first, or raise [ingest] max_tracks"
+            "no_seat",
+            f"{seats} people take part, a language channel counted as one, and the recorder takes no more: "
+            "dismiss somebody first, or raise [ingest] max_tracks",
         )
     if isinstance(act, staff.Identify) and identity.checks_beside(after) > max(identity.MOST_CHECKS, identity.checks_beside(before)):
         raise RefusedError(
@@ -114,8 +116,9 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "", seats: int
 
 
 def _seated_in(order: Order) -> int:
-    """How many people are in the hearing who are recorded there."""
-    return sum(one.place == "hearing" and one.role not in SILENT for one in order.people.values())
+    """How many people are in the hearing who are recorded there, with the language channels that they may speak into."""
+    seated = [one for one in order.people.values() if one.place == "hearing" and one.role not in SILENT]
+    return len(seated) + len({one.interprets for one in seated} - {""})
 
 
 def _placed(person: Person, act: staff.OfStaff, order: Order) -> Person:

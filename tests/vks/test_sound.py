@@ -16,7 +16,7 @@ from vks.rules import apply
 from vks.sound import BLOCK_US, Sound
 
 LOUD, QUIET = -20, -70
-TONES_HZ = {ROOM: 500.0, "party": 1_000.0, "counsel": 1_500.0, "witness": 2_000.0, "prosecutor": 2_500.0}
+TONES_HZ = {ROOM: 500.0, "party": 1_000.0, "counsel": 1_500.0, "witness": 2_000.0, "prosecutor": 2_500.0, "interpreter": 3_000.0}
 
 
 class Conference:
