@@ -31,10 +31,11 @@ class Channels:
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
         self._open: set[str] = set()
+        self._over = False
 
     def follow(self, order: Order) -> None:
         """Begin and end tracks, as the order says now."""
-        wanted = recorded_channels(order)
+        wanted = frozenset[str]() if self._over else recorded_channels(order)
         for language in sorted(self._open - wanted):
             self._stop(language, CLOSED)
         for language in sorted(wanted - self._open):
@@ -46,7 +47,8 @@ class Channels:
         return {f"{CHANNEL}{language}": partial(self._take, f"{TRACK}{language}", at_us) for language in self._open}
 
     def end(self, cause: str) -> None:
-        """Nothing of this hearing goes on."""
+        """Nothing of this hearing goes on, whatever becomes of its order still."""
+        self._over = True
         for language in sorted(self._open):
             self._stop(language, cause)
 

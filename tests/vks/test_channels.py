@@ -147,6 +147,7 @@ def test_its_track_begins_and_ends_with_the_channel_and_begins_again() -> None:
     channels.follow(order)
     channels.follow(apply(order, staff.Interpret(by=CLERK, person="interpreter", channel="ru"), 0))
     channels.end("hearing-over")
+    channels.follow(order)
     assert [told[:2] for told in recording.told] == [
         ("start", "channel-kk"), ("stop", "channel-kk"), ("start", "channel-ru"), ("stop", "channel-ru"),
     ]  # fmt: skip

@@ -50,6 +50,16 @@ def test_that_a_large_audience_watches_is_shown_to_all_on_the_floor_and_in_the_r
     assert not screen_of(order, "Case 1").audience
 
 
+def test_an_interpreter_on_the_floor_is_told_whom_he_speaks_to() -> None:
+    order = opened("party", "interpreter")
+    assert view_of(order, "interpreter").interprets == ""
+    order = apply(order, staff.Interpret(by=CLERK, person="interpreter", channel="kk"), 0)
+    assert view_of(order, "interpreter").interprets == "kk"
+    assert view_of(order, "party").interprets == ""
+    order = apply(order, staff.Consult(by=CLERK, people=["party", "interpreter"]), 0)
+    assert view_of(order, "interpreter").interprets == "", "in a private talk there is no channel"
+
+
 @given(st.lists(any_act(), max_size=30))
 def test_nobody_is_shown_whom_the_person_neither_sees_nor_hears(asked: list[tuple[acts.AnyAct, str]]) -> None:
     order = opened(*PEOPLE)
