@@ -16,7 +16,7 @@ TRACK = "channel-"
 """Before its language, the name of a channel's track. No person's track bears one: it ends in what it holds, and that is no language."""
 DELAY_US = PRIVATE_TAIL_US + 500_000
 """So long before a block's time may have been said what is in it: a network holds words back, and a voice waits to be played
-(``playout.MOST``). Mostly it is 0.1 to 0.3 s."""
+(``playout.MOST``). Mostly it is 0.05 to 0.2 s."""
 CLOSED = "channel-closed"
 """The cause of a track's end: nobody speaks into the channel any more, or nothing of it may be recorded."""
 

@@ -28,8 +28,8 @@ pytestmark = pytest.mark.alone
 TRACK = "remote-channel-kk"
 INTERPRETER_HZ, PARTY_HZ, WITNESS_HZ, JUDGE_HZ = 3_000.0, 1_000.0, 2_200.0, 2_500.0
 RATE_HZ = 48_000
-SAID = 0.01
-"""A tone of this amplitude was said by somebody; the codec's noise is fainter."""
+SAID = 0.03
+"""So loud a tone was said by somebody: beneath an interpreter the floor has 0.07; what a codec makes of others is below 0.015."""
 
 
 def interpret(hall: Hall, channel: str) -> None:
@@ -89,7 +89,7 @@ async def test_a_channel_that_nobody_listens_to_is_a_track_with_the_floor_faint_
         talk = sound[RATE_HZ // 4 : RATE_HZ]
         interpreter, floor = amplitude(talk, INTERPRETER_HZ), amplitude(talk, PARTY_HZ)
         assert 20 * np.log10(floor / interpreter) == pytest.approx(20 * np.log10(DUCKED), abs=2), (interpreter, floor)
-        assert amplitude(talk, ROOM_HZ) > SAID
+        assert amplitude(talk, ROOM_HZ) > 0.02
         assert anywhere(sound, WITNESS_HZ) < SAID, "the witness waits apart"
         assert anywhere(sound, PRIVATE_HZ) < SAID, "what is said in private"
 
@@ -136,4 +136,4 @@ async def test_in_a_break_nothing_is_handed_over_and_the_next_part_has_nothing_o
         assert all(later - earlier >= 20_000 for earlier, later in itertools.pairwise(handed))
         for part in (1, 2):
             assert anywhere(sound_of(ingest, part), PRIVATE_HZ) < SAID
-        assert amplitude(sound_of(ingest, 2)[-RATE_HZ // 4 :], 1_500.0) > 10 * SAID, "the search finds what was recorded"
+        assert amplitude(sound_of(ingest, 2)[-RATE_HZ // 4 :], 1_500.0) > 3 * SAID, "the search finds what was recorded"
