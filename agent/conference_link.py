@@ -7,6 +7,7 @@ than not); when one begins, it begins with who is there.
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import aiohttp
 import msgspec
 import structlog
 
+from agent.conference_quality import ConferenceQuality
 from agent.recorder_link import RecorderAwayError, RecorderLink, RecorderRefusedError
 from agent.upstream.backoff import Backoff
 from recorder.contract import conference, control
@@ -57,6 +59,7 @@ class ConferenceLink:
         self.stands: conference.Stands | None = None
         """How the conference stands; what was told last, also while vks is away."""
         self._is_told = False
+        self.quality = ConferenceQuality()
         self.on_fact: Callable[[conference.Fact], None] = _nothing
         """Is called with each fact."""
         self.on_visit: Callable[[conference.VisitIs], None] = _nothing
@@ -153,11 +156,13 @@ class ConferenceLink:
             case conference.Told():
                 self._facts.extend(message.facts)
                 for fact in message.facts:
+                    self.quality.heard(fact)
                     self.on_fact(fact)
                 self._drop_what_is_too_much()
                 self._due.set()
             case conference.Stands():
                 self.stands, self._is_told = message, True
+                self.quality.stands(message, time.monotonic())
             case conference.VisitIs():
                 self.on_visit(message)
 

@@ -42,8 +42,8 @@ class Indicator:
 
 
 GIB, MIB = 1024.0**3, 1024.0**2
-_S, _R, _G, _U, _H, _T = "Session", "Recording", "Signal", "Upload", "Host", "Trust"
-_STATUS, _ROOM = "recorder's state", "agent's records of the hearings"
+_S, _R, _G, _C, _U, _H, _T = "Session", "Recording", "Signal", "Videoconference", "Upload", "Host", "Trust"
+_STATUS, _ROOM, _VKS = "recorder's state", "agent's records of the hearings", "videoconference"
 
 INDICATORS: tuple[Indicator, ...] = (
     Indicator("late_start_s", _S, _ROOM, "How late the last session began, against the plan as the room knew it then.", "high",
@@ -86,6 +86,13 @@ INDICATORS: tuple[Indicator, ...] = (
               "courtroom_track_picture_still_seconds", per_track=True),
     Indicator("source_loss_s", _G, _STATUS, "For how long a device has been away (alarm `source_lost`).", "high",
               "courtroom_track_source_loss_seconds", per_track=True),
+    Indicator("conference_rtt_ms", _C, _VKS, "There and back over the slowest participant's link; absent: nobody takes part.", "high",
+              "courtroom_conference_rtt_seconds", 0.001),
+    Indicator("conference_jitter_ms", _C, _VKS, "How unevenly comes what the participant with the worst link sends.", "high",
+              "courtroom_conference_jitter_seconds", 0.001),
+    Indicator("conference_loss_percent", _C, _VKS, "Of all packets that participants sent within 10 s.", "high",
+              "courtroom_conference_loss_ratio", 0.01),
+    Indicator("conference_reconnects", _C, _VKS, "How often somebody came back in a hearing.", "high", "courtroom_conference_reconnects"),
     Indicator("outbox_depth", _U, "outbox", "Events that the centre has not acknowledged.", "high", "courtroom_outbox_events"),
     Indicator("outbox_oldest_s", _U, "outbox", "How old the oldest of them is.", "high", "courtroom_outbox_oldest_seconds"),
     Indicator("outbox_quarantined", _U, "outbox", "Events that the centre refuses.", "high", "courtroom_outbox_quarantined_events"),
@@ -156,7 +163,7 @@ def compose(
     session: SessionFacts | None = None,
     outbox: OutboxFacts | None = None,
     host: HostFacts | None = None,
-    delivery: Mapping[str, float] | None = None,
+    told: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """All indicators that are known now, by name, rounded to what they are worth.
 
@@ -166,12 +173,12 @@ def compose(
         session: of the agent's records.
         outbox: likewise.
         host: the PC's readings.
-        delivery: ``DeliveryStatus.indicators()``.
+        told: of other processes, by the indicators' names.
 
     Raises:
         KeyError: a value that the table does not have.
     """
-    values = history.values(now_s) | dict(delivery or {})
+    values = history.values(now_s) | dict(told or {})
     for facts in (session, outbox, host):
         if facts is not None:
             known = {one.name: getattr(facts, one.name) for one in fields(facts)}

@@ -106,6 +106,7 @@ class Agent:
         self._conference: ConferenceLink | None = None
         if process.config.vks is not None:
             self._conference = ConferenceLink(vks_run_dir, process.link, self._hearing_is)
+            self._measures.conference = self._conference.quality
             visits = VisitDesk(self._conference, Visits(state_dir / VISIT, process.boot), _authorities(process.config))
             self._guests = GuestDesk(
                 self._conference,

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.conference_quality import ConferenceQuality
 from agent.hearing import BEFORE, is_local
 from agent.host import HostReader
 from agent.indicators import HostFacts, OutboxFacts, SessionFacts, compose
@@ -26,6 +27,8 @@ class Measures:
     depth: Depth = field(default_factory=lambda: Depth(waiting=0, oldest_utc_us=None, quarantined=0))
     delivery: dict[str, float] = field(default_factory=dict)
     """As the delivery told it last."""
+    conference: ConferenceQuality | None = None
+    """None where this room has no videoconference."""
     heard_s: float | None = None
     """When the centre was heard last, by CLOCK_MONOTONIC."""
     _host: HostReader = field(init=False)
@@ -53,9 +56,11 @@ class Measures:
             outbox_oldest_s=0.0 if oldest_us is None else max(0.0, (now_us - oldest_us) / 1e6),
             outbox_quarantined=float(self.depth.quarantined),
         )
+        conference = {} if self.conference is None else self.conference.values(time.monotonic())
         return compose(
-            self.process.history, time.monotonic(), session=self._session(now_us), outbox=outbox, host=self._read, delivery=self.delivery
-        )
+            self.process.history, time.monotonic(), session=self._session(now_us), outbox=outbox, host=self._read,
+            told=self.delivery | conference,
+        )  # fmt: skip
 
     def take(self) -> contract.Measured | None:
         """The span that ended now."""

@@ -205,6 +205,7 @@ def stands(conference: Conference, unvouched: frozenset[str] = frozenset()) -> c
     return contract.Stands(
         hearing=order.hearing, people=people, sharing=order.sharing, look_ins=look_ins,
         order=msgspec.json.encode(order), audience=_audience(order), audience_fault=order.audience_fault,
+        links=conference.link_totals.links,
     )  # fmt: skip
 
 

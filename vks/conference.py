@@ -15,6 +15,7 @@ from vks.connection import Connection
 from vks.echo import EchoCanceller
 from vks.forwarding import Feed
 from vks.jitter import Unit
+from vks.links import LinkTotals
 from vks.media_time import MediaTime
 from vks.mixing import RATE_HZ, Block
 from vks.opus import duration_us
@@ -96,6 +97,7 @@ class Conference:
         self._sources: dict[tuple[str, Kind], Source] = {}
         self._stage = Stage()
         self._account = Account()
+        self.link_totals = LinkTotals()
         self._from_us: dict[str, int] = {}
         """Since when those who waited apart, or talked in private, are on the floor: they are shown nothing of before."""
         self._public_us = 0
@@ -233,6 +235,7 @@ class Conference:
         turns = self.sound.speaking.turns(now_us)
         self._stage.spoke(turns, now_us)
         self._tell_account([name for name, _ in turns], now_us)
+        self._count_links(now_us)
         for peer in self._viewers():
             peer.count(now_us)
             peer.wait(now_us)
@@ -257,6 +260,21 @@ class Conference:
                 links[source.track] = peer.quality
         for told in self._account.take(arrivals, links, {f"{name}-audio" for name in speaking}, now_us):
             self._recording.tell(told.track, told.name, told.data)
+
+    def _count_links(self, now_us: int) -> None:
+        """How good the links are, for who watches over all rooms."""
+        arrivals, round_trips_us = dict[str, Arrival](), list[int]()
+        for name, peer in self.peers.items():
+            if peer.connection is None:
+                continue
+            for line in range(peer.own_lines):
+                inbound = peer.connection.inbound(line)
+                if inbound.counts.packets:
+                    arrivals[f"{name}:{line}"] = Arrival(inbound.counts.packets, inbound.counts.lost, inbound.jitter_us)
+            measured = [peer.connection.outbound(line).round_trip_us for line in range(peer.connection.lines)]
+            round_trips_us += [one for one in measured if one is not None]
+        if self.link_totals.take(arrivals, round_trips_us, now_us):
+            self._changed()
 
     def _settle(self, before: Order) -> None:
         now_us = mono_us()

@@ -67,6 +67,10 @@ class Outbound:
         """How often the receiver said anything of it."""
         self.level_dbov: int | None = None
         """How loud what is written now is (0 to -127 dB), where the peer is to know; None of a mix, which nobody mixes again."""
+        self.round_trip_us: int | None = None
+        """There and back, by the receiver's last report; None while none has told."""
+        self._told = (0, 0)
+        """Of the last sender report the middle of its NTP time, and when it was sent."""
         self._losses = Losses()
         self.sent_bytes = 0
         self.dropped = 0
@@ -126,6 +130,7 @@ class Outbound:
             case rtp.RtcpRrPacket() | rtp.RtcpSrPacket():
                 for report in packet.reports:
                     if report.ssrc == self._ssrc:
+                        self._measure_round_trip(report.lsr, report.dlsr)
                         share = self._losses.take(report.highest_sequence, report.packets_lost, time.monotonic_ns() // 1_000)
                         if share is not None:
                             self.on_loss(share)
@@ -195,13 +200,21 @@ class Outbound:
         """Send a sender report (RFC 3550, section 6.4.1): with it the peer lays sound and pictures on one clock. About once a second."""
         if self._payload_type is None or not self.sent:
             return
+        ntp = clock.current_ntp_time()
+        self._told = (ntp >> 16 & 0xFFFFFFFF, time.monotonic_ns() // 1_000)
         info = rtp.RtcpSenderInfo(
-            ntp_timestamp=clock.current_ntp_time(), rtp_timestamp=self.timestamp(mono_us),
+            ntp_timestamp=ntp, rtp_timestamp=self.timestamp(mono_us),
             packet_count=self.sent % _TIMESTAMPS, octet_count=self.sent_bytes % _TIMESTAMPS,
         )  # fmt: skip
         name = rtp.RtcpSourceInfo(ssrc=self._ssrc, items=[(1, self._cname.encode())])
         said = bytes(rtp.RtcpSrPacket(ssrc=self._ssrc, sender_info=info)) + bytes(rtp.RtcpSdesPacket(chunks=[name]))
         await wire.say(self.transport, said)
+
+    def _measure_round_trip(self, last_report: int, delay: int) -> None:
+        """RFC 3550, section 6.4.1: ``delay`` since the report came, in 1/65536 s. By a clock of our own, which nobody sets."""
+        told, at_us = self._told
+        if told and last_report == told:
+            self.round_trip_us = max(0, time.monotonic_ns() // 1_000 - at_us - delay * 1_000_000 // 65_536)
 
     def _packet(self, payload_type: int, ssrc: int, sequence: int, timestamp: int, *, marker: bool) -> bytes:
         """The header, with the extension that the peer wants of this kind of stream."""

@@ -359,6 +359,17 @@ Audience = Literal["off", "dials", "on_air", "silent"]
 """Whether the hearing reaches the large audience: ``silent`` while it is not public, over a connection that stands."""
 
 
+class Links(msgspec.Struct, frozen=True, kw_only=True):
+    """How good the participants' links are, over the last seconds; None is not known."""
+
+    rtt_ms: float | None = None
+    """There and back, by their reports (RFC 3550, section 6.4.1): the worst of all."""
+    jitter_ms: float | None = None
+    """Of what they send (RFC 3550, appendix A.8): the worst of all."""
+    loss_percent: float | None = None
+    """Of all packets that they sent."""
+
+
 class Stands(Message, frozen=True, kw_only=True, tag="stands"):
     """How the conference stands now: for the clerk's eyes, and (``order``) for a vks that comes after this one."""
 
@@ -370,6 +381,7 @@ class Stands(Message, frozen=True, kw_only=True, tag="stands"):
     audience: Audience = "off"
     audience_fault: str = ""
     """Why the large audience is not reached, or was given up."""
+    links: Links = Links()
 
 
 VisitPhase = Literal["dials", "unvouched", "waits", "takes_part", "apart", "over"]

@@ -104,19 +104,19 @@ def test_every_value_that_the_room_composes_is_in_the_table() -> None:
     session = SessionFacts(late_start_s=3, start_delay_s=0.2, scheduled_not_recorded=0, recorded_unscheduled=1, pauses=2, offset_lag_s=4)
     outbox = OutboxFacts(outbox_depth=7, outbox_oldest_s=12.5, outbox_quarantined=0)
     delivery = {"upload_pending_records": 1.0, "upload_pending_gib": 0.5, "upload_oldest_pending_h": 2.0, "upload_rate_mib_s": 3.0}
-    values = compose(history, at_s + 1, session=session, outbox=outbox, host=HostReader(None).read(CLOCK), delivery=delivery)
+    values = compose(history, at_s + 1, session=session, outbox=outbox, host=HostReader(None).read(CLOCK), told=delivery)
     assert values["outbox_depth"] == 7.0
     assert values["hash_mismatches"] == 1.0
     assert values["clock_error_ms"] == 2.5
     assert all(math.isfinite(value) for value in values.values())
     with pytest.raises(KeyError):
-        compose(history, at_s, delivery={"invented": 1.0})
+        compose(history, at_s, told={"invented": 1.0})
 
 
 def test_the_delivery_tells_its_own_values_and_no_others() -> None:
     told = {"upload_pending_records": 1.0, "invented": 1.0, "cpu_percent": 5.0, "upload_rate_mib_s.track": 2.0, "": 1.0}
     assert of_delivery(told) == {"upload_pending_records": 1.0}
-    assert compose(StatusHistory(), 0.0, delivery=of_delivery(told)) == {"upload_pending_records": 1.0}
+    assert compose(StatusHistory(), 0.0, told=of_delivery(told)) == {"upload_pending_records": 1.0}
 
 
 def test_facts_and_table_have_the_same_names() -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from agent.desk import SOCKET
 from recorder.record import entries
 from recorder.seal import read_journal
 from tests.lab.site import Site, site
@@ -17,6 +19,8 @@ from tests.vks.test_service import PageInTest
 from vks import signalling
 
 SHADE = 200
+LINKS = {"rtt", "jitter", "loss"}
+PATIENCE = 300
 
 
 @pytest.fixture
@@ -54,6 +58,14 @@ async def call(page: PageInTest, browser: Browser) -> None:
     await browser.dial(page.answer)
 
 
+async def links(room: Site) -> dict[str, float]:
+    """How good the participants' links are, by the room's own metrics."""
+    connector = aiohttp.UnixConnector(str(room.run_dir / SOCKET))
+    async with aiohttp.ClientSession(connector=connector) as http, http.get("http://agent/metrics") as answer:
+        found = re.findall(r"^courtroom_conference_([a-z]+)_[a-z]+ (\S+)$", await answer.text(), re.MULTILINE)
+    return {name: float(value) for name, value in found}
+
+
 @pytest.mark.lab
 async def test_a_participant_is_admitted_heard_seen_and_recorded(room: Site) -> None:
     await asyncio.to_thread(room.order, "start", *BY)
@@ -68,7 +80,15 @@ async def test_a_participant_is_admitted_heard_seen_and_recorded(room: Site) -> 
         await clerk(room, "admit", "g1", *BY)
         await until(lambda: page.place == "hearing", "the hearing")
         await until(lambda: any(browser.shades), "pictures of the room")
-        await asyncio.sleep(5)  # what is recorded is to be some seconds long
+        measured = dict[str, float]()
+        for _ in range(PATIENCE):
+            if (measured := await links(room)).keys() >= LINKS:
+                break
+            await asyncio.sleep(0.2)
+        assert measured.keys() >= LINKS
+        assert 0 < measured["rtt"] < 1
+        assert 0 <= measured["jitter"] < 1
+        assert 0 <= measured["loss"] <= 1
         await browser.close()
         await page.close()
     record = await sealed(room)
