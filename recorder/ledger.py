@@ -95,13 +95,15 @@ class Round:
     """Files to which nothing more is written."""
     already: list[Write] = field(default_factory=list)
     """What the disk that leads took in rounds that failed, and the journal speaks of: another disk must be given it too."""
+    old_journals: list[Write] = field(default_factory=list)
+    """What journal files took of these lines before they failed: another disk must be given it too, behind the media that they speak of."""
     after: dict[str, Stored] = field(default_factory=dict)
     """The files that the round touches, as they stand after it."""
 
     def writes(self) -> Iterator[Write]:
         """All that any disk is given, in the order in which it must become durable."""
         # No tuple is built of them: CPython 3.11 keeps the first 2,000 tuples of exactly 20 items for ever.
-        return itertools.chain(self.keys, self.already, self.media, (self.journal,))
+        return itertools.chain(self.keys, self.already, self.media, self.old_journals, (self.journal,))
 
     def bytes(self) -> int:
         """Size of the round."""
@@ -301,8 +303,8 @@ class Ledger:
         after[path] = Stored(state.journal_off, state.journal_hash.digest())
         for file, stored in after.items():
             self._put(file, stored)
-        already = [*failed.already, Write(old, failed.journal.off, taken)] if taken else failed.already
-        return replace(failed, journal=Write(path, 0, failed.journal.data), already=already, after=failed.after | after)
+        old_journals = [*failed.old_journals, Write(old, failed.journal.off, taken)] if taken else failed.old_journals
+        return replace(failed, journal=Write(path, 0, failed.journal.data), old_journals=old_journals, after=failed.after | after)
 
     def _put(self, path: str, stored: Stored) -> None:
         self._files_before.setdefault(path, self._files.get(path))

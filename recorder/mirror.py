@@ -258,17 +258,16 @@ class Mirror:
     def _apply(self, done: Round) -> None:
         first: dict[str, int] = {}
         media = [*done.keys, *done.already, *done.media]
+        lines = [*done.old_journals, *([done.journal] if done.journal.data else [])]
         for write in done.writes():
             first[write.path] = min(write.off, first.get(write.path, write.off))
         for path, off in first.items():
             if self.disk.size(path) < off:
                 raise OSError(errno.EIO, f"{path} is shorter than it was; the disk lost bytes")
-        for write in media:
-            self.disk.write(write)
-        self.disk.sync({write.path for write in media})
-        if done.journal.data:
-            self.disk.write(done.journal)
-            self.disk.sync([done.journal.path])
+        for writes in (media, lines):
+            for write in writes:
+                self.disk.write(write)
+            self.disk.sync({write.path for write in writes})
         for path in done.closed:
             self.disk.close(path)
 

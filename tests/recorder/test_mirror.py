@@ -166,6 +166,27 @@ def test_a_failing_first_disk_hands_the_lead_to_the_mirror_and_nothing_is_lost(p
     assert ("mirror", "leads") in disk_states(pair.disk.root)
 
 
+def test_where_a_journal_failed_the_mirror_is_given_what_it_took_behind_the_media_that_its_lines_speak_of(pair: Pair) -> None:
+    pair.wait_in_step()
+    pair.writer.record(1)
+    pair.wait_level()
+    asked: list[tuple[str, str]] = []
+
+    def note(_operation: int, what: str, path: str) -> int:
+        asked.append((what, path))
+        return 0
+
+    pair.disk.refuse = note
+    failures = iter([errno.EIO])
+    pair.writer.disk.refuse = lambda _operation, what, path: next(failures, 0) if (what, path) == ("sync", layout.JOURNAL) else 0
+    pair.writer.record(1)
+    pair.wait_level()
+    lines = [path for what, path in asked if what == "write" and layout.journal_number(path)]
+    assert lines == [layout.JOURNAL, layout.journal_file(2)]
+    for track in TRACKS:
+        assert asked.index(("sync", layout.segment_file(track, 0))) < asked.index(("write", layout.JOURNAL))
+
+
 def test_a_mirror_that_is_behind_may_not_lead(pair: Pair) -> None:
     pair.wait_in_step()
     pair.pull()
