@@ -78,9 +78,8 @@ class Mirror:
         self._follows = False
         """Rounds are kept to be applied: in step, or in the last pass of catching up."""
         self._urgent = False
-        self._retry_s = RETRY_S
-        self._waits = False
-        """Whether it is not tried again at once: only one that was in step for long is."""
+        self._retry_s = 0.0
+        """After so long it is tried again; at once where it was in step for long."""
         self._came_back_s = 0.0
         self._proving = False
         self._damaged: set[str] = set()
@@ -195,9 +194,8 @@ class Mirror:
     def _run(self) -> None:
         while not self._closing.is_set():
             if self.state == "left":
-                if self._waits:
-                    self._wait()
-                self._waits = True
+                self._wait()
+                self._retry_s = max(RETRY_S, self._retry_s)
                 self._come_back()
                 continue
             with self._changed:
@@ -218,7 +216,7 @@ class Mirror:
         began_s = time.monotonic()
         with self._changed:
             while not self._closing.is_set():
-                left_s = began_s + (RETRY_S if self._urgent else self._retry_s) - time.monotonic()
+                left_s = began_s + (min(RETRY_S, self._retry_s) if self._urgent else self._retry_s) - time.monotonic()
                 if left_s <= 0:
                     return
                 self._changed.wait(left_s)
@@ -388,8 +386,7 @@ class Mirror:
         was, self.state = self.state, "left"
         if was == "in_step":
             soon = time.monotonic() - self._came_back_s < LONGEST_RETRY_S
-            self._retry_s = min(LONGEST_RETRY_S, 2 * self._retry_s) if soon else RETRY_S
-            self._waits = soon
+            self._retry_s = min(LONGEST_RETRY_S, 2 * self._retry_s) if soon else 0.0
         changed = detail != self.detail
         self.detail = detail
         self._follows = False
