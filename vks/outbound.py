@@ -11,6 +11,7 @@ import itertools
 import random
 import struct
 import time
+from collections import deque
 from collections.abc import Callable
 
 from aiortc import clock, rtp
@@ -33,6 +34,8 @@ PAD_PACKETS = 16
 MOST_WAITING_BYTES = 256 * 1024
 """What may wait in the socket's queue."""
 REMB_LONGEST_BPS = 2**40
+MOST_TOLD = 16
+"""So many sender reports are known again in a receiver's: a link may hold a report back for as many seconds."""
 _SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 _LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 _PLAIN = struct.Struct(">BBHII")
@@ -69,8 +72,8 @@ class Outbound:
         """How loud what is written now is (0 to -127 dB), where the peer is to know; None of a mix, which nobody mixes again."""
         self.round_trip_us: int | None = None
         """There and back, by the receiver's last report; None while none has told."""
-        self._told = (0, 0)
-        """Of the last sender report the middle of its NTP time, and when it was sent."""
+        self._told: deque[tuple[int, int]] = deque(maxlen=MOST_TOLD)
+        """Of the last sender reports the middle of each one's NTP time, and when it was sent."""
         self._losses = Losses()
         self.sent_bytes = 0
         self.dropped = 0
@@ -201,7 +204,7 @@ class Outbound:
         if self._payload_type is None or not self.sent:
             return
         ntp = clock.current_ntp_time()
-        self._told = (ntp >> 16 & 0xFFFFFFFF, time.monotonic_ns() // 1_000)
+        self._told.append((ntp >> 16 & 0xFFFFFFFF, time.monotonic_ns() // 1_000))
         info = rtp.RtcpSenderInfo(
             ntp_timestamp=ntp, rtp_timestamp=self.timestamp(mono_us),
             packet_count=self.sent % _TIMESTAMPS, octet_count=self.sent_bytes % _TIMESTAMPS,
@@ -212,9 +215,9 @@ class Outbound:
 
     def _measure_round_trip(self, last_report: int, delay: int) -> None:
         """RFC 3550, section 6.4.1: ``delay`` since the report came, in 1/65536 s. By a clock of our own, which nobody sets."""
-        told, at_us = self._told
-        if told and last_report == told:
-            self.round_trip_us = max(0, time.monotonic_ns() // 1_000 - at_us - delay * 1_000_000 // 65_536)
+        for told, at_us in self._told:
+            if last_report == told:
+                self.round_trip_us = max(0, time.monotonic_ns() // 1_000 - at_us - delay * 1_000_000 // 65_536)
 
     def _packet(self, payload_type: int, ssrc: int, sequence: int, timestamp: int, *, marker: bool) -> bytes:
         """The header, with the extension that the peer wants of this kind of stream."""
