@@ -3,7 +3,7 @@
 from recorder.contract import conference
 
 FRESH_S = 30.0
-"""What is older says nothing of now: vks is away."""
+"""What is older says nothing of now: vks is away, or nobody takes part any more."""
 
 
 class ConferenceQuality:
@@ -33,9 +33,9 @@ class ConferenceQuality:
 
     def values(self, now_s: float) -> dict[str, float]:
         """The indicators that are known."""
-        if not self._hearing:
+        if not self._hearing or now_s - self._told_s >= FRESH_S:
             return {}
-        links = self._links if now_s - self._told_s < FRESH_S else conference.Links()
+        links = self._links
         known = {
             "conference_rtt_ms": links.rtt_ms, "conference_jitter_ms": links.jitter_ms, "conference_loss_percent": links.loss_percent,
             "conference_reconnects": float(self._reconnects),
