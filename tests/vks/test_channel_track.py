@@ -51,10 +51,14 @@ def amplitude(samples: npt.NDArray[np.float64], hz: float) -> float:
     return float(abs((wave * np.hanning(samples.size)) @ samples) * 4 / samples.size)
 
 
-def anywhere(samples: npt.NDArray[np.float64], hz: float) -> float:
-    """How loud a tone is at its loudest, by 20 ms."""
+def by_block(samples: npt.NDArray[np.float64], hz: float) -> npt.NDArray[np.float64]:
+    """How loud a tone is in each 20 ms. On a busy machine packets are late: there is silence in between, and the phase jumps."""
     whole = samples[: samples.size // 960 * 960]
-    return max(amplitude(block, hz) for block in np.split(whole, whole.size // 960))
+    return np.array([amplitude(block, hz) for block in np.split(whole, whole.size // 960)])
+
+
+def anywhere(samples: npt.NDArray[np.float64], hz: float) -> float:
+    return float(by_block(samples, hz).max())
 
 
 async def test_a_channel_that_nobody_listens_to_is_a_track_with_the_floor_faint_beneath_the_interpreter(hall: Hall, tmp_path: Path) -> None:
@@ -86,10 +90,12 @@ async def test_a_channel_that_nobody_listens_to_is_a_track_with_the_floor_faint_
         first = next(one for one in ingest.all(child.Fragment) if one.track == TRACK)
         assert DELAY_US <= first.t0 * 1_000_000 // first.timescale <= mono_us() - begun_us
         sound = sound_of(ingest, 1)
-        talk = sound[RATE_HZ // 4 : RATE_HZ]
-        interpreter, floor = amplitude(talk, INTERPRETER_HZ), amplitude(talk, PARTY_HZ)
-        assert 20 * np.log10(floor / interpreter) == pytest.approx(20 * np.log10(DUCKED), abs=2), (interpreter, floor)
-        assert amplitude(talk, ROOM_HZ) > 0.02
+        talk = sound[RATE_HZ // 4 : RATE_HZ * 3 // 2]
+        interpreter = by_block(talk, INTERPRETER_HZ)
+        speaks = interpreter > 0.8 * interpreter.max()
+        floor = np.quantile(by_block(talk, PARTY_HZ)[speaks] / interpreter[speaks], 0.9)
+        assert 20 * np.log10(floor) == pytest.approx(20 * np.log10(DUCKED), abs=2), (interpreter, floor)
+        assert anywhere(talk, ROOM_HZ) > 0.02
         assert anywhere(sound, WITNESS_HZ) < SAID, "the witness waits apart"
         assert anywhere(sound, PRIVATE_HZ) < SAID, "what is said in private"
 
@@ -136,4 +142,4 @@ async def test_in_a_break_nothing_is_handed_over_and_the_next_part_has_nothing_o
         assert all(later - earlier >= 20_000 for earlier, later in itertools.pairwise(handed))
         for part in (1, 2):
             assert anywhere(sound_of(ingest, part), PRIVATE_HZ) < SAID
-        assert amplitude(sound_of(ingest, 2)[-RATE_HZ // 4 :], 1_500.0) > 3 * SAID, "the search finds what was recorded"
+        assert anywhere(sound_of(ingest, 2)[-RATE_HZ // 4 :], 1_500.0) > 3 * SAID, "the search finds what was recorded"

@@ -29,6 +29,7 @@ from vks.mixing import Block
 from vks.order import LOOKS_IN
 from vks.peer import CAMERA, Peer
 from vks.recording import Recording
+from vks.service import LATE_US
 from vks.sound import BLOCK_US
 from vks.times import mono_us
 
@@ -68,7 +69,7 @@ class Hall:
         """The clocks, and the room's own sound and pictures."""
         encoder, due_us = PictureEncoder(), mono_us()
         for number in itertools.count():
-            due_us += BLOCK_US
+            due_us = max(due_us + BLOCK_US, mono_us() - LATE_US)
             await asyncio.sleep(max(0, due_us - mono_us()) / 1e6)
             self.conference.sound.room(tone(ROOM_HZ, 6_000, number), mono_us())
             self.conference.tick(mono_us())
