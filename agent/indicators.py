@@ -1,7 +1,6 @@
 """The indicators of a room as one table: what the heartbeat, the rolled up measurements, Prometheus and ``docs/indicators.md`` say. Pure.
 
-What this build cannot know (videoconference, lip sync) has no line here: nothing is invented. What is not known at the moment is absent
-from the values.
+Nothing is invented: what is not known at the moment is absent from the values.
 """
 
 import sys
@@ -69,6 +68,9 @@ INDICATORS: tuple[Indicator, ...] = (
               "courtroom_track_dropped_units_total", per_track=True),
     Indicator("frames_per_s", _R, _STATUS, "Pictures that a camera delivers, over a minute.", "low",
               "courtroom_track_frames_per_second", per_track=True),
+    Indicator("av_skew_ms", _R, _STATUS,
+              "By how much sound and picture may lie apart in the record: the worst camera's and the worst microphone's clock together.",
+              "high", "courtroom_recording_av_skew_seconds", 0.001),
     Indicator("longest_gap_ms", _R, _STATUS, "The longest interval of this session in which a track had no media.", "high",
               "courtroom_recording_longest_gap_seconds", 0.001),
     Indicator("write_p99_ms", _R, _STATUS, "99 of 100 commits were durable within this time.", "high",

@@ -1,6 +1,7 @@
 """The recorder's states of the last minute together: rates, and for how long something has been wrong. Pure; the clock is passed in."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from recorder.contract.control import ChannelStatus, Status
@@ -79,6 +80,7 @@ class StatusHistory:
         hours = [disk.hours_left for disk in last.disks if disk.hours_left is not None]
         if hours:
             values["disk_hours_left"] = min(hours)
+        values |= _av_skew(last.channels)
         if last.state != "idle":
             values["session_duration_s"] = last.t_us / 1e6
             values["write_p99_ms"] = last.commit_p99_us / 1000
@@ -119,3 +121,12 @@ class StatusHistory:
                 break
             at_s, oldest = before_s, found
         return at_s, oldest
+
+
+def _av_skew(channels: Iterable[ChannelStatus]) -> dict[str, float]:
+    """How far sound and picture may lie apart; nothing where of one of them no clock was measured."""
+    worst_us: dict[str, int] = {}
+    for channel in channels:
+        if channel.live and channel.misplaced_us is not None:
+            worst_us[channel.kind] = max(worst_us.get(channel.kind, 0), channel.misplaced_us)
+    return {"av_skew_ms": sum(worst_us.values()) / 1000} if len(worst_us) > 1 else {}

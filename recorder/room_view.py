@@ -22,6 +22,7 @@ class TrackView:
     dropped: int = 0
     level: child.Level | None = None
     drift_ppb: int | None = None
+    misplaced_us: int | None = None
     written_bytes: int = 0
     written_us: int = 0
 
@@ -60,7 +61,10 @@ class RoomView:
                 if stats.track in self._tracks:
                     self._tracks[stats.track].units, self._tracks[stats.track].dropped = stats.units, stats.dropped
         elif message.track in self._tracks:
-            self._tracks[message.track].drift_ppb = message.drift_ppb
+            view = self._tracks[message.track]
+            view.drift_ppb = message.drift_ppb
+            # A segment is placed anew by the fit, and drifts from there to its end.
+            view.misplaced_us = message.error_us + abs(message.drift_ppb) * child.SEGMENT_S // 1000
 
     def written(self, name: str, size_bytes: int, dur_us: int) -> None:
         """So much more of a track is on the disk."""
@@ -92,6 +96,7 @@ class RoomView:
             peak_dbfs=level.peak_dbfs if level else None,
             clipped=level.clipped if level else 0,
             drift_ppb=view.drift_ppb,
+            misplaced_us=view.misplaced_us,
             bytes_written=view.written_bytes,
             written_us=view.written_us,
             gap=track.gap_cause if track is not None and track.gap_from_us is not None else "",

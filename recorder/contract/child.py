@@ -12,6 +12,8 @@ import msgspec
 LINK_FD = 3
 MAX_INTEGER = 2**53 - 1
 """What the journal can hold: what a child says goes into it."""
+SEGMENT_S = 60
+"""How long a segment of a track is, at least."""
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
 Timescale = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 
@@ -29,7 +31,7 @@ class Configure(Message, frozen=True, kw_only=True, tag="configure"):
     device: dict[str, Any]
     run_dir: str
     encoder: str = "auto"
-    segment_s: int = 60
+    segment_s: int = SEGMENT_S
     fragment_us: int = 450_000
     options: dict[str, Any] = {}
 

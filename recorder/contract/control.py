@@ -221,7 +221,11 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="d
 
 
 class ChannelStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One track as the room sees it now. Levels are dBFS, None for video."""
+    """One track as the room sees it now.
+
+    Levels are dBFS, None for video. ``drift_ppb`` is the device's clock against the PC's, and ``misplaced_us`` by how much, at most, its
+    media lies off its place on the session clock: both None where no clock was measured.
+    """
 
     track: str
     kind: Literal["video", "audio"]
@@ -233,6 +237,7 @@ class ChannelStatus(msgspec.Struct, frozen=True, kw_only=True):
     peak_dbfs: float | None = None
     clipped: int = 0
     drift_ppb: int | None = None
+    misplaced_us: int | None = None
     bytes_written: int = 0
     written_us: int = 0
     gap: str = ""

@@ -4,18 +4,34 @@ from recorder.contract.control import Alarm, ChannelStatus, DiskStatus, State, S
 
 
 def video(
-    track: str = "cam", *, units: int = 0, written_us: int = 0, bytes_written: int = 0, dropped: int = 0, gap: str = ""
+    track: str = "cam",
+    *,
+    units: int = 0,
+    written_us: int = 0,
+    bytes_written: int = 0,
+    dropped: int = 0,
+    gap: str = "",
+    misplaced_us: int | None = None,
+    live: bool = True,
 ) -> ChannelStatus:
     return ChannelStatus(
-        track=track, kind="video", device=track, live=True, units=units, dropped=dropped, written_us=written_us,
-        bytes_written=bytes_written, gap=gap,
+        track=track, kind="video", device=track, live=live, units=units, dropped=dropped, written_us=written_us,
+        bytes_written=bytes_written, gap=gap, misplaced_us=misplaced_us,
     )  # fmt: skip
 
 
-def sound(track: str = "judge", *, units: int = 0, rms_dbfs: float = -40.0, clipped: int = 0, written_us: int = 0) -> ChannelStatus:
+def sound(
+    track: str = "judge",
+    *,
+    units: int = 0,
+    rms_dbfs: float = -40.0,
+    clipped: int = 0,
+    written_us: int = 0,
+    misplaced_us: int | None = None,
+) -> ChannelStatus:
     return ChannelStatus(
         track=track, kind="audio", device="table", live=True, units=units, dropped=0, rms_dbfs=rms_dbfs, clipped=clipped,
-        written_us=written_us,
+        written_us=written_us, misplaced_us=misplaced_us,
     )  # fmt: skip
 
 

@@ -32,6 +32,16 @@ def test_where_nothing_is_heard_no_meter_and_no_lamp_says_that_it_were(tmp_path:
     assert "●" not in dropping
 
 
+def test_media_lies_off_its_place_by_the_fits_error_and_what_the_clock_drifts_until_the_segments_end() -> None:
+    view = RoomView()
+    view.add("judge", "audio", "mic")
+    view.add("party", "audio", "mic")
+    view.take(child.DriftMeasured(track="judge", media_us=0, mono_us=0, drift_ppb=-50_000, error_us=400))
+    judge, party = view.channels(LIVE, None)
+    assert judge.misplaced_us == 400 + 50 * 60, "50 ppm over a segment of a minute"
+    assert party.misplaced_us is None
+
+
 def test_an_alarm_of_the_room_is_shown_without_a_hole_where_a_track_would_stand() -> None:
     alarms = [
         control.Alarm(code="disk_full", track="", detail="/d: full", since_us=0),
