@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime as dt
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +126,27 @@ def test_a_key_that_is_there_is_not_overwritten_and_the_way_out_is_told(shared: 
     with pytest.raises(admin.AdminError, match=r"custodian\.key is there already: name another directory with --to"):
         shared.ask(admin.MakeRole(role="custodian", to=str(tmp_path)))
     assert (tmp_path / "custodian.key").read_bytes() == key
+
+
+def test_a_room_is_forgotten_only_when_nobody_waits_for_it(tmp_path: Path) -> None:
+    now_us = time.time_ns() // 1000
+    planned = hearing("h-1", "mistyped", starts_utc_us=now_us - 3_700_000_000)
+    with centre(tmp_path) as at:
+        at.ask(admin.PutSchedule(hearings=[planned, hearing("h-2", "mistyped", starts_utc_us=now_us - 86_400_000_000 * 2 + 60_000_000)]))
+        refused = said("forget", str(at.home.root), "mistyped")
+        assert "hearings are planned in 'mistyped', or were to end within the last day: h-1. Move them to another room" in refused
+        at.ask(admin.PutSchedule(hearings=[msgspec.structs.replace(planned, room="room-1")]))
+        assert "mistyped is listed no longer" in said("forget", str(at.home.root), "mistyped", fails=False)
+        assert [room["room"] for room in json.loads(raw("rooms", str(at.home.root), "--json"))] == ["room-1"]
+        assert "there is no room 'mistyped'" in said("forget", str(at.home.root), "mistyped")
+        files = at.enrol("here-1")
+
+        async def come() -> None:
+            async with at.client(files) as room:
+                await room.beat(beat())
+
+        asyncio.run(come())
+        assert "'here-1' is there: it was heard" in said("forget", str(at.home.root), "here-1")
 
 
 def test_the_lists_of_what_was_revoked_are_of_all_who_sign(tmp_path: Path) -> None:

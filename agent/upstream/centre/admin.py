@@ -22,6 +22,7 @@ from agent.upstream.centre.callers import CERTIFIED, STATION
 from agent.upstream.centre.database import why_not_kept
 from agent.upstream.centre.decisions import first_wrong
 from agent.upstream.centre.deny_list import revocation_list
+from agent.upstream.centre.flags import LOOK_BACK_US, SHOWN_US
 from agent.upstream.centre.looking_in import look_into
 from agent.upstream.centre.overview import Overview
 from agent.upstream.plain_words import plain
@@ -30,6 +31,8 @@ from agent.upstream.requests import new_key, new_token
 log = structlog.get_logger()
 
 TOKEN_US = 24 * 3600 * 1_000_000
+AHEAD_US = 10 * 365 * 86_400 * 1_000_000
+"""No hearing is planned for later."""
 LINE_BYTES = 16 * 1024 * 1024
 DO_S = 60.0
 
@@ -103,6 +106,12 @@ class Rooms(Ask, frozen=True, kw_only=True, tag="rooms"):
     """The state of all rooms."""
 
 
+class Forget(Ask, frozen=True, kw_only=True, tag="forget"):
+    """List a room no longer."""
+
+    room: contract.Id
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """The answer: an error in words, or ``values``."""
 
@@ -110,7 +119,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, Any] = {}
 
 
-AnyAsk = MakeToken | Revoke | Revocations | MakeRole | PutSchedule | Give | LookInto | Export | Events | Rooms
+AnyAsk = MakeToken | Revoke | Revocations | MakeRole | PutSchedule | Give | LookInto | Export | Events | Rooms | Forget
 
 
 class Admin:
@@ -163,6 +172,9 @@ class Admin:
                 states = [view.state for view in await self._overview.rooms(fresh=True)]
                 short = await self._overview.is_archive_short()
                 return Told(values={"rooms": [msgspec.to_builtins(state) for state in states], "no_room": short})
+            case Forget():
+                await self._forget(ask.room)
+                return Told()
 
     async def _unheard(self, hearings: list[contract.Hearing]) -> list[str]:
         """The rooms of these hearings that never came: they are not enrolled yet, or their names are mistyped."""
@@ -174,6 +186,23 @@ class Admin:
             return await self._backend.commands.give(room, command)
         except UnknownRoomError:
             raise AdminError(f"there is no room '{room}'; `courtroom centre rooms` lists them") from None
+
+    async def _forget(self, room: str) -> None:
+        view = next((view for view in await self._overview.rooms(fresh=True) if view.state.room == room), None)
+        if view is None:
+            raise AdminError(f"there is no room '{room}'; `courtroom centre rooms` lists them")
+        now_us = _now_us()
+        if view.state.heard_utc_us is not None and "silent" not in view.state.flags:
+            ago_s = (now_us - view.state.heard_utc_us) // 1_000_000
+            raise AdminError(f"'{room}' is there: it was heard {ago_s} s ago. Turn its agent off first")
+        changes = await self._backend.plan.starting(now_us - LOOK_BACK_US, now_us + AHEAD_US)
+        planned = [change.hearing.id for change in changes if change.hearing.room == room and _is_looked_for(change.hearing, now_us)]
+        if planned:
+            raise AdminError(
+                f"hearings are planned in '{room}', or were to end within the last day: {', '.join(planned[:5])}"
+                f"{' and others' if len(planned) > 5 else ''}. Move them to another room, or cancel them, so that none is missed unseen"
+            )
+        await self._backend.registry.forget(room, now_us)
 
     async def _look_into(self, ask: LookInto) -> Told:
         if not self._public_url:
@@ -286,6 +315,11 @@ def ask(path: Path, wanted: AnyAsk) -> dict[str, Any]:
     if told.error:
         raise AdminError(told.error)
     return told.values
+
+
+def _is_looked_for(hearing: contract.Hearing, now_utc_us: int) -> bool:
+    """Whether a flag is raised, or may still be, if it is not recorded."""
+    return hearing.state == "planned" and hearing.ends_utc_us + SHOWN_US > now_utc_us
 
 
 def _now_us() -> int:

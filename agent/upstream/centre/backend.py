@@ -219,7 +219,11 @@ class Registry(Protocol):
         ...
 
     async def rooms(self) -> Sequence[contract.RoomState]:
-        """All rooms that were ever named by a token, a certificate or a hearing."""
+        """All rooms that were ever named by a token, a certificate or a hearing, or heard, and not forgotten since."""
+        ...
+
+    async def forget(self, room: str, now_utc_us: int) -> None:
+        """A room is listed no longer, until it is named or heard again. What it told, and what it may do, stay as they are."""
         ...
 
 

@@ -106,6 +106,18 @@ def revoke(directory: Directory, name: Annotated[str, typer.Argument(help="The r
 
 
 @app.command()
+def forget(directory: Directory, room: Annotated[str, typer.Argument(help="The room's id.")]) -> None:
+    """List a room no longer: one whose name was mistyped, or a courtroom that is no more.
+
+    What it told stays: events, receipts, records. Its certificates stay good (`courtroom centre revoke` denies them), and it is listed
+    again when it is heard, when a token is made for it, or when a hearing names it. A room that is there is not forgotten, nor one in
+    which hearings are planned.
+    """
+    _ask(directory, admin.Forget(room=room))
+    typer.echo(f"{room} is listed no longer.")
+
+
+@app.command()
 def revocations(
     directory: Directory,
     root_key: Annotated[

@@ -21,7 +21,7 @@ from agent.upstream.centre.nats_connection import Connection
 from agent.upstream.centre.nats_follower import Follower
 from agent.upstream.centre.nats_jet import Jet, LookAgainError, Stored, attempts
 from agent.upstream.centre.nats_names import Streams
-from agent.upstream.centre.registry_view import AnyEntry, CertificateIssued, RegistryView, Revoked, RoomNamed, TokenState
+from agent.upstream.centre.registry_view import AnyEntry, CertificateIssued, RegistryView, Revoked, RoomForgotten, RoomNamed, TokenState
 
 STORE_S = 60.0
 
@@ -72,7 +72,7 @@ class NatsRegistry:
     async def name_room(self, room: str) -> None:
         """A hearing names this room."""
         if room not in self._view.rooms:
-            await self._store(RoomNamed(room=room), self._stream.subject("room", room), 0)
+            await self._store(RoomNamed(room=room), self._stream.subject("room", room), None)
 
     async def add_token(self, room: str, secret_sha256: str, until_utc_us: int) -> None:
         """A token's secret, by its hash."""
@@ -137,7 +137,13 @@ class NatsRegistry:
         """All rooms."""
         self._follower.check_fresh()
         known = {room: contract.RoomState(room=room, heard_utc_us=None, heartbeat=None) for room in self._view.rooms}
-        return [state for _, state in sorted((known | self._heard).items())]
+        forgotten = self._view.forgotten_utc_us
+        heard = {room: state for room, state in self._heard.items() if (state.heard_utc_us or 0) > forgotten.get(room, 0)}
+        return [state for _, state in sorted((known | heard).items())]
+
+    async def forget(self, room: str, now_utc_us: int) -> None:
+        """A room is listed no longer."""
+        await self._store(RoomForgotten(room=room, utc_us=now_utc_us), self._stream.subject("room", room), None)
 
     async def _store(self, entry: AnyEntry, subject: str, expected: int | None) -> int:
         """Store an entry that comes once, or however often it is said (``expected`` None); wait until it is in force here."""

@@ -19,6 +19,13 @@ class RoomNamed(_Entry, frozen=True, kw_only=True, tag="room"):
     room: str
 
 
+class RoomForgotten(_Entry, frozen=True, kw_only=True, tag="forgotten"):
+    """A room is listed no longer, until it is named again or heard after ``utc_us``."""
+
+    room: str
+    utc_us: int
+
+
 class TokenState(_Entry, frozen=True, kw_only=True, tag="token"):
     """A token; its secret's hash is the subject's. ``use`` is different for each use that was tried."""
 
@@ -44,7 +51,7 @@ class Revoked(_Entry, frozen=True, kw_only=True, tag="revoked"):
     utc_us: int
 
 
-AnyEntry = RoomNamed | TokenState | CertificateIssued | Revoked
+AnyEntry = RoomNamed | RoomForgotten | TokenState | CertificateIssued | Revoked
 
 
 class Denied(NamedTuple):
@@ -59,6 +66,8 @@ class RegistryView:
 
     def __init__(self) -> None:
         self.rooms: set[str] = set()
+        self.forgotten_utc_us: dict[str, int] = {}
+        """When rooms were forgotten: what was heard of one before does not list it."""
         self.denied: dict[int, Denied] = {}
         self._in_force: dict[str, dict[int, int]] = {}
         self._issued = 0
@@ -66,6 +75,7 @@ class RegistryView:
     def clear(self) -> None:
         """Forget all."""
         self.rooms.clear()
+        self.forgotten_utc_us.clear()
         self.denied.clear()
         self._in_force.clear()
 
@@ -74,6 +84,9 @@ class RegistryView:
         match entry:
             case RoomNamed() | TokenState():
                 self.rooms.add(entry.room)
+            case RoomForgotten():
+                self.rooms.discard(entry.room)
+                self.forgotten_utc_us[entry.room] = entry.utc_us
             case CertificateIssued():
                 self._in_force.setdefault(entry.name, {})[int(entry.serial, 16)] = entry.until_utc_us
                 self._issued += 1

@@ -109,6 +109,13 @@ class SqliteRegistry:
         }
         return [state for _, state in sorted((stored | self._heard).items())]
 
+    async def forget(self, room: str, now_utc_us: int) -> None:
+        """A room is listed no longer."""
+        known = self._heard.get(room)
+        if known is not None and (known.heard_utc_us or 0) <= now_utc_us:
+            del self._heard[room]
+        await self._database.do(lambda connection: connection.execute("DELETE FROM room WHERE id = ?", (room,)))
+
 
 def _check_token(connection: sqlite3.Connection, room: str, secret_sha256: str, now_utc_us: int) -> None:
     found = connection.execute("SELECT room, until_utc_us, used_utc_us FROM token WHERE secret_sha256 = ?", (secret_sha256,)).fetchone()
