@@ -45,7 +45,7 @@ test: setup-test ## All tests but the long ones (ARGS="-k name" to choose)
 	@$(BIN)/python -m pytest -m "alone and not long" $(ARGS) $(if $(ARGS),|| [ $$? -eq 5 ])
 
 .PHONY: test-long
-test-long: setup-test-long ## The tests that take minutes: kills, power cuts, faults, an hour's memory, a virtual machine (as root)
+test-long: setup-test-long ## The tests that take minutes: kills, power cuts, faults, bad links, a virtual machine (as root)
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
 .PHONY: lint

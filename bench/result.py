@@ -57,7 +57,7 @@ def machine() -> str:
         platform.machine(),
     )
     cores = Path("/proc/cpuinfo").read_text(encoding="utf-8").count("processor\t")
-    return f"{model}, {cores} cores, Linux {platform.release()}"
+    return f"{model}, {cores} cores, Linux {'.'.join(platform.release().split('.')[:2])}"
 
 
 def cpu_s(pid: int) -> float:

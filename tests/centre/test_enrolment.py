@@ -142,7 +142,7 @@ def test_in_an_installed_room_the_line_of_the_centre_is_enough_and_the_signing_k
     assert lines["signing"]["key"] == "/etc/courtroom/keys/device.key"
     assert lines["signing"]["chain"] == "/etc/courtroom/keys/device-chain.pem"
     assert lines["centre_roots"] == lines["centre"]["roots"] == str(tmp_path / "centre/roots.pem")
-    moved = f"mv -i {tmp_path}/centre/device.key {tmp_path}/centre/device-chain.pem /etc/courtroom/keys"
+    moved = f"mv --backup=numbered {tmp_path}/centre/device.key {tmp_path}/centre/device-chain.pem /etc/courtroom/keys"
     assert moved in done.stderr
 
 
