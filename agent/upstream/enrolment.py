@@ -120,7 +120,7 @@ class RoomFiles:
         return replace(self, signing_key=directory / self.signing_key.name, chain=directory / self.chain.name)
 
     def moves(self, to: "RoomFiles") -> list[str]:
-        """The commands by which root gives the signing key and its chain to the recorder; a key that lies there is kept beside it, as ``device.key.~1~``."""
+        """The commands by which root gives the signing key and its chain to the recorder: what lies there is kept (``device.key.~1~``)."""
         directory = shlex.quote(str(to.signing_key.parent))
         old = " ".join(shlex.quote(str(path)) for path in (self.signing_key, self.chain))
         new = " ".join(shlex.quote(str(path)) for path in (to.signing_key, to.chain))
