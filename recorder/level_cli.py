@@ -10,7 +10,7 @@ from cryptography import x509
 from rich.console import Console
 
 from recorder import readable
-from recorder.level_order import Given, Wish, give_order
+from recorder.level_order import Given, Wish, behind, give_order
 from recorder.media_keys import RecipientKey
 from recorder.readable import CopyError
 from recorder.record import layout
@@ -51,6 +51,9 @@ def level(
 
     Raising a level leaves the interval out of later copies. It cannot take keys, or copies, back from whoever has them already.
 
+    The track of a language channel is a mix, in which a sound lies up to two seconds later than it was said: a raised interval is raised
+    there so much longer, by an order of its own.
+
     Lowering the level of whole parts of a track also wraps their keys anew, for those who may open the new level and did not have them.
     A record says who its recipients are, but not which levels each may open: --room takes that from room.toml, --recipient names
     certificates. Of both only the record's own recipients count. Where an interval covers a piece of a part, no key is wrapped, for it
@@ -80,7 +83,17 @@ def level(
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename or record}: {error.strerror}; no order was given, and what is left of it belongs to nothing: try again")
-    text = rendered(lambda console: _tell(console, record, given, verdict, named=bool(room or recipient)), soft_wrap=True)
+    told = [given]
+    if (late := behind(given, wish)) is not None:
+        try:
+            told.append(give_order(record, late, reader.certificate, reader.key, admitted, time.time_ns() // 1000))
+        except (OrderError, OSError) as error:
+            until, tracks = _clock(given.mixes.behind_to_us), ", ".join(late.tracks)
+            _fail(
+                f"order {given.order.number} is given. Up to {until} {tracks} may still have what was said in it, and the order about that "
+                f"is not given: {error}"
+            )
+    text = rendered(lambda console: _tell_all(console, record, told, verdict, named=bool(room or recipient)), soft_wrap=True)
     place = record / layout.order_file(given.order.number)
     say(text, f"the order is given, as {place}; what there is to say of it", "do not give it again")
 
@@ -106,9 +119,14 @@ def _checked(record: Path, ca: Path | None, *, even_if_broken: bool) -> Verdict:
     return verdict
 
 
-def _tell(console: Console, record: Path, given: Given, verdict: Verdict, *, named: bool) -> None:
+def _tell_all(console: Console, record: Path, told: list[Given], verdict: Verdict, *, named: bool) -> None:
     if verdict.level in SPOILT:
         console.print(f"✗ The record is {verdict.level}: {verdict.errors_found} finding(s); see `courtroom verify`.", highlight=False)
+    for given in told:
+        _tell(console, record, given, named=named)
+
+
+def _tell(console: Console, record: Path, given: Given, *, named: bool) -> None:
     order = given.order
     tracks = ", ".join(order.tracks) or "all tracks"
     console.print(
@@ -119,6 +137,7 @@ def _tell(console: Console, record: Path, given: Given, verdict: Verdict, *, nam
         console.print(
             "· Raised: every copy made from now on leaves it out. Whoever holds its keys, or a copy, keeps them.", highlight=False
         )
+    _tell_mixes(console, given)
     if given.wrapped:
         console.print(f"· Wrapped anew for {', '.join(given.admitted)}: {_parts(given.wrapped)}.", highlight=False)
     elif given.lowered and not named:
@@ -138,6 +157,31 @@ def _tell(console: Console, record: Path, given: Given, verdict: Verdict, *, nam
         if len(given.pieces) > _SHOWN:
             console.print(f"    … and {len(given.pieces) - _SHOWN} more", highlight=False)
         console.print("  For the piece alone make a copy: `courtroom copy`.", highlight=False)
+
+
+def _tell_mixes(console: Console, given: Given) -> None:
+    order, mixes = given.order, given.mixes
+    if mixes.behind:
+        console.print(
+            f"· {', '.join(mixes.behind)} may have it for two seconds more, for a mix lies later than what was said: an order of its own "
+            "follows.",
+            highlight=False,
+        )
+    if mixes.unnamed:
+        tracks = " ".join(f"--track {track}" for track in mixes.unnamed)
+        console.print(
+            f"· What was said there is in {', '.join(mixes.unnamed)} too, of which this order does not speak. The order that does:",
+            f"    --level {order.level} --from {_clock(order.from_us)} --to {_clock(order.to_us)} {tracks}",
+            sep="\n", highlight=False,
+        )  # fmt: skip
+    if mixes.before:
+        tracks = " ".join(f"--track {track}" for track in mixes.before)
+        console.print(
+            f"· {', '.join(mixes.before)} may begin with what was said before it, when the level was '{mixes.before_level}'. The order "
+            "that closes that:",
+            f"    --level {mixes.before_level} --from {_clock(order.from_us)} --to {_clock(mixes.before_to_us)} {tracks}",
+            sep="\n", highlight=False,
+        )  # fmt: skip
 
 
 def _admitted(room: Path | None, certificates: list[Path]) -> list[RecipientKey]:

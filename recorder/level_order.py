@@ -7,7 +7,7 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography import x509
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from recorder import media_keys
 from recorder.disk import sync_directory
 from recorder.media_keys import RecipientKey
+from recorder.mixed_levels import Mixes, mixes_of
 from recorder.part_keys import KeyDamagedError, NotAddressedError, open_key
 from recorder.record import canonical, entries, layout
 from recorder.record.cms import Addressee
@@ -55,6 +56,14 @@ class Given:
     """Those who were named and are no recipients of the record."""
     lowered: list[PartSpan] = field(default_factory=list)
     raised: list[PartSpan] = field(default_factory=list)
+    mixes: Mixes = field(default_factory=Mixes)
+    """What it leaves of language channels."""
+
+
+def behind(given: Given, wish: Wish) -> Wish | None:
+    """What is to be ordered next, where language channels may have behind an interval that was raised what was said in it."""
+    mixes = given.mixes
+    return replace(wish, tracks=mixes.behind, from_us=given.order.to_us, to_us=mixes.behind_to_us) if mixes.behind else None
 
 
 def give_order(
@@ -101,6 +110,7 @@ def give_order(
         own = {recipient.certificate_sha256 for recipient in genesis.recipients}
         strangers = [one.name for one in admitted if one.certificate.fingerprint(hashes.SHA256()).hex() not in own]
         given = _judge(Given(blank, strangers=strangers), levels.concerned(tracks, from_us, to_us), levels)
+        given.mixes = mixes_of(blank, given.raised, given.lowered + given.pieces, levels)
         files = _wrap(record, given, levels, found, certificate, key, _counting(own, admitted, wish.level))
         given.order = _with_keys(blank, files)
         _write(record, given.order, files, certificate, key, found.unfinished)

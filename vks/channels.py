@@ -8,15 +8,12 @@ which something from before the part might be heard.
 from collections.abc import Callable
 from functools import partial
 
+from recorder.record import layout
 from vks.order import CHANNEL, Order, recorded_channels
 from vks.recording import Recording
-from vks.sound import BLOCK_US, PRIVATE_TAIL_US
+from vks.sound import BLOCK_US
 
-TRACK = "channel-"
-"""Before its language, the name of a channel's track. No person's track bears one: it ends in what it holds, and that is no language."""
-DELAY_US = PRIVATE_TAIL_US + 500_000
-"""So long before a block's time may have been said what is in it: a network holds words back, and a voice waits to be played
-(``playout.MOST``). Mostly it is 0.05 to 0.2 s."""
+TRACK = layout.CHANNEL.removeprefix(layout.REMOTE)
 CLOSED = "channel-closed"
 """The cause of a track's end: nobody speaks into the channel any more, or nothing of it may be recorded."""
 
@@ -40,7 +37,7 @@ class Channels:
             self._stop(language, CLOSED)
         for language in sorted(wanted - self._open):
             self._open.add(language)
-            self._recording.start(f"{TRACK}{language}", "audio", f"Language channel {language}", delay_us=DELAY_US)
+            self._recording.start(f"{TRACK}{language}", "audio", f"Language channel {language}", delay_us=layout.MIX_LATE_US)
 
     def listeners(self, at_us: int) -> dict[str, Callable[[bytes], object]]:
         """Who takes the packets of each open channel's mix, by the name that ``order.py`` knows; ``at_us`` is the time of the next."""

@@ -29,6 +29,14 @@ REMOTE = "remote-"
 STILLS = "-identity"
 """Behind the name of a track that holds stills of an identity check, and of no other."""
 
+CHANNEL = f"{REMOTE}channel-"
+"""Before its language, the name of the track that holds what listeners of an interpreter's channel heard. No person's track bears one: it
+ends in what it holds, and that is no language."""
+MIX_LATE_US = 2_000_000
+"""A sound lies at most so much later in such a mix than it was said: a network may hold words back for a second, what it lost comes 0.12 s
+later, a voice waits up to half a second to be played, and the clock that mixes may be 0.22 s ahead where it had to catch up."""
+_channel = re.compile(rf"{CHANNEL}[a-z]{{2,3}}")
+
 ID_PATTERN = r"[a-z0-9](?:[a-z0-9.-]{0,46}[a-z0-9])?"
 _id = re.compile(ID_PATTERN)
 _order = re.compile(rf"{ORDERS}/(\d{{4}})(?:\.json|\.json\.p7s|/{ID_PATTERN}-\d{{2,}}\.cms)(?:\.part)?")
@@ -47,6 +55,11 @@ def is_id(text: str) -> bool:
 def holds_stills(track: str) -> bool:
     """Whether a track holds stills of an identity check, by its name."""
     return track.startswith(REMOTE) and track.endswith(STILLS)
+
+
+def is_channel(track: str) -> bool:
+    """Whether a track holds the mix of a language channel, by its name."""
+    return _channel.fullmatch(track) is not None
 
 
 def journal_file(number: int) -> str:

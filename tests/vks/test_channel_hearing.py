@@ -8,13 +8,13 @@ import aiohttp
 import numpy as np
 import pytest
 
+from recorder.record.layout import MIX_LATE_US
 from tests.lab import readback
 from tests.lab.site import COURTROOM, Site
 from tests.vks.browsers import Browser, until
 from tests.vks.hearing import BY, clerk, has_tone, sealed
 from tests.vks.test_hearing import call, come
 from tests.vks.test_hearing import room as room  # noqa: PLC0414 - a fixture is used by its name
-from vks.channels import DELAY_US
 
 TRACK = "remote-channel-kk"
 SAID_HZ, OFF_RECORD_HZ, AFTER_HZ, LAST_HZ = 1_700.0, 2_600.0, 3_300.0, 4_100.0
@@ -53,7 +53,7 @@ async def test_the_record_and_a_copy_have_the_language_channel_and_nothing_of_wh
     own = readback.sounds(record, "remote-g1-audio", room.court.court_key, room.court.court)
     lag_us = begins_us(sounds[1], LAST_HZ) - begins_us(own[-1], LAST_HZ)
     assert 0 < lag_us < 600_000, "a mix lies a little later than what is in it"
-    assert sounds[1].t_us - own[-1].t_us >= DELAY_US - 500_000, "it begins later, so that nothing of the break is in it"
+    assert sounds[1].t_us - own[-1].t_us >= MIX_LATE_US - 500_000, "it begins later, so that nothing of the break is in it"
 
     out = tmp_path / "copy"
     command = [*COURTROOM, "copy", str(record), str(out), "--key", str(room.court.court_key), "--cert", str(room.court.court)]

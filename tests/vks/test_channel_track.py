@@ -12,6 +12,7 @@ import pytest
 from recorder.contract import child
 from recorder.contract import conference as staff
 from recorder.contract.control import State
+from recorder.record.layout import MIX_LATE_US
 from tests.children.linked import Linked, linked
 from tests.children.test_ingest import DEVICE
 from tests.vks.browsers import until
@@ -19,7 +20,7 @@ from tests.vks.test_conference import PRIVATE_HZ, ROOM_HZ, Hall, record
 from tests.vks.test_conference import hall as hall  # noqa: PLC0414 - a fixture is used by its name
 from tests.vks.test_rules import CLERK
 from vks import acts
-from vks.channels import CLOSED, DELAY_US
+from vks.channels import CLOSED
 from vks.mixing import DUCKED
 from vks.order import Unsure
 from vks.times import mono_us
@@ -88,7 +89,7 @@ async def test_a_channel_that_nobody_listens_to_is_a_track_with_the_floor_faint_
         assert [one.cause for one in ingest.all(child.TrackClosed) if one.track == TRACK] == [CLOSED]
 
         first = next(one for one in ingest.all(child.Fragment) if one.track == TRACK)
-        assert DELAY_US <= first.t0 * 1_000_000 // first.timescale <= mono_us() - begun_us
+        assert MIX_LATE_US <= first.t0 * 1_000_000 // first.timescale <= mono_us() - begun_us
         sound = sound_of(ingest, 1)
         talk = sound[RATE_HZ // 4 : RATE_HZ * 3 // 2]
         interpreter = by_block(talk, INTERPRETER_HZ)

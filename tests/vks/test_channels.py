@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recorder.contract import conference as staff
-from recorder.record.layout import REMOTE, is_id
+from recorder.record.layout import MIX_LATE_US, REMOTE, is_id
 from tests.vks.test_rules import CLERK, PEOPLE, any_act, opened
 from tests.vks.test_sound import Conference
 from vks import acts
-from vks.channels import CLOSED, DELAY_US, TRACK, Channels
+from vks.channels import CLOSED, TRACK, Channels
 from vks.mixing import DUCKED, Blend, blend_of, mix_of
 from vks.order import CHANNEL, ROOM, Order, hears, is_on_floor, may_speak, recorded_channels, sees
 from vks.recording import Recording
@@ -141,7 +141,7 @@ def test_its_track_begins_and_ends_with_the_channel_and_begins_again() -> None:
         channels.listeners(7_000)[KK](b"packet")
         channels.follow(apply(order, acts.RoomIs(hearing="h1", state="off_record"), 0))
         assert channels.listeners(9_000) == {}
-    once = [("start", "channel-kk", DELAY_US), ("channel-kk", 7_000, 20_000, b"packet", True), ("stop", "channel-kk", CLOSED)]
+    once = [("start", "channel-kk", MIX_LATE_US), ("channel-kk", 7_000, 20_000, b"packet", True), ("stop", "channel-kk", CLOSED)]
     assert recording.told == once * 2
     recording.told.clear()
     channels.follow(order)
