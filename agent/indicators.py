@@ -69,7 +69,8 @@ INDICATORS: tuple[Indicator, ...] = (
     Indicator("frames_per_s", _R, _STATUS, "Pictures that a camera delivers, over a minute.", "low",
               "courtroom_track_frames_per_second", per_track=True),
     Indicator("av_skew_ms", _R, _STATUS,
-              "By how much sound and picture may lie apart in the record: the worst camera's and the worst microphone's clock together.",
+              "By how much clocks set sound and picture apart in the record at most: the worst camera's and the worst microphone's "
+              "together. What a device takes to give a picture or a sound away (`latency_us`) is not in it.",
               "high", "courtroom_recording_av_skew_seconds", 0.001),
     Indicator("longest_gap_ms", _R, _STATUS, "The longest interval of this session in which a track had no media.", "high",
               "courtroom_recording_longest_gap_seconds", 0.001),

@@ -14,6 +14,7 @@ _STEP_S = 0.45
 _MOVES_WITHIN_S = 3.0
 """Media is written each 250 ms, and a fragment has half a second; what has not moved for so long does not move."""
 STATES = ("idle", "open", "off_record", "privileged", "deliberation", "closing")
+_PLAYED = "room-out"
 _LASTING = {
     "silent": "silence_s", "room_silent": "silence_s", "frozen": "picture_still_s", "black": "picture_still_s",
     "source_lost": "source_loss_s",
@@ -124,9 +125,9 @@ class StatusHistory:
 
 
 def _av_skew(channels: Iterable[ChannelStatus]) -> dict[str, float]:
-    """How far sound and picture may lie apart; nothing where of one of them no clock was measured."""
+    """How far clocks set sound and picture apart; nothing where of one of them none was measured. What is played is no microphone's."""
     worst_us: dict[str, int] = {}
     for channel in channels:
-        if channel.live and channel.misplaced_us is not None:
+        if channel.live and channel.misplaced_us is not None and channel.track != _PLAYED:
             worst_us[channel.kind] = max(worst_us.get(channel.kind, 0), channel.misplaced_us)
     return {"av_skew_ms": sum(worst_us.values()) / 1000} if len(worst_us) > 1 else {}

@@ -195,6 +195,8 @@ class Mirror:
         while not self._closing.is_set():
             if self.state == "left":
                 self._wait()
+                if self._closing.is_set():
+                    break
                 self._retry_s = max(RETRY_S, self._retry_s)
                 self._come_back()
                 continue

@@ -15,7 +15,7 @@ from vks.connection import Connection
 from vks.echo import EchoCanceller
 from vks.forwarding import Feed
 from vks.jitter import Unit
-from vks.links import LinkTotals
+from vks.links import SPAN_US, LinkTotals
 from vks.media_time import MediaTime
 from vks.mixing import RATE_HZ, Block
 from vks.opus import duration_us
@@ -271,8 +271,8 @@ class Conference:
                 inbound = peer.connection.inbound(line)
                 if inbound.counts.packets:
                     arrivals[f"{name}:{line}"] = Arrival(inbound.counts.packets, inbound.counts.lost, inbound.jitter_us)
-            measured = [peer.connection.outbound(line).round_trip_us for line in range(peer.connection.lines)]
-            round_trips_us += [one for one in measured if one is not None]
+            lines = [peer.connection.outbound(line) for line in range(peer.connection.lines)]
+            round_trips_us += [one.round_trip_us for one in lines if one.round_trip_us is not None and now_us - one.measured_us < SPAN_US]
         if self.link_totals.take(arrivals, round_trips_us, now_us):
             self._changed()
 

@@ -72,6 +72,8 @@ class Outbound:
         """How loud what is written now is (0 to -127 dB), where the peer is to know; None of a mix, which nobody mixes again."""
         self.round_trip_us: int | None = None
         """There and back, by the receiver's last report; None while none has told."""
+        self.measured_us = 0
+        """When that was (CLOCK_MONOTONIC): of a line that carries nothing more receivers say nothing."""
         self._told: deque[tuple[int, int]] = deque(maxlen=MOST_TOLD)
         """Of the last sender reports the middle of each one's NTP time, and when it was sent."""
         self._losses = Losses()
@@ -217,7 +219,8 @@ class Outbound:
         """RFC 3550, section 6.4.1: ``delay`` since the report came, in 1/65536 s. By a clock of our own, which nobody sets."""
         for told, at_us in self._told:
             if last_report == told:
-                self.round_trip_us = max(0, time.monotonic_ns() // 1_000 - at_us - delay * 1_000_000 // 65_536)
+                self.measured_us = time.monotonic_ns() // 1_000
+                self.round_trip_us = max(0, self.measured_us - at_us - delay * 1_000_000 // 65_536)
 
     def _packet(self, payload_type: int, ssrc: int, sequence: int, timestamp: int, *, marker: bool) -> bytes:
         """The header, with the extension that the peer wants of this kind of stream."""

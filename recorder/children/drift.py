@@ -21,7 +21,10 @@ MOST_DRIFT = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Monotonic time = device time + ``offset_us`` + ``slope`` x (device time - ``at_us``); ``error_us`` is the residual."""
+    """Monotonic time = device time + ``offset_us`` + ``slope`` x (device time - ``at_us``).
+
+    ``error_us`` is the residual; before a slope can be told, by how much the arrivals differed.
+    """
 
     at_us: int
     offset_us: float
@@ -78,7 +81,8 @@ class DriftFit:
             points.append(self._best)
         last_us = points[-1][0]
         if last_us - points[0][0] < _LEAST_SPAN_US:
-            return Fit(last_us, min(offset for _, offset in points), 0.0, 0)
+            offsets = [offset for _, offset in points]
+            return Fit(last_us, min(offsets), 0.0, max(offsets) - min(offsets))
         # The second under way is left out: its earliest arrival has not come yet, and it would pull hardest.
         count = len(points)
         x_mean = sum(x for x, _ in points) / count

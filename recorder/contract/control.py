@@ -223,8 +223,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="d
 class ChannelStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One track as the room sees it now.
 
-    Levels are dBFS, None for video. ``drift_ppb`` is the device's clock against the PC's, and ``misplaced_us`` by how much, at most, its
-    media lies off its place on the session clock: both None where no clock was measured.
+    Levels are dBFS, None for video. ``drift_ppb`` is the device's clock against the PC's, and ``misplaced_us`` by how much, at most, that
+    clock sets its media off its place on the session clock: both None where no clock was measured.
     """
 
     track: str

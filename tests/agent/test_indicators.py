@@ -53,7 +53,7 @@ def test_what_is_not_known_is_absent() -> None:
 
 def test_sound_and_picture_lie_as_far_apart_as_their_worst_clocks_let_them() -> None:
     history = StatusHistory()
-    microphones = [sound("judge", misplaced_us=900), sound("party", misplaced_us=2_000)]
+    microphones = [sound("judge", misplaced_us=900), sound("party", misplaced_us=2_000), sound("room-out", misplaced_us=9_000)]
     cameras = [video("bench", misplaced_us=5_000), video("hall", misplaced_us=700), video("gone", misplaced_us=80_000, live=False)]
     history.feed(status(*cameras, *microphones), 0.0)
     assert history.values(0.0)["av_skew_ms"] == 7.0

@@ -289,6 +289,7 @@ async def test_a_room_that_was_forgotten_is_listed_when_it_is_named_or_heard_aga
     await two.plan.put([soon("h2", "planned")])
     for front in fronts:
         await seen(lambda front=front: _lists(front, "gone", "mistyped", "planned"))  # type: ignore[misc]
+        assert await front.commands.give("gone", contract.Refresh(number=0)) > 0
 
 
 async def _lists(front: Backend, *rooms: str) -> bool:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from agent.archive.station import check_signer, load_signer
 from agent.archive.vouchers import is_listed_by
 from agent.cli import application
+from agent.upstream import contract
 from agent.upstream.centre import admin
 from agent.upstream.centre.authority import Authority, found
 from agent.upstream.centre.cli import app
@@ -140,13 +141,19 @@ def test_a_room_is_forgotten_only_when_nobody_waits_for_it(tmp_path: Path) -> No
         assert [room["room"] for room in json.loads(raw("rooms", str(at.home.root), "--json"))] == ["room-1"]
         assert "there is no room 'mistyped'" in said("forget", str(at.home.root), "mistyped")
         files = at.enrol("here-1")
+        at.ask(admin.Forget(room="here-1"))
 
         async def come() -> None:
             async with at.client(files) as room:
-                await room.beat(beat())
+                for sha256 in heads:
+                    await room.beat(beat(contract.Head(record="r", at=1, sha256=sha256)))
 
+        heads = ["a" * 64]
         asyncio.run(come())
         assert "'here-1' is there: it was heard" in said("forget", str(at.home.root), "here-1")
+        heads = ["b" * 64]
+        asyncio.run(come())
+        assert "a record of 'here-1' contradicts what was countersigned" in said("forget", str(at.home.root), "here-1")
 
 
 def test_the_lists_of_what_was_revoked_are_of_all_who_sign(tmp_path: Path) -> None:

@@ -79,8 +79,9 @@ def recipient(name: str, identity: Identity, *levels: str) -> RecipientKey:
     return RecipientKey(name, identity.certificate, frozenset(level for level in LEVELS if level in levels or not levels))
 
 
-def ordered(base: Path, keys: Hierarchy, press: Identity) -> Ordered:
-    builder = Builder(base, keys, recipients=[recipient("court", keys.court), recipient("press", press, "open")])
+def ordered(base: Path, keys: Hierarchy, press: Identity, **record: Any) -> Ordered:
+    """With what of the builder's is given as ``record``."""
+    builder = Builder(base, keys, recipients=[recipient("court", keys.court), recipient("press", press, "open")], **record)
     builder.record(4)
     builder.set_level("secret")
     builder.record(4)

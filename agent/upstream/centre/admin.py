@@ -22,7 +22,7 @@ from agent.upstream.centre.callers import CERTIFIED, STATION
 from agent.upstream.centre.database import why_not_kept
 from agent.upstream.centre.decisions import first_wrong
 from agent.upstream.centre.deny_list import revocation_list
-from agent.upstream.centre.flags import LOOK_BACK_US, SHOWN_US
+from agent.upstream.centre.flags import CONTRADICTION_US, LOOK_BACK_US, is_looked_for
 from agent.upstream.centre.looking_in import look_into
 from agent.upstream.centre.overview import Overview
 from agent.upstream.plain_words import plain
@@ -31,7 +31,8 @@ from agent.upstream.requests import new_key, new_token
 log = structlog.get_logger()
 
 TOKEN_US = 24 * 3600 * 1_000_000
-AHEAD_US = 10 * 365 * 86_400 * 1_000_000
+DAY_US = 86_400 * 1_000_000
+AHEAD_US = 10 * 365 * DAY_US
 """No hearing is planned for later."""
 LINE_BYTES = 16 * 1024 * 1024
 DO_S = 60.0
@@ -192,11 +193,16 @@ class Admin:
         if view is None:
             raise AdminError(f"there is no room '{room}'; `courtroom centre rooms` lists them")
         now_us = _now_us()
+        if "contradiction" in view.state.flags:
+            raise AdminError(
+                f"a record of '{room}' contradicts what was countersigned: tell the security service. It is shown for "
+                f"{CONTRADICTION_US // DAY_US} days, and the room with it"
+            )
         if view.state.heard_utc_us is not None and "silent" not in view.state.flags:
             ago_s = (now_us - view.state.heard_utc_us) // 1_000_000
             raise AdminError(f"'{room}' is there: it was heard {ago_s} s ago. Turn its agent off first")
         changes = await self._backend.plan.starting(now_us - LOOK_BACK_US, now_us + AHEAD_US)
-        planned = [change.hearing.id for change in changes if change.hearing.room == room and _is_looked_for(change.hearing, now_us)]
+        planned = [change.hearing.id for change in changes if change.hearing.room == room and is_looked_for(change.hearing, now_us)]
         if planned:
             raise AdminError(
                 f"hearings are planned in '{room}', or were to end within the last day: {', '.join(planned[:5])}"
@@ -315,11 +321,6 @@ def ask(path: Path, wanted: AnyAsk) -> dict[str, Any]:
     if told.error:
         raise AdminError(told.error)
     return told.values
-
-
-def _is_looked_for(hearing: contract.Hearing, now_utc_us: int) -> bool:
-    """Whether a flag is raised, or may still be, if it is not recorded."""
-    return hearing.state == "planned" and hearing.ends_utc_us + SHOWN_US > now_utc_us
 
 
 def _now_us() -> int:

@@ -43,6 +43,11 @@ class Limits:
     silent_after_us: int
 
 
+def is_looked_for(hearing: contract.Hearing, now_utc_us: int) -> bool:
+    """Whether a flag is raised, or may still be, if it is not recorded."""
+    return hearing.state == "planned" and hearing.ends_utc_us + SHOWN_US > now_utc_us
+
+
 @dataclass(frozen=True, slots=True)
 class Wrong:
     """One thing that is wrong in a room, and since when (by the centre's clock; 0: from the beginning)."""

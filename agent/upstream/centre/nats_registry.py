@@ -70,7 +70,7 @@ class NatsRegistry:
         return room in self._view.rooms
 
     async def name_room(self, room: str) -> None:
-        """A hearing names this room."""
+        """A hearing names this room, or it is heard."""
         if room not in self._view.rooms:
             await self._store(RoomNamed(room=room), self._stream.subject("room", room), None)
 
@@ -125,6 +125,7 @@ class NatsRegistry:
 
     async def heard(self, room: str, heartbeat: contract.Heartbeat, utc_us: int) -> None:
         """A room's heartbeat."""
+        await self.name_room(room)
         beat = _Beat(room, utc_us, heartbeat)
         self._take(beat)
         body, now_s = msgspec.json.encode(beat), time.monotonic()

@@ -9,7 +9,7 @@ import msgspec
 
 from agent.upstream import contract
 from agent.upstream.centre.backend import Backend
-from agent.upstream.centre.flags import CONTRADICTION_US, LOOK_BACK_US, Limits, Told, Wrong, codes, judge
+from agent.upstream.centre.flags import CONTRADICTION_US, LOOK_BACK_US, Limits, Told, Wrong, codes, is_looked_for, judge
 
 KEPT_S = 1.0
 """However many ask, all is computed once in so long a time."""
@@ -73,6 +73,16 @@ class Overview:
         hearings = await backend.plan.starting(back_us, now_us)
         contradictions = await backend.ledger.contradictions(now_us - CONTRADICTION_US)
         # Heartbeats last: a hearing must not look late for one that came before its session was told.
-        states = await backend.registry.rooms()
+        states = _with_looked_for(await backend.registry.rooms(), hearings, now_us)
         wrongs = judge(states, hearings, self._told, contradictions, self._limits, awake_utc_us=self._awake_utc_us, now_utc_us=now_us)
         return [RoomView(msgspec.structs.replace(state, flags=codes(wrongs[state.room])), tuple(wrongs[state.room])) for state in states]
+
+
+def _with_looked_for(
+    states: Sequence[contract.RoomState], changes: Sequence[contract.Change], now_utc_us: int
+) -> Sequence[contract.RoomState]:
+    """And the rooms that were forgotten at the moment in which a hearing was planned there: none is missed unseen."""
+    rooms = {change.hearing.room for change in changes if is_looked_for(change.hearing, now_utc_us)}
+    unlisted = rooms - {state.room for state in states}
+    unheard = [contract.RoomState(room=room, heard_utc_us=None, heartbeat=None) for room in unlisted]
+    return sorted([*states, *unheard], key=lambda state: state.room)

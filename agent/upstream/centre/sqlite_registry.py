@@ -19,6 +19,8 @@ class SqliteRegistry:
         self._database = database
         self._heard: dict[str, contract.RoomState] = {}
         self._denied: set[int] | None = None
+        self._forgotten: set[str] = set()
+        """Rooms that are to be named again when they are heard."""
 
     async def add_token(self, room: str, secret_sha256: str, until_utc_us: int) -> None:
         """A token's secret, by its hash."""
@@ -84,6 +86,11 @@ class SqliteRegistry:
     async def heard(self, room: str, heartbeat: contract.Heartbeat, utc_us: int) -> None:
         """A room's heartbeat: in memory at once, on the disk with the next ``store_heard``."""
         self._heard[room] = contract.RoomState(room=room, heard_utc_us=utc_us, heartbeat=heartbeat)
+        if room in self._forgotten:
+            await self._database.do(
+                lambda connection: connection.execute("INSERT INTO room (id) VALUES (?) ON CONFLICT DO NOTHING", (room,))
+            )
+            self._forgotten.discard(room)
 
     async def store_heard(self) -> None:
         """Keep the last heartbeats, so that a centre that is started again does not call every room silent."""
@@ -115,6 +122,7 @@ class SqliteRegistry:
         if known is not None and (known.heard_utc_us or 0) <= now_utc_us:
             del self._heard[room]
         await self._database.do(lambda connection: connection.execute("DELETE FROM room WHERE id = ?", (room,)))
+        self._forgotten.add(room)
 
 
 def _check_token(connection: sqlite3.Connection, room: str, secret_sha256: str, now_utc_us: int) -> None:
