@@ -128,6 +128,24 @@ def test_a_disk_that_fails_whenever_it_has_come_back_is_tried_ever_less_often(tm
     assert pair.writer.seal() == "identical"
 
 
+def test_a_disk_that_has_failed_is_not_tried_once_more_when_the_session_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hang, and the end of the session with it."""
+    pair, tries = Pair(tmp_path), list[float]()
+    pair.wait_in_step()
+    monkeypatch.setattr(module, "RETRY_S", 3600.0)
+
+    def no_room() -> None:
+        tries.append(time.monotonic())
+        raise OSError(errno.EIO, "no disk")
+
+    monkeypatch.setattr(pair.mirror, "_make_room", no_room)
+    pair.disk.refuse = only("sync", "tracks/", errno.EIO)
+    pair.writer.record(1)
+    pair.writer.wait(lambda: bool(tries), "the disk is tried at once")
+    pair.mirror.close(10)
+    assert len(tries) == 1
+
+
 def test_a_mirror_is_caught_up_while_the_recording_goes_on_however_much_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LAST_PASS_BYTES", 3000)
     pair = Pair(tmp_path, memory_bytes=5000)
