@@ -23,6 +23,13 @@ log = structlog.get_logger()
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
 HEARTBEAT_S = 15.0
+MOST_TASKS = 2 * relay.MOST_CHANNELS
+"""So much is under way at once at most, beside the channels requests and refusals: what a centre asks beyond that waits on its side."""
+
+
+def session_with(vks: str) -> aiohttp.ClientSession:
+    """Connections to vks's socket, as many as there are channels: each page keeps one, and aiohttp's own limit is a hundred."""
+    return aiohttp.ClientSession(connector=aiohttp.UnixConnector(vks, limit=0))
 
 
 class RoomEnd:
@@ -51,7 +58,7 @@ class RoomEnd:
                 connector = aiohttp.TCPConnector(ssl=await asyncio.to_thread(self._credentials.context))
                 async with (
                     aiohttp.ClientSession(connector=connector) as centre,
-                    aiohttp.ClientSession(connector=aiohttp.UnixConnector(self._vks)) as vks,
+                    session_with(self._vks) as vks,
                     centre.ws_connect(self._url, heartbeat=HEARTBEAT_S, max_msg_size=relay.FRAME_BYTES) as socket,
                 ):
                     self.open, told = True, False
@@ -82,6 +89,8 @@ class _Channels:
             async for message in self._socket:
                 if message.type is not aiohttp.WSMsgType.BINARY:
                     return
+                while len(self._tasks) >= MOST_TASKS:
+                    await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
                 self._take(relay.from_centre.decode(message.data))
         finally:
             for task in self._tasks:
