@@ -115,7 +115,8 @@ class Connection(RTCPeerConnection):
             raise OfferError("bad_offer", "the offer is longer than any browser's, or offers nothing")
         try:
             await self.setRemoteDescription(RTCSessionDescription(_END.sub("", offer), "offer"))
-            if not self._takes_media and (self.sctp is not None or any(_sends(one) for one in self.getTransceivers())):
+            self._refuse_data()
+            if not self._takes_media and any(_sends(one) for one in self.getTransceivers()):
                 raise OfferError("bad_offer", "it offers to send something, and may only receive")
             self.peer_certificate = wire.offered_certificate(self)
             if not self._admits(self.peer_certificate):
@@ -130,6 +131,11 @@ class Connection(RTCPeerConnection):
         except (ValueError, KeyError, IndexError, AssertionError, AttributeError) as error:  # aiortc's parser on what is no SDP
             raise OfferError("bad_offer", f"not an offer: {error!r}") from error
         return _FMTP.sub(rf"\1;x-google-start-bitrate={START_KBPS}", self.localDescription.sdp)
+
+    def _refuse_data(self) -> None:
+        """Nobody here takes data, and aiortc would keep without bound what a peer sends of it."""
+        if self.sctp is not None:
+            raise OfferError("bad_offer", "it has a channel for data, which nobody here takes")
 
     async def offer(self, lines: Sequence[tuple[str, str]]) -> str:
         """Offer these lines, each a kind and a direction, when the addresses of this side are known; ``accept`` takes the answer.
@@ -156,6 +162,7 @@ class Connection(RTCPeerConnection):
             raise OfferError("bad_offer", "the answer is too long")
         try:
             await self.setRemoteDescription(RTCSessionDescription(_END.sub("", answer), "answer"))
+            self._refuse_data()
             self.peer_certificate = wire.offered_certificate(self)
             if not self._admits(self.peer_certificate):
                 raise UnvouchedError(self.peer_certificate)

@@ -31,6 +31,8 @@ SOUND_QUOTA_BPS = 256_000
 PICTURE_QUOTA_BPS = 4_000_000
 """More than any browser sends of what is asked for: what is over it is dropped unseen."""
 _RTT_UNKNOWN_DLSR = 0
+_MOST_32 = (1 << 32) - 1
+"""A report has 32 bits for the jitter, and a sender may make up its timestamps."""
 
 
 @dataclass(slots=True)
@@ -199,7 +201,7 @@ class Inbound:
         since_s = time.monotonic() - stream.sender_report_s
         info = rtp.RtcpReceiverInfo(
             ssrc=stream.ssrc, fraction_lost=stream.statistics.fraction_lost, packets_lost=stream.statistics.packets_lost,
-            highest_sequence=stream.statistics.max_seq or 0, jitter=stream.statistics.jitter, lsr=stream.sender_report,
+            highest_sequence=stream.statistics.max_seq or 0, jitter=min(stream.statistics.jitter, _MOST_32), lsr=stream.sender_report,
             dlsr=int(since_s * 65_536) if stream.sender_report and since_s < 65_536 else _RTT_UNKNOWN_DLSR,
         )  # fmt: skip
         await self._say(rtp.RtcpRrPacket(ssrc=self._rtcp_ssrc, reports=[info]))

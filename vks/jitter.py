@@ -15,6 +15,8 @@ FAR = 3_000
 """A sequence number so far from the expected one begins a new numbering (RFC 3550, appendix A.1: MAX_DROPOUT)."""
 MOST_PACKETS = 2_048
 """No more are kept, whatever a sender does; the oldest gap is given up then."""
+MOST_UNIT_PACKETS = 400
+"""A picture has no more packets: half a megabyte of full ones. A sender that never ends one would have all that it sends kept."""
 _SEQUENCES = 1 << 16
 _TIMESTAMPS = 1 << 32
 
@@ -119,7 +121,7 @@ class JitterBuffer:
         # A dict keeps the order of arrival: the first is the one that waits longest, whatever its number.
         return next(iter(self._waiting.values())).mono_us + self._wait_us
 
-    def _take(self, packet: Packet) -> Iterator[Unit]:
+    def _take(self, packet: Packet) -> Iterator[Unit | Lost]:
         if not self._whole_timestamps:
             yield self._made([packet])
             return
@@ -130,7 +132,10 @@ class JitterBuffer:
             yield self._made(self._unit)
             self._unit = []
         self._unit.append(packet)
-        if packet.marker:
+        if len(self._unit) > MOST_UNIT_PACKETS:
+            yield Lost(len(self._unit))
+            self._unit, self._skip_timestamp = [], packet.timestamp
+        elif packet.marker:
             yield self._made(self._unit)
             self._unit = []
 

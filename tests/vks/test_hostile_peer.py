@@ -9,7 +9,7 @@ import pytest
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, rtp
 
 from tests.vks.browsers import PictureEncoder, Shades, until
-from vks.connection import Connection
+from vks.connection import Connection, OfferError
 from vks.forwarding import KEYFRAME_AGAIN_US, Feed, Slot
 from vks.h264_payloads import split
 from vks.inbound import PICTURE_QUOTA_BPS
@@ -134,3 +134,22 @@ async def test_a_picture_larger_than_the_quota_is_cut_down_to_it(pair: Pair) -> 
     assert sum(taken) <= PICTURE_QUOTA_BPS / 8 * (took_s + 1)
     assert inbound.counts.over_quota > 0
     assert pair.open
+
+
+async def test_made_up_timestamps_do_not_end_the_reports(pair: Pair) -> None:
+    inbound = pair.ours.inbound(0)
+    await until(lambda: inbound._stream is not None, "pictures arrive")
+    assert inbound._stream is not None
+    inbound._stream.statistics._jitter_q4 = 1 << 40  # as two timestamps in turn, half a range apart, make it within seconds
+    await inbound.report()
+    assert pair.open
+
+
+async def test_a_channel_for_data_is_refused() -> None:
+    ours, theirs = Connection([]), RTCPeerConnection()
+    theirs.addTransceiver("audio", "sendrecv")
+    theirs.createDataChannel("words")
+    await theirs.setLocalDescription(await theirs.createOffer())
+    with pytest.raises(OfferError, match="a channel for data"):
+        await ours.answer(theirs.localDescription.sdp)
+    await asyncio.gather(ours.close(), theirs.close())

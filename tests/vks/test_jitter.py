@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vks.jitter import FAR, JitterBuffer, Lost, Packet, Unit
+from vks.jitter import FAR, MOST_UNIT_PACKETS, JitterBuffer, Lost, Packet, Unit
 
 WAIT_US = 200_000
 TICK_US = 20_000
@@ -132,3 +132,12 @@ def test_whatever_a_sender_does_memory_is_bounded() -> None:
         buffer.add(Packet((2 * n) % 65_536, n, marker=False, payload=b"x", mono_us=0))
         list(buffer.take(0))
     assert len(buffer._waiting) + len(buffer._unit) < 5_000
+
+
+def test_of_a_picture_that_never_ends_nothing_is_kept_and_the_next_one_is_whole() -> None:
+    buffer = JitterBuffer(WAIT_US, whole_timestamps=True)
+    endless = [Packet(n, 9_000, marker=False, payload=b"x", mono_us=n) for n in range(5 * MOST_UNIT_PACKETS)]
+    last = Packet(len(endless), 12_600, marker=True, payload=b"whole", mono_us=len(endless))
+    out = fed(buffer, [*endless, last])
+    assert [one for one in out if isinstance(one, Lost)] == [Lost(MOST_UNIT_PACKETS + 1)]
+    assert units(out) == [b"whole"]
