@@ -158,7 +158,7 @@ class Hall:
         if seat is None or conference is None:
             raise RefusedError("hearing_over", "no hearing is near")
         for other in self._pages:
-            if other.seat is not None and (other.seat.person, other.seat.device) == (seat.person, seat.device):
+            if _is_same(other, page):
                 other.end(signalling.Bye(code="elsewhere", again=False))
         self._pages.append(page)
         conference.act(acts.Came(person=seat.person, name=seat.name, role=seat.role, device=seat.device))
@@ -174,7 +174,7 @@ class Hall:
             return
         if page.peer is not None and conference.peers.get(seat.person) is page.peer:
             conference.gone(page.peer, left=left)
-        elif all(other.seat is None or other.seat.device != seat.device for other in self._pages):
+        elif not any(_is_same(other, page) for other in self._pages):
             conference.act(acts.Gone(person=seat.person, device=seat.device, left=left))
 
     def media(self, page: Page, connection: Connection) -> None:
@@ -227,8 +227,14 @@ class Hall:
 
     def _newer(self, page: Page) -> bool:
         """Whether the same device has another connection that came later."""
-        after = self._pages[self._pages.index(page) + 1 :]
-        return any(other.seat is not None and page.seat is not None and other.seat.device == page.seat.device for other in after)
+        return any(_is_same(other, page) for other in self._pages[self._pages.index(page) + 1 :])
+
+
+def _is_same(one: Page, other: Page) -> bool:
+    """Whether they are the same person's, at the same device: a browser has one name for all who use it."""
+    if one.seat is None or other.seat is None:
+        return False
+    return (one.seat.person, one.seat.device) == (other.seat.person, other.seat.device)
 
 
 def _kept(hearing: contract.HearingIs) -> Order | None:

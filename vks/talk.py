@@ -59,6 +59,8 @@ class Talk(Generic[FromIt]):
         self._waiting: asyncio.Queue[_ToIt | None] = asyncio.Queue(MOST_WAITING)
         self._writing = asyncio.create_task(self._write())
         self._connection: Connection | None = None
+        self._closing: list[asyncio.Task[None]] = []
+        self._is_over = False
         self._offers_s: list[float] = []
         self._left = float(BURST)
         self._counted_s = 0.0
@@ -72,7 +74,11 @@ class Talk(Generic[FromIt]):
             self.end()
 
     def end(self, bye: signalling.Bye | None = None) -> None:
-        """Close the connection, after a last word."""
+        """Close the connection, after a last word. Its media ends now: a page that does not read may never be heard of again."""
+        self._is_over = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._closing.append(asyncio.create_task(connection.close()))
         while self._waiting.full():
             self._waiting.get_nowait()
         if bye is not None:
@@ -83,7 +89,7 @@ class Talk(Generic[FromIt]):
     async def receive(self) -> FromIt | None:
         """The next message; None where there is none any more, or where it is none."""
         received = await self._socket.receive()
-        if received.type is not WSMsgType.TEXT:
+        if received.type is not WSMsgType.TEXT or self._is_over:
             return None
         if not self._within_rate():
             self.end(signalling.Bye(code="too_many", again=False))
@@ -142,9 +148,10 @@ class Talk(Generic[FromIt]):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_S):
                 await self._writing
-        await self._socket.close()
-        if self._connection is not None:
-            await self._connection.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_S):
+                await self._socket.close()
+        await asyncio.gather(*self._closing)
 
     def _connection_by(self, ice: list[RTCIceServer], handshake: Handshake | None, *, receives: bool) -> Connection:
         if handshake is None:

@@ -103,3 +103,19 @@ async def test_a_refused_device_that_tries_again_waits_for_the_clerk_though_the_
     assert stranger.all(signalling.View) == []
     await agent.ask(staff.ChooseDevice(by=CLERK, person="p1", accept=True))
     await until(lambda: stranger.place == "hearing", "the seat, by the clerk's word")
+
+
+async def test_two_people_who_use_one_browser_do_not_take_each_others_seats(house: House) -> None:
+    (token, invitation), (other, second) = invited("p1"), invited("p2")
+    agent = await house.agent()
+    await agent.hold(invitation, second)
+    await until(lambda: agent.stands, "the hearing is held")
+    phone = await house.come(token, "phone-01")
+    await phone.first(signalling.Welcome)
+    computer = await house.come(token, "computer")
+    await computer.first(signalling.Wait)
+    neighbour = await house.come(other, "computer")
+    await neighbour.first(signalling.Welcome)
+    await agent.ask(staff.ChooseDevice(by=CLERK, person="p1", accept=True))
+    await computer.first(signalling.View)
+    assert (await phone.first(signalling.Bye)).code == "elsewhere"

@@ -1,11 +1,13 @@
 """A page's WebSocket and its media: what becomes of the connections."""
 
+import asyncio
 import contextlib
 from unittest.mock import create_autospec
 
 import pytest
-from aiohttp import web
+from aiohttp import WSMessage, WSMsgType, web
 
+from tests.vks.browsers import until
 from vks import signalling
 from vks.connection import Connection, OfferError
 from vks.talk import Talk
@@ -72,4 +74,24 @@ async def test_a_connection_that_cannot_be_used_is_closed(monkeypatch: pytest.Mo
     with pytest.raises(RuntimeError, match="of the test"):
         await page.answer("offer", [], fails)
     assert offers.open == []
+    await page.finish()
+
+
+async def test_who_is_sent_away_sends_no_media_and_says_nothing_more_though_his_page_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    offers = Offers(None)
+    monkeypatch.setattr("vks.talk.Connection", offers)
+    socket = create_autospec(web.WebSocketResponse, instance=True)
+    stalled = asyncio.Event()
+
+    async def stall(_: str) -> None:
+        await stalled.wait()
+
+    socket.send_str.side_effect = stall
+    socket.receive.return_value = WSMessage(WSMsgType.TEXT, '{"m":"ping"}', None)
+    page = Talk[signalling.FromPage](socket, "192.0.2.7", signalling.from_page)
+    await page.answer("offer", [], lambda _: None)
+    page.end(signalling.Bye(code="elsewhere", again=False))
+    assert await page.receive() is None
+    await until(lambda: offers.open == [], "its media ends")
+    stalled.set()
     await page.finish()
