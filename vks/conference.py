@@ -4,8 +4,11 @@ Every change goes through ``act``: it changes the order, tells the record what c
 line with the new order (``_settle``): recorded tracks, tiles, views. Nothing else decides who hears or sees whom.
 """
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+import structlog
 
 from recorder.contract.conference import Fact
 from vks import acts, h264_payloads
@@ -16,14 +19,14 @@ from vks.echo import EchoCanceller
 from vks.forwarding import Feed
 from vks.jitter import Unit
 from vks.links import SPAN_US, LinkTotals
-from vks.media_time import MediaTime
-from vks.mixing import RATE_HZ, Block
+from vks.mixing import Block
 from vks.opus import duration_us
 from vks.order import LOOKS_IN, ROOM, Order, is_open, may_look_in, picture_recorded, recorded, sees, sees_screen, sound_recorded
 from vks.peer import CAMERA, SCREEN, SOUND, Peer
 from vks.recording import Recording
 from vks.rules import apply
-from vks.sound import BLOCK_US, PRIVATE_TAIL_US, Sound
+from vks.sound import BLOCK_US, Sound
+from vks.source import Kind, Source
 from vks.speaking import Stage
 from vks.stills import Stills
 from vks.story import facts
@@ -31,32 +34,14 @@ from vks.tiles import SHARED, fill
 from vks.times import mono_us
 from vks.view import view_of
 
-PICTURE_HZ = 90_000
+log = structlog.get_logger()
+
+Taken = TypeVar("Taken")
 SENT_BEFORE_US = 5 * BLOCK_US
 """A block of sound is sent with a time so much earlier than now: where the clock was late, the next ones still lie 20 ms apart."""
 SEATS = 30
 """As many as [ingest] max_tracks lets in where room.toml does not say otherwise."""
-Kind = Literal["audio", "video", "screen"]
 _LINES: dict[Kind, int] = {"audio": SOUND, "video": CAMERA, "screen": SCREEN}
-
-
-class Source:
-    """One stream that somebody sends: where it goes, and since when."""
-
-    def __init__(self, person: str, kind: Kind, request_keyframe: Callable[[], None]) -> None:
-        self.person, self.kind = person, kind
-        self.track = f"{person}-{kind}"
-        self.clock = MediaTime(RATE_HZ if kind == "audio" else PICTURE_HZ)
-        self.feed = Feed(request_keyframe)
-        self.recorded = False
-        self.not_before_us = 0
-        """What arrived before was for others."""
-        self.last_us = 0
-
-    def cut(self, now_us: int) -> None:
-        """What is still on its way was for others than those who see it now."""
-        self.not_before_us = now_us + PRIVATE_TAIL_US
-        self.feed.forget()
 
 
 class Conference:
@@ -140,17 +125,26 @@ class Conference:
         self.act(acts.Media(person=peer.person, device=peer.device, certificate=connection.peer_certificate))
         peer.take(connection, mono_us(), lambda: self._show(peer))
         sound = connection.inbound(SOUND)
-        sound.on_level = lambda level: self.sound.level(peer.person, level, mono_us())
-        sound.on_unit = lambda unit: self._heard(peer.person, unit)
+        sound.on_level = self._while_by(peer, connection, lambda level: self.sound.level(peer.person, level, mono_us()))
+        sound.on_unit = self._while_by(peer, connection, lambda unit: self._heard(peer.person, unit))
         kinds: tuple[tuple[int, Kind], ...] = ((CAMERA, "video"), (SCREEN, "screen"))
         for line, kind in kinds:
             if line < connection.lines:
                 inbound = connection.inbound(line)
                 source = self._begin(peer.person, kind, inbound.want_keyframe)
-                inbound.on_unit = lambda unit, source=source: self._seen(source, unit)  # type: ignore[misc]
+                inbound.on_unit = self._while_by(peer, connection, partial(self._seen, source))
                 inbound.on_lost = lambda _packets, source=source: source.feed.forget()  # type: ignore[misc]
         self._begin(peer.person, "audio", _nothing)
         self._settle(self.order)
+
+    def _while_by(self, peer: Peer, connection: Connection, take: Callable[[Taken], None]) -> Callable[[Taken], None]:
+        """Take only what comes while the person's media goes by this connection: another device's may be open, whatever its page does."""
+
+        def taken(one: Taken) -> None:
+            if self.peers.get(peer.person) is peer and peer.connection is connection:
+                take(one)
+
+        return taken
 
     @property
     def is_attended(self) -> bool:
@@ -223,11 +217,7 @@ class Conference:
     async def ask(self, now_us: int) -> None:
         """Ask for what was lost, and for keyframes; called some times each 40 ms."""
         for peer in self._viewers():
-            if peer.connection is not None:
-                for line in range(peer.own_lines):
-                    await peer.connection.inbound(line).tick(now_us)
-            for slot in peer.slots:
-                slot.starved(now_us)
+            await self._spare(peer, self._ask(peer, now_us))
 
     async def report(self, now_us: int) -> None:
         """What is due each second: reports to the peers, tiles by who speaks, what lasts until a time."""
@@ -240,12 +230,31 @@ class Conference:
             peer.count(now_us)
             peer.wait(now_us)
             self._show(peer)
-            connection = peer.connection
-            if connection is not None:
-                for line in range(connection.lines):
-                    await connection.outbound(line).report(now_us)
-                    if line < peer.own_lines:
-                        await connection.inbound(line).report()
+            await self._spare(peer, self._report(peer, now_us))
+
+    async def _ask(self, peer: Peer, now_us: int) -> None:
+        if peer.connection is not None:
+            for line in range(peer.own_lines):
+                await peer.connection.inbound(line).tick(now_us)
+        for slot in peer.slots:
+            slot.starved(now_us)
+
+    async def _report(self, peer: Peer, now_us: int) -> None:
+        connection = peer.connection
+        if connection is None:
+            return
+        for line in range(connection.lines):
+            await connection.outbound(line).report(now_us)
+            if line < peer.own_lines:
+                await connection.inbound(line).report()
+
+    async def _spare(self, peer: Peer, work: Awaitable[None]) -> None:
+        """What one peer sends ends its own media alone, whatever the libraries beneath make of it, and never everybody's."""
+        try:
+            await work
+        except Exception:  # the page dials anew; who does it again and again harms himself
+            log.exception("a participant's media cannot be handled any more", person=peer.person)
+            peer.leave(mono_us())
 
     def _tell_account(self, speaking: list[str], now_us: int) -> None:
         """Tell the record how what it takes has come, and who speaks."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import structlog
 
 from vks.echo import EchoCanceller
 from vks.jitter import Unit
@@ -17,7 +18,9 @@ from vks.mixing import BLOCK, Block, Mixer, blend_of, mix_of
 from vks.opus import Decoder, Encoder
 from vks.order import ROOM, Order, may_speak
 from vks.playout import Playout
-from vks.speaking import Speaking
+from vks.speaking import SPEAKS_DBOV, Speaking
+
+log = structlog.get_logger()
 
 BLOCK_US = 20_000
 PRIVATE_TAIL_US = 1_000_000
@@ -28,9 +31,20 @@ KEPT_ENCODERS = 4
 """Encoders that nobody uses now and that are kept: a speaker who falls silent speaks again soon."""
 
 
+SAMPLED = 10
+"""Of a voice that its sender calls silent one packet in so many is listened to."""
+LIES = 3
+"""So many of them in a row that are loud, and the sender is believed no more."""
+
+
 @dataclass(slots=True)
 class _Voice:
     decoder: Decoder = field(default_factory=Decoder)
+    passed: int = 0
+    """Packets since it was audible."""
+    loud: int = 0
+    is_measured: bool = False
+    """It was louder than its sender says: all of it is listened to."""
     playout: Playout = field(default_factory=Playout)
     not_before_us: int = 0
 
@@ -61,16 +75,38 @@ class Sound:
 
     def level(self, name: str, level_dbov: int, now_us: int) -> None:
         """The level that stands beside a packet of somebody's sound."""
-        self.speaking.hear(name, level_dbov, now_us)
+        voice = self._voices.get(name)
+        if voice is None or not voice.is_measured:
+            self.speaking.hear(name, level_dbov, now_us)
 
     def voice(self, name: str, unit: Unit, now_us: int) -> None:
-        """A packet of somebody's sound."""
+        """A packet of somebody's sound.
+
+        It is recorded whatever its sender says of its level. So that nothing is in the record that nobody could hear, a voice that is
+        called silent is listened to now and then.
+        """
         voice = self._voices.setdefault(name, _Voice())
-        if name not in self.speaking.audible(now_us) or now_us < voice.not_before_us:
+        if now_us < voice.not_before_us:
+            return
+        is_audible = name in self.speaking.audible(now_us)
+        voice.passed = 0 if is_audible else voice.passed + 1
+        if not is_audible and not voice.is_measured and voice.passed % SAMPLED:
             return
         samples = voice.decoder.decode(unit.payloads[0])
-        if samples is not None:
+        if samples is None:
+            return
+        if voice.is_measured or not is_audible:
+            self._measure(name, voice, level_dbov(samples), now_us)
+        if name in self.speaking.audible(now_us):
             voice.playout.push(samples, unit.timestamp)
+
+    def _measure(self, name: str, voice: _Voice, measured_dbov: int, now_us: int) -> None:
+        voice.loud = voice.loud + 1 if measured_dbov >= SPEAKS_DBOV else 0
+        if not voice.is_measured and voice.loud >= LIES:
+            log.warning("somebody's sound is louder than is said beside it: it is measured here from now on", person=name)
+            voice.is_measured = True
+        if voice.is_measured:
+            self.speaking.hear(name, measured_dbov, now_us)
 
     def room(self, block: Block, now_us: int) -> None:
         """What the courtroom's microphones give together, in a row."""

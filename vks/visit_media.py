@@ -11,7 +11,6 @@ little where nothing moves, and a ladder that believed them fell to sound alone 
 from collections.abc import Callable
 
 from vks import h264_payloads
-from vks.conference import PICTURE_HZ
 from vks.connection import Connection
 from vks.echo import EchoCanceller
 from vks.forwarding import Feed
@@ -21,6 +20,7 @@ from vks.mixing import Block
 from vks.order import Order, Person
 from vks.peer import CAMERA, FIRST_TILE, SOUND, Peer
 from vks.sound import BLOCK_US, Sound
+from vks.source import PICTURE_HZ
 from vks.speaking import Stage
 from vks.tiles import fill
 

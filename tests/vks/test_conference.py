@@ -27,7 +27,7 @@ from vks.h264_payloads import split
 from vks.jitter import Unit
 from vks.mixing import Block
 from vks.order import LOOKS_IN
-from vks.peer import CAMERA, Peer
+from vks.peer import CAMERA, SOUND, Peer
 from vks.recording import Recording
 from vks.service import LATE_US
 from vks.sound import BLOCK_US
@@ -109,6 +109,37 @@ async def hall(tmp_path: Path) -> AsyncIterator[Hall]:
         with contextlib.suppress(asyncio.CancelledError):
             await task
     await asyncio.gather(*(one.close() for one in hall.browsers.values()), *(one.close() for one in hall.connections))
+
+
+async def test_of_two_devices_only_the_one_that_holds_the_seat_is_heard_however_long_the_other_sends(hall: Hall) -> None:
+    judge, old = await hall.join("judge", 2_000, 160), await hall.join("party", 1_000, 120)
+    hall.admit("judge", "party")
+    await until(lambda: judge.hears(1_000), "the judge hears the party's phone")
+    new = await hall.join("party", 3_000, 200)
+    await until(lambda: judge.hears(3_000), "the judge hears the party's other device")
+    judge.forget()
+    sent = old.camera.sent
+    await until(lambda: old.camera.sent > sent + 12 and len(judge.heard) > 30, "the phone goes on sending")
+    assert judge.hears(3_000)
+    assert not judge.hears(1_000)
+    assert new is hall.browsers["party"]
+    await old.close()
+
+
+async def test_media_that_cannot_be_handled_ends_for_who_sends_it_alone(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    party, judge = await hall.join("party", 1_000, 120), await hall.join("judge", 2_000, 160)
+    hall.admit("party", "judge")
+    await until(lambda: judge.hears(1_000) and party.hears(2_000), "they hear each other")
+    harmed = hall.conference.peers["party"]
+    assert harmed.connection is not None
+
+    async def fails() -> None:
+        raise OverflowError("of the test")
+
+    monkeypatch.setattr(harmed.connection.inbound(SOUND), "report", fails)
+    await until(lambda: harmed.connection is None, "the party's media ends")
+    judge.forget()
+    await until(lambda: judge.hears(ROOM_HZ), "the judge hears the room")
 
 
 async def test_two_people_and_the_room_hear_and_see_each_other_and_the_record_has_them(hall: Hall, tmp_path: Path) -> None:

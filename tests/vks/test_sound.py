@@ -118,3 +118,25 @@ def test_while_the_room_deliberates_nobody_gets_anything() -> None:
     conference.talk(20, "party", room=True)
     assert all(not taken for taken in conference.packets.values())
     assert conference.played == []
+
+
+def test_who_calls_loud_sound_silent_is_heard_all_the_same() -> None:
+    """What he says is recorded: the court must be able to hear it."""
+    conference = Conference(opened("party", "counsel"))
+    encoder, listeners = Encoder(), {name: taken.append for name, taken in conference.packets.items()}
+    for number in range(100):
+        conference.sound.level("party", -127, conference.now_us)
+        packet = encoder.encode(tone(TONES_HZ["party"], 6_000, number))
+        conference.sound.voice("party", Unit(number * BLOCK, (packet,), conference.now_us), conference.now_us)
+        conference.sound.tick(conference.order, listeners, conference.now_us)
+        conference.now_us += BLOCK_US
+    assert conference.hears("counsel") == {"party"}
+    assert conference.hears(ROOM) == {"party"}
+    assert "party" in dict(conference.sound.speaking.turns(conference.now_us)), "and stands as a speaker"
+
+
+def test_who_is_silent_and_says_so_is_not_mixed() -> None:
+    conference = Conference(opened("party", "counsel"))
+    conference.talk(200)
+    assert conference.hears("counsel") == set()
+    assert conference.sound.speaking.audible(conference.now_us) == set()
