@@ -193,12 +193,17 @@ class Service:
 
     async def _visit_clock(self, blocks: int) -> None:
         visit = self._visits.media
-        if visit is not None:
+        if visit is None:
+            return
+        try:
             visit.tick(mono_us())
             if blocks % ASK_EVERY == 0:
                 await visit.ask(mono_us())
             if blocks % REPORT_EVERY == 0:
                 await visit.report(mono_us())
+        except Exception:  # whatever a hosting room sends ends the media of this visit, never the clock of this room's own hearing
+            log.exception("what another room sends cannot be handled any more: the visit has no media")
+            visit.lose()
 
     def _visit_media(self) -> VisitMedia:
         feeds = [picture.feed for picture in self._pictures]
