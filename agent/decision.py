@@ -47,7 +47,8 @@ def decide(
         room: the room's id.
         quiet_s: for how long nobody has been heard or seen in the room; None where nobody can tell.
         now_utc_us: the PC's UTC.
-        is_time_known: whether that can be believed; while it cannot, nothing is told of what is late or over.
+        is_time_known: whether that can be believed. While it cannot, nothing is told of what is late or over, and no session is closed as
+            one whose planned end is past. What is due is begun by itself all the same: a recording too many is better than one too few.
     """
     turn = Turn(facts, schedule)
     follow_schedule(turn, room=room, check_before_s=CHECK_BEFORE_S, now_utc_us=now_utc_us)
@@ -58,11 +59,11 @@ def decide(
     if is_time_known:
         _tell_late(turn, rules, now_utc_us)
     _start(turn, seen, rules, now_utc_us)
-    _stop_forgotten(turn, seen, rules, quiet_s, now_utc_us)
+    _stop_forgotten(turn, seen, rules, quiet_s, now_utc_us, is_time_known=is_time_known)
     if is_time_known:
         _reconcile(turn, now_utc_us)
     _certify(turn, seen)
-    turn.prompts = prompts(turn, seen, rules, quiet_s=quiet_s, now_utc_us=now_utc_us)
+    turn.prompts = prompts(turn, seen, rules, quiet_s=quiet_s, now_utc_us=now_utc_us, is_time_known=is_time_known)
     return turn.outcome()
 
 
@@ -143,12 +144,14 @@ def _start(turn: Turn, seen: Seen | None, rules: Hearings, now_utc_us: int) -> N
         turn.ask_start(facts.hearing, by=BY_AGENT, now_utc_us=now_utc_us, automatic=True)
 
 
-def _stop_forgotten(turn: Turn, seen: Seen | None, rules: Hearings, quiet_s: float | None, now_utc_us: int) -> None:
+def _stop_forgotten(
+    turn: Turn, seen: Seen | None, rules: Hearings, quiet_s: float | None, now_utc_us: int, *, is_time_known: bool
+) -> None:  # fmt: skip
     """Close what nobody is in any more: after the warning, and only from the open state (a pause is a person's to end)."""
     for session in list(turn.sessions.values()):
         if session.state != "open":
             continue
-        limit_s = close_after_s(session, rules, now_utc_us)
+        limit_s = close_after_s(session, rules, now_utc_us, is_time_known=is_time_known)
         if quiet_s is not None:  # what was before the session says nothing of it
             quiet_s = min(quiet_s, max(0, now_utc_us - session.began_utc_us) / 1_000_000)
         if seen is None or quiet_s is None or limit_s is None or quiet_s < limit_s:

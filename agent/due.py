@@ -10,7 +10,7 @@ APART_S = 900
 REFUSED_AGAIN_S = 60
 """Refusals to start that are so near to each other are one fault."""
 CLOSE_UNPLANNED_AFTER_S = 3_600
-"""An unplanned session has no planned end; so long nobody must be heard in it."""
+"""Where nobody knows of a planned end that is over, nobody must be heard for so long."""
 
 
 def follows_directly(turn: Turn, hearing: contract.Hearing, now_utc_us: int) -> bool:
@@ -54,8 +54,12 @@ def lasted_to(fault: Fault, ends_utc_us: int) -> int:
     return ends_utc_us if last_us >= ends_utc_us else fault.until_utc_us
 
 
-def close_after_s(session: Session, rules: Hearings, now_utc_us: int) -> float | None:
-    """For how long the room must be empty before this session is taken for forgotten; None while its time is not over."""
-    if session.ends_utc_us is None:
-        return max(CLOSE_UNPLANNED_AFTER_S, rules.close_after_empty_s)
-    return rules.close_after_empty_s if now_utc_us > session.ends_utc_us else None
+def close_after_s(session: Session, rules: Hearings, now_utc_us: int, *, is_time_known: bool) -> float | None:
+    """For how long the room must be empty before this session is taken for forgotten; None while its time is not over.
+
+    A clock that cannot be believed proves no end: a session that is over by it alone is judged as one without a planned end.
+    """
+    if session.ends_utc_us is not None and now_utc_us <= session.ends_utc_us:
+        return None
+    is_over = session.ends_utc_us is not None and is_time_known
+    return rules.close_after_empty_s if is_over else max(CLOSE_UNPLANNED_AFTER_S, rules.close_after_empty_s)

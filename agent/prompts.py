@@ -12,7 +12,9 @@ WRONG_CASE_S = 4 * 3_600
 """A session that began so far from the planned time of its hearing is perhaps of another one."""
 
 
-def prompts(turn: Turn, seen: Seen | None, rules: Hearings, *, quiet_s: float | None, now_utc_us: int) -> list[Prompt]:
+def prompts(
+    turn: Turn, seen: Seen | None, rules: Hearings, *, quiet_s: float | None, now_utc_us: int, is_time_known: bool
+) -> list[Prompt]:  # fmt: skip
     """All that stands."""
     found: list[Prompt] = []
     if seen is None:
@@ -38,7 +40,7 @@ def prompts(turn: Turn, seen: Seen | None, rules: Hearings, *, quiet_s: float | 
                 Prompt(code=code, session=session.session, hearing=session.hearing, args={"next": due.hearing, "late_s": late_s})  # type: ignore[arg-type]
             )
         if session.state in LIVE:
-            found += _of_forgotten(session, rules, quiet_s, now_utc_us)
+            found += _of_forgotten(session, rules, quiet_s, now_utc_us, is_time_known=is_time_known)
     return found
 
 
@@ -62,8 +64,10 @@ def _of_waiting(
     return found
 
 
-def _of_forgotten(session: Session, rules: Hearings, quiet_s: float | None, now_utc_us: int) -> list[Prompt]:
-    limit_s = close_after_s(session, rules, now_utc_us)
+def _of_forgotten(
+    session: Session, rules: Hearings, quiet_s: float | None, now_utc_us: int, *, is_time_known: bool
+) -> list[Prompt]:  # fmt: skip
+    limit_s = close_after_s(session, rules, now_utc_us, is_time_known=is_time_known)
     if limit_s is None:
         return []
     if session.state in PAUSED:

@@ -11,7 +11,7 @@ from provisioning.room import Hearings
 from recorder.contract import control
 from recorder.record.entries import PausedState
 from tests.agent.model_room import ModelRoom, planned
-from tests.agent.plans import DAY, HOUR_US, MINUTE_US, ROOM, TEN, hearing
+from tests.agent.plans import DAY, DAY_US, HOUR_US, MINUTE_US, ROOM, TEN, hearing
 
 AUTOMATIC = Hearings(automatic=True)
 REPLACE = msgspec.structs.replace
@@ -277,6 +277,19 @@ def test_a_forgotten_unplanned_session_is_closed_after_an_hour_of_silence() -> N
     room.until(DAY + 55 * MINUTE_US, quiet=True)
     assert not room.stops
     room.until(DAY + 65 * MINUTE_US, quiet=True)
+    assert room.recorder.state == "idle"
+
+
+def test_a_clock_that_nobody_vouches_for_and_that_is_ahead_closes_a_hearing_only_after_an_hour_of_silence() -> None:
+    room = planned()
+    room.look()
+    room.is_time_known = False
+    room.now_us = TEN + DAY_US
+    room.clerk_starts("h1")
+    assert room.session.ends_utc_us == TEN + HOUR_US
+    room.until(room.now_us + 55 * MINUTE_US, quiet=True)
+    assert (room.recorder.state, "forgotten_stop" in room.codes()) == ("open", False)
+    room.until(room.now_us + 10 * MINUTE_US, quiet=True)
     assert room.recorder.state == "idle"
 
 
