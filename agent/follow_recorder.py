@@ -59,9 +59,10 @@ def _take_up(turn: Turn, record: str, seen: Seen, now_utc_us: int) -> Session:
     began_us = max(0, now_utc_us - seen.t_us)
     hearing = seen.hearing or f"{LOCAL_PREFIX}{record}"
     asked = turn.asked if turn.asked is not None and (turn.asked.to, turn.asked.hearing) == ("open", hearing) else None
+    number = 1 + max((session.number for session in turn.sessions.values()), default=0)
     session = Session(
-        session=record, path=seen.record, hearing=hearing, case=asked.case if asked else "", by=asked.by if asked else BY_ITSELF,
-        automatic=asked is not None and asked.automatic, began_utc_us=began_us, ends_utc_us=None,
+        session=record, path=seen.record, number=number, hearing=hearing, case=asked.case if asked else "",
+        by=asked.by if asked else BY_ITSELF, automatic=asked is not None and asked.automatic, began_utc_us=began_us, ends_utc_us=None,
     )  # fmt: skip
     turn.sessions[record] = session
     if asked is not None:
@@ -87,7 +88,9 @@ def _take_up(turn: Turn, record: str, seen: Seen, now_utc_us: int) -> Session:
 def _follow_state(turn: Turn, known: Session, seen: Seen) -> None:
     if known.state in {"unsealed", "failed"}:
         turn.move_session(known.session, "recovered")
-        turn.sessions[known.session] = known = change(turn.sessions[known.session], fault=None, ended_utc_us=None)
+        turn.sessions[known.session] = change(turn.sessions[known.session], fault=None, ended_utc_us=None)
+        turn.attach(known.session)  # its hearing may follow another one by now
+        known = turn.sessions[known.session]
     if seen.state in {"idle", known.state}:
         return
     if CAUSE_OF[seen.state] not in TABLE[known.state]:

@@ -2,8 +2,8 @@
 
 Theory of operation. A *hearing* is the centre's plan; a *session* is the room's fact: one record, whose UUID is the session's name. So a
 session that the agent finds running after a restart is the same one. A hearing goes through the states before its session alone, then
-follows its newest session, and ends reconciled (``RECONCILED``). A session begins ``open`` and knows the states from there on. A hearing
-that ended comes back where facts say so: it is planned again, a session is started for it, or is bound to it later.
+follows the session that runs, else its newest, and ends reconciled (``RECONCILED``). A session begins ``open`` and knows the states from
+there on. A hearing that ended comes back where facts say so: it is planned again, a session is started for it, or is bound to it later.
 
 An unplanned session has a hearing of the room's own making, ``local:<uuid>``, until it is bound to one of the centre.
 
@@ -170,6 +170,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     session: str
     path: str
+    number: int = 0
+    """Rises with each session that is taken up, so no step of the clock makes an older one the newest; 0: before they were counted."""
     hearing: str
     case: str = ""
     state: State = "open"

@@ -28,8 +28,8 @@ _HEAD = """# The life of a hearing
 
 Made by `python -m agent.hearing_diagram` from the table in `agent/hearing.py`; do not edit.
 
-A *hearing* is the centre's plan, a *session* is the room's fact: one record. A hearing waits by itself, then follows its newest session. A
-session begins `open`. Nothing that the centre says leads out of a state in which something is recorded.
+A *hearing* is the centre's plan, a *session* is the room's fact: one record. A hearing waits by itself, then follows the session that runs,
+else its newest. A session begins `open`. Nothing that the centre says leads out of a state in which something is recorded.
 
 """
 

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from agent.actions import AnyAction, Prompt, StartRecording, StopRecording
-from agent.hearing import PATH_TO, RECONCILED, TABLE, Asked, Cause, Facts, HearingFacts, Session, State, follow, is_local
+from agent.hearing import PATH_TO, RECONCILED, RUNNING, TABLE, Asked, Cause, Facts, HearingFacts, Session, State, follow, is_local
 from agent.schedule import Schedule
 from agent.upstream import contract
 from recorder.contract.control import words
@@ -72,8 +72,9 @@ class Turn:
             self.move_hearing(facts.hearing, cause, reason)
 
     def sessions_of(self, hearing: str) -> list[Session]:
-        """The sessions of a hearing, the oldest first."""
-        return sorted((session for session in self.sessions.values() if session.hearing == hearing), key=lambda found: found.began_utc_us)
+        """The sessions of a hearing: those that run last, and the newest last of all."""
+        found = (session for session in self.sessions.values() if session.hearing == hearing)
+        return sorted(found, key=lambda session: (session.state in RUNNING, session.number, session.began_utc_us))
 
     def ask_start(self, hearing: str, *, by: str, now_utc_us: int, automatic: bool = False, case: str = "") -> None:
         """Ask the recorder to begin, in the name of ``by``."""

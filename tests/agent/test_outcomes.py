@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from agent import told
-from agent.hearing import Fault
+from agent.hearing import Fault, record_of
 from agent.schedule import merge_snapshot
 from agent.upstream import contract
 from provisioning.room import Hearings
@@ -209,6 +209,70 @@ def test_a_second_session_of_the_same_hearing_is_followed_and_delivered_only_whe
     assert room.state() == "sealed"
     room.archive_acknowledges(sessions[0])
     assert room.state() == "delivered"
+
+
+def began_again_after_the_clock_was_set_back() -> ModelRoom:
+    """A room that recorded the hearing by a clock a day ahead, and records it again by the right one."""
+    room = planned()
+    room.look()
+    room.is_time_known, room.now_us = False, TEN + DAY_US
+    room.clerk_starts("h1")
+    room.until(room.now_us + 5 * MINUTE_US)
+    room.clerk_stops()
+    room.look()
+    room.is_time_known, room.now_us = True, TEN + 10 * MINUTE_US
+    room.look()
+    room.clerk_starts("h1")
+    return room
+
+
+def test_a_hearing_that_is_begun_again_after_the_clock_was_set_back_follows_its_second_session_to_the_end() -> None:
+    room = began_again_after_the_clock_was_set_back()
+    second = record_of(room.recorder.record)
+    assert (room.state(), room.hearing().session) == ("open", second)
+    room.plan(hearing(starts_us=TEN + 2 * HOUR_US))
+    room.until(TEN + 20 * MINUTE_US)
+    conflicts = [event for event in room.events if isinstance(event, contract.ScheduleConflict)]
+    assert [(event.change, event.session) for event in conflicts] == [("retimed", second)]
+    room.clerk_stops()
+    room.until(TEN + 12 * HOUR_US)
+    assert (room.state(), room.hearing().session) == ("sealed", second)
+    assert "not_held" not in room.outcomes()
+
+
+def test_a_session_that_was_begun_by_a_clock_ahead_is_not_the_newest_when_it_is_bound_and_delivered_later() -> None:
+    room = began_again_after_the_clock_was_set_back()
+    second = record_of(room.recorder.record)
+    room.clerk_stops()
+    room.look()
+    (first,) = room.facts.sessions.keys() - {second}
+    for other in ("h2", "h1"):
+        room.clerk_binds(first, other)
+    assert room.hearing().session == second
+    room.archive_acknowledges(first)
+    assert (room.state(), room.hearing().session) == ("sealed", second)
+    room.archive_acknowledges(second)
+    assert room.state() == "delivered"
+
+
+def test_a_session_whose_record_comes_to_light_and_goes_on_leads_its_hearing_again() -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    first, record = room.hearing().session, room.recorder.record
+    room.recorder.state, room.recorder.record = "idle", ""
+    room.look()
+    room.clerk_starts("h1")
+    room.until(TEN + 10 * MINUTE_US)
+    room.clerk_stops()
+    room.look()
+    assert (room.state(), room.hearing().session == first) == ("sealed", False)
+    room.recorder.state, room.recorder.record = "open", record
+    room.look()
+    assert (room.state(), room.hearing().session) == ("open", first)
+    room.clerk_stops()
+    room.look()
+    assert (room.state(), room.outcomes()) == ("sealed", ["sealed", "sealed"])
 
 
 def test_a_clock_that_nobody_disciplines_and_that_is_ahead_ends_no_hearing_and_tells_of_none() -> None:
