@@ -192,7 +192,7 @@ class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class DeliveryAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The events are durable. ``hearing``: a session runs, so be slow. ``clock_believed``: the age of a thing can be told."""
+    """The events are durable. ``hearing``: a session runs, or may, so be slow. ``clock_believed``: the age of a thing can be told."""
 
     hearing: bool
     clock_believed: bool = False

@@ -257,7 +257,8 @@ class Agent:
             self._delivery_alarms, self._sending = tuple(report.alarms), report.sending
             self._delivery_heard_s = time.monotonic()
         status = self._process.status()
-        return DeliveryAnswer(hearing=status is not None and status.state != "idle", clock_believed=self._process.is_time_known)
+        # A recorder that cannot be reached may record, or take up what was broken off: that needs disk and line for itself.
+        return DeliveryAnswer(hearing=status is None or status.state != "idle", clock_believed=self._process.is_time_known)
 
 
 async def _every(period_s: float, work: Callable[[], Awaitable[None]]) -> None:

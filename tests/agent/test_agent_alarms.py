@@ -3,12 +3,15 @@
 import socket
 from pathlib import Path
 
+import pytest
+
 from agent.clock_quality import ClockWatch
 from agent.desk import DeliveryReport, Sending
 from agent.main import DELIVERY_SILENT_S, Agent
 from agent.room_process import RoomProcess
 from agent.upstream.contract import RecordDeleted
 from provisioning.room import Metrics
+from tests.agent.statuses import status
 from tests.agent.test_conduct import CONFIG
 
 
@@ -39,5 +42,21 @@ async def test_what_the_delivery_sends_is_shown_while_it_says_so_and_measured(tm
         assert agent._measures.values()["upload_sent_percent"] == 25.0
         agent._delivery_heard_s -= DELIVERY_SILENT_S
         assert agent._staff.state().sending is None
+    finally:
+        await process.store.close()
+
+
+async def test_a_recorder_that_cannot_be_reached_may_record_so_the_delivery_is_slow_and_deletes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = RoomProcess(CONFIG, tmp_path, ClockWatch())
+    await process.open(tmp_path / "agent.sqlite")
+    try:
+        agent = Agent(process, tmp_path, tmp_path)
+        told = []
+        for seen in (None, status(state="open"), status(state="idle", record="")):
+            monkeypatch.setattr(process, "status", lambda seen=seen: seen)
+            told.append((await agent._take_delivery(DeliveryReport())).hearing)
+        assert told == [True, True, False]
     finally:
         await process.store.close()
