@@ -5,7 +5,8 @@ when the centre said that it is durable there.
 
 Which refusals are an event's fault: those that speak of the content. Then the batch is halved until one event is left, and that one is set
 aside; the queue is never blocked by it. A refusal of the room itself (401, 403: its certificate) or of the address says nothing about
-events, and one event after another being refused says that the centre is at fault: all of them wait, and it is asked again later.
+events, and one event after another being refused says that the centre is at fault: all of them wait, and it is asked again later. Of those
+one more is set aside in more than an hour, in case it was the events after all.
 
 Where the spreading of rooms lives: in ``upstream/backoff.py``, nowhere else. Each of a room's loops (events, heartbeat, feed) waits by its
 own, and after an outage each draws its next try from 90 s, so 1,479 rooms return spread over more than a minute. Hence a new event never
@@ -36,7 +37,10 @@ is acknowledged under the old epoch; the first event that it has not begins a ne
 LOOK_AGAIN_S = 60.0
 """Events also come to wait without a word: the file could not be read, or a restored centre is told all again."""
 MOST_QUARANTINED = 5
-"""So many events set aside with none taken between them: then the centre is at fault, not they."""
+"""So many events set aside with none taken between them: then the centre is at fault, not they, and they wait."""
+REFUSED_AGAIN = 100
+"""So many tries later one more is set aside all the same, for a row of bad events must end too. By then the waits (``upstream/backoff.py``)
+are drawn from 90 s: that is one event in about 75 minutes, should it be the centre."""
 
 
 class Centre(Protocol):
@@ -49,11 +53,15 @@ class Centre(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How many events go at once now, how many were set aside since one was taken, and whether an epoch was begun since then."""
+    """How many events go at once now, and what happened since one was taken."""
 
     events: int = contract.BATCH_EVENTS
     quarantined: int = 0
+    """So many were set aside."""
+    refused: int = 0
+    """So often the next one was refused and not set aside, for ``MOST_QUARANTINED`` were before it."""
     is_anew: bool = False
+    """An epoch was begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +109,10 @@ def _after_refusal(pace: Pace, batch: contract.EventBatch, refused: RefusedError
         return Next("new_epoch", Pace(is_anew=True), detail=str(refused))
     if len(batch.events) > 1:
         return Next("go_on", replace(pace, events=len(batch.events) // 2), detail=str(refused))
-    if pace.quarantined >= MOST_QUARANTINED:
-        # The next try tells anew whether it is the event or the centre; the one after that waits again.
-        return Next(
-            "wait", replace(pace, quarantined=MOST_QUARANTINED - 1), detail=f"the centre refuses one event after another: {refused}"
-        )
+    if pace.quarantined >= MOST_QUARANTINED and pace.refused < REFUSED_AGAIN:
+        return Next("wait", replace(pace, refused=pace.refused + 1), detail=f"the centre refuses one event after another: {refused}")
     seq = batch.events[0].seq
-    return Next("quarantine", replace(pace, quarantined=pace.quarantined + 1), seq=seq, detail=str(refused))
+    return Next("quarantine", replace(pace, quarantined=pace.quarantined + 1, refused=0), seq=seq, detail=str(refused))
 
 
 class Sender:

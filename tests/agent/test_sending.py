@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -135,6 +136,32 @@ async def test_a_centre_that_refuses_everything_is_not_believed_of_each_event(tm
         depth = await store.do(lambda file: file.outbox.depth())
     assert depth.quarantined <= MOST_QUARANTINED + 4
     assert depth.waiting >= 40
+
+
+def test_a_centre_that_refuses_everything_costs_five_events_and_then_one_in_more_than_an_hour() -> None:
+    pace, backoff = Pace(), Backoff(Random(1).random)
+    waited_s = 0.0
+    set_aside_at_s: list[float] = []
+    while waited_s < 86_400:
+        then = after(pace, contract.EventBatch(epoch="e", events=[event(ROOM, "e", len(set_aside_at_s) + 1)]), refused(422), 10_000)
+        pace = then.pace
+        if then.do == "quarantine":
+            set_aside_at_s.append(waited_s)
+        else:
+            waited_s += backoff.failed()
+    assert set_aside_at_s[:MOST_QUARANTINED] == [0.0] * MOST_QUARANTINED
+    later_s = set_aside_at_s[MOST_QUARANTINED - 1 :]
+    assert len(later_s) > 10, "a row of bad events ends"
+    assert all(second - first > 3_600 for first, second in pairwise(later_s))
+
+
+def test_one_event_that_is_taken_shows_that_the_centre_is_not_at_fault() -> None:
+    one = contract.EventBatch(epoch="e", events=[event(ROOM, "e", 9)])
+    refusing = after(Pace(events=1, quarantined=MOST_QUARANTINED, refused=7), one, refused(422), 9)
+    assert refusing.do == "wait"
+    taken = after(refusing.pace, one, contract.EventsTaken(epoch="e", to=9), 9)
+    assert (taken.do, taken.pace.quarantined, taken.pace.refused) == ("acknowledge", 0, 0)
+    assert after(taken.pace, one, refused(422), 9).do == "quarantine"
 
 
 async def test_a_new_event_does_not_cut_the_wait_for_a_centre_short(tmp_path: Path) -> None:
