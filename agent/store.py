@@ -158,21 +158,25 @@ class Store:
         """Change or read the outbox in a transaction of its own; None where the file cannot be written."""
         return self._change(lambda: work(self.outbox), stamp)
 
-    def begin_epoch(self, stamp: Stamp, taken_to: int = 0, why: str = "") -> None:
+    def begin_epoch(self, stamp: Stamp, taken_to: int = 0, why: str = "") -> bool:
         """The centre knows more of this epoch than this file: it is an old copy, whose numbers were given before.
 
-        The centre has all up to ``taken_to``; what else waits is sent under the new epoch.
+        The centre has all up to ``taken_to``; what else waits is sent under the new epoch. Returns whether that began: not where the file
+        cannot be written.
         """
-        log.error(
-            "the centre has events of this epoch that the file has not: it is an old copy; a new epoch begins",
-            file=str(self._path), detail=why,
-        )  # fmt: skip
 
-        def begin() -> None:
+        def begin() -> bool:
             self.outbox.acknowledge(taken_to, stamp.utc_us)
             self._new_epoch()
+            return True
 
-        self._change(begin, stamp)
+        begun = self._change(begin, stamp) is not None
+        if begun:
+            log.error(
+                "the centre has events of this epoch that the file has not: it is an old copy; a new epoch begins",
+                file=str(self._path), detail=why,
+            )  # fmt: skip
+        return begun
 
     # the file
 
@@ -227,13 +231,18 @@ class Store:
             self.trouble = f"the agent's file {self._path} cannot be {what} ({error}); check its disk"
 
     def _commit(self, work: Callable[[], Answer]) -> Answer:
-        with transaction(self._db):
-            answer = work()
-            self._write_schedule()
-            self._write_facts()
-            for data, stamp, eventclass in self._unwritten:
-                if (eventclass or class_of(data)) == "A" or self._reserve.held:
-                    self.outbox.append(data, stamp, eventclass)
+        epoch = self.outbox.epoch
+        try:
+            with transaction(self._db):
+                answer = work()
+                self._write_schedule()
+                self._write_facts()
+                for data, stamp, eventclass in self._unwritten:
+                    if (eventclass or class_of(data)) == "A" or self._reserve.held:
+                        self.outbox.append(data, stamp, eventclass)
+        except BaseException:
+            self.outbox.epoch = epoch  # one that the file does not have did not begin
+            raise
         self._stored_facts, self._stored_schedule, self._unwritten = self.facts, self.schedule, []
         if self.trouble and not self._alone:
             log.info("the agent's file is written again", file=str(self._path))

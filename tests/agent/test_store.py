@@ -19,6 +19,7 @@ from agent.store_file import Reserve, StoreError
 from agent.store_schema import STEPS
 from agent.turn import Outcome
 from agent.upstream import contract
+from tests.agent.disks import full_disk
 from tests.agent.plans import DAY, DAY_US, ROOM, TEN, at, hearing, opened
 
 RESERVE = 1_500_000
@@ -207,6 +208,19 @@ def test_a_disk_that_becomes_read_only_under_a_running_agent_stops_nothing(tmp_p
     store._db.close()
     assert (store.begin_command(at(DAY)), store.last_command(), store.outbox.last_seq()) == (None, 2, HIGHEST_SEQ)
     assert "cannot be read" in store.trouble
+
+
+def test_an_epoch_that_could_not_be_written_did_not_begin(tmp_path: Path) -> None:
+    store = opened(tmp_path / "agent.db")
+    first = store.outbox.epoch
+    with full_disk():
+        assert not store.begin_epoch(at(DAY))
+    assert store.outbox.epoch == first
+    assert store.begin_epoch(at(DAY))
+    second = store.outbox.epoch
+    store.close()
+    assert second != first
+    assert opened(tmp_path / "agent.db").outbox.epoch == second
 
 
 def test_each_command_is_begun_once_and_one_that_was_broken_off_is_told_as_failed(tmp_path: Path) -> None:
