@@ -21,7 +21,7 @@ from typing import Literal, Protocol
 
 import structlog
 
-from agent.outbox import Stamp
+from agent.outbox import Outbox, Stamp
 from agent.store_thread import StoreThread
 from agent.upstream import contract
 from agent.upstream.backoff import Backoff
@@ -175,30 +175,50 @@ class Sender:
             answer = error
         last_seq = await self._store.do(lambda file: file.outbox.last_seq(batch.epoch))
         then = after(self._pace, batch, answer, last_seq)
-        self._pace, stamp = then.pace, self._stamp()
+        if then.do == "acknowledge":
+            self._was_taken()
+        if not await self._is_kept(then):
+            return self._backoff.failed()  # the file, which says so itself, still has the batch as one to send
+        self._pace = then.pace
         if then.do == "wait":
             return self._wait_s(answer, then.detail)
         if then.do == "acknowledge":
-            await self._store.do(lambda file: file.change(lambda outbox: outbox.acknowledge(then.seq, stamp.utc_us), stamp))
-            self._was_taken()
+            self._backoff.succeeded()
         elif then.do == "quarantine":
             log.error("the centre refuses an event; it is set aside", seq=then.seq, type=batch.events[0].type, error=then.detail)
-            await self._store.do(lambda file: file.change(lambda outbox: outbox.quarantine(then.seq, then.detail, stamp), stamp))
             self._alarm(f"the centre refuses event {then.seq} ({batch.events[0].type}): {then.detail}")
         elif then.do == "send_again":
             log.error("the centre was restored from a copy; it is told again what it lost", detail=then.detail)
-            await self._store.do(lambda file: file.change(lambda outbox: outbox.send_again(then.seq), stamp))
             return self._backoff.failed()  # one that loses what it takes is not asked without end
-        elif then.do == "new_epoch":
-            await self._store.do(lambda file: file.begin_epoch(stamp, then.seq, then.detail))
         return 0.0
+
+    async def _is_kept(self, then: Next) -> bool:
+        """Change the outbox as the answer asks for; returns whether the file took that."""
+        stamp = self._stamp()
+
+        def change(outbox: Outbox) -> bool:
+            match then.do:
+                case "acknowledge":
+                    outbox.acknowledge(then.seq, stamp.utc_us)
+                case "quarantine":
+                    outbox.quarantine(then.seq, then.detail, stamp)
+                case "send_again":
+                    outbox.send_again(then.seq)
+            return True
+
+        match then.do:
+            case "wait" | "go_on":
+                return True
+            case "new_epoch":
+                return await self._store.do(lambda file: file.begin_epoch(stamp, then.seq, then.detail))
+            case _:
+                return await self._store.do(lambda file: file.change(change, stamp)) is not None
 
     def _was_taken(self) -> None:
         if not self.reached:
             log.info("the centre takes events")
             self._alarm("")
         self.reached = True
-        self._backoff.succeeded()
 
     def _wait_s(self, answer: contract.EventsTaken | RefusedError | UpstreamError, detail: str) -> float:
         if self.reached or not self._backoff.failures:

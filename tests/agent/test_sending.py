@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +18,7 @@ from agent.store_thread import StoreThread
 from agent.upstream import contract
 from agent.upstream.backoff import Backoff
 from agent.upstream.client import UpstreamError
+from tests.agent.disks import full_disk
 from tests.agent.model_centre import POISON, ModelCentre, refused
 from tests.agent.plans import DAY, ROOM, SMALL_RESERVE, at
 from tests.lab.events import event
@@ -222,6 +223,56 @@ async def test_a_centre_that_lost_what_it_acknowledged_is_told_that_again_before
         await until(lambda: len(centre.taken) == 5, "all events")
     assert details(centre) == ["a", "b", "c", "d", "e"]
     assert centre.asked <= asked + 4
+
+
+def nothing(_: LooseCentre) -> None:
+    """It takes what it is sent."""
+
+
+def refuse_the_event(centre: LooseCentre) -> None:
+    centre.always = refused(422)
+
+
+def refuse_its_number(centre: LooseCentre) -> None:
+    centre.always = refused(409)
+
+
+def forget_all(centre: LooseCentre) -> None:
+    centre.taken.clear()
+    centre.highest.clear()
+
+
+@pytest.mark.parametrize("befalls", [nothing, refuse_the_event, refuse_its_number, forget_all])
+async def test_a_centre_is_not_stormed_while_what_it_answers_cannot_be_written(
+    tmp_path: Path, befalls: Callable[[LooseCentre], None]
+) -> None:
+    centre, waits = LooseCentre(), 0
+    alarms: list[str] = []
+
+    def draw() -> float:
+        nonlocal waits
+        waits += 1
+        return 0.001
+
+    async with sending(tmp_path, centre, Backoff(draw), alarms.append) as (store, sender):
+        await tell(store, sender, "a")
+        await until(lambda: sender.reached, "an answer")
+        befalls(centre)
+        with ExitStack() as disk:
+
+            def tell_and_fill(file: Store) -> None:
+                file.tell(contract.CommandDone(number=2, ok=True, detail="b"), at(DAY))
+                disk.enter_context(full_disk())
+
+            await store.do(tell_and_fill)
+            sender.hurry()
+            await until(lambda: waits >= 5, "the sender to wait")
+            assert centre.asked <= 1 + waits + 1
+            centre.always, asked = None, centre.asked
+            await until(lambda: centre.asked > asked, "the last refusal to be over")
+        await until(lambda: details(centre) == ["a", "b"], "both events")
+        depth = await store.do(lambda file: file.outbox.depth())
+    assert (depth.quarantined, len(centre.highest), alarms) == (0, 1, [""])
 
 
 def test_only_what_the_batch_comes_after_shows_that_something_is_lost() -> None:
