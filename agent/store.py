@@ -231,7 +231,7 @@ class Store:
             self.trouble = f"the agent's file {self._path} cannot be {what} ({error}); check its disk"
 
     def _commit(self, work: Callable[[], Answer]) -> Answer:
-        epoch = self.outbox.epoch
+        epoch, changes_before = self.outbox.epoch, self._db.total_changes
         try:
             with transaction(self._db):
                 answer = work()
@@ -244,7 +244,7 @@ class Store:
             self.outbox.epoch = epoch  # one that the file does not have did not begin
             raise
         self._stored_facts, self._stored_schedule, self._unwritten = self.facts, self.schedule, []
-        if self.trouble and not self._alone:
+        if self.trouble and not self._alone and self._db.total_changes > changes_before:  # a full disk refuses nothing but a change
             log.info("the agent's file is written again", file=str(self._path))
             self.trouble = ""
         return answer

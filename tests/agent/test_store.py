@@ -223,6 +223,17 @@ def test_an_epoch_that_could_not_be_written_did_not_begin(tmp_path: Path) -> Non
     assert opened(tmp_path / "agent.db").outbox.epoch == second
 
 
+def test_a_full_disk_is_said_to_be_well_only_when_something_was_written_again(tmp_path: Path) -> None:
+    store = opened(tmp_path / "agent.db")
+    store.tell(done(), at(DAY))
+    with full_disk():
+        store.change(lambda outbox: outbox.acknowledge(1, DAY), at(DAY))
+        assert waiting(store) == [done()], "it is still read"
+        assert "cannot be written" in store.trouble
+    store.change(lambda outbox: outbox.acknowledge(1, DAY), at(DAY))
+    assert (store.trouble, waiting(store)) == ("", [])
+
+
 def test_each_command_is_begun_once_and_one_that_was_broken_off_is_told_as_failed(tmp_path: Path) -> None:
     store = opened(tmp_path / "agent.db")
     store.take_feed(FEED, at(DAY))
