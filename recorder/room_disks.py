@@ -295,9 +295,7 @@ class RoomDisks:
         """Complete every copy that is behind; in words which of them cannot be, whatever the disks do; or empty."""
         problem = ""
         bases = self.answering()
-        for record, copy in [
-            (root, other / root.name) for base in bases for other in bases if base != other for root in sorted(base.iterdir())
-        ]:
+        for record, copy in [(root, other / root.name) for base in bases for other in bases if base != other for root in _named(base)]:
             done = True
             try:
                 if not is_sealed(record) or not copy.is_dir() or is_sealed(copy):
@@ -345,12 +343,17 @@ def _scan(base: Path) -> Path:
 
 
 def _there(base: Path) -> list[Path]:
-    """What a disk lists; nothing where it cannot, as the other one may."""
+    """What may be a record, as a disk lists it; nothing where it cannot, as the other one may."""
     try:
-        return sorted(base.iterdir())
+        return _named(base)
     except OSError as error:
         log.error("a disk cannot list its records", disk=str(base), error=str(error))
         return []
+
+
+def _named(base: Path) -> list[Path]:
+    """What may be a record on a disk, by its name."""
+    return sorted(path for path in base.iterdir() if layout.may_be_record(path.name))
 
 
 def _has_readable_end(record: Path) -> bool:

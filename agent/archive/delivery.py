@@ -38,6 +38,7 @@ _TRIES = 5
 _PATIENCE_S = 10.0
 _RATE_S = 30.0
 _AGAIN_S = 10.0
+_BLIND = "the disks cannot be looked at"
 Tell = Callable[[RecordDelivered | RecordDeleted], Awaitable[None]]
 """Called with what the centre must know; returns when that is durable."""
 
@@ -125,6 +126,8 @@ class Delivery:
         self._free_bytes = free_bytes
         self._vouchers = vouchers
         self._doubt = ""
+        self._blind = ""
+        """Why the disks could not be looked at the last time."""
         self._clock_believed: bool | None = None
         self._waits_for_clock = False
         self._look_s = look_s
@@ -145,7 +148,7 @@ class Delivery:
     async def run(self) -> None:
         """Deliver for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._for_ever(self._keep_house, "the disks cannot be looked at"))
+            group.create_task(self._for_ever(self._keep_house, _BLIND))
             # Apart: who is told may be away for long, and records go on being found, sent and deleted.
             group.create_task(self._for_ever(self._tell_next, "what was told cannot be noted"))
             if self._uploader is not None:
@@ -174,7 +177,8 @@ class Delivery:
         oldest_us = min((one.changed_utc_us for one in pending), default=None)
         by_record = self._records.broken | self._kept | self._queue.refused()
         alarms = [f"{name}: {why}" for name, why in by_record.items()]
-        stops = [f"no record is deleted: {self._doubt}"] if self._doubt else []
+        stops = [f"{_BLIND}: {self._blind}"] if self._blind else []
+        stops += [f"no record is deleted: {self._doubt}"] if self._doubt else []
         stops += ["no record is deleted to make room: the room's clock is not to be believed"] if self._waits_for_clock else []
         alarms += stops
         alarms += [f"{one.name}: {one.why}" for one in pending if one.why]
@@ -197,12 +201,17 @@ class Delivery:
 
     async def _keep_house(self) -> None:
         """One look at the disks, and what follows from it."""
-        await asyncio.to_thread(self._put_right)
-        await asyncio.to_thread(self._trust_anew)
-        self._found = await asyncio.to_thread(self._records.look)
-        self._looked.set()
-        self._news.set()
-        await self._delete_old()
+        try:
+            await asyncio.to_thread(self._put_right)
+            await asyncio.to_thread(self._trust_anew)
+            self._found = await asyncio.to_thread(self._records.look)
+            self._looked.set()
+            self._news.set()
+            await self._delete_old()
+        except OSError as error:
+            self._blind = str(error)
+            raise
+        self._blind = ""
         await _either(self._look_now, self._look_s)
         self._look_now.clear()
 

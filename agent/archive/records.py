@@ -1,7 +1,7 @@
 """The sealed records of a room on its two disks, and what the archive has acknowledged of each."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -57,16 +57,17 @@ class Records:
     bases: Sequence[Path]
     authorities: Authorities
     broken: dict[str, str] = field(default_factory=dict)
-    """Sealed records that cannot be told about, by name, with the reason."""
+    """What cannot be told about, with the reason: sealed records by name, and by its path what a disk does not let be looked at."""
     _known: dict[str, _Known] = field(default_factory=dict)
 
     def look(self) -> list[SealedRecord]:
-        """All sealed records, the oldest first. A disk that is not there has none."""
+        """All sealed records, the oldest first. A disk that is not there has none, and what cannot be looked at hides no other record."""
         copies: dict[str, list[Path]] = {}
-        for base in self.answering():
-            for root in _sealed(base):
+        closed: dict[str, str] = {}
+        for base in self.bases:
+            for root in _sealed(base, closed):
                 copies.setdefault(root.name, []).append(root)
-        self.broken = {name: why for name, why in self.broken.items() if name in copies}
+        self.broken = {name: why for name, why in self.broken.items() if name in copies} | closed
         self._known = {name: known for name, known in self._known.items() if name in copies}
         found = [self._one(name, roots) for name, roots in copies.items()]
         return sorted((one for one in found if one is not None), key=lambda one: (one.began_utc_us, one.name))
@@ -151,10 +152,23 @@ class Records:
         )  # fmt: skip
 
 
-def _sealed(base: Path) -> Iterator[Path]:
-    for root in sorted(base.iterdir()):
-        if not root.name.startswith(".") and not root.is_symlink() and (root / layout.SUMS_SIGNATURE).is_file():
-            yield root
+def _sealed(base: Path, closed: dict[str, str]) -> list[Path]:
+    """The sealed records on a disk; in ``closed`` is put what cannot be looked at, and why."""
+    try:
+        entries = sorted(base.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        closed[str(base)] = f"cannot be read: {error.strerror or error}"
+        return []
+    found = []
+    for root in entries:
+        try:
+            if layout.may_be_record(root.name) and not root.is_symlink() and (root / layout.SUMS_SIGNATURE).is_file():
+                found.append(root)
+        except OSError as error:
+            closed[str(root)] = f"cannot be read: {error.strerror or error}"
+    return found
 
 
 def _late(sizes: dict[str, int]) -> list[str]:

@@ -148,13 +148,13 @@ def check_signer(certificate: x509.Certificate, authorities: Authorities, others
 
 
 def records_on(directory: Path) -> list[Path]:
-    """The sealed records in a directory.
+    """The sealed records in a directory, and what is named as one and cannot be read: that is told of in its turn.
 
     Raises:
         HandoverError: it cannot be read, or holds none.
     """
     try:
-        found = sorted(path for path in directory.iterdir() if not path.name.startswith(".") and (path / layout.SUMS_SIGNATURE).is_file())
+        found = sorted(path for path in directory.iterdir() if layout.may_be_record(path.name) and _may_be_sealed(path))
     except OSError as error:
         raise HandoverError(f"{directory} cannot be read: {error.strerror}") from error
     if not found:
@@ -210,6 +210,13 @@ def is_news(record: SealedRecord, ack: Acknowledgement) -> bool:
     if record.standing == "delivered":
         return False
     return ack.files_sha256 == record.files_sha256 or (ack.certificate == known.certificate and ack.counter > known.counter)
+
+
+def _may_be_sealed(root: Path) -> bool:
+    try:
+        return (root / layout.SUMS_SIGNATURE).is_file()
+    except OSError:
+        return _name.fullmatch(root.name) is not None
 
 
 def _refusal(handover: Handover, delivered: dict[str, str], found: Found) -> str | None:

@@ -161,4 +161,12 @@ async def _behind(primary: Path, mirror: Path) -> list[Found]:
 
 
 def _sealed(base: Path) -> set[str]:
-    return {entry.name for entry in base.iterdir() if not entry.name.startswith(".") and (entry / layout.SUMS_SIGNATURE).is_file()}
+    return {entry.name for entry in base.iterdir() if layout.may_be_record(entry.name) and _is_sealed(entry)}
+
+
+def _is_sealed(root: Path) -> bool:
+    """Whether a sealed record is there, as far as can be seen: one that cannot be read hides no other."""
+    try:
+        return (root / layout.SUMS_SIGNATURE).is_file()
+    except OSError:
+        return False

@@ -52,6 +52,11 @@ def is_id(text: str) -> bool:
     return _id.fullmatch(text) is not None and ".." not in text
 
 
+def may_be_record(name: str) -> bool:
+    """Whether a directory of a disk may be a record, by its name: none of the room's own, and not what a file system keeps for root."""
+    return not name.startswith(".") and name != "lost+found"
+
+
 def holds_stills(track: str) -> bool:
     """Whether a track holds stills of an identity check, by its name."""
     return track.startswith(REMOTE) and track.endswith(STILLS)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.archive import delivery as deliveries
 from agent.archive import queue, retention
 from agent.archive.acknowledgement import place, store
 from agent.archive.delivery import Delivery
@@ -357,3 +358,20 @@ async def test_a_disk_that_goes_and_comes_and_a_broken_record_end_nothing(room: 
         await until(lambda: len(room.told) == 1)
         assert [event.record for event in room.told] == [str(first.record_id)]
         assert "SHA256SUMS cannot be used" in delivery.status().alarms[0]
+
+
+async def test_where_the_disks_cannot_be_looked_at_that_is_an_alarm_until_they_can(
+    room: Room, make_record: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(room, make_record())
+    monkeypatch.setattr(deliveries, "_AGAIN_S", 0.02)
+    room.file.mkdir()
+    async with room.running() as delivery:
+        await until(lambda: delivery.status().alarms != ())
+        (alarm,) = delivery.status().alarms
+        assert alarm.startswith("the disks cannot be looked at: ")
+        assert str(room.file) in alarm
+        assert delivery.status().reasons.of_all == (alarm,)
+        room.file.rmdir()
+        await until(lambda: len(room.told) == 1)
+        await until(lambda: delivery.status().alarms == ())

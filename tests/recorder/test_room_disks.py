@@ -9,6 +9,7 @@ import pytest
 from provisioning import sole_process
 from provisioning.room import Storage
 from recorder.room_disks import LOCK, RoomDisks
+from tests.lab.forbidden import forbid
 from tests.lab.waiting import until
 
 
@@ -53,3 +54,15 @@ def test_a_disk_that_hangs_keeps_no_session_waiting_and_is_not_held_when_it_answ
     assert is_held(tmp_path / "primary")
     assert not is_held(tmp_path / "mirror")
     disks.release()
+
+
+def test_what_a_file_system_keeps_for_root_is_taken_for_no_copy_that_is_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")))
+    disks.make()
+    for base in (tmp_path / "primary", tmp_path / "mirror"):
+        (base / "lost+found").mkdir()
+    forbid(monkeypatch, tmp_path / "primary" / "lost+found", tmp_path / "mirror" / "lost+found")
+    disks._behind = False
+    assert disks._complete_each() == ""
+    assert not disks._behind
+    assert disks.unsealed() == []

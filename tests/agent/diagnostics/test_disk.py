@@ -14,6 +14,7 @@ from agent.diagnostics.check import Outcome
 from agent.diagnostics.disk import PROBE_NAME, DiskCheck, probe
 from recorder.record import layout
 from tests.agent.diagnostics.contexts import config, context
+from tests.lab.forbidden import forbid
 
 
 def codes(outcome: Outcome) -> set[tuple[str, str]]:
@@ -115,13 +116,19 @@ def test_a_probe_that_is_stopped_ends(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_mirror_without_a_sealed_records_copy_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("closed", [None, "one/closed", "two/lost+found"])
+async def test_a_mirror_without_a_sealed_records_copy_is_told_whatever_else_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str | None
+) -> None:
     primary, mirror = tmp_path / "one", tmp_path / "two"
     for base, names in ((primary, ("a", "b")), (mirror, ("a",))):
         for name in names:
             (base / name).mkdir(parents=True)
             (base / name / layout.SUMS_SIGNATURE).touch()
     (mirror / "b").mkdir()
+    if closed is not None:
+        (tmp_path / closed).mkdir()
+        forbid(monkeypatch, tmp_path / closed)
     outcome = await DiskCheck().run(context(config(primary, mirror)))
     behind = [one for one in outcome.found if one.code == "mirror_behind"]
     assert [one.values for one in behind] == [{"count": "1", "first": "b"}]
