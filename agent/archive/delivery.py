@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -93,7 +94,7 @@ class _Told(msgspec.Struct):
 
 
 class Delivery:
-    """Runs until it is cancelled.
+    """Runs until it is cancelled; a deletion that has begun is over then, or is broken off without having deleted anything.
 
     Args:
         records: the room's records.
@@ -135,7 +136,7 @@ class Delivery:
         self._told: _Told | None = None
         self._right: set[Path] = set()
         self._found: list[SealedRecord] = []
-        self._hearing = False
+        self._hearing, self._ends = False, False
         self._look_now, self._looked, self._news = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._sending = ""
         self._progress = (0, 0)
@@ -202,7 +203,7 @@ class Delivery:
     async def _keep_house(self) -> None:
         """One look at the disks, and what follows from it."""
         try:
-            await asyncio.to_thread(self._put_right)
+            await self._to_its_end(self._put_right)
             await asyncio.to_thread(self._trust_anew)
             self._found = await asyncio.to_thread(self._records.look)
             self._looked.set()
@@ -295,10 +296,12 @@ class Delivery:
         chosen = retention.choose(told, now_us=time.time_ns() // 1000, keep_days=self._keep_days, need_bytes=need_bytes)
         for record in chosen:
             await asyncio.to_thread(self._trust_anew)
-            if self._hearing or self._doubt or not self._clock_believed:
+            if self._may_not_delete() or self._doubt or not self._clock_believed:
                 return
             try:
-                await asyncio.to_thread(retention.delete, record, self._records.authorities)
+                await self._to_its_end(partial(retention.delete, record, self._records.authorities, self._may_not_delete))
+            except retention.DeletionStoppedError:
+                return
             except retention.RetentionError as error:
                 if self._kept.get(record.name) != str(error):
                     log.error("a record is not deleted", error=str(error))
@@ -308,6 +311,19 @@ class Delivery:
             self._kept.pop(record.name, None)
             log.info("a record was deleted here; the archive has it", record=record.name, bytes=record.bytes)
             self._look_now.set()
+
+    def _may_not_delete(self) -> bool:
+        return self._hearing or self._ends
+
+    async def _to_its_end(self, work: Callable[[], object]) -> None:
+        """Do it in a thread, and end with it also when cancelled: whoever comes after must not delete beside it."""
+        running = asyncio.ensure_future(asyncio.to_thread(work))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            self._ends = True
+            await asyncio.gather(running, return_exceptions=True)
+            raise
 
     async def _send_next(self) -> None:
         assert self._uploader is not None

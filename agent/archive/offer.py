@@ -139,6 +139,8 @@ def files_by_seal(root: Path) -> tuple[dict[str, int], str]:
 def files_by_bytes(root: Path, progress: Progress | None = None) -> dict[str, str]:
     """The SHA-256 of each file that is delivered, of what the disk shows now: nothing is taken from memory.
 
+    ``progress`` is told behind each file; what it raises ends the reading.
+
     Raises:
         OfferError: it is no sealed record, or a file cannot be read, or is not what SHA256SUMS says.
     """

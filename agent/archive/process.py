@@ -139,11 +139,12 @@ async def _deliver(room: RoomConfig, vouchers: Vouchers, records: Records, agent
             work = asyncio.create_task(delivery.run())
             report = asyncio.create_task(_report(delivery, agent))
             # The agent renews the transport certificate: all is begun anew with the new one, and a record goes on where it was.
-            renewed = asyncio.create_task(_renewed(room.centre))
+            lacking = room.centre if uploader is None else None
+            renewed = asyncio.create_task(_renewed(room.centre) if lacking is None else _usable(lacking))
             reasons = asyncio.create_task(_keep_reasons(delivery, records.bases[0]))
             tasks = [work, report, renewed, reasons]
             try:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=None if uploader else CREDENTIALS_S)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for task in tasks:
                     task.cancel()
@@ -163,6 +164,19 @@ async def _renewed(centre: Centre | None) -> None:
             return
 
 
+async def _usable(centre: Centre) -> None:
+    """Until the keys by which the room speaks to the centre can be used; what needs no centre is not disturbed before."""
+    while True:
+        await asyncio.sleep(CREDENTIALS_S)
+        with contextlib.suppress(OSError, ValueError):
+            await asyncio.to_thread(_credentials(centre).context)
+            return
+
+
+def _credentials(centre: Centre) -> Credentials:
+    return Credentials(key=Path(centre.key), certificate=Path(centre.certificate), roots=Path(centre.roots))
+
+
 def _stamps(paths: list[Path]) -> list[tuple[int, int]]:
     found = []
     for path in paths:
@@ -176,8 +190,7 @@ def _stamps(paths: list[Path]) -> list[tuple[int, int]]:
 
 
 async def _uploader(stack: contextlib.AsyncExitStack, centre: Centre, records: Records) -> Uploader:
-    credentials = Credentials(key=Path(centre.key), certificate=Path(centre.certificate), roots=Path(centre.roots))
-    url = centre.archive_url or centre.url
+    credentials, url = _credentials(centre), centre.archive_url or centre.url
     client = await stack.enter_async_context(UpstreamClient(url, credentials))
     pace = Pace(cap_bytes_s=centre.upload_mib_s * MIB, hearing_cap_bytes_s=centre.hearing_upload_mib_s * MIB)
     uploader = Uploader(client, url, centre_tls=credentials.context(), pace=pace, authorities=lambda: records.authorities)

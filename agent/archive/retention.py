@@ -23,7 +23,7 @@ import msgspec
 
 from agent.archive import acknowledgement
 from agent.archive.acknowledgement import AcknowledgementError, sync_directory
-from agent.archive.offer import GROWING, OfferError, files_by_bytes
+from agent.archive.offer import GROWING, OfferError, Progress, files_by_bytes
 from agent.archive.records import SealedRecord
 from agent.archive.vouchers import is_listed_by
 from agent.upstream.transfer import Acknowledgement, files_sha256
@@ -38,6 +38,10 @@ _Touched = dict[str, tuple[int, int, int]]
 
 class RetentionError(Exception):
     """A record was not deleted; the message says why."""
+
+
+class DeletionStoppedError(Exception):
+    """A deletion was ended before anything was deleted; it may begin anew at any time."""
 
 
 class Tombstone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,14 +100,17 @@ def need_bytes(bases: Sequence[Path], free_bytes: int) -> int:
     return max((free_bytes - shutil.disk_usage(base).free for base in bases), default=0)
 
 
-def delete(record: SealedRecord, authorities: Authorities) -> Tombstone:
+def delete(record: SealedRecord, authorities: Authorities, stopped: Callable[[], bool] = lambda: False) -> Tombstone:
     """Delete a record that ``choose`` named, on every disk, after a last look at each byte of it.
+
+    ``stopped`` is asked behind each file of that look, which takes long: True ends it. What comes behind it is done to its end.
 
     Raises:
         RetentionError: it may not, or cannot, be deleted.
+        DeletionStoppedError: it was ended.
     """
     try:
-        tombstone, touched = _judge(record, authorities)
+        tombstone, touched = _judge(record, authorities, stopped)
         for root in record.copies:
             try:
                 _bury(root, tombstone, touched[root])
@@ -164,14 +171,19 @@ def tombstones(base: Path, tell: Callable[[str], None]) -> list[Tombstone]:
     return sorted(found, key=lambda one: (one.deleted_utc_us, one.name))
 
 
-def _judge(record: SealedRecord, authorities: Authorities) -> tuple[Tombstone, dict[Path, _Touched]]:
+def _judge(record: SealedRecord, authorities: Authorities, stopped: Callable[[], bool]) -> tuple[Tombstone, dict[Path, _Touched]]:
     """Whether every copy is what was acknowledged, by its bytes on the disk; the tombstone, and how each copy's files stand."""
+
+    def go_on(_done: int, _total: int) -> None:
+        if stopped():
+            raise DeletionStoppedError(record.name)
+
     touched = {root: _files(root) for root in record.copies}
     leader = record.root
     ack = record.acknowledgement
     if ack is None:
         raise RetentionError(f"{record.name} is not deleted: the archive has not acknowledged it")
-    found = files_by_bytes(leader)
+    found = files_by_bytes(leader, go_on)
     acknowledgement.check(
         ack, record=record.record, room=record.room, sums_sha256=found[layout.SUMS], authorities=authorities,
         others=acknowledgement.intermediates(leader), now_us=time.time_ns() // 1000,
@@ -182,7 +194,7 @@ def _judge(record: SealedRecord, authorities: Authorities) -> tuple[Tombstone, d
     if files_sha256(found) != ack.files_sha256:
         raise RetentionError(f"{record.name} is not deleted: the archive does not hold all of its files as they are now")
     for copy in record.copies:
-        delivered = found if copy == leader else _compare(leader, copy, found)
+        delivered = found if copy == leader else _compare(leader, copy, found, go_on)
         strange = sorted(touched[copy].keys() - delivered.keys() - set(GROWING))
         if strange:
             raise RetentionError(f"{record.name} is not deleted: {copy / strange[0]} belongs to no delivery")
@@ -194,9 +206,9 @@ def _judge(record: SealedRecord, authorities: Authorities) -> tuple[Tombstone, d
     return tombstone, touched
 
 
-def _compare(leader: Path, copy: Path, files: dict[str, str]) -> dict[str, str]:
+def _compare(leader: Path, copy: Path, files: dict[str, str], go_on: Progress) -> dict[str, str]:
     """Hold another disk's copy against the one that was acknowledged: it may lack what came after the seal, and may have nothing else."""
-    found = files_by_bytes(copy)
+    found = files_by_bytes(copy, go_on)
     for path, sha256 in found.items():
         if path in GROWING:
             there = set(read_small(leader / path, LIST_BYTES).splitlines()) if (leader / path).exists() else set[bytes]()

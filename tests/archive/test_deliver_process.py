@@ -1,8 +1,10 @@
 """``courtroom deliver`` as a process, with a real centre by mutual TLS: a record goes, also after a kill and a renewed certificate."""
 
 import asyncio
+import datetime as dt
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -17,16 +19,20 @@ from aiohttp import web
 
 from agent.archive import process, reasons
 from agent.archive.acknowledgement import check_for, load, place
-from agent.archive.delivery import Delivery, DeliveryStatus
+from agent.archive.delivery import Delivery, DeliveryStatus, Sender
 from agent.archive.records import Records
+from agent.archive.upload import Uploader
+from agent.archive.vouchers import Vouchers
 from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport, Sending
 from agent.indicators import of_delivery
 from agent.local_server import MAX_BODY_BYTES
+from agent.upstream.client import Credentials
 from agent.upstream.contract import RecordDelivered
 from agent.upstream.enrolment import RoomFiles
-from provisioning.keys import Hierarchy
+from provisioning.keys import Hierarchy, KeyFiles
 from provisioning.room import Centre as CentreStanza
-from provisioning.room import FileKey
+from provisioning.room import FileKey, RoomConfig
+from provisioning.room_file import load as load_room
 from recorder.record import layout
 from recorder.record.trust import Authorities, load_certificates
 from recorder.signing import KeySigner, open_signer
@@ -139,6 +145,77 @@ async def test_a_renewed_certificate_is_taken_up_and_an_old_one_left_alone(tmp_p
     (tmp_path / "new").replace(tmp_path / "pem")
     async with asyncio.timeout(10):
         await task
+
+
+def closed_network(base: Path, keys: KeyFiles, more: str = "") -> RoomConfig:
+    (base / "records").mkdir()
+    config = base / "room.toml"
+    config.write_text(
+        f'centre_roots = "{keys.root}"\n[room]\nid = "room-1"\ncourt = "Court"\n[storage]\nprimary = "{base / "records"}"\n'
+        f'[signing]\nkind = "file"\nkey = "{keys.device_key}"\nchain = "{keys.chain}"\n{more}'
+        '[[camera]]\nid = "cam"\ndriver = "test-pattern"\n'
+    )
+    return load_room(config)
+
+
+@asynccontextmanager
+async def delivering(room: RoomConfig, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[Sender | None]]:
+    """``_deliver``, with an agent that is away; what each delivery that it began sends by."""
+    began: list[Sender | None] = []
+    make = process._delivery
+
+    def begin(room: RoomConfig, vouchers: Vouchers, records: Records, uploader: Uploader | None, agent: process.AgentSocket) -> Delivery:
+        began.append(uploader)
+        return make(room, vouchers, records, uploader, agent)
+
+    monkeypatch.setattr(process, "_delivery", begin)
+    monkeypatch.setattr(process, "CREDENTIALS_S", 0.01)
+    vouchers = Vouchers.of(room)
+    records = Records([Path(room.storage.primary)], vouchers.read(dt.datetime.now(dt.UTC))[0])
+    async with process.AgentSocket(Path(room.storage.primary)) as agent:
+        task = asyncio.create_task(process._deliver(room, vouchers, records, agent))
+        yield began
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_in_a_closed_network_one_delivery_goes_on_for_ever(
+    tmp_path: Path, key_files: KeyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    stamps = process._stamps
+
+    def counted(paths: list[Path]) -> list[tuple[int, int]]:
+        nonlocal looks
+        looks += 1
+        return stamps(paths)
+
+    monkeypatch.setattr(process, "_stamps", counted)
+    async with delivering(closed_network(tmp_path, key_files), monkeypatch) as began:
+        await until(lambda: looks > 5)
+        assert began == [None]
+
+
+async def test_keys_that_cannot_be_used_disturb_no_delivery_until_they_can(
+    tmp_path: Path, key_files: KeyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+    context = Credentials.context
+
+    def counted(credentials: Credentials) -> ssl.SSLContext:
+        nonlocal tries
+        tries += 1
+        return context(credentials)
+
+    monkeypatch.setattr(Credentials, "context", counted)
+    key, stanza = tmp_path / "transport.key", f'certificate = "{key_files.centre}"\nroots = "{key_files.root}"\n'
+    room = closed_network(tmp_path, key_files, f'[centre]\nurl = "https://127.0.0.1:1"\nkey = "{key}"\n{stanza}')
+    async with delivering(room, monkeypatch) as began:
+        await until(lambda: tries > 5)
+        assert began == [None]
+        key.write_bytes(key_files.centre_key.read_bytes())
+        await until(lambda: len(began) == 2)
+        assert began[1] is not None
 
 
 @pytest.mark.parametrize("sending", ["2026-11-01_room-1_7", ""])
