@@ -260,6 +260,31 @@ async def test_a_room_has_no_more_on_its_way_than_it_may(keys: Hierarchy, tmp_pa
         await at.uploads.offer(ROOM, small(1, "d"))
 
 
+async def test_what_the_storage_lost_is_acknowledged_to_nobody_and_the_rest_of_it_stays(
+    keys: Hierarchy, make_record: Make, tmp_path: Path
+) -> None:
+    """The room may have deleted the record by an acknowledgement of before: no sweep takes what is left of it."""
+    builder = make_record()
+    record, first = builder.root, make_offer(builder.root)
+    async with archive(tmp_path / "centre", keys) as at:
+        before = await at.sent(record, first)
+        damaged = next(path for path in at.files() if path.name == "device-chain.pem")
+        damaged.chmod(0o600)
+        damaged.write_bytes(b"x" * damaged.stat().st_size)
+        builder.receipt(journal=False)
+        assert (await at.sent(record, make_offer(record))).state == "open"
+        with pytest.raises(RefusedError, match="no such upload"):
+            await at.uploads.state(ROOM, before.upload)
+        assert await at.uploads.discard(in_days(365)) == 1
+        assert len(at.files()) == len(first.files) - 1
+        again = await at.uploads.offer(ROOM, first)
+        assert (again.upload, again.state, again.missing_parts, again.acknowledgement) == (before.upload, "open", 1, None)
+        anew = await at.sent(record, first)
+        assert before.acknowledgement is not None
+        assert anew.acknowledgement is not None
+        assert anew.acknowledgement.counter > before.acknowledgement.counter
+
+
 async def test_a_full_disk_does_not_end_the_sweep(keys: Hierarchy, tmp_path: Path) -> None:
     at = Archive(tmp_path / "centre", keys, MOST)
     real, calls = at.uploads._store.sweep, list[int]()

@@ -9,7 +9,7 @@ import pytest
 
 from agent.upstream.centre.database import DatabaseError
 from agent.upstream.centre.upload_store import Most, UploadStore
-from agent.upstream.transfer import PART_BYTES, PartDone, RecordFile, UploadOffer
+from agent.upstream.transfer import PART_BYTES, Acknowledgement, PartDone, RecordFile, UploadOffer
 
 MOST = Most(records=2, offers=3, bytes=100 * PART_BYTES)
 MEDIA = "tracks/cam-judge/000001.m4s"
@@ -79,6 +79,31 @@ def test_a_failing_disks_offer_stands_in_no_good_ones_way(store: UploadStore) ->
     assert [part for _, part in good.parts] == ["a", "b"]
     assert [part for _, part in damaged.parts] == ["a", "damaged"]
     assert damaged.target.key != good.target.key
+
+
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_no_upload_goes_on_being_acknowledged_or_verified_whose_files_the_storage_lost(store: UploadStore, *, acknowledged: bool) -> None:
+    for number, hearing in enumerate(("hearing", "another"), 1):
+        store.offer(f"u{number}", "room-1", msgspec.structs.replace(offer("a", "b"), hearing=hearing), number, MOST)
+        both_there(store, f"u{number}")
+        store.begin_verifying(f"u{number}")
+    (file,) = store.files("u1")
+    store.set_stored(file.target.key)
+    if acknowledged:
+        ack = Acknowledgement(
+            record="record", room="room-1", sums_sha256="0" * 64, files_sha256="0" * 64, bytes=1, files=1, verdict="sealed",
+            counter=store.next_counter("u1"), utc_us=1, by="Centre", sig="", certificate="",
+        )  # fmt: skip
+        assert store.acknowledge("u1", ack)
+        assert store.answer("u1").acknowledgement == ack
+    store.lose("u2", [file.target.key], "lost", 3)
+    for upload in ("u1", "u2"):
+        answer = store.answer(upload)
+        assert (answer.state, answer.missing_parts, answer.acknowledgement) == ("open", 2, None)
+    assert store.verifying() == []
+    store.offer("u1", "room-1", offer("a", "b"), 4, MOST)
+    both_there(store, "u1")
+    assert store.verifying() == ["u1"]
 
 
 def test_what_an_older_centre_stored_is_kept_and_goes_on(tmp_path: Path) -> None:

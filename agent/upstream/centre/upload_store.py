@@ -4,6 +4,9 @@ An *object* is one file of a record as the storage holds it; offers of the same 
 file and those of its parts. So an offer that is made again because an order or a receipt came sends nothing but that, and the offer of a
 failing disk, whose parts are not what the file's hash promises, stands in no other's way.
 
+An acknowledgement that does not hold any more is *withdrawn*. Nobody is given it again, but no sweep takes the upload that had it: the room
+may have deleted the record by it, and what the storage still has may be all that there is.
+
 An object that no upload has any more becomes a *removal*: what is to be removed from the storage. No offer finds it again, and none is
 given its key, so that however late it is removed, nothing goes that a room was told to be there.
 """
@@ -20,6 +23,7 @@ import msgspec
 
 from agent.upstream.centre.database import DatabaseError
 from agent.upstream.centre.storage import Target
+from agent.upstream.centre.upload_tables import STEPS
 from agent.upstream.transfer import PART_BYTES, Acknowledgement, PartDone, RecordFile, UploadOffer, UploadState
 
 State = Literal["open", "superseded", "verifying", "acknowledged", "refused"]
@@ -28,10 +32,13 @@ REFUSED_US = 3_600_000_000
 """A refused record is verified again when it is offered after this time: the authority that was missing may be there."""
 _SWEEP = (
     """
-    DELETE FROM upload_files WHERE upload IN (SELECT upload FROM uploads
+    DELETE FROM upload_files WHERE upload NOT IN (SELECT upload FROM withdrawn) AND upload IN (SELECT upload FROM uploads
     WHERE state IN ('refused', 'superseded') AND utc_us < :over OR state = 'open' AND utc_us < :open)
     """,
-    "DELETE FROM uploads WHERE state IN ('refused', 'superseded') AND utc_us < :over OR state = 'open' AND utc_us < :open",
+    """
+    DELETE FROM uploads WHERE upload NOT IN (SELECT upload FROM withdrawn)
+    AND (state IN ('refused', 'superseded') AND utc_us < :over OR state = 'open' AND utc_us < :open)
+    """,
     """
     INSERT INTO removals (key, handle, len) SELECT key, coalesce(handle, ''), len FROM objects
     WHERE (handle IS NOT NULL OR stored = 1) AND NOT EXISTS (SELECT 1 FROM upload_files WHERE upload_files.object = objects.object)
@@ -39,45 +46,6 @@ _SWEEP = (
     "DELETE FROM parts WHERE NOT EXISTS (SELECT 1 FROM upload_files WHERE upload_files.object = parts.object)",
     "DELETE FROM objects WHERE NOT EXISTS (SELECT 1 FROM upload_files WHERE upload_files.object = objects.object)",
 )
-_STEPS = (
-    """
-CREATE TABLE uploads (
-  upload TEXT PRIMARY KEY, room TEXT NOT NULL, record TEXT NOT NULL, name TEXT NOT NULL, hearing TEXT NOT NULL, sums_sha256 TEXT NOT NULL,
-  bytes INTEGER NOT NULL, files INTEGER NOT NULL, state TEXT NOT NULL, detail TEXT NOT NULL DEFAULT '', utc_us INTEGER NOT NULL
-) STRICT;
-CREATE TABLE objects (
-  object INTEGER PRIMARY KEY, room TEXT NOT NULL, record TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL, len INTEGER NOT NULL,
-  key TEXT NOT NULL UNIQUE, handle TEXT, stored INTEGER NOT NULL DEFAULT 0, UNIQUE (room, record, path, sha256)
-) STRICT;
-CREATE TABLE parts (
-  object INTEGER NOT NULL REFERENCES objects, number INTEGER NOT NULL, sha256 TEXT NOT NULL, etag TEXT, PRIMARY KEY (object, number)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE upload_files (
-  upload TEXT NOT NULL REFERENCES uploads, path TEXT NOT NULL, object INTEGER NOT NULL REFERENCES objects, PRIMARY KEY (upload, path)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE acknowledgements (counter INTEGER PRIMARY KEY AUTOINCREMENT, upload TEXT NOT NULL UNIQUE, ack BLOB NOT NULL) STRICT;
-""",
-    """
-CREATE TABLE new_objects (
-  object INTEGER PRIMARY KEY, room TEXT NOT NULL, record TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL, len INTEGER NOT NULL,
-  key TEXT NOT NULL UNIQUE, handle TEXT, stored INTEGER NOT NULL DEFAULT 0
-) STRICT;
-INSERT INTO new_objects SELECT object, room, record, path, sha256, len, key, handle, stored FROM objects;
-DROP TABLE objects;
-ALTER TABLE new_objects RENAME TO objects;
-CREATE INDEX objects_by_hash ON objects (room, record, path, sha256);
-""",
-    """
-CREATE TABLE removals (removal INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, handle TEXT NOT NULL, len INTEGER NOT NULL) STRICT;
-CREATE INDEX upload_files_by_object ON upload_files (object);
-""",
-    """
-CREATE INDEX uploads_by_record ON uploads (room, record);
-UPDATE uploads SET state = 'superseded' WHERE state = 'open' AND EXISTS
-(SELECT 1 FROM uploads AS newer WHERE (newer.room, newer.record) = (uploads.room, uploads.record) AND newer.utc_us > uploads.utc_us);
-""",
-)
-"""``PRAGMA user_version`` counts those taken. A step is never edited."""
 
 
 class FullError(Exception):
@@ -142,9 +110,9 @@ class UploadStore:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         (taken,) = self._db.execute("PRAGMA user_version").fetchone()
-        if taken > len(_STEPS):
-            raise DatabaseError(f"{path} was written by a newer program (step {taken}, this one knows {len(_STEPS)}): install that one")
-        for number, step in enumerate(_STEPS[taken:], taken + 1):
+        if taken > len(STEPS):
+            raise DatabaseError(f"{path} was written by a newer program (step {taken}, this one knows {len(STEPS)}): install that one")
+        for number, step in enumerate(STEPS[taken:], taken + 1):
             with self._transaction():
                 for statement in step.split(";\n"):
                     self._db.execute(statement)
@@ -326,13 +294,34 @@ class UploadStore:
         self._db.execute("UPDATE objects SET stored = 1 WHERE key = ?", (key,))
 
     def lose(self, upload: str, keys: Sequence[str], detail: str, utc_us: int) -> None:
-        """The storage does not hold these objects: they are missing again, and the upload is open."""
+        """The storage does not hold these objects: they are missing again, and the upload is open.
+
+        No other upload that has one is acknowledged or verified any more. Its room may offer it again, and sends what is missing then.
+        """
         with self._transaction():
+            for other in self._held_by_others(upload, keys):
+                self._withdraw(other)
+                superseded = "UPDATE uploads SET state = 'superseded', detail = ?, utc_us = ? WHERE upload = ?"
+                self._db.execute(superseded, (detail[:2000], utc_us, other))
             for key in keys:
                 self._db.execute("UPDATE objects SET stored = 0, handle = NULL WHERE key = ?", (key,))
                 self._db.execute("UPDATE parts SET etag = NULL WHERE object = (SELECT object FROM objects WHERE key = ?)", (key,))
             opened = "UPDATE uploads SET state = 'open', detail = ?, utc_us = ? WHERE upload = ?"
             self._db.execute(opened, (detail[:2000], utc_us, upload))
+
+    def _held_by_others(self, upload: str, keys: Sequence[str]) -> set[str]:
+        """The other uploads that are acknowledged, or to be, for the storage has these objects."""
+        having = (
+            "SELECT upload FROM objects JOIN upload_files USING (object) JOIN uploads USING (upload) "
+            "WHERE key = ? AND upload != ? AND state IN ('verifying', 'acknowledged')"
+        )
+        return {other for key in keys for (other,) in self._db.execute(having, (key, upload))}
+
+    def _withdraw(self, upload: str) -> None:
+        """What was acknowledged of an upload holds no more; the next acknowledgement has another counter."""
+        moved = "INSERT INTO withdrawn SELECT counter, upload, ack FROM acknowledgements WHERE upload = ? AND ack != x''"
+        self._db.execute(moved, (upload,))
+        self._db.execute("DELETE FROM acknowledgements WHERE upload = ? AND ack != x''", (upload,))
 
     def sweep(self, *, over_utc_us: int, open_utc_us: int) -> None:
         """Forget what was refused or superseded, or left open, before these times; what it alone has is to be removed from the storage."""
