@@ -33,8 +33,12 @@ class AcknowledgementError(Exception):
 def sign(ack: Acknowledgement, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> Acknowledgement:
     """The acknowledgement with signature and certificate; what stood there before does not count."""
     signature = key.sign(acknowledgement_text(ack), ec.ECDSA(hashes.SHA256()))
-    der = certificate.public_bytes(serialization.Encoding.DER)
-    return msgspec.structs.replace(ack, sig=base64.b64encode(signature).decode(), certificate=base64.b64encode(der).decode())
+    return msgspec.structs.replace(ack, sig=base64.b64encode(signature).decode(), certificate=encoded(certificate))
+
+
+def encoded(certificate: x509.Certificate) -> str:
+    """A certificate as it stands in an acknowledgement: DER in Base64."""
+    return base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
 
 
 def check(

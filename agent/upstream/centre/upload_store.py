@@ -262,6 +262,19 @@ class UploadStore:
         with self._transaction():
             self._begin_verifying(upload)
 
+    def doubt(self, upload: str, certificate: str) -> None:
+        """An acknowledgement by another certificate than this one, in DER and Base64, holds no more: the record is verified again.
+
+        Whoever signed may have been revoked, and rooms would refuse the same acknowledgement for ever.
+        """
+        with self._transaction():
+            given = "SELECT ack FROM uploads JOIN acknowledgements USING (upload) WHERE upload = ? AND state = 'acknowledged'"
+            row = self._db.execute(given, (upload,)).fetchone()
+            if row is None or msgspec.json.decode(row[0], type=Acknowledgement).certificate == certificate:
+                return
+            self._withdraw(upload)
+            self._db.execute("UPDATE uploads SET state = 'verifying', detail = '' WHERE upload = ?", (upload,))
+
     def _begin_verifying(self, upload: str) -> None:
         self._db.execute(
             "UPDATE uploads SET state = 'verifying', detail = '' WHERE upload = ?1 AND state = 'open' AND NOT EXISTS "

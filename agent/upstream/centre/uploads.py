@@ -19,7 +19,7 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.archive.acknowledgement import VERDICTS, sign
+from agent.archive.acknowledgement import VERDICTS, encoded, sign
 from agent.upstream import transfer
 from agent.upstream.centre.backend import AwayError
 from agent.upstream.centre.background import keep_on
@@ -135,7 +135,7 @@ class Uploads:
         self._thread.shutdown()
 
     async def offer(self, room: str, offer: transfer.UploadOffer) -> transfer.UploadState:
-        """``offerRecord``: the same offer again finds the same upload."""
+        """``offerRecord``: the same offer again finds the same upload; what another certificate acknowledged is verified anew."""
         problem = await self._do(offer_problem, offer)
         if problem is not None:
             raise RefusedError(422, "The offer is not one of a sealed record.", problem)
@@ -145,6 +145,7 @@ class Uploads:
         except FullError as error:
             raise RefusedError(429, "Too much of this room is on its way.", str(error)) from error
         await self._do(self._store.begin_verifying, upload)
+        await self._do(self._store.doubt, upload, encoded(self._notary.certificate))
         return await self._answer(upload)
 
     async def state(self, room: str, upload: str) -> transfer.UploadState:
