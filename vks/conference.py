@@ -4,6 +4,7 @@ Every change goes through ``act``: it changes the order, tells the record what c
 line with the new order (``_settle``): recorded tracks, tiles, views. Nothing else decides who hears or sees whom.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
@@ -75,6 +76,7 @@ class Conference:
         self.peers: dict[str, Peer] = {}
         self._screens: list[Peer] = []
         """Those who send nothing: the courtroom's own screens, and whoever looks in."""
+        self._closing: set[asyncio.Task[None]] = set()
         self._recording = recording
         self._room_pictures = room_pictures
         self._tell = tell
@@ -254,7 +256,12 @@ class Conference:
             await work
         except Exception:  # the page dials anew; who does it again and again harms himself
             log.exception("a participant's media cannot be handled any more", person=peer.person)
+            connection = peer.connection
             peer.leave(mono_us())
+            if connection is not None:
+                closing = asyncio.create_task(connection.close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
 
     def _tell_account(self, speaking: list[str], now_us: int) -> None:
         """Tell the record how what it takes has come, and who speaks."""

@@ -137,7 +137,8 @@ async def test_media_that_cannot_be_handled_ends_for_who_sends_it_alone(hall: Ha
         raise OverflowError("of the test")
 
     monkeypatch.setattr(harmed.connection.inbound(SOUND), "report", fails)
-    await until(lambda: harmed.connection is None, "the party's media ends")
+    connection = harmed.connection
+    await until(lambda: harmed.connection is None and connection.connectionState == "closed", "the party's media ends")
     judge.forget()
     await until(lambda: judge.hears(ROOM_HZ), "the judge hears the room")
 
