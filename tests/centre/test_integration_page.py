@@ -28,7 +28,7 @@ def test_every_line_runs_and_does_what_the_page_says(tmp_path: Path) -> None:
 
 def test_every_event_that_a_room_can_tell_is_on_the_page() -> None:
     tags = {str(kind.__struct_config__.tag) for kind in contract.EventData.__subclasses__()}
-    assert {tag for tag in tags if f"`{tag}`" not in PAGE} == {"metrics"}
+    assert not {tag for tag in tags if f"`{tag}`" not in PAGE}
 
 
 def run(it: Centre, place: Path, script: str) -> str:
