@@ -28,6 +28,7 @@ from vks.times import mono_us
 TILES = 6
 SPEAKERS = 3
 """So many have a voice; the others' microphones give next to nothing, and send it all the same, as a browser's do."""
+LOUD_DBOV, QUIET_DBOV = -25, -75
 REPORT_S = 1.0
 
 
@@ -129,7 +130,9 @@ class Voice:
         """The next block."""
         spoken = next(self._sounds)
         for number, peer in self._peers.items():
-            peer.outbound(SOUND).write([spoken if number < SPEAKERS else self._quiet], at_us)
+            line, speaks = peer.outbound(SOUND), number < SPEAKERS
+            line.level_dbov = LOUD_DBOV if speaks else QUIET_DBOV  # as a browser says beside each packet
+            line.write([spoken if speaks else self._quiet], at_us)
 
 
 async def _paced(every_us: int, act: Callable[[int], None]) -> None:
