@@ -59,7 +59,8 @@ class Rooms:
         for number in itertools.count():
             due_us += BLOCK_US
             await asyncio.sleep(max(0, due_us - mono_us()) / 1e6)
-            said = tone(VISITOR_HZ, 6_000, number)
+            pauses = self.echo_gain > 0 and number % 75 >= 50  # between words, as all who speak do: there the echo alone is heard
+            said = tone(VISITOR_HZ, 0 if pauses else 6_000, number)
             heard = self.echo.popleft() if self.echo else np.zeros_like(said)
             self.visiting.service._take_sound((said + self.echo_gain * heard).astype(np.int16))
             if number % 4 == 0:
