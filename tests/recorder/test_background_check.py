@@ -180,5 +180,5 @@ def test_a_snapshot_with_wrong_sums_makes_no_wrong_seal(tmp_path: Path, wait: bo
         if wait:
             it.wait(lambda status: any("counted otherwise" in alarm.detail for alarm in status.alarms), "the alarm")
         it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         assert not snapshot.snapshot_file(record).exists()

@@ -59,7 +59,7 @@ def test_participants_are_told_to_be_gone_when_ingest_hangs(tmp_path: Path) -> N
         it.stop()
         events = [entry for _, entry in read_journal(record) if isinstance(entry, entries.Event)]
         assert {(e.track, e.data["cause"]) for e in events if e.name == "track_closed"} == {(track, "ingest_lost") for track in tracks}
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
 
 
 @pytest.mark.long

@@ -37,7 +37,7 @@ def test_a_disk_that_stalls_for_three_seconds_loses_nothing(tmp_path: Path) -> N
         disk.go_on()
         it.recorded(2)
         it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         assert it.is_whole(numbers(it, record))
 
 
@@ -52,7 +52,7 @@ def test_a_full_disk_without_a_mirror_raises_an_alarm_and_goes_on_when_there_is_
         it.wait(lambda status: not any(alarm.code == "storage_failed" for alarm in status.alarms), "the end of the alarm")
         it.recorded(2)
         it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         assert it.is_whole(numbers(it, record))
         assert ("primary", "full") in disk_states(record)
 
@@ -86,7 +86,7 @@ def test_a_mirror_that_is_pulled_and_put_back_is_caught_up(tmp_path: Path) -> No
         it.wait(lambda status: not any(alarm.code == "mirror_left" for alarm in status.alarms), "the mirror's return")
         it.recorded(1)
         it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         assert it.is_whole(numbers(it, record))
         assert ("mirror", "left") in disk_states(record)
         same = subprocess.run(
@@ -128,7 +128,7 @@ def test_a_failed_sync_is_never_trusted_and_the_round_is_written_again(tmp_path:
             tracer.wait()
         it.recorded(2)
         it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         assert it.is_whole(numbers(it, record))
         assert ("primary", "failed") in disk_states(record)
 
@@ -161,7 +161,7 @@ def power_cuts(base: Path, count: int) -> None:
                 assert_unsealed_and_intact(it, record)
         it.recorded(1)
         it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         assert_little_lost(it, record, cut_at)
         recovered = [entry for _, entry in read_journal(record) if isinstance(entry, entries.Recovered)]
         assert len(recovered) == count

@@ -43,7 +43,7 @@ def test_a_note_that_no_journal_can_hold_is_mended_or_refused_and_nothing_is_los
                 it.do(note)
         it.recorded(1)
         it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
     notes = [entry.text for _, entry in read_journal(record) if isinstance(entry, entries.Note)]
     assert notes == [COMPOSED]
 

@@ -57,7 +57,7 @@ def test_a_session_of_yesterday_is_sealed_with_the_reason_and_a_new_one_can_begi
     assert reason(old) == "interrupted: the recorder came back after 13 h, and takes a session up within 12 h only"
     assert reason(old) in it.log.read_text(encoding="utf-8")
     for record in (old, new):
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
 
 
 def test_the_newest_of_several_is_taken_up_and_the_others_are_sealed_meanwhile(it: Room) -> None:
@@ -72,7 +72,7 @@ def test_the_newest_of_several_is_taken_up_and_the_others_are_sealed_meanwhile(i
         it.close()
     assert reason(older) == "interrupted: a later session was taken up"
     for record in (older, newer):
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
 
 
 def test_a_record_that_another_certificate_began_is_left_as_it_is_and_told(it: Room) -> None:
@@ -128,7 +128,7 @@ def test_a_pause_goes_on_as_it_was_left(it: Room) -> None:
         it.stop()
     finally:
         it.close()
-    assert it.verify(record).returncode == 0
+    assert (done := it.verify(record)).returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("same_sockets", [True, False])
@@ -147,7 +147,7 @@ def test_a_second_recorder_ends_with_one_error_and_the_hearing_goes_on(it: Room,
         assert f"process {it.process.pid} holds the lock" in second.stdout
         it.recorded(1)
         assert it.stop() == record
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         # Nothing is held by a room in which nothing is recorded: its disks may be taken away.
         assert not [path for path in Path(f"/proc/{it.process.pid}/fd").iterdir() if path.readlink().is_relative_to(record.parent)]
     finally:
@@ -168,7 +168,7 @@ def test_a_recorder_that_was_told_to_end_in_a_session_is_told_apart_from_one_tha
         it.stop()
     finally:
         it.close()
-    assert it.verify(record).returncode == 0
+    assert (done := it.verify(record)).returncode == 0, done.stdout
     words = ["the recorder was told to end, and was started again", "crash or power cut"]
     assert [interval.detail for interval in verify(record).not_recorded if interval.cause == "recorder_down"] == words
     listed = json.loads((record / layout.MANIFEST).read_bytes())["not_recorded"]

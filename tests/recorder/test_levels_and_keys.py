@@ -64,7 +64,7 @@ def test_a_level_that_nobody_may_open_is_refused_and_recording_goes_on_as_it_was
             it.do(control.SetLevel(level="secret", actor="Judge"))
         it.recorded(1)
         it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
     assert not [entry for _, entry in read_journal(record) if isinstance(entry, entries.LevelChange)]
 
 
@@ -115,6 +115,6 @@ def test_from_one_pause_into_another_the_devices_hear_exactly_when_they_may(tmp_
         it.do(control.ResumeRequest(actor="Judge"))
         it.recorded(1)
         it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         assert len(readback.parts(record, "judge", it.keys.court_key, it.keys.court)) == 2
     shutil.rmtree(record)

@@ -55,7 +55,7 @@ def test_a_start_after_a_crash_does_not_take_longer_for_a_long_hearing(tmp_path:
         print(f"sealed after {time.monotonic() - began_s:.1f} s")  # noqa: T201 - likewise
         assert ready_s <= READY_S
         assert records_s <= RECORDS_S
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         assert [type(entry) for _, entry in _seals(record)] == [entries.Seal]
     finally:
         it.close()
@@ -76,7 +76,7 @@ def test_a_recorder_that_runs_for_more_than_a_minute_is_taken_up_by_its_snapshot
         assert it.log.read_text(encoding="utf-8").count("by_snapshot=True") == 2
         assert not it.wait(lambda _: True, "status").alarms
         it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         assert not snapshot.snapshot_file(record).exists()
 
 

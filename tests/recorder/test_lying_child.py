@@ -69,7 +69,7 @@ def test_a_child_that_lives_and_gives_nothing_is_told_and_the_record_names_the_w
     with lying(tmp_path, "silent", opens=True) as (it, record):
         it.wait(lambda status: microphones(status, 4), "four seconds of the microphones")
         it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
     told = gaps(record, "cam")
     assert [gap.cause for gap in told] == ["no_media"]
     assert told[0].from_us < 500_000

@@ -37,7 +37,7 @@ def test_who_was_there_before_the_session_is_in_the_record_from_its_start(tmp_pa
             record = it.begin()
             it.wait(lambda status: all(c.written_us > 3_000_000 for c in status.channels if c.track in tracks), "their media on the disk")
             it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         pictures = readback.frame_numbers(record, "remote-p1-video", it.keys.court_key, it.keys.court)
         times_us = [at_us for at_us, _, _ in pictures]
         steps = {later - earlier for earlier, later in itertools.pairwise(times_us)}
@@ -61,7 +61,7 @@ def test_when_the_ingest_child_dies_the_room_goes_on_and_participants_can_come_b
         with participants(it.run_dir / "ingest.sock", 1) as tracks:
             it.wait(lambda status: sum(bool(c.written_us) for c in status.channels if c.track in tracks) == 2, "their media again")
         it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         assert len(readback.parts(record, "remote-p0-audio", it.keys.court_key, it.keys.court)) == 2
         numbers = [number for _, number, _ in readback.frame_numbers(record, "cam", it.keys.court_key, it.keys.court)]
         assert it.is_whole([number for number in numbers if number is not None])

@@ -66,7 +66,7 @@ def test_a_killed_core_loses_at_most_a_second_breaks_no_chain_and_goes_on_as_the
         assert Path(status.record) == record
         it.recorded(1)
         it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         recovered = entries_of(record, entries.Recovered)
         assert len(recovered) == 1
         opening = {entry.track for entry in entries_of(record, entries.Gap) if isinstance(entry, entries.Gap) and entry.cause == "opening"}
@@ -245,7 +245,7 @@ def kills(base: Path, count: int) -> None:
                 assert_unsealed_and_intact(it, record)
         it.recorded(1)
         it.stop()
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         assert whole_chain(record)
         assert_little_lost(it, record, killed_at)
 

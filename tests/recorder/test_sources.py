@@ -62,7 +62,7 @@ def test_a_camera_that_freezes_or_dies_is_told_within_two_seconds_and_comes_back
         causes = [gap.cause for gap in gaps(record, "ipcam") if gap.cause != "awaiting_keyframe"]
         assert causes[0] in ({"frozen", "timeout"} if fault == "freeze" else {"eof", "missing", "error"})
         assert others_are_whole(it, record)
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
 
 
 def test_a_sound_server_that_dies_costs_its_channels_only(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_stepped_wall_clock_is_told_and_disturbs_no_track(tmp_path: Path) -> N
         assert [round(step / 1e6 / HOUR_S) for step in steps] == [1, -1]
         assert others_are_whole(it, record)
         assert not gaps(record, "judge")
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
 
 
 def step_clock(seconds: int) -> None:

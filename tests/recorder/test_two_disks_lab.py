@@ -83,7 +83,7 @@ def test_the_lead_goes_to_the_mirror_and_back_and_nothing_is_lost(tmp_path: Path
         it.recorded(1)
         record = it.stop()
         assert record == one.path / "records" / name
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         assert overflow(record) == 0
         told = disk_states(record)
         assert told.index(("mirror", "leads")) < told.index(("primary", "in_step")) < told.index(("primary", "leads"))
@@ -114,7 +114,7 @@ def test_a_session_begins_on_the_mirror_where_the_primary_does_not_answer(tmp_pa
         it.recorded(1)
         record = it.stop()
         assert record == two.path / "records" / name
-        assert it.verify(record).returncode == 0
+        assert (done := it.verify(record)).returncode == 0, done.stdout
         assert_same(record, one.path / "records" / name)
 
 
