@@ -29,8 +29,6 @@ MOST_AHEAD = 10
 """Blocks that were played and have no block of the microphones beside them yet: the clocks of both are not the same."""
 KEPT_ENCODERS = 4
 """Encoders that nobody uses now and that are kept: a speaker who falls silent speaks again soon."""
-
-
 SAMPLED = 10
 """Of a voice that its sender calls silent one packet in so many is listened to."""
 LIES = 3
