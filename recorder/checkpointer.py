@@ -5,7 +5,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -15,6 +15,7 @@ from recorder.record.entries import Checkpoint
 from recorder.record.journal import Head
 
 log = structlog.get_logger()
+_T = TypeVar("_T")
 
 
 class Key(Protocol):
@@ -45,6 +46,9 @@ class Checkpointer:
         self._failed = failed
         self._heads: queue.Queue[tuple[str, Head] | None] = queue.Queue(maxsize=1)
         self._busy_since_us: int | None = None
+        self._telling = threading.Lock()
+        """Held while something is handed over, never while the key signs."""
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="checkpointer", daemon=True)
         self._thread.start()
 
@@ -59,7 +63,12 @@ class Checkpointer:
         return 0 if since_us is None else now_us - since_us
 
     def close(self) -> None:
-        """Let the thread end after what it is at; never waits for the key."""
+        """Hand nothing over any more, and let the thread end after what it is at; never waits for the key.
+
+        What is being signed is let go: it could come behind the session's seal, where it would break the record.
+        """
+        with self._telling:
+            self._closed = True
         with contextlib.suppress(queue.Empty):
             self._heads.get_nowait()
         self._heads.put_nowait(None)
@@ -72,8 +81,13 @@ class Checkpointer:
                 signed = checkpoint(self._key, record, head)
             except Exception as error:  # noqa: BLE001 - a token's library raises anything; the record goes on without checkpoints, loudly
                 log.error("signing failed", error=str(error))
-                self._failed(str(error))
+                self._tell(self._failed, str(error))
             else:
-                self._done(signed)
+                self._tell(self._done, signed)
             finally:
                 self._busy_since_us = None
+
+    def _tell(self, told: Callable[[_T], None], what: _T) -> None:
+        with self._telling:
+            if not self._closed:
+                told(what)
