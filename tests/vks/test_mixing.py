@@ -45,7 +45,11 @@ def test_all_who_are_silent_share_one_mix() -> None:
 def test_beneath_an_interpreter_the_floor_is_faint_for_those_who_listen_to_him() -> None:
     order = apply(opened("party", "counsel", "interpreter"), staff.Interpret(by=CLERK, person="interpreter", channel="kk"), 0)
     order = apply(order, acts.Listen(channel="kk"), 0, "party")
-    assert blend_of(order, "party", {"counsel", "interpreter"}) == (("counsel", DUCKED), ("interpreter", 1.0), (ROOM, DUCKED))
+    blend = blend_of(order, "party", {"counsel", "interpreter"})
+    assert blend == (("counsel", DUCKED), ("interpreter", 1.0), (ROOM, DUCKED))
+    blocks = {ROOM: tone(500, 4_000), "counsel": tone(1_000, 4_000), "interpreter": tone(2_000, 4_000)}
+    mixed = Mixer().mix(blocks, {"party": blend})["party"]
+    assert [round(heard(mixed, hz), -2) for hz in (500, 1_000, 2_000)] == [800, 800, 4_000]
     assert blend_of(order, "counsel", {"interpreter"}) == ((ROOM, 1.0),)
 
 
