@@ -190,7 +190,9 @@ class Committer:
         with self._wake:
             if self._sealed and not (isinstance(item, EntryItem) and isinstance(item.entry, entries.Checkpoint)):
                 return  # behind the seal stands nothing but its checkpoint: what a disk does from now on is told by the seal's copy
-            self._sealed = self._sealed or (isinstance(item, EntryItem) and isinstance(item.entry, entries.Seal))
+            if isinstance(item, EntryItem) and isinstance(item.entry, entries.Seal):
+                self._sealed = True
+                self._items += self._told_given_up()  # what waited for the disk until now is told before the seal, or never
             self._items.append(item)
             if urgent:
                 self._urgent = True
@@ -239,6 +241,9 @@ class Committer:
         """The lost fragments' entries, once there is room in memory again."""
         if self._queued_bytes > self._memory_bytes // 2 and not self._settling:
             return []
+        return self._told_given_up()
+
+    def _told_given_up(self) -> list[Item]:
         return [EntryItem(writable(entry), self._now()) for entry in self._given_up.told()]
 
     def _failed(self, error: OSError) -> None:

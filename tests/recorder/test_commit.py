@@ -217,6 +217,23 @@ def test_when_memory_is_used_up_the_newest_are_given_up_and_the_journal_says_how
     assert not [interval for interval in verdict.not_recorded if not interval.declared]
 
 
+def test_what_was_given_up_is_told_also_where_the_session_is_sealed_as_soon_as_the_disk_is_back(tmp_path: Path) -> None:
+    writer = Writer(tmp_path, memory_bytes=4000)
+    writer.record(2)
+    writer.disk.refuse = lambda *_: errno.ENOSPC
+    for _ in range(10):
+        writer.fragment(size=500)
+    writer.wait(lambda: ("storage_failed", True) in writer.troubles, "the alarm")
+    writer.disk.refuse = lambda *_: 0
+    writer.seal()
+    kept = len(fragments_of(writer.root, "cam"))
+    lost = [entry for _, entry in read_journal(writer.root) if isinstance(entry, entries.Overflow)]
+    assert kept + sum(entry.fragments for entry in lost if entry.track == "cam") == 12
+    verdict = judged(writer.root)
+    assert verdict.level == "sealed"
+    assert not [interval for interval in verdict.not_recorded if not interval.declared]
+
+
 def test_times_that_no_journal_holds_cannot_stop_what_is_written(tmp_path: Path) -> None:
     writer = Writer(tmp_path, memory_bytes=4000)
     writer.record(2)
