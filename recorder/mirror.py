@@ -298,8 +298,10 @@ class Mirror:
         """Lay the ballast. A disk that was full needs room to spare, or it would fill up and be caught up again and again.
 
         Raises:
-            OSError: there is not enough, or no disk.
+            OSError: there is not enough, or no disk, or the record stands sealed there.
         """
+        if (self.disk.root / layout.SUMS_SIGNATURE).exists():  # it was taken up from a stale copy while this disk did not answer
+            raise OSError(errno.EEXIST, f"{self.disk.root} is sealed: what is recorded now goes on with a hearing that was over; stop it")
         if not self.disk.root.parent.is_dir():
             raise OSError(errno.ENOENT, f"{self.disk.root.parent} is not there")
         ballast = self.disk.ballast

@@ -4,6 +4,7 @@ The seal's files come last and the signature last of all, each whole under its n
 """
 
 import contextlib
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,11 +27,15 @@ def is_level(record: Path, copy: Path) -> bool:
 
 
 def put_seal(record: Path, copy: Path) -> None:
-    """Give a copy that is level the seal.
+    """Give a copy that is level the seal, or one that has it already what it lacks beside it.
 
     Raises:
-        OSError: a disk failed; what the copy has of the seal is whole.
+        OSError: a disk failed, and what the copy has of the seal is whole; or the copy is sealed otherwise, and stays as it is.
     """
+    if (copy / layout.SUMS_SIGNATURE).exists() and read_small(copy / layout.SUMS, LIST_BYTES) != read_small(
+        record / layout.SUMS, LIST_BYTES
+    ):
+        raise OSError(errno.EEXIST, "is sealed otherwise: the hearing went on from a copy that was behind; keep both", str(copy))
     copy_receipts(record, copy)
     for name in (layout.DEVICE_CHAIN, layout.MANIFEST, layout.SUMS, layout.SUMS_TIMESTAMP, layout.SUMS_SIGNATURE):
         with contextlib.suppress(FileNotFoundError):
