@@ -41,6 +41,8 @@ from recorder.watch_link import WatchLink
 log = structlog.get_logger()
 
 PARTS_CLOSED_S = 1.2
+SEALED_S = 5.0
+"""A recorder that is told to end waits so long for a session that is being sealed; what takes longer is sealed at the next start."""
 PREROLL_S = 10
 BEGUN_S = 3.0
 """A session whose first lines are on the disk by then has begun well; one that waits in memory for a disk has begun, too, and says so."""
@@ -62,6 +64,7 @@ class Recorder(ChildOwner):
         self._starting = False
         self._closing = False
         self._ending = False
+        self._sealing: asyncio.Task[control.Reply] | None = None
         self._armed_us: int | None = None
         self._participants = Participants(self._view, mono_us, store.can_be_opened)
         self._commits_us: deque[int] = deque(maxlen=240)
@@ -84,7 +87,7 @@ class Recorder(ChildOwner):
         """Take up what a crash left open, and start the children."""
         if self._store.unread_recipients:
             self.alarm("recipient_unread", "", on=True, detail="; ".join(self._store.unread_recipients))
-        recovered = await self._store.recover(self._on_commit, self._on_trouble)
+        recovered = await self._store.recover(self._on_commit, self._on_trouble, lambda record: self._orders.get(record).stop)
         if recovered is not None:
             self._take_up(recovered)
         for process in self.children.values():
@@ -93,6 +96,10 @@ class Recorder(ChildOwner):
     async def close(self, *, told_to_end: bool = True) -> None:
         """End the children and the committer. A running session stays unsealed; it is taken up at the next start."""
         self._ending = True
+        if self._sealing is not None and not self._sealing.done():
+            await asyncio.wait({self._sealing}, timeout=SEALED_S)
+            self._sealing.cancel()  # its end was asked for, and is sealed at the next start
+            await asyncio.wait({self._sealing})
         if self._session is not None and self._session.state == "open":
             self._session.close_parts(mono_us())
             await self._until(self._session.all_ended, PARTS_CLOSED_S)
@@ -201,6 +208,8 @@ class Recorder(ChildOwner):
         if session is None or opened is None:
             return control.Reply(ok=False, error="no session is running")
         now_us = mono_us()
+        session.stopping(request)
+        self._requests.stops(request)
         if session.state == "open":
             session.close_parts(now_us)
             for track in session.tracks.values():
@@ -209,17 +218,25 @@ class Recorder(ChildOwner):
             self._guard.mute(on=False)
         session.end_pause(request.actor, now_us)
         self._closing = session.ending = True
+        self._sealing = asyncio.create_task(self._seal(session, opened, request, now_us), name="end of a session")
+        return await asyncio.shield(self._sealing)  # whoever asked may hang up
+
+    async def _seal(self, session: RunningSession, opened: OpenSession, request: control.StopRequest, now_us: int) -> control.Reply:
         try:
             await self._until(session.all_ended, PARTS_CLOSED_S)
             session.cut_off()
             problem = await opened.seal(session, request, session.clock.t_us(now_us))
+        except asyncio.CancelledError:
+            await opened.abandon(told_to_end=True)
+            raise
         finally:
             opened.ended = True
             self._closing = False
             self._session = self._open = self._look = None
             self._alarms.forget(SESSION_CODES)
             self._store.follow(opened)
-        self._orders.clear()
+        if problem is None:
+            self._orders.clear()
         if opened.follow_up is not None:
             await asyncio.wait({opened.follow_up}, timeout=FOLLOW_UP_S)
         if problem is not None:

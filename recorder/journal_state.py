@@ -82,6 +82,9 @@ class JournalState(msgspec.Struct, forbid_unknown_fields=True):
     boot: str = ""
     origin_mono_us: int = 0
     sealed: bool = False
+    stopped_by: str = ""
+    """Who asked for the session's end; empty: nobody did."""
+    stop_reason: str = ""
     fits: bool = True
     """Whether each fragment followed the one before it in its track; where not, the numbers known before were wrong."""
 
@@ -188,6 +191,8 @@ class JournalState(msgspec.Struct, forbid_unknown_fields=True):
             self.level = entry.level
         elif isinstance(entry, entries.Bind):
             self.hearing = entry.hearing
+        elif isinstance(entry, entries.Event) and (entry.source, entry.name) == entries.STOPPING:
+            self.stopped_by, self.stop_reason = str(entry.data.get("by", "")), str(entry.data.get("reason", ""))
         elif isinstance(entry, entries.Seal):
             self.sealed = True
 

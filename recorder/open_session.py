@@ -160,6 +160,14 @@ class OpenSession:
         The record is sealed on the disk that leads then, or where that takes no seal on the other one, if it is in step. What only comes
         behind that goes on by itself (``follow_up``): nobody waits for a second disk or a timestamp authority.
         """
+        try:
+            return await self._seal(session, request, duration_us)
+        except Exception as error:
+            log.exception("sealing failed", record=self.record)
+            self._leave()
+            return not_sealed(error, self.committer.disk.root)
+
+    async def _seal(self, session: RunningSession, request: control.StopRequest, duration_us: int) -> str | None:
         self._checkpointer.close()
         await self._close_companions()
         self.committer.close_segments(self.clock.times())

@@ -25,11 +25,12 @@ _STRICTNESS: dict[State, int] = {"open": 0, "off_record": 1, "privileged": 2, "d
 
 
 class InForce(msgspec.Struct, frozen=True, kw_only=True):
-    """The orders in force: the last pause (None: open) and the last level, each as it was asked for."""
+    """The orders in force: the last pause (None: open), the last level and the session's end, each as it was asked for."""
 
     record: str
     pause: control.PauseRequest | None = None
     level: control.SetLevel | None = None
+    stop: control.StopRequest | None = None
 
 
 class OrdersInForce:

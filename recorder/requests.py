@@ -6,6 +6,8 @@ A pause, a resume and a level are obeyed at once, in the event loop: they wait f
 
 from typing import Protocol
 
+import msgspec
+
 from recorder import session as rules
 from recorder.child_guard import ChildGuard
 from recorder.clock import mono_us
@@ -100,6 +102,10 @@ class Requests:
         """A session begins, or goes on, with these orders in force."""
         self._in_force = orders
         self._orders.put(orders)
+
+    def stops(self, request: control.StopRequest) -> None:
+        """The session's end was asked for: it holds, whatever the disks do until the record is sealed."""
+        self.took_up(msgspec.structs.replace(self._in_force, stop=request))
 
     async def _do(self, request: control.AnyRequest) -> control.Reply:
         if isinstance(request, control.Start):

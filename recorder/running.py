@@ -323,6 +323,12 @@ class RunningSession:
         """The paused state that the session is in, or None."""
         return self.state if self.state not in {"idle", "open", "closing"} else None  # type: ignore[return-value]
 
+    def stopping(self, request: control.StopRequest) -> None:
+        """Its end was asked for: from the moment at which this is on a disk no crash brings the session back."""
+        source, name = entries.STOPPING
+        data: dict[str, str | int] = {"by": request.actor, "reason": request.reason}
+        self.journal(entries.Event(source=source, name=name, track="", data=data), urgent=True)
+
     def end_pause(self, actor: str, at_mono_us: int) -> None:
         """The session ends in a paused state: that interval ends with it."""
         self._end_pause(actor, self.clock.t_us(at_mono_us))

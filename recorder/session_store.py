@@ -5,6 +5,7 @@ What blocks runs in threads; the core's event loop never waits for a disk.
 
 import asyncio
 import contextlib
+import errno
 import uuid
 from collections.abc import Callable
 from functools import partial
@@ -39,12 +40,11 @@ from recorder.seal import chain_pem, not_sealed, put_file, put_seal_files, stamp
 from recorder.signing import Signer
 from recorder.snapshot import Snapshots
 from recorder.storage import record_name
+from recorder.taking_up import Ending, judge
 from recorder.threads import apart, within
 
 log = structlog.get_logger()
 
-TAKE_UP_WITHIN_US = 12 * 3600 * 1_000_000
-"""A session that a crash broke off is taken up again at the next start, unless that comes later than this: then it is sealed as it is."""
 PREPARE_S = 5.0
 """A disk that takes no new record for so long does not lead it."""
 READ_S = 120.0
@@ -121,10 +121,13 @@ class SessionStore:
             )
         return opened
 
-    async def recover(self, on_commit: OnCommit, on_trouble: Trouble) -> OpenSession | None:
+    async def recover(
+        self, on_commit: OnCommit, on_trouble: Trouble, stop_of: Callable[[str], control.StopRequest | None] = lambda _: None
+    ) -> OpenSession | None:
         """Look at what earlier runs left, and take up the newest session that was still open.
 
-        All others are sealed in the background, as is what only lacks its seal: the room is ready meanwhile.
+        ``stop_of`` tells whether the end of a session was asked for, by its record's id. All others are sealed in the background, as is
+        what only lacks its seal: the room is ready meanwhile.
 
         Raises:
             sole_process.HeldError: another recorder writes a record on these disks.
@@ -137,13 +140,7 @@ class SessionStore:
 
         self.room_disks.trouble = trouble
         found, unstamped = await apart(partial(self._read_left, trouble), "look for what earlier runs left")
-        open_ones = sorted((left for left in found if not left.sealed), key=lambda left: left.last.utc_us if left.last else 0)
-        newest = open_ones.pop() if open_ones else None
-        rest = [(left, "interrupted: a later session was taken up") for left in open_ones]
-        if newest is not None and newest.last is not None and utc_us() - newest.last.utc_us > TAKE_UP_WITHIN_US:
-            hours = (utc_us() - newest.last.utc_us) / 3600e6
-            rest.append((newest, f"interrupted: the recorder came back after {hours:.0f} h, and takes a session up within 12 h only"))
-            newest = None
+        newest, rest = judge((left for left in found if not left.sealed), stop_of, utc_us())
         for left, _ in rest:  # for a session that begins before this one is sealed
             await apart(partial(self.room_disks.keep_head, left.ledger.head), "keep the last head")
         opened = None if newest is None else self._take_up(newest, on_commit, on_trouble)
@@ -204,20 +201,19 @@ class SessionStore:
         if on_trouble is not None:
             on_trouble(cause, detail, True)
 
-    async def _seal_rest(self, finished: list[Left], rest: list[tuple[Left, str]], unstamped: list[Path], on_trouble: Trouble) -> None:
+    async def _seal_rest(self, finished: list[Left], rest: list[Ending], unstamped: list[Path], on_trouble: Trouble) -> None:
         for left in finished:
             problem = await apart(partial(self._finish_late, left), "seal what a crash left")
             log.warning("sealed what a crash had left unsealed", record=str(left.record), problem=problem)
         for root in unstamped:
             await apart(partial(self._stamp_late, root), "stamp what a crash left")
-        for left, reason in rest:
+        for left, request in rest:
             # What the disks do under a session that is over is no alarm of the room.
             opened = self._take_up(left, lambda _: None, lambda code, detail, on: log.warning("trouble", code=code, detail=detail, on=on))
             session = opened.session(send=lambda *_: False, restart=lambda *_: None)
-            request = control.StopRequest(actor="recorder", reason=reason)
             problem = await opened.seal(session, request, left.last.t_us if left.last else 0)
             self.follow(opened)
-            log.warning("sealed an interrupted session", record=str(left.record), reason=reason, problem=problem)
+            log.warning("sealed an interrupted session", record=str(left.record), reason=request.reason, problem=problem)
             if problem is not None:
                 on_trouble("record_unsealed", f"{left.record}: {problem}", True)
         if not self._led:
@@ -394,6 +390,8 @@ class SessionStore:
 
 def _counted(opened: OpenSession) -> list[TrackTotal]:
     """The tracks' sums by the journal itself: those that a snapshot told are not known to be right."""
-    state = JournalState()
-    read_on(opened.committer.disk.root, state)
+    state, head, root = JournalState(), opened.head, opened.committer.disk.root
+    read_on(root, state)
+    if state.head.at < head.at:
+        raise OSError(errno.ENOENT, "its journal is not all there any more", str(root))
     return totals(state)

@@ -304,6 +304,9 @@ class Event(Entry, frozen=True, kw_only=True, tag="event"):
 ENDED = ("recorder", "ended")
 """Source and name of the event that the recorder writes when it is told to end while a session runs."""
 
+STOPPING = ("recorder", "stopping")
+"""Source and name of the event that a session's end was asked for: whatever comes between it and the seal, the session is not taken up."""
+
 
 def down_words(*, told_to_end: bool) -> str:
     """Why the recorder was not there before a ``Recovered``; ``told_to_end``: an ``ENDED`` stands before it."""

@@ -1,0 +1,177 @@
+"""A session whose end was asked for is over, whatever comes between that and its seal: no room records again by itself."""
+
+import asyncio
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from recorder import core
+from recorder.contract import control
+from recorder.record import entries
+from recorder.recovery import is_sealed
+from tests.lab.waiting import until
+from tests.recorder.committing import bytes_of, judged
+from tests.recorder.room_in_process import RoomInProcess, entries_of
+
+STOP = control.StopRequest(actor="judge", reason="ended")
+ORDERS = "orders-in-force.json"
+
+
+class Hung:
+    """A session whose seal waits in a thread until it is let go."""
+
+    def __init__(self, it: RoomInProcess) -> None:
+        assert it.recorder.opened is not None
+        self.opened = it.recorder.opened
+        self.go, self.reached = threading.Event(), threading.Event()
+        self.sums, self.opened.sums = self.opened.sums, self._wait
+
+    def _wait(self) -> list[entries.TrackTotal]:
+        self.reached.set()
+        self.go.wait(20)
+        return self.sums()
+
+
+def seal_of(record: Path) -> entries.Seal:
+    return next(entry for entry in entries_of(record) if isinstance(entry, entries.Seal))
+
+
+async def seals_at_the_next_start(base: Path, record: str) -> Path:
+    """The room starts there, records nothing, and seals the record."""
+    it = RoomInProcess(base)
+    await it.without_children()
+    assert it.recorder.state == "idle"
+    sealed = it.primary / record
+    await until(lambda: is_sealed(sealed), "the seal")
+    await it.recorder.close()
+    return sealed
+
+
+async def test_a_power_cut_between_the_end_of_a_deliberation_and_the_seal_lets_nothing_be_recorded(tmp_path: Path) -> None:
+    (tmp_path / "room").mkdir()
+    it = RoomInProcess(tmp_path / "room")
+    await it.without_children()
+    record = await it.begin()
+    await it.do(control.PauseRequest(state="deliberation", actor="judge"))
+    hung = Hung(it)
+    stopping = asyncio.create_task(it.do(STOP))
+    await until(hung.reached.is_set, "the seal to be begun")
+    shutil.copytree(it.primary, tmp_path / "after" / "primary")  # without the run directory, which a power cut empties
+    hung.go.set()
+    assert (await stopping).ok
+    await it.recorder.close()
+
+    sealed = await seals_at_the_next_start(tmp_path / "after", record.name)
+    assert judged(sealed).level == "sealed"
+    assert (seal_of(sealed).actor, seal_of(sealed).reason) == ("judge", "ended")
+
+
+async def test_a_recorder_that_is_killed_before_a_disk_took_the_order_to_end_obeys_it_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "room").mkdir()
+    it = RoomInProcess(tmp_path / "room")
+    await it.without_children()
+    record = await it.begin()
+    shutil.copytree(it.primary, tmp_path / "after" / "primary")
+    hung = Hung(it)
+    stopping = asyncio.create_task(it.do(STOP))
+    await until(hung.reached.is_set, "the seal to be begun")
+    shutil.copy(it.base / ORDERS, tmp_path / "after" / ORDERS)
+    hung.go.set()
+    assert (await stopping).ok
+    assert not (it.base / ORDERS).exists()
+    await it.recorder.close()
+
+    sealed = await seals_at_the_next_start(tmp_path / "after", record.name)
+    assert judged(sealed).level == "sealed"
+    assert (seal_of(sealed).actor, seal_of(sealed).reason) == ("judge", "ended")
+
+
+async def test_a_recorder_that_is_told_to_end_while_a_seal_hangs_lets_the_record_go_and_seals_it_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "SEALED_S", 0.1)
+    it = RoomInProcess(tmp_path)
+    await it.without_children()
+    record = await it.begin()
+    hung = Hung(it)
+    asked = asyncio.create_task(it.do(STOP))
+    await until(hung.reached.is_set, "the seal to be begun")
+    asked.cancel()  # as the control socket does with whoever still waits for an answer
+    await it.recorder.close()
+    hung.go.set()
+    assert not is_sealed(record)
+    assert not hung.opened.committer._thread.is_alive()
+    assert entries.ENDED in [(entry.source, entry.name) for entry in entries_of(record) if isinstance(entry, entries.Event)]
+    assert judged(await seals_at_the_next_start(tmp_path, record.name)).level == "sealed"
+
+
+async def test_whoever_hangs_up_while_the_record_is_sealed_breaks_nothing_off(tmp_path: Path) -> None:
+    it = RoomInProcess(tmp_path)
+    await it.without_children()
+    record = await it.begin()
+    hung = Hung(it)
+    asked = asyncio.create_task(it.do(STOP))
+    await until(hung.reached.is_set, "the seal to be begun")
+    asked.cancel()
+    hung.go.set()
+    await until(lambda: it.recorder.state == "idle", "the session's end")
+    await it.recorder.close()
+    assert judged(record).level == "sealed"
+
+
+async def test_a_disk_that_fails_while_a_session_is_summed_up_is_an_alarm_and_the_record_is_sealed_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    it = RoomInProcess(tmp_path)
+    await it.without_children()
+    record = await it.begin()
+    assert it.recorder.opened is not None
+    opened = it.recorder.opened
+
+    def fails() -> list[entries.TrackTotal]:
+        raise OSError(5, "Input/output error", str(record))
+
+    opened.sums = fails
+    reply = await it.do(STOP)
+    assert not reply.ok
+    assert "not sealed" in reply.error
+    assert "record_unsealed" in it.alarms()
+    await until(lambda: not opened.committer._thread.is_alive(), "the committer's end")
+    await it.recorder.close()
+    assert judged(await seals_at_the_next_start(tmp_path, record.name)).level == "sealed"
+
+
+async def test_a_record_that_stands_sealed_on_a_disk_that_came_late_is_not_written_over(tmp_path: Path) -> None:
+    it = RoomInProcess(tmp_path)
+    await it.without_children()
+    record = await it.begin()
+    await it.mirror_in_step()
+    stale = tmp_path / "stale"
+    shutil.copytree(record, stale)
+    await it.stop()
+    await it.recorder.close()
+    sealed = it.mirror / record.name
+    assert judged(sealed).level == "sealed"
+    whole = bytes_of(sealed)
+    shutil.rmtree(record)
+    stale.rename(record)
+    away = it.mirror.rename(tmp_path / "away")
+
+    late = RoomInProcess(tmp_path)
+    late.mirror.rmdir()
+    late.mirror.touch()  # no directory is there, and none can be made
+    await late.without_children()
+    assert late.recorder.state == "open"
+    late.mirror.unlink()
+    away.rename(late.mirror)
+
+    def told() -> bool:
+        return any("is sealed" in alarm.detail for alarm in late.recorder.status().alarms if alarm.code == "mirror_left")
+
+    await until(told, "the alarm")
+    assert bytes_of(sealed) == whole
+    await late.stop()
+    await late.recorder.close()
+    assert bytes_of(sealed) == whole
