@@ -44,7 +44,6 @@ class _Voice:
     is_measured: bool = False
     """It was louder than its sender says: all of it is listened to."""
     playout: Playout = field(default_factory=Playout)
-    not_before_us: int = 0
 
 
 class Sound:
@@ -64,6 +63,8 @@ class Sound:
         """Packets that were encoded."""
         self._play_in_room = play_in_room
         self._voices: dict[str, _Voice] = {}
+        self._not_before_us: dict[str, int] = {}
+        """Whose sound is played from when on. Apart from the voices: it holds, too, for whoever has not been heard yet, or dials anew."""
         self._room = Playout()
         self._room_samples = 0
         self.room_level_dbov = -127
@@ -83,9 +84,9 @@ class Sound:
         It is recorded whatever its sender says of its level. So that nothing is in the record that nobody could hear, a voice that is
         called silent is listened to now and then.
         """
-        voice = self._voices.setdefault(name, _Voice())
-        if now_us < voice.not_before_us:
+        if now_us < self._not_before_us.get(name, 0):
             return
+        voice = self._voices.setdefault(name, _Voice())
         is_audible = name in self.speaking.audible(now_us)
         voice.passed = 0 if is_audible else voice.passed + 1
         if not is_audible and not voice.is_measured and voice.passed % SAMPLED:
@@ -121,11 +122,12 @@ class Sound:
 
     def cut(self, name: str, now_us: int) -> None:
         """What somebody has said until now is not played, whenever it arrives: others were to hear it than those who hear him now."""
+        self._not_before_us = {one: until_us for one, until_us in self._not_before_us.items() if now_us < until_us}
+        self._not_before_us[name] = now_us + PRIVATE_TAIL_US
         voice = self._voices.get(name)
         if voice is not None:
             voice.playout.clear()
             voice.decoder = Decoder()  # the next packet would bring the end of the last one's sound
-            voice.not_before_us = now_us + PRIVATE_TAIL_US
 
     def forget(self, name: str) -> None:
         """Somebody has gone."""

@@ -90,6 +90,28 @@ def test_what_was_said_in_private_is_not_played_to_the_floor_afterwards() -> Non
     assert conference.hears("prosecutor") == {"party"}
 
 
+def test_what_was_said_in_private_by_somebody_not_heard_yet_is_not_played_to_the_floor_afterwards() -> None:
+    conference = Conference(opened("party", "counsel", "prosecutor"))
+    conference.sound.forget("party")  # he dials anew, and the talk ends before his first packet has come
+    conference.sound.cut("party", conference.now_us)
+    conference.talk(20, "party")
+    assert conference.hears("prosecutor") == conference.hears(ROOM) == set()
+    conference.talk(50)
+    conference.talk(30, "party")
+    assert conference.hears("prosecutor") == {"party"}
+
+
+def test_who_dials_anew_behind_a_private_talk_is_kept_from_the_floor_as_long() -> None:
+    conference = Conference(opened("party", "counsel", "prosecutor"))
+    conference.talk(30, "party")
+    for taken in conference.packets.values():
+        taken.clear()
+    conference.sound.cut("party", conference.now_us)
+    conference.sound.forget("party")
+    conference.talk(20, "party")
+    assert conference.hears("prosecutor") == set()
+
+
 def test_participants_do_not_hear_themselves_by_the_rooms_microphones() -> None:
     echoes = {}
     for name, echo in (("without", None), ("with", EchoCanceller())):
