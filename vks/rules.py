@@ -222,6 +222,9 @@ def _came(order: Order, act: acts.Came) -> Order:
         raise RefusedError("not_public", f"{person.name} is an observer, and the hearing is not public")
     if person.place == "removed":
         raise RefusedError("removed", f"{person.name} was put out of the hearing")
+    if person.rival not in {"", act.device} and person.device != act.device:
+        # The clerk was asked about the device that waits: another one in its place would be let in by his answer.
+        raise RefusedError("other_waits", f"another device of {person.name} waits for the clerk already")
     if person.device != act.device and (person.connected or person.contested):
         return _with(order, replace(person, rival=act.device, contested=True))
     if person.device == act.device:

@@ -11,6 +11,7 @@ WORDS = {
     "expired": "this link has expired; ask the other room's clerk for a new one",
     "used": "this link is used by another device, which is in the hearing; ask the other room's clerk for a link of this room's own",
     "elsewhere": "another device has this room's place in the hearing; ask the other room's clerk for a link of this room's own",
+    "other_waits": "another device that came by this link waits for the other room's clerk to decide; speak with the clerk, and come again",
     "removed": "this room was put out of the hearing; only the other room's clerk can let it in again",
     "not_public": "the other room's hearing is not public, and this room was invited as an observer",
     "hearing_over": "the other room's hearing is over",

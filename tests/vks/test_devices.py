@@ -62,6 +62,16 @@ def test_a_device_that_the_clerk_refused_waits_for_him_again_though_the_seat_is_
     assert is_on_floor(apply(tried, came("party"), 0), "party")
 
 
+def test_the_clerk_decides_about_the_device_that_he_was_asked_about() -> None:
+    order = apply(opened("party", "counsel"), came("party", "laptop"), 0)
+    with pytest.raises(RefusedError, match="waits for the clerk already") as refused:
+        apply(order, came("party", "stranger"), 0)
+    assert refused.value.code == "other_waits"
+    assert apply(order, came("party", "laptop"), 0).people["party"].rival == "laptop"
+    order = apply(order, staff.ChooseDevice(by=CLERK, person="party", accept=False), 0)
+    assert apply(order, came("party", "stranger"), 0).people["party"].rival == "stranger", "he may be asked about the next one"
+
+
 def test_a_device_that_waits_takes_no_seat_by_dialling_again() -> None:
     order = apply(opened("party", "counsel"), came("party", "stranger"), 0)
     order = gone(order, "party", "stranger")

@@ -19,6 +19,7 @@ const ENDS: Record<string, Word> = {
   hearing_over: "end_over",
   gone: "end_gone",
   elsewhere: "end_elsewhere",
+  other_waits: "end_other_waits",
   bad_message: "end_browser",
   strange: "end_strange",
 };
@@ -44,6 +45,6 @@ export const endWord = (code: string): Word => ENDS[code] ?? "end_other";
 export const noticeWord = (code: string): Word => NOTICES[code] ?? "refused_other";
 /** Whether dialling again, by hand, may lead back: the clerk may have let the person in again. */
 export const mayComeBack = (code: string): boolean =>
-  ["removed", "not_public", "elsewhere", "full", "too_many", "gone"].includes(code);
+  ["removed", "not_public", "elsewhere", "other_waits", "full", "too_many", "gone"].includes(code);
 /** Whether the courtroom does not know the way back, and the link must be used anew. */
 export const isForgotten = (code: string): boolean => code === "unknown" || code === "expired";

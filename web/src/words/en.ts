@@ -137,6 +137,7 @@ export const en = {
   end_over: "The hearing is over. You can close this page.",
   end_gone: "The hearing is over, or you are not invited any more. If it goes on, try again, or call the court's registry.",
   end_elsewhere: "Your place in the hearing is now held by another tab or device.",
+  end_other_waits: "Another device came by your link before this one, and waits for the clerk to decide. Tell the clerk which device is yours, and try again once that is decided.",
   end_browser: "The courtroom and this browser do not understand each other. Use another browser.",
   end_other: "The courtroom has ended the connection. Call the court's registry if you did not expect this.",
   // banners
