@@ -66,6 +66,7 @@ export class Session {
   /** Open devices, each by itself where both together fail, so that nobody is silent for want of a camera. */
   async openDevices(wanted: { microphone: boolean; camera: boolean }): Promise<void> {
     const device: Device = wanted.microphone && wanted.camera ? "both" : wanted.microphone ? "microphone" : "camera";
+    const before = this.page.own;
     this.dispatch({ e: "trouble", trouble: null });
     let stream: MediaStream;
     try {
@@ -88,10 +89,25 @@ export class Session {
       return;
     }
     this.watch.doubt();
-    this.dispatch({ e: "own", own: { ...(wanted.microphone && { microphone: "on" }), ...(wanted.camera && { camera: "on" }) } });
-    if (wanted.microphone) this.media.put("microphone", stream.getAudioTracks()[0] ?? null);
-    if (wanted.camera) this.media.put("camera", stream.getVideoTracks()[0] ?? null);
+    // What was switched off while the browser asked stays off.
+    const isOff = (kind: Kind): boolean => before[kind] !== "off" && this.page.own[kind] === "off";
+    const [silent, unseen] = [isOff("microphone"), isOff("camera")];
+    const on = { ...(wanted.microphone && !silent && { microphone: "on" as const }), ...(wanted.camera && !unseen && { camera: "on" as const }) };
+    this.dispatch({ e: "own", own: on });
+    for (const track of unseen ? stream.getVideoTracks() : []) track.stop(); // its lamp goes out
+    if (wanted.microphone) {
+      const track = stream.getAudioTracks()[0] ?? null;
+      if (silent && track !== null) track.enabled = false;
+      this.media.put("microphone", track);
+    }
+    if (wanted.camera && !unseen) this.media.put("camera", stream.getVideoTracks()[0] ?? null);
     this.follow(this.page);
+  }
+
+  /** Another device of a kind was chosen. One that was switched off stays off: the choice is kept for when it is switched on. */
+  async changeDevice(kind: Kind): Promise<void> {
+    if (this.page.own[kind] !== "off") return this.openDevices({ microphone: kind === "microphone", camera: kind === "camera" });
+    this.media.put(kind, null);
   }
 
   async toggle(kind: Kind): Promise<void> {

@@ -25,7 +25,7 @@ export function Devices({ folded }: { folded?: boolean }) {
   const pick = (kind: Any, id: string): void => {
     choose(kind, id);
     if (kind === "speaker") void session.sound.choose(id);
-    else void session.openDevices({ microphone: kind === "microphone", camera: kind === "camera" });
+    else void session.changeDevice(kind);
   };
   const now = (kind: Any, found: MediaDeviceInfo[]): string | undefined => {
     const id = kind === "speaker" ? kept("speaker") : session.media[kind]?.getSettings().deviceId;
