@@ -11,7 +11,7 @@ import type { Act, ToPage } from "./messages";
 import { isOther, networkNow } from "./network";
 import { OwnMedia, ask, askScreen } from "./own_media";
 import type { Kind } from "./own_media";
-import { BEGIN, isChecked, isObserver, maySpeak, mayBeSeen, mayShowScreen, reduce } from "./page";
+import { BEGIN, isChecked, isObserver, isOnFloor, maySpeak, mayBeSeen, mayShowScreen, reduce } from "./page";
 import type { Event, Page } from "./page";
 import { troubleOf, worthTryingApart } from "./permission";
 import type { Device } from "./permission";
@@ -178,6 +178,8 @@ export class Session {
       const what = troubleOf(error as Error, window.isSecureContext);
       return what === "denied" ? undefined : this.dispatch({ e: "trouble", trouble: { what, device: "screen" } });
     }
+    // The browser's window may have stayed open until the hearing was over, or this person was off the floor.
+    if (this.page.screen !== "in" || !isOnFloor(this.page)) return track.stop();
     track.onended = () => this.media.screen === track && void this.share(); // "Stop sharing" of the browser itself
     this.dispatch({ e: "own", own: { screen: "asked" } });
     this.media.put("screen", track);

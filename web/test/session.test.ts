@@ -79,3 +79,23 @@ describe("another device that is chosen", () => {
     expect([session.page.own[kind], session.media[kind], track.enabled]).toEqual(["on", track, true]);
   });
 });
+
+describe("a screen that is picked", () => {
+  it("is shown on the floor", async () => {
+    const shared = session.share();
+    asked.answers[0]?.(new Track("video"));
+    await shared;
+    expect(session.page.own.screen).toBe("asked");
+  });
+  it.each([{ e: "leave" }, { e: "said", message: { m: "bye", code: "hearing_over", again: false } }] satisfies Event[])(
+    "after the end is let go of ($e)",
+    async (end) => {
+      const track = new Track("video");
+      const shared = session.share();
+      session.page = reduce(session.page, end);
+      asked.answers[0]?.(track);
+      await shared;
+      expect([session.page.own.screen, session.media.screen, track.readyState]).toEqual(["no", null, "ended"]);
+    },
+  );
+});
