@@ -170,6 +170,8 @@ def _own(order: Order, person: Person, act: acts.OfParticipant, now_us: int) -> 
         case acts.Share():
             return _share(order, person, on=act.on)
         case acts.Listen():
+            if not is_on_floor(order, person.id) and not person.consultation:
+                raise RefusedError("not_in_hearing", f"{person.name} does not take part now")
             return _with(order, replace(person, listens=act.channel))
         case acts.LeaveConsultation():
             return _with(order, replace(person, consultation=0))

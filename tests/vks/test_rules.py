@@ -154,6 +154,14 @@ def test_one_screen_is_shown_at_a_time_and_ends_with_its_owner() -> None:
         assert apply(order, act, 0).sharing == ""
 
 
+def test_nobody_chooses_a_channel_before_he_is_admitted() -> None:
+    order = apply(Order(hearing="h1", room="open"), came("party"), 0)
+    with pytest.raises(RefusedError, match="does not take part now"):
+        apply(order, acts.Listen(channel="kk"), 0, "party")
+    order = apply(order, staff.Admit(by=CLERK, person="party"), 0)
+    assert apply(order, acts.Listen(channel="kk"), 0, "party").people["party"].listens == "kk"
+
+
 def test_the_same_device_comes_back_to_its_place_and_another_asks_while_the_first_is_there() -> None:
     order = opened("party")
     order = apply(order, acts.Gone(person="party", device="phone"), 0)
