@@ -22,7 +22,7 @@ from vks.jitter import Unit
 from vks.links import SPAN_US, LinkTotals
 from vks.mixing import Block
 from vks.opus import duration_us
-from vks.order import LOOKS_IN, ROOM, Order, is_open, may_look_in, picture_recorded, recorded, sees, sees_screen, sound_recorded
+from vks.order import LOOKS_IN, ROOM, Order, is_open, may_look_in, may_speak, picture_recorded, recorded, sees, sees_screen, sound_recorded
 from vks.peer import CAMERA, SCREEN, SOUND, Peer
 from vks.recording import Recording
 from vks.rules import apply
@@ -305,6 +305,8 @@ class Conference:
                     self._from_us[name] = now_us
             elif was is not None and was.check is not None and person.check is None:
                 self._cut_picture(name, now_us)
+            if may_speak(self.order, name) and not may_speak(before, name):
+                self.sound.drop(name)
         self._stills.stop(self.order)  # before other tracks begin, and begun behind those that end: the recorder takes so many at a time
         for (name, kind), source in self._sources.items():
             self._record(name, kind, source)

@@ -124,6 +124,10 @@ class Sound:
         """What somebody has said until now is not played, whenever it arrives: others were to hear it than those who hear him now."""
         self._not_before_us = {one: until_us for one, until_us in self._not_before_us.items() if now_us < until_us}
         self._not_before_us[name] = now_us + PRIVATE_TAIL_US
+        self.drop(name)
+
+    def drop(self, name: str) -> None:
+        """What has come of somebody until now and waits to be played is not: he was not to be heard."""
         voice = self._voices.get(name)
         if voice is not None:
             voice.playout.clear()

@@ -25,12 +25,13 @@ from vks.connection import Connection
 from vks.forwarding import Feed
 from vks.h264_payloads import split
 from vks.jitter import Unit
-from vks.mixing import Block
+from vks.mixing import BLOCK, Block
+from vks.opus import Decoder, Encoder
 from vks.order import LOOKS_IN
 from vks.peer import CAMERA, SOUND, Peer
 from vks.recording import Recording
 from vks.service import LATE_US
-from vks.sound import BLOCK_US
+from vks.sound import BLOCK_US, PRIVATE_TAIL_US
 from vks.times import mono_us
 
 pytestmark = pytest.mark.alone
@@ -319,6 +320,24 @@ async def test_who_is_muted_is_not_heard_and_his_track_ends(hall: Hall, tmp_path
         await until(lambda: len(counsel.heard) > 30, "more sound")
         assert not counsel.hears(1_000)
         assert party.hears(2_000)
+
+
+async def test_what_was_said_while_muted_is_not_heard_at_the_unmuting(hall: Hall) -> None:
+    conference, encoder, heard = hall.conference, Encoder(), list[bytes]()
+    for name in ("party", "counsel"):
+        conference.act(came(name))
+    hall.admit("party", "counsel")
+    conference.act(staff.Mute(by=CLERK, person="party", on=True))
+    now_us = mono_us() + 2 * PRIVATE_TAIL_US  # their admission is long ago
+    for number in range(8):
+        conference.sound.level("party", -20, now_us)
+        conference.sound.voice("party", Unit(number * BLOCK, (encoder.encode(tone(1_000, 6_000, number)),), now_us), now_us)
+    conference.act(staff.Mute(by=CLERK, person="party", on=False))
+    for _ in range(8):
+        conference.sound.tick(conference.order, {"counsel": heard.append}, now_us)
+    decoder = Decoder()
+    decoded = [block for packet in heard if (block := decoder.decode(packet)) is not None]
+    assert max((float(np.max(np.abs(block))) for block in decoded), default=0.0) < 50
 
 
 async def test_a_shared_screen_is_shown_to_the_others_and_recorded(hall: Hall, tmp_path: Path) -> None:
