@@ -58,6 +58,7 @@ class Recorder(ChildOwner):
         self._store = store
         self._alarms = Alarms()
         self._view = RoomView()
+        self._next_parts: dict[str, int] = {}
         self._session: RunningSession | None = None
         self._open: OpenSession | None = None
         self._look: SessionLook | None = None
@@ -248,6 +249,7 @@ class Recorder(ChildOwner):
     def _run(self, opened: OpenSession) -> RunningSession:
         """A session runs from now on."""
         session = opened.session(self._send, self._kill)
+        session.next_parts = self._next_parts
         self._session, self._open = session, opened
         self._look = SessionLook(
             session, opened, self._watch, alarm=self.alarm, disks=self._store.disks, kill=self._kill, now_us=mono_us(),

@@ -91,7 +91,7 @@ class Participants:
 def _add(session: RunningSession, device: str, message: child.TrackOpened) -> bool:
     remote = [track for name, track in session.tracks.items() if name.startswith("remote-")]
     too_many = message.track not in session.tracks and len(remote) >= MOST_NAMES
-    if too_many or sum(track.next_part for track in remote) >= MOST_PARTS:
+    if too_many or sum(track.next_part - track.first_part for track in remote) >= MOST_PARTS:
         what = f"not recorded: the session has had {MOST_NAMES} participants' tracks, or begun one of them {MOST_PARTS} times"
         session.journal(entries.Event(source="ingest", name="refused", track=message.track, data={"what": "tracks", "detail": what}))
         return False

@@ -97,6 +97,8 @@ class RunningSession:
     parts: dict[tuple[str, int], Part] = field(default_factory=dict)
     paused: PausedTime = field(default_factory=PausedTime)
     kinds: dict[str, child.Init] = field(default_factory=dict)
+    next_parts: dict[str, int] = field(default_factory=dict)
+    """Of each track, the first number that this recorder never gave: what a child sends late is not taken for another session's."""
 
     def journal(self, *new: Entry, urgent: bool = False) -> None:
         """Write entries of this moment."""
@@ -108,7 +110,8 @@ class RunningSession:
         """A device is there with these tracks; those that the session knows keep their part numbers, and their level at least."""
         for name, kind in kinds.items():
             if name not in self.tracks:
-                self.tracks[name] = Track(name=name, kind=kind, device=device, continuous=continuous)
+                first = self.next_parts.get(name, 0)
+                self.tracks[name] = Track(name=name, kind=kind, device=device, continuous=continuous, next_part=first, first_part=first)
             track = self.tracks[name]
             track.device, track.gone, track.least = device, False, max(track.least, least, key=rank)
 
@@ -121,7 +124,7 @@ class RunningSession:
             if track.device != device or track.gone or (only is not None and track.name != only):
                 continue
             number = track.start(self.clock.t_us(from_mono_us))
-            numbers[track.name] = number
+            numbers[track.name], self.next_parts[track.name] = number, number + 1
             level = max(self.level, track.least, key=rank)
             made = self.make_key(track.name, number, level)
             key_file = None if made is None else layout.key_file(track.name, number)

@@ -32,6 +32,8 @@ class Track:
     """No part of it is of a lower level, whatever the session's is."""
     part: int = -1
     next_part: int = 0
+    first_part: int = 0
+    """Lower numbers belong to earlier sessions."""
     awaiting_from_us: int | None = None
     """Since when media is due (the part's start), while none has come: of the first part, where a device is asked again."""
     asked_us: int = 0

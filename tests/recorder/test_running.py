@@ -155,3 +155,16 @@ def test_a_device_whose_recording_cannot_begin_is_a_gap_and_started_again_while_
         assert (gap.cause, gap.from_us, end.to_us) == ("not_started", began_us, 5_000_000)
     verdict = judged(session.writer.root)
     assert verdict.level == "sealed", verdict.findings
+
+
+def test_what_a_child_sends_late_of_one_session_is_not_taken_for_the_next_one_s(tmp_path: Path) -> None:
+    first, second = Session(tmp_path / "first"), Session(tmp_path / "second")
+    second.running.next_parts = first.running.next_parts
+    for session in (first, second):
+        session.running.add_tracks("mic", {"judge": "audio"}, continuous=True)
+        session.running.start_device("mic", 0)
+    running = second.running
+    assert not running.take_init(init("judge", 0), b"the first session's header")
+    running.part_ended(child.PartEnded(track="judge", part=0, end_us=0))
+    assert not running.parts["judge", 1].ended
+    assert running.take_init(init("judge", 1), b"header")
