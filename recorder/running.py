@@ -267,9 +267,12 @@ class RunningSession:
             if track.device != device:
                 continue
             part = self.parts.get((track.name, track.part))
+            stop_us = None if part is None or part.ended else part.stop_us
             if part is not None:
                 part.ended = True
-            if self.state == "open":
+            if stop_us is not None:  # it was still to hand over what it had recorded before
+                self.journal(*track.late(stop_us, cause, detail))
+            elif self.state == "open":
                 self.journal(*track.lost(cause, detail, now_us))
             if track.continuous:
                 concerned.append(track.name)

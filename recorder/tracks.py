@@ -109,13 +109,14 @@ class Track:
             return now_us - self.asked_us > FIRST_MEDIA_US
         return self.end_us is not None and now_us - self.end_us > STALLED_US
 
-    def late(self, stop_us: int) -> list[Entry]:
-        """The track was to stop at ``stop_us``, and not all of its media came in time: the rest is a gap."""
-        from_us = self._due_us(stop_us)
+    def late(
+        self, stop_us: int, cause: str = "late", detail: str = "its child did not hand everything over before the session was sealed"
+    ) -> list[Entry]:
+        """The track was to stop at ``stop_us``, and not all of its media came: the rest is a gap."""
+        from_us = max(self.begins_us.get(self.part, 0), self.end_us or 0)
         if not self.continuous or stop_us - from_us <= SEAM_US:
             return []
-        detail = "its child did not hand everything over before the session was sealed"
-        return [Gap(track=self.name, cause="late", detail=detail, from_us=from_us), GapEnd(track=self.name, from_us=from_us, to_us=stop_us)]
+        return self._gap(cause, detail, from_us, stop_us)
 
     def paused(self, at_us: int) -> list[Entry]:
         """The session stops recording at ``at_us``: a gap that is open ends there, for from there on nothing is due."""
@@ -125,6 +126,7 @@ class Track:
         if self.gap_from_us is None:
             if not self.continuous or waited_from_us is None or at_us - waited_from_us <= ON_THE_WAY_US:
                 return []
+            self.begins_us[self.part] = at_us  # what was due before is told by this
             detail = "the device gave nothing in all this time"
             return [
                 Gap(track=self.name, cause="no_media", detail=detail, from_us=waited_from_us),

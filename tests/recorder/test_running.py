@@ -168,3 +168,25 @@ def test_what_a_child_sends_late_of_one_session_is_not_taken_for_the_next_one_s(
     running.part_ended(child.PartEnded(track="judge", part=0, end_us=0))
     assert not running.parts["judge", 1].ended
     assert running.take_init(init("judge", 1), b"header")
+
+
+@pytest.mark.parametrize("how", ["pause", "stop"])
+def test_a_device_that_dies_while_it_closes_its_part_leaves_a_gap_to_where_that_was_to_end(session: Session, how: str) -> None:
+    running = session.running
+    running.add_tracks("mic", {"judge": "audio"}, continuous=True)
+    running.start_device("mic", 0)
+    record(session, "judge", 0)
+    if how == "pause":
+        running.pause(control.PauseRequest(state="off_record", actor="Judge"), 3_000_000)
+    else:
+        running.close_parts(3_000_000)
+        for track in running.tracks.values():
+            running.journal(*track.paused(3_000_000))
+    running.device_lost("mic", "frozen", "")
+    running.device_lost("mic", "frozen", "")
+    session.writer.seal()
+    told = [entry for _, entry in read_journal(session.writer.root) if isinstance(entry, entries.Gap | entries.GapEnd)]
+    assert told == [
+        entries.Gap(track="judge", cause="frozen", detail="", from_us=500_000),
+        entries.GapEnd(track="judge", from_us=500_000, to_us=3_000_000),
+    ]
