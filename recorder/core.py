@@ -130,9 +130,7 @@ class Recorder(ChildOwner):
     @property
     def state(self) -> control.State:
         """The recorder's state."""
-        if self._closing:
-            return "closing"
-        return "idle" if self._session is None else self._session.state
+        return "closing" if self._closing else "idle" if self._session is None else self._session.state
 
     @property
     def session(self) -> RunningSession | None:
@@ -403,7 +401,8 @@ class Recorder(ChildOwner):
         log.warning("alarm", code=code, track=track, on=on, detail=detail)
 
     def _kill(self, device: str, cause: str, detail: str) -> None:
-        self.children[device].kill(cause, detail)
+        if device in self.children:  # a track that was taken up has no device yet
+            self.children[device].kill(cause, detail)
 
     def _send(self, device: str, message: child.Message) -> bool:
         process = self.children.get(device)

@@ -117,6 +117,7 @@ class OpenSession:
                     kind=track.kind,
                     device="",
                     continuous=not name.startswith("remote-") and name != "room-out",
+                    gone=name.startswith("remote-"),  # until it opens again
                     next_part=track.next_part,
                     end_us=track.end_us or None,
                     gap_from_us=track.gap_from_us,
