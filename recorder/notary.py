@@ -26,6 +26,7 @@ from recorder.record.binding import Binding, Bindings, binding_line, binding_tex
 from recorder.record.canonical import NotCanonicalError
 from recorder.record.file_check import LIST_BYTES, SMALL_BYTES, open_plain, read_small
 from recorder.record.handover import Handover, handover_text
+from recorder.record.journal import entry_number
 from recorder.record.trust import name, rooms
 from recorder.recovery import is_sealed
 from recorder.room_disks import RoomDisks
@@ -133,7 +134,10 @@ class Notary:
         journal = max(copies[0].iterdir(), key=lambda path: layout.journal_number(path.name) or 0)
         with open_plain(journal) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _END_BYTES))
-            lines = [line for line in file.read().split(b"\n") if line]
+            # A power cut may have torn the last one; the seal's files are made all the same at the next start.
+            lines = [line for line in file.read().split(b"\n") if entry_number(line) not in {None, -1}]
+        if not lines:
+            raise NotaryError(f"{journal} ends with no whole line; see `courtroom verify`")
         seals = [msgspec.json.decode(line) for line in lines if b'"type":"seal"' in line]
         return control.RecordFound(
             there=True,

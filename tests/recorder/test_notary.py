@@ -137,3 +137,23 @@ async def test_a_record_is_found_to_its_end_where_a_failing_disk_left_its_journa
     (root / layout.journal_file(2)).write_bytes(seal)
     (root / layout.journal_file(3)).write_bytes(seal + last)
     assert (await it.do(find)).found == in_one
+
+
+async def test_a_sealed_record_whose_last_line_a_power_cut_tore_is_found(tmp_path: Path) -> None:
+    room = RoomInProcess(tmp_path)
+    await room.without_children()
+    record = await room.begin()
+    await room.stop()
+    journal = record / layout.JOURNAL
+    text = journal.read_bytes().rstrip(b"\n")
+    whole, torn = text.rsplit(b"\n", 1)
+    journal.write_bytes(whole + b"\n" + torn[:40])
+    found = (await room.do(control.FindRecord(record=record.name.rpartition("_")[2]))).found
+    assert found is not None
+    assert found.sealed
+    assert found.head == hashlib.sha256(whole.rsplit(b"\n", 1)[-1]).hexdigest()
+    journal.write_bytes(b"torn")
+    nothing = await room.do(control.FindRecord(record=record.name.rpartition("_")[2]))
+    assert not nothing.ok
+    assert "no whole line" in nothing.error
+    await room.recorder.close()
