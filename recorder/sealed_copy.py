@@ -40,6 +40,7 @@ def put_seal(record: Path, copy: Path) -> None:
     for name in (layout.DEVICE_CHAIN, layout.MANIFEST, layout.SUMS, layout.SUMS_TIMESTAMP, layout.SUMS_SIGNATURE):
         with contextlib.suppress(FileNotFoundError):
             put_file(copy / name, read_small(record / name, LIST_BYTES))
+    copy_receipts(record, copy)  # what came meanwhile went to the copies that were sealed by then: this one was not
 
 
 def complete(record: Path, copy: Path, wanted: Callable[[], bool]) -> bool:

@@ -184,3 +184,18 @@ def test_a_record_that_is_sealed_on_one_disk_is_not_taken_up_from_the_other(tmp_
     either = [("primary", "mirror"), ("mirror", "primary")]
     for primary, mirror in either:
         assert RoomDisks(Storage(primary=str(tmp_path / primary), mirror=str(tmp_path / mirror))).unsealed() == []
+
+
+def test_a_binding_that_comes_while_a_copy_is_sealed_is_on_that_copy_too(
+    sealed: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, behind = sealed
+
+    def bound_meanwhile(path: Path, data: bytes) -> None:
+        if path.name == layout.SUMS_SIGNATURE:
+            (record / layout.BINDINGS).write_bytes(b"a binding\n")
+        put_file(path, data)
+
+    monkeypatch.setattr(sealed_copy, "put_file", bound_meanwhile)
+    assert complete(record, behind, always)
+    assert (behind / layout.BINDINGS).read_bytes() == b"a binding\n"
