@@ -25,7 +25,7 @@ from recorder.commit import CommitReport
 from recorder.contract import child, control
 from recorder.notary import Notary
 from recorder.open_session import OpenSession
-from recorder.orders_in_force import InForce, OrdersInForce, obey_again
+from recorder.orders_in_force import OrdersInForce, begun_with, obey_again
 from recorder.participants import Participants
 from recorder.receipts import Receipts, authorities_of
 from recorder.record import entries
@@ -181,7 +181,7 @@ class Recorder(ChildOwner):
         session = self._run(opened)
         session.level = request.level
         self._armed_us = None
-        self._requests.took_up(InForce(record=session.record))
+        self._requests.took_up(begun_with(session.record, request))
         self._view.begin()
         try:
             begin_parts(session, self.children, self._participants, from_us, now_us)

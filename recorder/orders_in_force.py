@@ -33,6 +33,12 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
     stop: control.StopRequest | None = None
 
 
+def begun_with(record: str, request: control.Start) -> InForce:
+    """The orders in force of a session that begins: its level is one, for the journal's line of it may be torn off."""
+    ordered = request.level != "open"
+    return InForce(record=record, level=control.SetLevel(level=request.level, actor=request.actor) if ordered else None)
+
+
 class OrdersInForce:
     """The file; an error in writing it is logged, for the order is obeyed all the same."""
 

@@ -114,7 +114,7 @@ class SessionStore:
         )
         genesis, times = canonical.writable(genesis), clock.times()  # before there is a committer that somebody would have to end
         opened = self._open(str(record), clock, disk, Ledger(), genesis, on_commit, on_trouble, times)
-        opened.committer.put_entry(genesis, times, urgent=True)
+        opened.committer.put_entry(genesis, times, urgent=request.level == "open")  # else in one round with its level
         if request.level != "open":
             opened.committer.put_entry(
                 entries.LevelChange(level=request.level, actor=request.actor, order="", from_us=0), clock.times(), urgent=True
