@@ -13,6 +13,8 @@ _START = b"\x00\x00\x00\x01"
 _STARTS = re.compile(rb"\x00\x00\x01")
 _TYPE, _NRI = 0x1F, 0x60
 _FU_BEGINS, _FU_ENDS = 0x80, 0x40
+MOST_UNITS = 600
+"""More than a picture has slices; the recorder takes no more either."""
 MOST_UNIT_BYTES = 4 * 1024 * 1024
 """A participant's picture is not larger (ingest takes no larger one either)."""
 
@@ -110,7 +112,9 @@ def join(payloads: tuple[bytes, ...]) -> list[bytes] | None:
                     open_unit = None
         else:
             return None
-    return units if units and open_unit is None else None
+    if open_unit is not None or len(units) > MOST_UNITS or not all(unit.strip(b"\x00") for unit in units):
+        return None
+    return units or None
 
 
 def _parts(payload: bytes) -> list[bytes] | None:

@@ -2,7 +2,8 @@
 
 It faces what the internet sent, so it has no key but those of its own tracks, gives up files, new sockets and processes before it listens,
 uses no demuxer and no decoder, and knows only the verbs of ``contract/ingest.py``. Whoever asks for more is refused, named to the core, and
-disconnected; all that he had open ends with him.
+disconnected; all that he had open ends with him. A packet that is none, or a start too many, is passed over alone: behind one connection
+there are all participants.
 
 It reports no drift: participants' times arrive as the conference laid them on CLOCK_MONOTONIC, and their RTP times stay there.
 """
@@ -13,7 +14,7 @@ import socket
 from pathlib import Path
 
 from recorder.children import h264
-from recorder.children.ingest_gate import MAX_PACKET_BYTES, Bucket, Gate, RefusedError, decode
+from recorder.children.ingest_gate import MAX_PACKET_BYTES, Bucket, Gate, RefusedError, decode, refused_packet
 from recorder.children.local_socket import accept, listen, receive
 from recorder.children.packet_track import PacketTrack, can_begin, opus_dur_us
 from recorder.children.part import Schedule
@@ -21,9 +22,12 @@ from recorder.children.sandbox import drop_powers
 from recorder.children.socket_loop import SocketLoop, now_us, serve
 from recorder.contract import child, ingest
 from recorder.contract.framing import FrameError, FrameReader, pack
+from recorder.record.layout import REMOTE
 
 MAX_PEERS = 8
 KEYFRAME_EVERY_US = 10_000_000
+AGAIN_US = 1_000_000
+"""So soon at the earliest a keyframe is asked for again, in place of pictures that were refused."""
 STATS_EVERY_US = 200_000
 LATE_US = 300_000
 """After ``StopPart``, packets from before its time are still taken for so long."""
@@ -160,11 +164,23 @@ class Ingest:
             return
         try:
             for head, body in peer.frames.feed(data):
-                self._take(peer, decode(head), body)
+                self._take_or_pass_over(peer, decode(head), body)
         except FrameError as error:
             self._refuse(peer, RefusedError("frame", str(error)))
         except RefusedError as refused:
             self._refuse(peer, refused)
+
+    def _take_or_pass_over(self, peer: _Peer, message: ingest.Message, body: bytes) -> None:
+        """Take a message; what is refused of one track alone is told, and costs no other track anything."""
+        try:
+            self._take(peer, message, body)
+        except RefusedError as refused:
+            if not refused.track:
+                raise
+            self._tell_refused(peer, refused)
+            remote = self._remotes.get(f"{REMOTE}{refused.track}")
+            if refused.is_open and remote is not None and remote.kind == "video" and now_us() - remote.keyframe_asked_us > AGAIN_US:
+                self._ask_keyframe(remote)  # the pictures that follow lean on the one that is missing
 
     def _take(self, peer: _Peer, message: ingest.Message, body: bytes) -> None:
         now = now_us()
@@ -212,7 +228,7 @@ class Ingest:
                     return  # it may hold what was said before this part: in a break, or where another level was in force
                 out = remote.recorded.add_sound(body, message.mono_us)
         except ValueError as error:
-            raise RefusedError("packet", str(error)) from error
+            raise refused_packet("packet", f"'{remote.recorded.track}': {error}", message) from error
         self._loop.send_all(out)
 
     def _turn(self, remote: _Remote, mono_us: int, *, can_begin: bool) -> None:
@@ -232,10 +248,15 @@ class Ingest:
         while (gone := remote.schedule.abandoned(mono_us)) is not None:
             self._loop.send(child.PartEnded(track=remote.recorded.track, part=gone.number, end_us=None))
 
-    def _refuse(self, peer: _Peer, refused: RefusedError) -> None:
-        if self._refusals.take(1, now_us()):
+    def _tell_refused(self, peer: _Peer, refused: RefusedError) -> None:
+        told = self._refusals.take(1, now_us())
+        if told:
             self._loop.send(child.Refused(what=refused.what, detail=refused.detail))
-        self._say(peer, ingest.Refusal(what=refused.what, detail=refused.detail))
+        if told or not refused.is_open:
+            self._say(peer, ingest.Refusal(what=refused.what, detail=refused.detail, track=refused.track, is_open=refused.is_open))
+
+    def _refuse(self, peer: _Peer, refused: RefusedError) -> None:
+        self._tell_refused(peer, refused)
         self._drop(peer, "refused", f"{refused.what}: {refused.detail}"[:200])
 
     def _drop(self, peer: _Peer, cause: str, detail: str) -> None:

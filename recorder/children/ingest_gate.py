@@ -4,7 +4,7 @@ Nothing that arrives is trusted. The verbs are those of ``contract/ingest.py``; 
 are counted, its times lie near now and go forward, and the number of tracks, starts and quality events is bounded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -25,16 +25,24 @@ QUALITY_ITEMS = 32
 STARTS_PER_S = 5
 STARTS_BURST = 2
 """All tracks may begin, and after a broken connection again, at once."""
+MOST_NOT_BEGUN = 1_000
+"""Names that a peer may have asked for in vain."""
 MAX_INTEGER = 2**53
 
 
 class RefusedError(Exception):
-    """The peer asked for what it may not have. ``what`` is a code for the record, ``detail`` says more."""
+    """The peer asked for what it may not have. ``what`` is a code for the record, ``detail`` says more.
 
-    def __init__(self, what: str, detail: str) -> None:
+    What only came of a participant, or too soon, is of one track (``track``, as the peer calls it): its start, or where ``is_open`` a
+    single message of it. It ends nothing else: behind a peer there are all other participants. Everything else ends the peer's connection.
+    """
+
+    def __init__(self, what: str, detail: str, track: str = "", *, is_open: bool = False) -> None:
         super().__init__(f"{what}: {detail}")
         self.what = what
         self.detail = detail
+        self.track = track
+        self.is_open = is_open
 
 
 class Bucket:
@@ -67,6 +75,8 @@ class _Track:
 @dataclass(slots=True)
 class _Peer:
     quality: Bucket
+    not_begun: set[str] = field(default_factory=set)
+    """Tracks whose start was refused: what still comes of them is passed over."""
 
 
 def decode(head: bytes) -> ingest.Message:
@@ -116,19 +126,14 @@ class Gate:
         """A track begins; its name in the record."""
         name = _name(message.track)
         if name in self._tracks:
-            raise RefusedError("track", f"'{name}' is open already")
-        if len(self._tracks) >= self._max_tracks:
-            raise RefusedError("tracks", f"{self._max_tracks} tracks are open; there may be no more")
-        if not self._starts.take(1, now_us):
-            raise RefusedError("tracks", "tracks are started too often")
+            raise RefusedError("track", f"'{name}' is open already", message.track, is_open=True)
         if {"h264": "video", "opus": "audio"}[message.codec] != message.kind:
             raise RefusedError("track", f"{message.codec} is no {message.kind}")
         if message.level is not None and (message.kind != "video" or not holds_stills(name)):
             raise RefusedError("level", f"'{name}' is no track of stills: of what is heard and seen in a hearing the court says the level")
         if not 0 <= message.delay_us <= MAX_DELAY_US or (message.delay_us and message.kind != "audio"):
             raise RefusedError("track", f"'{name}' cannot be {message.delay_us} us late: sound may, by {MAX_DELAY_US} us")
-        if len(message.label) > LABEL_CHARS or not message.label.isprintable():
-            raise RefusedError("label", f"a label is at most {LABEL_CHARS} printable characters")
+        self._may_begin(self._peers[peer].not_begun, message, now_us)
         self._tracks[name] = _Track(peer, message.kind, Bucket(self._track_bytes_per_s, self._track_bytes_per_s * BURST_S, now_us))
         return name
 
@@ -136,11 +141,12 @@ class Gate:
         """A packet of a track; its name."""
         name, track = self._own(peer, message.track)
         if size_bytes == 0 or not 0 <= message.dur_us <= MAX_DUR_US:
-            raise RefusedError("packet", f"{size_bytes} bytes for {message.dur_us} us on '{name}'")
+            raise refused_packet("packet", f"{size_bytes} bytes for {message.dur_us} us on '{name}'", message)
         if not track.bytes_left.take(size_bytes, now_us):
-            raise RefusedError("quota", f"'{name}' brings more than {self._track_bytes_per_s} bytes a second")
+            raise refused_packet("quota", f"'{name}' brings more than {self._track_bytes_per_s} bytes a second", message)
         if not now_us - PAST_US <= message.mono_us <= now_us + AHEAD_US or message.mono_us <= track.last_us:
-            raise RefusedError("time", f"a packet of '{name}' lies {message.mono_us - now_us} us from now, or not after the one before")
+            detail = f"a packet of '{name}' lies {message.mono_us - now_us} us from now, or not after the one before"
+            raise refused_packet("time", detail, message)
         track.last_us = message.mono_us
         return name
 
@@ -165,12 +171,36 @@ class Gate:
             raise RefusedError("quality", "names are ids, texts short, numbers below 2^53")
         return name
 
+    def _may_begin(self, not_begun: set[str], message: ingest.TrackStart, now_us: int) -> None:
+        """Whether there is room for one more; who asks too often waits, and costs nobody else anything."""
+        refused = None
+        if len(self._tracks) >= self._max_tracks:
+            refused = RefusedError("tracks", f"{self._max_tracks} tracks are open; there may be no more", message.track)
+        elif len(message.label) > LABEL_CHARS or not message.label.isprintable():
+            refused = RefusedError("label", f"a label is at most {LABEL_CHARS} printable characters", message.track)
+        elif not self._starts.take(1, now_us):
+            refused = RefusedError("tracks", "tracks are started too often", message.track)
+        if refused is None:
+            not_begun.discard(message.track)
+            return
+        if message.track not in not_begun and len(not_begun) >= MOST_NOT_BEGUN:
+            raise RefusedError(refused.what, refused.detail)
+        not_begun.add(message.track)
+        raise refused
+
     def _own(self, peer: int, track: str) -> tuple[str, _Track]:
         name = _name(track)
         found = self._tracks.get(name)
+        if found is None and track in self._peers[peer].not_begun:
+            raise RefusedError("track", f"'{name}' did not begin", track, is_open=True)
         if found is None or found.peer != peer:
             raise RefusedError("track", f"'{name}' is not open here")
         return name, found
+
+
+def refused_packet(what: str, detail: str, message: ingest.MediaPacket) -> RefusedError:
+    """A packet that is not recorded."""
+    return RefusedError(what, detail, message.track, is_open=True)
 
 
 def _name(track: str) -> str:

@@ -60,10 +60,14 @@ class KeyframeWanted(Message, frozen=True, kw_only=True, tag="keyframe_wanted"):
 
 
 class Refusal(Message, frozen=True, kw_only=True, tag="refusal"):
-    """To vks: that was refused; the connection closes after it."""
+    """To vks: that was refused. Where ``track`` is empty the connection closes after it."""
 
     what: str
     detail: str
+    track: str = ""
+    """Only what was said of this track was refused, and everything else goes on."""
+    is_open: bool = False
+    """A single message of it was; else its start, which may be tried again later."""
 
 
 class RoomOut(Message, frozen=True, kw_only=True, tag="room_out"):

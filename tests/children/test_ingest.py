@@ -23,7 +23,8 @@ from recorder.contract import child, control, ingest
 from recorder.contract.framing import LENGTHS, FrameReader, pack
 from tests.children.linked import Linked, linked, peer, wait_for
 
-DEVICE = {"id": "ingest", "enabled": True, "max_tracks": 40, "track_bytes_per_s": 1_500_000, "user": ""}
+QUOTA_BYTES_PER_S = 1_500_000
+DEVICE = {"id": "ingest", "enabled": True, "max_tracks": 40, "track_bytes_per_s": QUOTA_BYTES_PER_S, "user": ""}
 KEY = child.MediaKey(key=bytes(range(16)), kid=bytes(range(16, 32)))
 
 
@@ -298,27 +299,80 @@ def test_ten_thousand_tracks_stop_at_the_limit(running: Linked, tmp_path: Path) 
     assert running.first(child.Refused).what == "tracks"
 
 
-def test_an_endless_track_is_cut_at_its_quota(running: Linked, tmp_path: Path) -> None:
-    sent = 0
+def two_sounds(running: Linked, sock: socket.socket) -> int:
+    """Two tracks of one peer that are recorded, from the time that is returned on."""
+    for track in ("bad", "good"):
+        say(sock, ingest.TrackStart(track=track, kind="audio", codec="opus", label=""))
+    wait_for(lambda: len(running.all(child.TrackOpened)) == 2, "both tracks")
+    start_us = now_us() - 5_000_000
+    running.tell(child.StartPart(from_mono_us=start_us, origin_mono_us=start_us, tracks={"remote-bad": 1, "remote-good": 1}))
+    return start_us
+
+
+def goes_on(running: Linked, sock: socket.socket, start_us: int) -> None:
+    """All that is sent of the other track is recorded, and no track ended."""
+    for n, packet in enumerate(opus(100)):
+        say(sock, ingest.MediaPacket(track="good", mono_us=start_us + n * 20_000, dur_us=20_000, key=True), packet)
+    say(sock, ingest.TrackStop(track="good", cause="left"))
+    assert running.first(child.TrackClosed) == child.TrackClosed(track="remote-good", cause="left", detail="")
+    assert sum(one.dur for one in running.all(child.Fragment) if one.track == "remote-good") == 100 * 960
+
+
+def test_an_endless_track_is_cut_at_its_quota_and_costs_the_others_nothing(running: Linked, tmp_path: Path) -> None:
     with peer(tmp_path / "ingest.sock") as sock:
-        say(sock, ingest.TrackStart(track="t", kind="audio", codec="opus", label=""))
+        start_us = two_sounds(running, sock)
         packet = bytes([0xF8]) + os.urandom(60_000)
-        try:
-            for n in range(100_000):
-                say(sock, ingest.MediaPacket(track="t", mono_us=now_us() - 5_000_000 + n, dur_us=20_000, key=True), packet)
-                sent += len(packet)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-    assert wait_for(lambda: running.all(child.Refused), "the refusal")[0].what == "quota"
-    assert running.first(child.TrackClosed).cause == "refused"
-    assert sent < 20_000_000
+        began_s = time.monotonic()
+        for n in range(500):
+            say(sock, ingest.MediaPacket(track="bad", mono_us=start_us + n * 1_000, dur_us=20_000, key=True), packet)
+        goes_on(running, sock, start_us)
+        most_bytes = QUOTA_BYTES_PER_S * (4 + time.monotonic() - began_s)
+    assert {one.what for one in running.all(child.Refused)} == {"quota"}
+    assert len(running.all(child.Refused)) < 100, "the record is not filled with it"
+    wait_for(lambda: len(running.all(child.TrackClosed)) == 2, "the end of both")
+    assert len(running.media("remote-bad")) < most_bytes * 1.01
 
 
-def test_a_picture_that_is_no_picture_is_refused(running: Linked, tmp_path: Path) -> None:
+BAD_SPS = b"".join(b"\x00\x00\x00\x01" + unit for unit in (b"\x67\x42", b"\x68\xce", b"\x65\x88\x84"))
+
+
+@pytest.mark.parametrize("picture", [b"\x00\x00\x01" * 5_000, BAD_SPS, b"\x00\x00\x01\x00", b"\x00\x00\x01\x65" * 700, b"no start code"])
+def test_a_picture_that_is_no_picture_is_passed_over_alone(running: Linked, tmp_path: Path, picture: bytes) -> None:
     with peer(tmp_path / "ingest.sock") as sock:
+        start_us = two_sounds(running, sock)
         say(sock, ingest.TrackStart(track="v", kind="video", codec="h264", label=""))
-        say(sock, ingest.MediaPacket(track="v", mono_us=now_us(), dur_us=40_000, key=True), b"\x00\x00\x01" * 5_000)
-        assert refused(running, sock)[0] == "packet"
+        wait_for(lambda: len(running.all(child.TrackOpened)) == 3, "the pictures' track")
+        running.tell(child.StartPart(from_mono_us=start_us, origin_mono_us=start_us, tracks={"remote-v": 1}))
+        asked = [ingest.from_ingest.decode(head) for head, _ in FrameReader().feed(sock.recv(65536))]
+        assert asked == [ingest.KeyframeWanted(track="v")], "the part has begun"
+        say(sock, ingest.MediaPacket(track="v", mono_us=start_us + 1, dur_us=40_000, key=True), picture)
+        assert wait_for(lambda: running.all(child.Refused), "the core to be told")[0].what == "packet"
+        for n, unit in enumerate(encode((160, 90), 25)):
+            say(sock, ingest.MediaPacket(track="v", mono_us=start_us + 100_000 + n * 40_000, dur_us=40_000, key=n == 0), unit)
+        goes_on(running, sock, start_us)
+        say(sock, ingest.TrackStop(track="v", cause="left"))
+        wait_for(lambda: len(running.all(child.TrackClosed)) == 2, "the end of the pictures")
+    assert sum(one.dur for one in running.all(child.Fragment) if one.track == "remote-v") == 90_000
+
+
+def test_a_packet_from_long_ago_is_passed_over_alone(running: Linked, tmp_path: Path) -> None:
+    with peer(tmp_path / "ingest.sock") as sock:
+        start_us = two_sounds(running, sock)
+        say(sock, ingest.MediaPacket(track="bad", mono_us=now_us() - 11_000_000, dur_us=20_000, key=True), opus(1)[0])
+        goes_on(running, sock, start_us)
+    assert [one.what for one in running.all(child.Refused)] == ["time"]
+
+
+def test_a_track_whose_start_is_refused_costs_the_others_nothing(running: Linked, tmp_path: Path) -> None:
+    with peer(tmp_path / "ingest.sock") as sock:
+        start_us = two_sounds(running, sock)
+        say(sock, ingest.TrackStart(track="odd", kind="audio", codec="opus", label="И.\u00a0О."))
+        for n in range(50):
+            say(sock, ingest.MediaPacket(track="odd", mono_us=start_us + n, dur_us=20_000, key=True), b"x")
+        say(sock, ingest.TrackStop(track="odd", cause="left"))
+        goes_on(running, sock, start_us)
+    assert [one.what for one in running.all(child.Refused)][:2] == ["label", "track"]
+    assert [one.track for one in running.all(child.TrackOpened)] == ["remote-bad", "remote-good"]
 
 
 def test_while_muted_nothing_of_a_participant_is_kept(running: Linked, tmp_path: Path) -> None:

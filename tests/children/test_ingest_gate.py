@@ -124,6 +124,34 @@ def test_a_track_within_its_quota_goes_on_for_hours_and_one_above_it_ends(gate: 
     assert taken * 1_000 < 10_000 * (BURST_S + 1) * 4
 
 
+def test_what_only_came_of_a_participant_or_too_soon_is_of_his_track_alone(gate: Gate) -> None:
+    gate.start(1, start("p"), NOW_US)
+    alone: list[tuple[Callable[[], object], bool]] = [
+        (lambda: gate.media(1, media("p", NOW_US - 60_000_000), 100, NOW_US), True),
+        (lambda: gate.media(1, media("p"), 0, NOW_US), True),
+        (lambda: gate.media(1, media("p"), 10**9, NOW_US), True),
+        (lambda: gate.start(1, msgspec.structs.replace(start("q"), label="\u202e"), NOW_US), False),
+        (lambda: gate.media(1, media("q"), 100, NOW_US), True),
+        (lambda: gate.start(1, start("p"), NOW_US), True),
+    ]
+    for act, is_open in alone:
+        with pytest.raises(RefusedError) as refused:
+            act()
+        assert (refused.value.track in {"p", "q"}, refused.value.is_open) == (True, is_open), refused.value
+    assert gate.start(1, start("q"), NOW_US) == "remote-q"
+    assert gate.media(1, media("q"), 100, NOW_US) == "remote-q"
+
+
+def test_names_that_are_asked_for_in_vain_do_not_fill_memory(gate: Gate) -> None:
+    whole = []
+    for number in range(2_000):
+        try:
+            gate.start(1, start(f"p{number}"), NOW_US)
+        except RefusedError as refused:
+            whole.append(not refused.track)
+    assert (whole[0], whole[-1]) == (False, True)
+
+
 def test_nobody_speaks_for_another_peer_s_track(gate: Gate) -> None:
     gate.start(1, start("p"), NOW_US)
     attacks: list[Callable[[], object]] = [

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import vks.recording
 from recorder.contract import child
 from tests.children.linked import Linked, linked
 from tests.children.test_ingest import DEVICE, encode, opus
@@ -126,7 +127,9 @@ async def test_one_track_more_than_the_recorder_takes_waits_and_costs_nobody_his
     assert capsys.readouterr().out.count("the recorder takes no more tracks") == 1
 
 
-async def test_a_refusal_ends_nothing_but_that_connection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_packet_that_is_refused_ends_nothing_and_a_word_that_is_ends_that_connection_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     recording = Recording(str(tmp_path), lambda _: None)
     with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
         ingest.first(child.Opened)
@@ -135,6 +138,57 @@ async def test_a_refusal_ends_nothing_but_that_connection(tmp_path: Path, capsys
             await until(lambda: ingest.all(child.TrackOpened), "the track")
             begin(ingest, "remote-p1-audio")
             recording.media("p1-audio", now_us() + 60_000_000, 20_000, b"x", key=True)
+            await until(lambda: ingest.all(child.Refused), "the refusal")
+            recording.tell("p1-audio", "loss", {"lost": 3})
+            await until(lambda: ingest.all(child.QualityEvent), "what is told of it after that")
+            assert ingest.all(child.TrackClosed) == []
+            recording.tell("p1-audio", "no id", {})
             await until(lambda: len(ingest.all(child.TrackOpened)) == 2, "the track again")
-            assert [one.what for one in ingest.all(child.Refused)] == ["time"]
-    assert "ingest refused" in capsys.readouterr().out
+            assert [one.what for one in ingest.all(child.Refused)] == ["time", "quality"]
+    assert capsys.readouterr().out.count("ingest refused") == 2
+
+
+@pytest.mark.parametrize("paced", [True, False])
+async def test_tracks_that_begin_again_and_again_are_all_recorded_as_soon_as_they_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, paced: bool
+) -> None:
+    if not paced:
+        monkeypatch.setattr(vks.recording, "STARTS_PER_S", 10_000)
+        monkeypatch.setattr(vks.recording, "AGAIN_US", 100_000)
+    device, names = {**DEVICE, "max_tracks": 6}, [f"p{n}-audio" for n in range(6)]
+    recording = Recording(str(tmp_path), lambda _: None, most_tracks=6)
+    with linked("recorder.children.ingest", device, tmp_path) as ingest:
+        ingest.first(child.Opened)
+        async with kept(recording):
+            await until(lambda: recording.connected, "the connection")
+            for _ in range(10):  # the court goes off the record and back, over and over
+                for name in names:
+                    recording.start(name, "audio", name)
+                await asyncio.sleep(0)
+                for name in names:
+                    recording.stop(name, "not-heard")
+            for name in names:
+                recording.start(name, "audio", name)
+            await until(lambda: all(recording.media(name, now_us(), 20_000, b"x", key=True) for name in names), "all tracks")
+
+            def is_open() -> set[str]:
+                begun = [one.track for one in ingest.all(child.TrackOpened)]
+                ended = [one.track for one in ingest.all(child.TrackClosed)]
+                return {track for track in begun if begun.count(track) > ended.count(track)}
+
+            await until(lambda: is_open() == {f"remote-{name}" for name in names}, "all tracks in the record")
+            causes = {one.cause for one in ingest.all(child.TrackClosed)}
+            assert causes == {"not-heard"}, "the connection stood all the time"
+            assert ({one.what for one in ingest.all(child.Refused)} == set()) is paced
+
+
+async def test_a_name_with_odd_spaces_is_a_label_and_costs_nobody_anything(tmp_path: Path) -> None:
+    recording = Recording(str(tmp_path), lambda _: None)
+    with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
+        ingest.first(child.Opened)
+        async with kept(recording):
+            recording.start("p1-audio", "audio", "И.\u00a0О.\u202fФамилия\u200b" + "а" * 300)
+            await until(lambda: ingest.all(child.TrackOpened), "the track")
+            label = ingest.first(child.TrackOpened).label
+            assert (label[:16], len(label)) == ("И. О. Фамилия·аа", 200)
+            assert ingest.all(child.Refused) == []
