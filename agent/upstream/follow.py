@@ -56,9 +56,12 @@ class Follower:
         """Poll for ever."""
         while True:
             offset, command = self._place()
+            # Put down before the poll: while one is waited for, which was asked before, another may be wanted.
+            anew, self._anew = self._anew, False
             try:
-                feed = await self._centre.feed(0 if self._anew else offset, command, 0 if self._anew else WAIT_S)
+                feed = await self._centre.feed(0 if anew else offset, command, 0 if anew else WAIT_S)
             except (UpstreamError, RefusedError) as error:
+                self._anew = self._anew or anew
                 if self.reached or not self._backoff.failures:
                     log.warning("the centre's schedule cannot be followed; the room keeps the one it has", error=str(error))
                 self.reached = False
@@ -66,7 +69,7 @@ class Follower:
                 continue
             if not self.reached:
                 log.info("the centre's schedule is followed", offset=feed.as_of)
-            self.reached, self._anew = True, False
+            self.reached = True
             await self._take(feed)
             if feed.as_of != offset and self._place() == (offset, command):
                 # It was told something and stands where it stood: asked again at once, it would be told the same.

@@ -175,6 +175,40 @@ async def test_the_whole_schedule_is_asked_for_on_command() -> None:
     assert centre.asked[1] == (0, 0, 0)
 
 
+async def test_the_whole_schedule_is_asked_for_on_command_also_while_a_poll_is_waited_for() -> None:
+    centre = ScriptedCentre(contract.Feed(as_of=7), contract.Feed(as_of=7), None)
+
+    async def take(_: contract.Feed) -> None:
+        pass
+
+    follower = Follower(centre, lambda: (7, 0), take, at_once())
+    feed = centre.feed
+
+    async def asked(after: int, command: int, wait_s: int) -> contract.Feed:
+        answer = await feed(after, command, wait_s)
+        if len(centre.asked) == 1:  # the command is carried out while the first poll stands
+            follower.begin_anew()
+        return answer
+
+    centre.feed = asked  # type: ignore[method-assign]
+    async with running(follower.run()):
+        await until(lambda: len(centre.asked) == 3, "the third question")
+    assert [one[0] for one in centre.asked] == [7, 0, 7]
+
+
+async def test_a_wish_for_the_whole_schedule_outlives_a_poll_that_failed() -> None:
+    centre = ScriptedCentre(AWAY, AWAY, None)
+
+    async def take(_: contract.Feed) -> None:
+        pass
+
+    follower = Follower(centre, lambda: (7, 0), take, at_once())
+    follower.begin_anew()
+    async with running(follower.run()):
+        await until(lambda: len(centre.asked) == 3, "the third question")
+    assert [one[0] for one in centre.asked] == [0, 0, 0]
+
+
 @given(failures=st.integers(1, 200), wish_s=st.none() | st.floats(0, 600), seed=st.integers())
 def test_no_wait_is_longer_than_its_bound_or_shorter_than_the_centres_wish(failures: int, wish_s: float | None, seed: int) -> None:
     backoff = Backoff(Random(seed).random)
