@@ -30,7 +30,7 @@ def follow_schedule(turn: Turn, *, room: str, check_before_s: int, now_utc_us: i
             continue
         turn.hearings[id_] = change(known, plan=told.hearing, offset=told.offset)
         if known.state in RUNNING:
-            _changed_while_recorded(turn, known, told, now, room)
+            _changed_while_recorded(turn, known, told, now, room, now_utc_us)
         elif known.state in BEFORE:
             _changed_before(turn, known, told, now, check_before_s, now_utc_us)
         else:
@@ -55,9 +55,11 @@ def _hear_of(turn: Turn, told: contract.Change, now_utc_us: int) -> None:
     # replaced must not say that nobody came.
 
 
-def _changed_while_recorded(turn: Turn, known: HearingFacts, told: contract.Change, now: Standing, room: str) -> None:
-    session = turn.sessions[known.session]
-    turn.sessions[known.session] = change(session, ends_utc_us=max(session.ends_utc_us or 0, told.hearing.ends_utc_us))
+def _changed_while_recorded(turn: Turn, known: HearingFacts, told: contract.Change, now: Standing, room: str, now_utc_us: int) -> None:
+    session, ends_us = turn.sessions[known.session], told.hearing.ends_utc_us
+    # A plan can put the closing of a forgotten session off, never bring it forward: one that is over says nothing of it.
+    if ends_us > (now_utc_us if session.ends_utc_us is None else session.ends_utc_us):
+        turn.sessions[known.session] = change(session, ends_utc_us=ends_us)
     if known.plan is None or told.hearing == known.plan:
         return
     before = standing(contract.Change(offset=told.offset, hearing=known.plan), room)

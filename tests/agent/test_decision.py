@@ -280,6 +280,18 @@ def test_a_forgotten_unplanned_session_is_closed_after_an_hour_of_silence() -> N
     assert room.recorder.state == "idle"
 
 
+def test_a_plan_that_is_over_when_it_comes_does_not_bring_the_closing_of_an_unplanned_session_forward() -> None:
+    room = ModelRoom()
+    room.now_us = TEN + 2 * HOUR_US
+    room.clerk_starts("h1")
+    room.look()
+    room.plan(hearing("h1"))
+    room.until(TEN + 2 * HOUR_US + 55 * MINUTE_US, quiet=True)
+    assert not room.stops
+    room.until(TEN + 2 * HOUR_US + 65 * MINUTE_US, quiet=True)
+    assert room.recorder.state == "idle"
+
+
 def test_a_clock_that_nobody_vouches_for_and_that_is_ahead_closes_a_hearing_only_after_an_hour_of_silence() -> None:
     room = planned()
     room.look()
