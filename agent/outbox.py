@@ -63,14 +63,17 @@ class SetAside(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outbox:
-    """The table ``outbox`` of a connection; ``epoch`` is the file's."""
+    """The table ``outbox`` of a connection; ``epoch`` is the file's.
 
-    def __init__(self, db: sqlite3.Connection, room: str, epoch: str) -> None:
+    ``follows`` another one, of a file that was damaged: an answer that is still awaited speaks of that one's events.
+    """
+
+    def __init__(self, db: sqlite3.Connection, room: str, epoch: str, *, follows: bool = False) -> None:
         self._db = db
         self._room = room
         self.epoch = epoch
-        self._is_overtaken = False
-        """Since the last batch was made, all that the centre once took waits again: its answer speaks of what it may have lost since."""
+        self._is_overtaken = follows
+        """Since the last batch was made other events have come to wait: its answer speaks of what is not there, or was lost since."""
 
     def append(self, data: contract.AnyData, stamp: Stamp, eventclass: contract.EventClass | None = None) -> int:
         """Add an event; returns its ``seq``. Without a class, measurements are C and all else is A."""
@@ -133,7 +136,7 @@ class Outbox:
         An event that tells of a quarantine and is itself refused is set aside in silence: it would go on without end.
         """
         row = self._db.execute("SELECT type FROM outbox WHERE seq = ? AND state = 'waiting'", (seq,)).fetchone()
-        if row is None:
+        if row is None or self._is_overtaken:
             return
         self._set_aside(seq, detail)
         type_ = str(row[0])

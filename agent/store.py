@@ -328,6 +328,7 @@ class Store:
         self._unwritten.insert(0, (contract.DeviceFault(code="agent_file_damaged", track="", on=True, detail=detail[:2_000]), stamp, "A"))
         try:
             self._open(stamp)
+            self.outbox = Outbox(self._db, self._room, self.outbox.epoch, follows=True)
         except (sqlite3.DatabaseError, DamagedError, OSError) as error:
             self._remember_only(error)
 
@@ -351,7 +352,7 @@ class Store:
         self._db = sqlite3.connect(":memory:", isolation_level=None)
         prepare(self._db)
         self._db.executemany("INSERT INTO commands VALUES (?, ?, ?)", commands)
-        self.outbox = Outbox(self._db, self._room, str(uuid4()))
+        self.outbox = Outbox(self._db, self._room, str(uuid4()), follows=True)
 
     def _make_room(self) -> None:
         if self._reserve.held:

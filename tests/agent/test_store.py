@@ -140,6 +140,8 @@ def test_a_file_that_is_damaged_under_a_running_agent_costs_nothing_that_memory_
     facts = msgspec.structs.replace(FACTS, asked=None)
     store.keep(Outcome(facts, (done(),)), at(DAY + 1))
     assert store.outbox.epoch != epoch
+    store.change(lambda outbox: outbox.acknowledge(10, DAY), at(DAY))  # an answer that was on its way, of the damaged file's events
+    store.change(lambda outbox: outbox.quarantine(1, "refused", at(DAY)), at(DAY))
     assert [type(data) for data in waiting(store)] == [contract.DeviceFault, contract.CommandDone]
     store.close()
     again = opened(path)
