@@ -18,7 +18,7 @@ from agent.centre_link import CentreLink
 from agent.clock_quality import ClockWatch
 from agent.conduct import Conductor
 from agent.conference_link import ConferenceLink
-from agent.desk import DeliveryAnswer, DeliveryReport, Sending
+from agent.desk import DeliveryAnswer, DeliveryReport, DeskError, Sending
 from agent.guest_desk import GuestDesk
 from agent.guests import Guests, GuestsError
 from agent.held import Follow
@@ -34,6 +34,7 @@ from agent.relay_room import RoomEnd
 from agent.room_process import VERSION, RoomProcess
 from agent.schedule import planned
 from agent.staff import Linked, Staff
+from agent.store import Store
 from agent.store_file import StoreError
 from agent.upstream import contract
 from agent.upstream.client import Credentials
@@ -122,6 +123,8 @@ class Agent:
         self._delivery_alarms: tuple[str, ...] = ()
         self._sending: Sending | None = None
         self._delivery_heard_s = 0.0
+        self._untaken: list[contract.AnyData] = []
+        """What the delivery told and the agent's file has not taken yet."""
         self._linked.sending = lambda: self._sending if time.monotonic() - self._delivery_heard_s < DELIVERY_SILENT_S else None
         self._look_ins: LookInDesk | None = None
         self._quarantine = None if centre is None else QuarantineDesk(process)
@@ -242,8 +245,14 @@ class Agent:
             await self._process.tell(await self._faults.get())
 
     async def _take_delivery(self, report: DeliveryReport) -> DeliveryAnswer:
-        """What the delivery tells: kept before it is answered."""
+        """What the delivery tells: kept before it is answered.
+
+        Raises:
+            DeskError: the agent's file takes nothing; the delivery tells it again.
+        """
         for event in report.events:
+            if event in self._untaken:  # it was told before, and memory holds it until the file takes it
+                continue
             if isinstance(event, contract.RecordDelivered):
                 await self._process.apply(
                     lambda facts, schedule, event=event: told.delivered(  # type: ignore[misc]
@@ -252,6 +261,10 @@ class Agent:
                 )
             else:
                 await self._process.tell(event)
+            self._untaken.append(event)
+        if report.events and (trouble := await self._not_written()):
+            raise DeskError(f"what the delivery tells is not kept yet: {trouble}")
+        self._untaken.clear()
         if report.indicators:  # without them it tells of an event alone
             self._measures.delivery = of_delivery(report.indicators)
             self._delivery_alarms, self._sending = tuple(report.alarms), report.sending
@@ -259,6 +272,16 @@ class Agent:
         status = self._process.status()
         # A recorder that cannot be reached may record, or take up what was broken off: that needs disk and line for itself.
         return DeliveryAnswer(hearing=status is None or status.state != "idle", clock_believed=self._process.is_time_known)
+
+    async def _not_written(self) -> str:
+        """Why the agent's file does not hold what memory does, or empty."""
+        stamp = self._process.stamp()
+
+        def written(store: Store) -> str:
+            store.write(stamp)
+            return store.trouble
+
+        return await self._process.store.do(written)
 
 
 async def _every(period_s: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from agent.clock_quality import ClockWatch
-from agent.desk import DeliveryReport, Sending
+from agent.desk import DeliveryReport, DeskError, Sending
 from agent.main import DELIVERY_SILENT_S, Agent
 from agent.room_process import RoomProcess
+from agent.store import Store
 from agent.upstream.contract import RecordDeleted
 from provisioning.room import Metrics
 from tests.agent.statuses import status
@@ -42,6 +43,29 @@ async def test_what_the_delivery_sends_is_shown_while_it_says_so_and_measured(tm
         assert agent._measures.values()["upload_sent_percent"] == 25.0
         agent._delivery_heard_s -= DELIVERY_SILENT_S
         assert agent._staff.state().sending is None
+    finally:
+        await process.store.close()
+
+
+async def test_what_the_delivery_tells_is_answered_only_when_the_agents_file_has_it_and_is_told_once(tmp_path: Path) -> None:
+    process = RoomProcess(CONFIG, tmp_path, ClockWatch())
+    await process.open(tmp_path / "agent.sqlite")
+    report = DeliveryReport(events=[RecordDeleted(record="r", sums_sha256="0" * 64, freed_bytes=1)])
+
+    def writes(store: Store, on: str) -> None:
+        store._db.execute(f"PRAGMA query_only = {on}")
+
+    try:
+        agent = Agent(process, tmp_path, tmp_path)
+        await process.store.do(lambda store: writes(store, "on"))
+        for _ in range(3):
+            with pytest.raises(DeskError, match="not kept yet"):
+                await agent._take_delivery(report)
+        await process.store.do(lambda store: writes(store, "off"))
+        await agent._take_delivery(report)
+        batch = await process.store.do(lambda store: store.outbox.batch())
+        assert batch is not None
+        assert [event.data for event in batch.events if isinstance(event.data, RecordDeleted)] == report.events
     finally:
         await process.store.close()
 
