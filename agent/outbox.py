@@ -235,7 +235,7 @@ class Outbox:
             self._set_aside(seq, f"this version of the agent cannot read it: {error}")
             return None
         return contract.Event(
-            specversion="1.0", id=id_, source=f"urn:courtroom:room:{self._room}", type=type_, time=rfc3339(utc_us),
+            specversion="1.0", id=id_, source=f"{contract.ROOM_SOURCE}{self._room}", type=type_, time=rfc3339(utc_us),
             datacontenttype="application/json", room=self._room, epoch=epoch or self.epoch, seq=seq,
             eventclass=msgspec.convert(eventclass, contract.EventClass), monous=mono_us, bootid=boot, clock=quality, data=read,
         )  # fmt: skip

@@ -18,6 +18,8 @@ BATCH_EVENTS, BATCH_BYTES = 500, 256 * 1024
 EVENT_BYTES = 64 * 1024
 """And one event."""
 TYPE_PREFIX = "kz.courtroom."
+ROOM_SOURCE = "urn:courtroom:room:"
+"""So begins the ``source`` of a room's events, before the room's id."""
 
 # In Python `$` also matches before a line end at the very end, in other languages it does not: `$(?![\s\S])` is the end in all of them.
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$(?![\s\S])")]

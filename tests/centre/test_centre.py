@@ -150,6 +150,20 @@ def test_killed_under_load_the_centre_loses_nothing_that_it_acknowledged_and_dou
         assert asyncio.run(both()) == list(range(1, acknowledged + 1))
 
 
+@pytest.mark.parametrize(
+    ("source", "type_"), [("urn:courtroom:room:another", ""), ("/rooms/another", ""), ("", "kz.courtroom.record.delivered")]
+)
+async def test_an_event_that_says_to_be_of_another_source_or_type_is_refused(
+    shared: Centre, first_room: RoomFiles, source: str, type_: str
+) -> None:
+    async with shared.client(first_room) as client:
+        told = batch("room-1", str(uuid.uuid4()), 1)
+        event = told.events[0]
+        odd = msgspec.structs.replace(event, source=source or event.source, type=type_ or event.type)
+        with pytest.raises(RefusedError, match="says to be another"):
+            await client.put_events(msgspec.structs.replace(told, events=[odd]))
+
+
 async def test_an_event_of_another_room_is_refused(shared: Centre, first_room: RoomFiles) -> None:
     async with shared.client(first_room) as client:
         with pytest.raises(RefusedError, match="another room"):

@@ -13,7 +13,7 @@ def event(room: str, epoch: str, seq: int, data: contract.AnyData | None = None)
     tag = type(data).__struct_config__.tag
     time, id_ = "2026-11-23T09:00:00Z", str(uuid.uuid5(uuid.NAMESPACE_URL, f"{room}/{epoch}/{seq}/{data}"))
     return contract.Event(
-        specversion="1.0", id=id_, source=f"/rooms/{room}", type=f"{contract.TYPE_PREFIX}{tag}", time=time,
+        specversion="1.0", id=id_, source=f"{contract.ROOM_SOURCE}{room}", type=f"{contract.TYPE_PREFIX}{tag}", time=time,
         datacontenttype="application/json", room=room, epoch=epoch, seq=seq, eventclass="A", monous=seq, bootid="boot-1", clock=CLOCK,
         data=data,
     )  # fmt: skip

@@ -75,6 +75,12 @@ class Answers:
                 raise RefusedError(
                     403, "An event of another room.", f"seq {event.seq} is of room {event.room!r}, the caller is {peer.room!r}."
                 )
+            # Who reads the log knows an event by its source and id, and what it is by its type.
+            tag = type(event.data).__struct_config__.tag
+            if (event.source, event.type) != (f"{contract.ROOM_SOURCE}{peer.room}", f"{contract.TYPE_PREFIX}{tag}"):
+                raise RefusedError(
+                    403, "An event that says to be another.", f"seq {event.seq} is of {event.source!r} and of type {event.type!r}."
+                )
             if event.epoch != batch.epoch or event.seq <= last:
                 raise RefusedError(422, "The batch is not in order.", f"seq {event.seq} follows {last}, or is of another epoch.")
             last = event.seq
