@@ -1,11 +1,12 @@
 """``courtroom run``: the room's processes under one parent."""
 
 import asyncio
+import io
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -36,7 +37,6 @@ def run(
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
-    console = Console()
     places = ["--config", str(config), "--run", str(run_dir)]
     programs = [
         Program("recorder", [*COURTROOM, "recorder", "run", *places], MEDIA),
@@ -47,10 +47,24 @@ def run(
     if room.centre is not None:
         programs.append(Program("delivery", [*COURTROOM, "deliver", "--config", str(config), "--own-run", str(run_dir)]))
 
-    def told(name: str, line: str) -> None:
-        console.print(Text.assemble((f"{name:>8} ", _COLOURS[name]), line), soft_wrap=True)
+    asyncio.run(_run(programs, lines_to(sys.stdout)))
 
-    asyncio.run(_run(programs, told))
+
+def lines_to(output: TextIO) -> Callable[[str, str], None]:
+    """What writes a program's line to an output, in its colour where that is a terminal.
+
+    Raises ``OSError`` where that cannot be written, and forgets the line. So rich only draws it: as the writer, it would end the process
+    when a pipe's reader went away, and keep in memory all that a full disk does not take.
+    """
+    console = Console(file=io.StringIO(), force_terminal=output.isatty() or None)
+
+    def told(name: str, line: str) -> None:
+        with console.capture() as drawn:
+            console.print(Text.assemble((f"{name:>8} ", _COLOURS[name]), line), soft_wrap=True)
+        output.write(drawn.get())
+        output.flush()
+
+    return told
 
 
 async def _run(programs: list[Program], told: Callable[[str, str], None]) -> None:

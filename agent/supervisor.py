@@ -36,7 +36,8 @@ class Supervisor:
 
     Args:
         programs: in the order in which they are started; they are ended in the reverse order.
-        told: called with a program's name and each line of its output, or with what happened to it.
+        told: called with a program's name and each line of its output, or with what happened to it; a line that it cannot write
+            (``OSError``: a full disk, a pipe that nobody reads) is lost, and stops nothing.
     """
 
     def __init__(self, programs: Sequence[Program], told: Callable[[str, str], None]) -> None:
@@ -77,23 +78,24 @@ class Supervisor:
         while not self._ending.is_set():
             began_s = time.monotonic()
             try:
-                status = await self._run_once(program)
+                process = await self._start(program)
             except OSError as error:  # the system has no process, memory or descriptor for it now
                 if not ran:
                     raise
                 ended, killed = f"cannot be started: {error.strerror or error}", True
             else:
+                status = await self._attend(program.name, process)
                 ran, ended, killed = True, f"ended ({_words(status)})", status < 0
             if self._ending.is_set():
                 return
             wait_s = restarts.wait_s(time.monotonic() - began_s, killed=killed)
-            self._told(program.name, f"{ended}; started again in {wait_s:.1f} s")
+            self._say(program.name, f"{ended}; started again in {wait_s:.1f} s")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._ending.wait()
 
-    async def _run_once(self, program: Program) -> int:
-        process = await asyncio.create_subprocess_exec(
+    async def _start(self, program: Program) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
             *program.command,
             env=os.environ | program.environment,
             stdin=asyncio.subprocess.DEVNULL,
@@ -103,12 +105,14 @@ class Supervisor:
             start_new_session=True,  # a Ctrl-C at the terminal reaches the parent alone, which ends them in order
             preexec_fn=_die_with_parent,
         )
-        self._running[program.name] = process
-        self._told(program.name, f"runs as process {process.pid}")
+
+    async def _attend(self, name: str, process: asyncio.subprocess.Process) -> int:
+        self._running[name] = process
+        self._say(name, f"runs as process {process.pid}")
         assert process.stdout is not None
-        await self._pass_on(program.name, process.stdout)
+        await self._pass_on(name, process.stdout)
         status = await process.wait()
-        self._running.pop(program.name, None)
+        self._running.pop(name, None)
         return status
 
     async def _pass_on(self, name: str, lines: asyncio.StreamReader) -> None:
@@ -117,11 +121,15 @@ class Supervisor:
                 line = await lines.readuntil()
             except asyncio.IncompleteReadError as error:
                 if error.partial:
-                    self._told(name, error.partial.decode(errors="replace"))
+                    self._say(name, error.partial.decode(errors="replace"))
                 return
             except asyncio.LimitOverrunError as error:
                 line = await lines.readexactly(error.consumed)
-            self._told(name, line.decode(errors="replace").rstrip("\n"))
+            self._say(name, line.decode(errors="replace").rstrip("\n"))
+
+    def _say(self, name: str, line: str) -> None:
+        with contextlib.suppress(OSError):  # the recording is worth more than the words about it
+            self._told(name, line)
 
     async def _stop(self, name: str) -> None:
         process = self._running.get(name)
@@ -133,7 +141,7 @@ class Supervisor:
             async with asyncio.timeout(STOP_S):
                 await process.wait()
         except TimeoutError:
-            self._told(name, f"did not end within {STOP_S:g} s and is killed")
+            self._say(name, f"did not end within {STOP_S:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
 

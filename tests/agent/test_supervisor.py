@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.restarts import FIRST_S, LONGEST_KILLED_S, LONGEST_S, STEADY_S, Restarts
+from agent.run_cli import lines_to
 from agent.supervisor import Program, Supervisor
 from tests.lab.waiting import until
 
@@ -70,6 +72,60 @@ async def test_a_program_that_is_not_there_ends_all_at_once() -> None:
     supervisor = Supervisor([Program("recorder", ["/nonexistent"])], lambda *_: None)
     with pytest.raises(FileNotFoundError):
         await supervisor.run()
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EPIPE])
+async def test_output_that_cannot_be_written_ends_no_process_and_is_written_again_once_it_can_be(reason: int) -> None:
+    said: list[str] = []
+    full, tried = True, 0
+
+    def told(_: str, line: str) -> None:
+        nonlocal tried
+        tried += 1
+        if full:
+            raise OSError(reason, os.strerror(reason))
+        said.append(line)
+
+    supervisor = Supervisor([Program("agent", SLEEPER)], told)
+    running = asyncio.create_task(supervisor.run())
+    try:
+        await until(lambda: running.done() or tried == 2, "both lines of the first start")
+        first = supervisor.pid("agent")
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: running.done() or supervisor.pid("agent") not in (None, first), "the second start")
+        full, second = False, supervisor.pid("agent")
+        assert second is not None
+        os.kill(second, signal.SIGKILL)
+        await until(lambda: running.done() or "ready" in said, "the third start")
+    finally:
+        supervisor.end()
+        await asyncio.wait_for(running, 20)
+    assert not any("cannot be started" in line for line in said)
+
+
+class Output(io.StringIO):
+    """A file that cannot be written while it has a reason."""
+
+    reason = 0
+
+    def write(self, text: str) -> int:
+        """Write, or not."""
+        if self.reason:
+            raise OSError(self.reason, os.strerror(self.reason))
+        return super().write(text)
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EPIPE])
+def test_a_line_that_the_output_cannot_take_is_gone_and_the_next_one_is_written(reason: int) -> None:
+    output = Output()
+    told = lines_to(output)
+    output.reason = reason
+    with pytest.raises(OSError, match=os.strerror(reason)):
+        told("agent", "the lost line")
+    output.reason = 0
+    told("agent", "the next line")
+    assert output.getvalue() == "   agent the next line\n"
 
 
 async def test_at_the_end_the_agent_goes_first_and_the_recorder_last() -> None:
