@@ -110,8 +110,13 @@ class Supervisor:
         self._running[name] = process
         self._say(name, f"runs as process {process.pid}")
         assert process.stdout is not None
+        # The end was asked for while it was being started, and found nothing to end. What it still says is read meanwhile: a process
+        # whose pipe is full does not end.
+        stopping = asyncio.create_task(self._stop(name)) if self._ending.is_set() else None
         await self._pass_on(name, process.stdout)
         status = await process.wait()
+        if stopping is not None:
+            await stopping
         self._running.pop(name, None)
         return status
 

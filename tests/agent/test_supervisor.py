@@ -68,6 +68,33 @@ async def test_a_process_that_cannot_be_started_again_now_is_tried_again_and_the
         assert sum("cannot be started" in line for name, line in said if name == "agent") == 2
 
 
+@pytest.mark.parametrize("script", ["import time; time.sleep(600)", "while True: print('x' * 10_000)"])
+async def test_the_end_that_comes_while_a_process_is_being_started_ends_it_too(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    start, late, started = asyncio.create_subprocess_exec, asyncio.Event(), list[asyncio.subprocess.Process]()
+
+    async def slowly(*command: Any, **more: Any) -> asyncio.subprocess.Process:
+        if command[-1] == script:
+            await late.wait()
+        started.append(await start(*command, **more))
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
+    programs = [Program("recorder", SLEEPER), Program("agent", [sys.executable, "-c", script])]
+    supervisor = Supervisor(programs, lambda *_: None)
+    running = asyncio.create_task(supervisor.run())
+    await until(lambda: supervisor.pid("recorder") is not None, "the recorder to run")
+    supervisor.end()
+    await until(lambda: supervisor.pid("recorder") is None, "the recorder's end, which comes behind the agent's")
+    late.set()
+    ended, _ = await asyncio.wait({running}, timeout=10)
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+    await running
+    assert ended
+    assert started[-1].returncode == -signal.SIGTERM
+
+
 async def test_a_program_that_is_not_there_ends_all_at_once() -> None:
     supervisor = Supervisor([Program("recorder", ["/nonexistent"])], lambda *_: None)
     with pytest.raises(FileNotFoundError):
