@@ -61,16 +61,19 @@ class Heart:
         """Whether the last beat was answered."""
 
     def hurry(self) -> None:
-        """Beat at once: something happened that the centre should see."""
+        """Beat at once: something happened that the centre should see. A centre that is away, or asked for time, is left alone for it."""
         self._now.set()
 
     async def run(self) -> None:
         """Beat for ever."""
         while True:
             wait_s = await self._beat()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._now.wait()
+            if self.reached:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._now.wait()
+            else:  # in full: a room where much happens would be the one that never lets the centre come back
+                await asyncio.sleep(wait_s)
             self._now.clear()
 
     async def _beat(self) -> float:

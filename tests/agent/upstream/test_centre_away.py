@@ -122,6 +122,38 @@ async def test_something_that_happens_is_told_at_once_and_not_at_the_next_beat()
         await until(lambda: centre.beats == 2, "the second beat")
 
 
+@pytest.mark.parametrize("trouble", [UpstreamError("busy", retry_after_s=3600.0), REFUSED])
+async def test_nothing_that_happens_cuts_short_the_wait_after_a_beat_that_was_not_taken(trouble: Exception) -> None:
+    centre = ScriptedCentre(trouble)
+
+    async def keep(_: Receipt) -> None:
+        pytest.fail("there is no receipt")
+
+    heart = Heart(centre, lambda: BEAT, keep, lambda *_: None, room="1")
+    async with running(heart.run()):
+        await until(lambda: centre.beats == 1, "the first beat")
+        for _ in range(100):
+            heart.hurry()
+            await asyncio.sleep(0)
+    assert centre.beats == 1
+
+
+async def test_what_happened_while_the_centre_was_away_is_told_by_the_beat_behind_the_wait_and_by_no_second_one() -> None:
+    centre = ScriptedCentre(AWAY, contract.HeartbeatTaken(utc_us=9, receipt=None, due_s=60.0))
+
+    async def keep(_: Receipt) -> None:
+        pytest.fail("there is no receipt")
+
+    heart = Heart(centre, lambda: BEAT, keep, lambda *_: None, at_once(), room="1")
+    async with running(heart.run()):
+        await until(lambda: centre.beats == 1, "the first beat")
+        heart.hurry()
+        await until(lambda: heart.reached, "the second beat")
+        for _ in range(100):
+            await asyncio.sleep(0)
+    assert centre.beats == 2
+
+
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_heart_that_is_ended_just_as_something_happens_ends(turns: int) -> None:
     centre = ScriptedCentre(contract.HeartbeatTaken(utc_us=9, receipt=None, due_s=60.0))
