@@ -189,7 +189,7 @@ class Conductor:
             raise
 
     async def _stop(self, action: StopRecording) -> control.Reply:
-        return await self._link.do(control.StopRequest(actor=action.actor, reason=action.reason))
+        return await self._link.do(control.StopRequest(actor=action.actor, reason=action.reason, record=action.session))
 
     async def _find_out(self, action: FindOut) -> bool:
         found = (await self._link.do(control.FindRecord(record=action.session))).found
@@ -211,8 +211,8 @@ class Conductor:
 
     async def _bind(self, action: BindRecord) -> bool:
         words = {"hearing": action.hearing, "case": action.case, "actor": action.actor, "reason": action.reason}
-        request: control.AnyRequest = control.BindSealed(record=action.session, **words) if action.sealed else control.BindRequest(**words)
-        await self._link.do(request)
+        kind = control.BindSealed if action.sealed else control.BindRequest
+        await self._link.do(kind(record=action.session, **words))
         return await self._apply(lambda facts, schedule: told.bound(facts, schedule, action=action))
 
     async def _certify(self, action: Certify) -> bool:

@@ -89,7 +89,9 @@ class Staff:
 
     async def stop(self, order: desk.StopOrder) -> desk.Said:
         """End it."""
-        session = self._running()
+        return await self._stop(self._running(), order)
+
+    async def _stop(self, session: str, order: desk.StopOrder) -> desk.Said:
         now_us = self._process.stamp().utc_us
         outcome = await self._changed(
             lambda facts, schedule: told.stop(facts, schedule, session=session, by=order.actor, reason=order.reason, now_utc_us=now_us)
@@ -155,7 +157,9 @@ class Staff:
         if order.yes and prompt.code in _OPEN_PROMPTS:
             return await self.start(desk.StartOrder(actor=order.actor, hearing=prompt.hearing))
         if order.yes and prompt.code == "forgotten_stop":
-            return await self.stop(desk.StopOrder(actor=order.actor, reason="ended"))
+            if self._running() != prompt.session:  # the one that was forgotten is over, and another one is not meant
+                raise desk.DeskError("the session that this asks about does not run any more")
+            return await self._stop(prompt.session, desk.StopOrder(actor=order.actor, reason="ended"))
         if not asks(prompt):
             how = command(prompt)
             raise desk.DeskError(f"yes or no is no answer to this: `{how}`" if how else "this asks nothing that yes or no would answer")

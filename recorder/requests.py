@@ -6,7 +6,7 @@ A pause, a resume and a level are obeyed at once, in the event loop: they wait f
 
 from typing import Protocol
 
-import msgspec
+from msgspec.structs import replace
 
 from recorder import session as rules
 from recorder.child_guard import ChildGuard
@@ -90,13 +90,22 @@ class Requests:
 
     async def handle(self, request: control.AnyRequest) -> control.Reply:
         """Do what a request asks. All that happens before the first wait happens at once."""
-        refused = rules.refusal(self._room.state, request)
+        refused = rules.refusal(self._room.state, request) or self._is_for_another(request)
         if refused is not None:
             return control.Reply(ok=False, error=refused)
         try:
             return await self._do(request)
         except NotCanonicalError as error:
             return control.Reply(ok=False, error=f"this cannot stand in a record: {error}")
+
+    def _is_for_another(self, request: control.AnyRequest) -> str | None:
+        """Why what was meant for one session may not reach this one: between the decision and now, another one may have begun."""
+        session = self._room.session
+        if session is None or not isinstance(request, control.StopRequest | control.BindRequest):
+            return None
+        if request.record in {"", session.record}:
+            return None
+        return f"this was meant for session {request.record}, which does not run any more; session {session.record} runs, and goes on"
 
     def took_up(self, orders: InForce) -> None:
         """A session begins, or goes on, with these orders in force."""
@@ -105,7 +114,7 @@ class Requests:
 
     def stops(self, request: control.StopRequest) -> None:
         """The session's end was asked for: it holds, whatever the disks do until the record is sealed."""
-        self.took_up(msgspec.structs.replace(self._in_force, stop=request))
+        self.took_up(replace(self._in_force, stop=request))
 
     async def _do(self, request: control.AnyRequest) -> control.Reply:
         if isinstance(request, control.Start):
@@ -132,8 +141,9 @@ class Requests:
         elif isinstance(request, control.AddEvent):
             session.journal(entries.Event(source="conference", name=request.name, track="", data=dict(request.data)))
         elif isinstance(request, control.BindRequest):
-            if (session.record, request) != self._bound:  # who asks twice, because no answer reached him, changes nothing
-                self._bound = (session.record, request)
+            bound = session.record, replace(request, record="")
+            if bound != self._bound:  # who asks twice, because no answer reached him, changes nothing
+                self._bound = bound
                 session.hearing = request.hearing
                 session.journal(entries.Bind(hearing=request.hearing, case=request.case, actor=request.actor, reason=request.reason))
         elif isinstance(request, control.KeyframeRequest):

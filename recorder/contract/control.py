@@ -94,12 +94,13 @@ class SetLevel(Request, frozen=True, kw_only=True, tag="level"):
 
 
 class BindRequest(Request, frozen=True, kw_only=True, tag="bind"):
-    """The session belongs to this hearing."""
+    """The session belongs to this hearing. With ``record`` it is meant for that record alone, and refused while another one is made."""
 
     hearing: Words
     actor: Words
     case: Words = ""
     reason: Words = ""
+    record: Words = ""
 
 
 class BindSealed(Request, frozen=True, kw_only=True, tag="bind_sealed"):
@@ -145,10 +146,14 @@ class FindRecord(Request, frozen=True, kw_only=True, tag="find_record"):
 
 
 class StopRequest(Request, frozen=True, kw_only=True, tag="stop"):
-    """End the session and seal the record; answered when it is sealed."""
+    """End the session and seal the record; answered when it is sealed.
+
+    With ``record`` it is meant for that record alone, and refused while another one is made.
+    """
 
     actor: Words
     reason: Words = "ended"
+    record: Words = ""
 
 
 class ArmRequest(Request, frozen=True, kw_only=True, tag="arm"):

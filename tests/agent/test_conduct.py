@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from agent import desk
+from agent.actions import BindRecord, Prompt, StopRecording
 from agent.clock_quality import ClockWatch
 from agent.conduct import Conductor
 from agent.hearing import Facts
@@ -245,3 +246,31 @@ async def test_a_yes_to_what_asks_for_a_hearing_is_refused_and_names_the_command
         assert (prompt.asks, prompt.command) == (False, f"courtroom hearing bind HEARING --session {RECORD} --by NAME")
         with pytest.raises(desk.DeskError, match=f"hearing bind HEARING --session {RECORD}"):
             await it.staff.answer(desk.AnswerOrder(actor="Clerk A.", prompt=prompt.id, yes=True))
+
+
+async def test_the_recorder_is_told_which_session_a_stop_and_a_binding_are_meant_for(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        await it.staff.start(desk.StartOrder(actor="Clerk A.", hearing="h1"))
+        await it.until_told(contract.SessionStarted)
+        await it.conductor.order(StopRecording(session="another", actor="agent", reason="forgotten_stop"))
+        assert it.recorder.asked[-1] == control.StopRequest(actor="agent", reason="forgotten_stop", record="another")
+        await it.conductor.order(BindRecord(session=RECORD, hearing="h2", case="", actor="Clerk A.", reason="", sealed=False))
+        assert control.BindRequest(hearing="h2", actor="Clerk A.", record=RECORD) in it.recorder.asked
+        await it.staff.stop(desk.StopOrder(actor="Clerk A."))
+        assert it.recorder.asked[-1] == control.StopRequest(actor="Clerk A.", record=RECORD)
+
+
+async def test_a_yes_to_the_end_of_a_forgotten_session_ends_no_other_one(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        await it.staff.start(desk.StartOrder(actor="Clerk A.", hearing="h2"))
+        await it.until_told(contract.SessionStarted)
+        for forgotten in ("another", RECORD):
+            it.process.prompts = (Prompt(code="forgotten_stop", hearing="h1", session=forgotten),)
+            answering = it.staff.answer(desk.AnswerOrder(actor="Clerk A.", prompt=f"forgotten_stop/h1/{forgotten}", yes=True))
+            if forgotten == RECORD:
+                await answering
+                assert it.recorder.asked[-1] == control.StopRequest(actor="Clerk A.", record=RECORD)
+                continue
+            with pytest.raises(desk.DeskError, match="does not run any more"):
+                await answering
+            assert it.recorder.count()["StopRequest"] == 0

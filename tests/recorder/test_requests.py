@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from provisioning.keys import write
@@ -275,3 +276,19 @@ async def test_what_is_judged_of_a_session_ends_with_it(tmp_path: Path, monkeypa
     fails = False
     assert record.exists()
     await it.stop()
+
+
+@pytest.mark.parametrize("request_", [control.StopRequest(actor="agent"), control.BindRequest(hearing="hearing-2", actor="agent")])
+async def test_what_was_meant_for_one_session_does_not_reach_the_next(
+    tmp_path: Path, request_: control.StopRequest | control.BindRequest
+) -> None:
+    it = RoomInProcess(tmp_path)
+    await it.begin()
+    first = (await it.stop()).name.rpartition("_")[2]
+    second = (await it.begin()).name.rpartition("_")[2]
+    refused = await it.do(msgspec.structs.replace(request_, record=first))
+    assert (refused.ok, it.recorder.state, it.recorder.status().hearing) == (False, "open", "hearing-1")
+    assert f"session {second} runs, and goes on" in refused.error
+    assert (await it.do(msgspec.structs.replace(request_, record=second))).ok
+    if it.recorder.state == "open":
+        await it.stop()
