@@ -190,7 +190,7 @@ class Recorder(ChildOwner):
             log.exception("a session could not begin", record=session.path)
             await self.end(control.StopRequest(actor=request.actor, reason=f"could not begin: {error}"))
             words = f"the session could not begin and is over ({error}); see the recorder's log"
-            return control.Reply(ok=False, error=words, record=session.path)
+            return control.Reply(ok=False, error=words)  # with a record it would be a start that is obeyed
         for alarm in self._alarms.all():
             session.journal(entries.Alarm(code=alarm.code, track=alarm.track, on=True, detail=alarm.detail))
         try:

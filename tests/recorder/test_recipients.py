@@ -100,7 +100,8 @@ async def test_a_session_whose_tracks_cannot_be_started_is_over_at_once(tmp_path
     assert not reply.ok
     assert "could not begin and is over (Only RSA keys" in reply.error
     assert it.recorder.state == "idle"
-    record = Path(reply.record)
+    assert not control.is_obeyed(control.Start(hearing="hearing-1", actor="clerk"), reply), "it is no start with a warning"
+    (record,) = it.primary.glob("*_room-1_*")
 
     ended = next(entry for entry in entries_of(record) if isinstance(entry, entries.Seal))
     assert ended.reason == "could not begin: Only RSA keys are supported at this time."
