@@ -17,7 +17,7 @@ from agent.actions import AnyAction, BindRecord, Certify, FindOut, RunChecks, St
 from agent.diagnostics.check import Context
 from agent.diagnostics.registry import CHECKS
 from agent.diagnostics.runner import HearingRunsError, run_checks
-from agent.hearing import Facts, Fault
+from agent.hearing import REFUSED, UNREACHABLE, Facts, Fault
 from agent.not_before import NotBefore
 from agent.recorder_link import RecorderAwayError, RecorderLink, RecorderRefusedError
 from agent.room_process import RoomProcess
@@ -179,7 +179,7 @@ class Conductor:
                 log.error("the recorder does not take what is known of the hearing; it is begun without", error=str(error))
                 return await self._link.do(control.Start(hearing=action.hearing, actor=action.actor, level=action.level))
         except (RecorderAwayError, RecorderRefusedError) as error:
-            cause = "recorder_unreachable" if isinstance(error, RecorderAwayError) else "recorder_refused"
+            cause = UNREACHABLE if isinstance(error, RecorderAwayError) else REFUSED
             detail, now_us = str(error), self._process.stamp().utc_us
             await self._apply(
                 lambda facts, schedule: told.start_failed(
@@ -200,7 +200,13 @@ class Conductor:
             head = contract.Head(record=action.session, at=found.at, sha256=found.head)
             return await self._apply(
                 lambda facts, schedule: told.sealed(
-                    facts, schedule, session=action.session, duration_us=found.duration_us, head=head, now_utc_us=now_us
+                    facts,
+                    schedule,
+                    session=action.session,
+                    duration_us=found.duration_us,
+                    head=head,
+                    now_utc_us=now_us,
+                    not_begun=found.reason if found.reason.startswith(control.COULD_NOT_BEGIN) else "",
                 )
             )
         return await self._apply(

@@ -94,7 +94,9 @@ PATH_TO: dict[State, tuple[Cause, ...]] = {
 LOCAL_PREFIX = "local:"
 KEPT_S = 30 * 86_400
 UNREACHABLE = "recorder_unreachable"
-"""Cause of a fault: the recorder did not answer. All other causes are its own words."""
+"""Cause of a fault: the recorder did not answer."""
+REFUSED = "recorder_refused"
+"""Cause of a fault: it answered, and did not begin. All other causes are its own words."""
 
 
 class LifeError(Exception):
@@ -191,6 +193,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     wanted: Binding | None = None
     delivery: Delivery | None = None
     """Told when the session has ended."""
+    not_begun: bool = False
+    """Nothing could be recorded in it: it is no record of its hearing."""
     fault: Fault | None = None
 
 

@@ -11,6 +11,7 @@ from agent.due import REFUSED_AGAIN_S
 from agent.hearing import (
     BEFORE,
     LIVE,
+    REFUSED,
     RUNNING,
     UNREACHABLE,
     Asked,
@@ -145,9 +146,14 @@ def start_failed(facts: Facts, schedule: Schedule, *, hearing: str, cause: str, 
     """
     turn = Turn(facts, schedule)
     turn.asked = turn.asked if cause == UNREACHABLE else None
+    _start_failed(turn, hearing, cause, detail, now_utc_us)
+    return turn.outcome()
+
+
+def _start_failed(turn: Turn, hearing: str, cause: str, detail: str, now_utc_us: int) -> None:
     known = turn.hearings.get(hearing)
     if known is None or known.state not in BEFORE or (known.fault is not None and known.fault.lost_s is not None):
-        return turn.outcome()
+        return
     fault, detail = known.fault, detail[:1_000]
     if cause == UNREACHABLE:
         if fault is None or fault.until_utc_us is not None:
@@ -159,7 +165,6 @@ def start_failed(facts: Facts, schedule: Schedule, *, hearing: str, cause: str, 
     else:
         fault = Fault(cause=cause, detail=detail, from_utc_us=now_utc_us, until_utc_us=now_utc_us)
     turn.hearings[hearing] = change(known, fault=fault)
-    return turn.outcome()
 
 
 def _goes_on(fault: Fault | None, cause: str, now_utc_us: int) -> TypeGuard[Fault]:
@@ -183,9 +188,13 @@ def checked(
 
 
 def sealed(
-    facts: Facts, schedule: Schedule, *, session: str, duration_us: int, head: contract.Head | None, now_utc_us: int, problem: str = ""
-) -> Outcome:
-    """The record of a session is sealed (or was ended otherwise: ``problem``), whoever asked for it; one that was lost is found again."""
+    facts: Facts, schedule: Schedule, *, session: str, duration_us: int, head: contract.Head | None, now_utc_us: int, problem: str = "",
+    not_begun: str = "",
+) -> Outcome:  # fmt: skip
+    """The record of a session is sealed (or was ended otherwise: ``problem``), whoever asked for it; one that was lost is found again.
+
+    One that could not begin (``not_begun``) is no record of its hearing, which waits for its start as before.
+    """
     turn = Turn(facts, schedule)
     known = _session(turn, session)
     if known.state not in RUNNING | {"failed"}:
@@ -196,12 +205,17 @@ def sealed(
     turn.events.append(
         contract.SessionEnded(
             session=session, record=session, hearing=known.hearing, by=by, reason=reason, duration_us=duration_us, head=head,
-            problem=problem,
+            problem=problem or not_begun[:1_000],
         )
     )  # fmt: skip
+    failed_start = not_begun and not known.stop_by  # a person's reason may read like it
+    if failed_start:
+        turn.release(session)
     if known.state in {"unsealed", "failed"}:
         turn.move_session(session, "recovered")
     turn.move_session(session, "sealed")
+    if failed_start:
+        _start_failed(turn, known.hearing, REFUSED, not_begun, ended_us)
     _tell_delivery(turn, session)
     return turn.outcome()
 
@@ -278,7 +292,7 @@ def _tell_delivery(turn: Turn, session: str) -> None:
         turn.move_session(session, "delivered")
         hearing = turn.hearings.get(known.hearing)
         whole = all(other.state == "delivered" for other in turn.sessions_of(known.hearing))
-        if hearing is not None and hearing.state == "failed" and whole:
+        if hearing is not None and hearing.state == "failed" and whole and not known.not_begun:
             turn.move_hearing(known.hearing, "delivered")
 
 

@@ -72,8 +72,8 @@ class Turn:
             self.move_hearing(facts.hearing, cause, reason)
 
     def sessions_of(self, hearing: str) -> list[Session]:
-        """The sessions of a hearing: those that run last, and the newest last of all."""
-        found = (session for session in self.sessions.values() if session.hearing == hearing)
+        """The sessions of a hearing in which something was recorded: those that run last, and the newest last of all."""
+        found = (session for session in self.sessions.values() if session.hearing == hearing and not session.not_begun)
         return sorted(found, key=lambda session: (session.state in RUNNING, session.number, session.began_utc_us))
 
     def ask_start(self, hearing: str, *, by: str, now_utc_us: int, automatic: bool = False, case: str = "") -> None:
@@ -101,7 +101,7 @@ class Turn:
     def attach(self, session: str) -> None:
         """Let the hearing of a session follow it; a hearing that only the schedule knows, or nobody, comes to be known."""
         facts = self.sessions[session]
-        if is_local(facts.hearing):
+        if is_local(facts.hearing) or facts.not_begun:
             return
         hearing = self.hearings.get(facts.hearing)
         if hearing is None:
@@ -121,6 +121,14 @@ class Turn:
             state = "sealed"
         self.hearings[facts.hearing] = change(hearing, state=state, session=session, reason="")
         self._tell_reconciled(facts.hearing)
+
+    def release(self, session: str) -> None:
+        """A session could not begin: its hearing follows another one of its own, or waits to be started as before."""
+        facts = self.sessions[session] = change(self.sessions[session], not_begun=True)
+        left = self.hearings.get(facts.hearing)
+        if left is not None and left.session == session:
+            # What was lost until it began is not over.
+            self._detach(change(left, fault=None if left.fault is None else change(left.fault, lost_s=None)))
 
     def bind(self, session: str, hearing: str, case: str, by: str, reason: str) -> None:
         """A session belongs to this hearing; the one it belonged to follows another session of its own, or is planned as before.

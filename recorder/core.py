@@ -188,7 +188,7 @@ class Recorder(ChildOwner):
         except Exception as error:
             # The keys' library, say. Nobody may believe that this records: the session is over at once, and its record says why.
             log.exception("a session could not begin", record=session.path)
-            await self.end(control.StopRequest(actor=request.actor, reason=f"could not begin: {error}"))
+            await self.end(control.StopRequest(actor=request.actor, reason=f"{control.COULD_NOT_BEGIN}{error}"))
             words = f"the session could not begin and is over ({error}); see the recorder's log"
             return control.Reply(ok=False, error=words)  # with a record it would be a start that is obeyed
         for alarm in self._alarms.all():

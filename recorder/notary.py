@@ -143,6 +143,7 @@ class Notary:
             there=True,
             sealed=True,
             duration_us=int(seals[-1]["duration_us"]) if seals else 0,
+            reason=str(seals[-1]["reason"]) if seals else "",
             at=int(msgspec.json.decode(lines[-1])["seq"]),
             head=hashlib.sha256(lines[-1]).hexdigest(),
         )

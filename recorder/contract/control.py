@@ -40,6 +40,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_
     """Base of the requests."""
 
 
+COULD_NOT_BEGIN = "could not begin: "
+"""So begins the reason in the seal of a session in which nothing could be recorded: it is no record of its hearing."""
 NOT_A_REQUEST = "not a request"
 """So begins the answer to a line whose fields the recorder does not take."""
 
@@ -198,7 +200,7 @@ class LeftUnsealed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordFound(msgspec.Struct, frozen=True, kw_only=True):
-    """A record as it lies on the disks; of a sealed one its length and the head of its chain (line ``at``).
+    """A record as it lies on the disks; of a sealed one its length, the seal's reason and the head of its chain (line ``at``).
 
     One that is not sealed is taken up, or sealed in time, unless ``left`` says why not.
     """
@@ -206,6 +208,7 @@ class RecordFound(msgspec.Struct, frozen=True, kw_only=True):
     there: bool
     sealed: bool = False
     duration_us: int = 0
+    reason: str = ""
     at: int = -1
     head: str = ""
     left: LeftUnsealed | None = None

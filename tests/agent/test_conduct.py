@@ -274,3 +274,19 @@ async def test_a_yes_to_the_end_of_a_forgotten_session_ends_no_other_one(tmp_pat
             with pytest.raises(desk.DeskError, match="does not run any more"):
                 await answering
             assert it.recorder.count()["StopRequest"] == 0
+
+
+async def test_a_session_that_was_sealed_because_it_could_not_begin_leaves_its_hearing_to_be_started_again(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        plan = contract.Hearing(id="h1", room="lab", starts_utc_us=it.process.stamp().utc_us, ends_utc_us=2**52)
+        stamp = it.process.stamp()
+        feed = contract.Feed(as_of=1, changes=[contract.Change(offset=1, hearing=plan)])
+        await it.process.store.do(lambda store: store.take_feed(feed, stamp))
+        await it.staff.start(desk.StartOrder(actor="Clerk A.", hearing="h1"))
+        await it.until_told(contract.SessionStarted)
+        sealed = control.RecordFound(there=True, sealed=True, reason="could not begin: no keys", at=3, head="0" * 64)
+        it.recorder.answers[control.FindRecord] = control.Reply(ok=True, found=sealed)
+        it.recorder.state = "idle"
+        await it.until_told(contract.SessionEnded)
+        facts = await it.facts()
+        assert (facts.sessions[RECORD].state, facts.hearings["h1"].state) == ("sealed", "planned")

@@ -303,3 +303,66 @@ def test_a_session_is_found_by_the_beginning_of_its_id_where_no_other_begins_so(
         told.session_named(room.facts, "f")
     alone = REPLACE(room.facts, sessions={second: room.facts.sessions[second]})
     assert told.session_named(alone, second[:8]) == second
+
+
+def could_not_begin(room: ModelRoom, hearing: str = "h1") -> None:
+    """The recorder begins a record, cannot record, and seals it at once; the agent looked in between."""
+    room.recorder.start(hearing, room.now_us)
+    room.recorder.state = "closing"
+    room.look()
+    record = record_of(room.recorder.record)
+    room.recorder.state, room.recorder.record, room.recorder.hearing = "idle", "", ""
+    room.look()
+    room._told(told.sealed, session=record, duration_us=1, head=None, now_utc_us=room.now_us, not_begun="could not begin: no keys")
+
+
+def test_a_hearing_whose_session_could_not_begin_waits_for_its_start_and_says_why_it_failed() -> None:
+    room = planned()
+    room.until(TEN)
+    could_not_begin(room)
+    assert (room.state(), room.outcomes(), room.session.state) == ("planned", [], "sealed")
+    room.look()
+    (prompt,) = [prompt for prompt in room.prompts if prompt.code == "start_failed"]
+    assert prompt.args["detail"] == "could not begin: no keys"
+    failed = room.session.session
+    room.archive_acknowledges(failed)
+    assert room.facts.sessions[failed].state == "delivered"
+    room.clerk_starts("h1")
+    room.until(TEN + MINUTE_US)
+    assert (room.state(), room.recorder.state) == ("open", "open")
+    room.clerk_stops()
+    room.look()
+    assert (room.state(), room.outcomes()) == ("sealed", ["sealed"])
+
+
+def test_a_hearing_of_which_something_was_recorded_is_not_lost_because_a_second_session_could_not_begin() -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    room.until(TEN + MINUTE_US)
+    room.clerk_stops()
+    room.look()
+    held = room.session.session
+    could_not_begin(room)
+    assert (room.state(), room.hearing().session, room.hearing().fault) == ("sealed", held, None)
+
+
+def test_refusals_before_a_session_that_could_not_begin_fail_no_hearing_that_still_can_be_held() -> None:
+    room = planned()
+    room.until(TEN + MINUTE_US)
+    room._told(told.start_failed, hearing="h1", cause="recorder_refused", detail="no disk", now_utc_us=room.now_us)
+    room.until(TEN + 2 * MINUTE_US)
+    could_not_begin(room)
+    room.until(TEN + 3 * MINUTE_US)
+    assert (room.outcomes(), room.state()) == ([], "planned")
+
+
+def test_a_session_that_a_person_ended_is_its_hearings_record_whatever_reason_was_given() -> None:
+    room = planned()
+    room.until(TEN)
+    room.clerk_starts("h1")
+    room.until(TEN + MINUTE_US)
+    session = room.session.session
+    room._told(told.stop, session=session, by="clerk", reason="could not begin: late", now_utc_us=room.now_us)
+    room._told(told.sealed, session=session, duration_us=1, head=None, now_utc_us=room.now_us, not_begun="could not begin: late")
+    assert room.state() == "sealed"

@@ -106,6 +106,9 @@ async def test_a_session_whose_tracks_cannot_be_started_is_over_at_once(tmp_path
     ended = next(entry for entry in entries_of(record) if isinstance(entry, entries.Seal))
     assert ended.reason == "could not begin: Only RSA keys are supported at this time."
     assert judged(record).errors == []
+    found = (await it.do(control.FindRecord(record=record.name.rpartition("_")[2]))).found
+    assert found is not None
+    assert found.reason.startswith(control.COULD_NOT_BEGIN)
     monkeypatch.undo()
     assert (await it.do(control.Start(hearing="hearing-1", actor="clerk"))).ok, "the next one can begin"
     await it.stop()
