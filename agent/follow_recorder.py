@@ -61,7 +61,7 @@ def _take_up(turn: Turn, record: str, seen: Seen, now_utc_us: int) -> Session:
     asked = turn.asked if turn.asked is not None and (turn.asked.to, turn.asked.hearing) == ("open", hearing) else None
     number = 1 + max((session.number for session in turn.sessions.values()), default=0)
     session = Session(
-        session=record, path=seen.record, number=number, hearing=hearing, case=asked.case if asked else "",
+        session=record, path=seen.record, number=number, hearing=hearing, began_as=hearing, case=asked.case if asked else "",
         by=asked.by if asked else BY_ITSELF, automatic=asked is not None and asked.automatic, began_utc_us=began_us, ends_utc_us=None,
     )  # fmt: skip
     turn.sessions[record] = session

@@ -175,6 +175,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 0
     """Rises with each session that is taken up, so no step of the clock makes an older one the newest; 0: before they were counted."""
     hearing: str
+    began_as: str = ""
+    """The hearing when it began, whatever it is bound to later; empty: taken up before that was kept."""
     case: str = ""
     state: State = "open"
     interval: Literal["open", "off_record", "privileged", "deliberation"] = "open"

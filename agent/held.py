@@ -3,7 +3,7 @@
 import msgspec
 from msgspec.structs import replace
 
-from agent.hearing import LIVE, Facts
+from agent.hearing import LIVE, Facts, record_of
 from agent.schedule import Schedule, planned
 from agent.upstream.contract import Hearing
 from recorder.contract import control
@@ -56,7 +56,7 @@ class Follow:
             self._record = ""
             self._held = _near(facts, plans, now_utc_us)
             return self._held
-        name = self._held.id if self._held is not None and self._held.id and self._record == status.record else status.hearing
+        name = self._held.id if self._held is not None and self._held.id and self._record == status.record else _began_as(facts, status)
         self._record = status.record
         plan = plans.get(status.hearing)
         cases = [session.case for session in facts.sessions.values() if session.state in LIVE | {"closing"}]
@@ -65,6 +65,12 @@ class Follow:
             closed=status.level != "open" or (plan is not None and plan.level != "open"),
         )  # fmt: skip
         return self._held
+
+
+def _began_as(facts: Facts, status: control.Status) -> str:
+    """The name of a conference that this process did not see begin: another one would send away whoever is in it."""
+    session = facts.sessions.get(record_of(status.record))
+    return status.hearing if session is None or not session.began_as else session.began_as
 
 
 def _near(facts: Facts, plans: dict[str, Hearing], now_utc_us: int) -> Held:

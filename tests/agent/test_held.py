@@ -7,6 +7,7 @@ from agent.held import OPENS_US, Follow, Held
 from agent.schedule import Schedule, merge_feed
 from agent.upstream import contract
 from recorder.contract.control import Status
+from tests.agent.model_room import ModelRoom
 from tests.agent.plans import DAY, ROOM, hearing
 from tests.agent.statuses import status
 
@@ -50,6 +51,19 @@ def test_a_session_that_is_bound_to_a_hearing_stays_the_conference_that_it_was()
     bound = look(follow, recording("h1"), DAY, PLAN)
     assert (bound.id, bound.hearing) == ("local:1", "h1")
     assert look(follow, recording("h1", record="r2"), DAY, PLAN).id == "h1", "another session is another conference"
+
+
+def test_an_agent_that_is_started_anew_goes_on_with_the_conference_of_a_session_that_was_bound_meanwhile() -> None:
+    room = ModelRoom()
+    room.clerk_starts()
+    before = Follow().look(room.facts, room.schedule, ROOM, recording(room.recorder.hearing, room.recorder.record), DAY)
+    assert before is not None
+    room.clerk_binds(room.session.session, "h1")
+    assert room.recorder.hearing == "h1"
+    after = Follow().look(room.facts, room.schedule, ROOM, recording("h1", room.recorder.record), DAY)
+    assert after is not None
+    assert (after.id, after.hearing) == (before.id, "h1")
+    assert after.id.startswith("local:")
 
 
 def test_a_recorder_that_is_away_for_a_moment_closes_no_conference() -> None:
