@@ -10,7 +10,6 @@ something takes the round it waits in memory, and is tried again each second, on
 """
 
 import contextlib
-import errno
 import itertools
 import threading
 from collections.abc import Callable
@@ -21,7 +20,7 @@ import structlog
 
 from recorder.clock import mono_us
 from recorder.contract import child
-from recorder.disk import Disk, DiskName
+from recorder.disk import Disk, DiskName, is_full
 from recorder.disk_pair import DiskPair, Trouble
 from recorder.given_up import GivenUp
 from recorder.ledger import CloseItem, Committed, EntryItem, FragmentItem, InitItem, Item, KeyItem, Ledger, Round
@@ -318,7 +317,7 @@ class Committer:
         except OSError as error:
             failure = error
         self._forget(done.journal.path)
-        if not _is_full(failure) and not self._rolled:
+        if not is_full(failure) and not self._rolled:
             log.error("the journal failed; going on in a new file", error=str(failure))
             taken = done.journal.data[: max(0, self._size(done.journal.path) - done.journal.off)]
             self._half = self._ledger.next_journal(done, taken)
@@ -330,7 +329,7 @@ class Committer:
             self._half, self._rolled = None, False
             self._half = self._store_media()
             return self._store_lines(self._half)
-        if _is_full(failure) and not self._failing:
+        if is_full(failure) and not self._failing:
             self._tell_first(failure)
             self._put_lines(done)
             return done
@@ -351,7 +350,7 @@ class Committer:
 
     def _change_lead(self, error: OSError) -> bool:
         """Go on on the other disk, if that holds all that was committed."""
-        if not self._pair.change_lead(error.strerror or str(error), full=_is_full(error)):
+        if not self._pair.change_lead(error.strerror or str(error), full=is_full(error)):
             return False
         self._full, self._doubtful = False, None
         for code in ("disk_full", "disk_error"):  # of the disk that led; that it does not any more is an alarm of its own
@@ -361,7 +360,7 @@ class Committer:
     def _tell_first(self, error: OSError) -> None:
         """The disk that leads refused for the first time: say so, and give up what was kept for this."""
         reason = error.strerror or str(error)
-        if not _is_full(error):
+        if not is_full(error):
             self._tell("disk_error", "failed", reason)
             return
         if self.disk.ballast is not None:
@@ -399,7 +398,3 @@ class Committer:
 
     def _journal_disk(self, entry: entries.DiskState) -> None:
         self._put(EntryItem(writable(entry), self._now()))  # its words may be a file's name, in any bytes
-
-
-def _is_full(error: OSError) -> bool:
-    return error.errno in {errno.ENOSPC, errno.EDQUOT}

@@ -6,7 +6,6 @@ written as it came. A child that lies can spoil its own tracks, nothing else.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -36,6 +35,8 @@ from recorder.running import RunningSession
 from recorder.session_look import FINDINGS, SESSION_CODES, SessionLook
 from recorder.session_store import SessionStore
 from recorder.sources import sources
+from recorder.status import status_of
+from recorder.threads import until
 from recorder.watch_link import WatchLink
 
 log = structlog.get_logger()
@@ -103,7 +104,7 @@ class Recorder(ChildOwner):
             await asyncio.wait({self._sealing})
         if self._session is not None and self._session.state == "open":
             self._session.close_parts(mono_us())
-            await self._until(self._session.all_ended, PARTS_CLOSED_S)
+            await until(self._session.all_ended, PARTS_CLOSED_S)
         await asyncio.gather(*(process.close() for process in self.children.values()))
         if self._open is not None:
             await self._open.abandon(told_to_end=told_to_end)
@@ -144,24 +145,11 @@ class Recorder(ChildOwner):
 
     def status(self) -> control.Status:
         """The recorder as it is now."""
-        session, opened = self._session, self._open
-        commits = sorted(self._commits_us)
-        return control.Status(
-            state=self.state,
-            record=session.path if session else "",
-            hearing=session.hearing if session else "",
-            t_us=session.clock.times().t_us if session else 0,
-            entries=opened.head.at + 1 if opened else 0,
-            head=opened.head.sha256 if opened else "",
-            head_at=opened.head.at if opened else -1,
-            signed_at=opened.signed_at if opened else -1,
-            commit_p99_us=commits[len(commits) * 99 // 100] if commits else 0,
-            preroll_armed=self._armed_us is not None,
-            channels=self._view.channels(frozenset(name for name, process in self.children.items() if process.opened is not None), session),
-            disks=self._store.disks(opened),
-            alarms=self._alarms.all(),
-            level=session.level if session else "open",
-        )
+        there = frozenset(name for name, process in self.children.items() if process.opened is not None)
+        return status_of(
+            self.state, self._session, self._open, self._commits_us, self._view.channels(there, self._session),
+            self._store.disks(self._open), self._alarms.all(), armed=self._armed_us is not None,
+        )  # fmt: skip
 
     async def begin(self, request: control.Start) -> control.Reply:
         """Begin a session: what is heard is recorded from now on, and answered is what the disk says of it."""
@@ -222,7 +210,7 @@ class Recorder(ChildOwner):
 
     async def _seal(self, session: RunningSession, opened: OpenSession, request: control.StopRequest, now_us: int) -> control.Reply:
         try:
-            await self._until(session.all_ended, PARTS_CLOSED_S)
+            await until(session.all_ended, PARTS_CLOSED_S)
             session.cut_off()
             problem = await opened.seal(session, request, session.clock.t_us(now_us))
         except asyncio.CancelledError:
@@ -407,10 +395,3 @@ class Recorder(ChildOwner):
     def _send(self, device: str, message: child.Message) -> bool:
         process = self.children.get(device)
         return process is not None and process.send(message)
-
-    async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:
-        """Wait until a condition holds that the loop itself brings about, at most so long."""
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + timeout_s
-        while not condition() and loop.time() < deadline_s:  # noqa: ASYNC110 - the condition is plain state, brought about by messages
-            await asyncio.sleep(0.01)

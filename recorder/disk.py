@@ -113,6 +113,11 @@ class Disk:
         return descriptor
 
 
+def is_full(error: OSError) -> bool:
+    """Whether a disk, or what its user may have of it, is full."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
 def status_of(file: str) -> os.stat_result:
     """A file's attributes, of a link its own, asked for many times a second.
 

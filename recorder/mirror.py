@@ -21,7 +21,7 @@ from typing import Literal
 
 import structlog
 
-from recorder.disk import Disk
+from recorder.disk import Disk, is_full
 from recorder.file_copy import DamagedError, Pair, bring, copy_receipts, set_aside, sync_tree
 from recorder.file_table import FileTable, Stored
 from recorder.ledger import Round
@@ -381,10 +381,9 @@ class Mirror:
             self.disk.close_all()
 
     def _failed(self, error: OSError) -> None:
-        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        self.full = self.full or is_full
+        self.full = self.full or is_full(error)
         words = error.strerror or str(error)
-        self._leave(FULL if is_full else f"{error.filename}: {words}" if error.filename else words)
+        self._leave(FULL if is_full(error) else f"{error.filename}: {words}" if error.filename else words)
 
     def _leave(self, detail: str) -> None:
         was, self.state = self.state, "left"

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from rfc3161_client import TimestampRequestBuilder, decode_timestamp_response
 
 from provisioning.room import Timestamp
-from recorder.disk import sync_directory
+from recorder.disk import is_full, sync_directory
 from recorder.manifest import manifest
 from recorder.record import canonical, entries, layout
 from recorder.record.entries import AnyEntry, Line
@@ -95,8 +95,7 @@ def not_sealed(error: Exception, record: Path) -> str:
         remedy = "repair it"
     elif isinstance(error, OSError):
         why = f"{error.filename or record}: {error.strerror or error}"
-        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        remedy = "make room there" if is_full else f"look after the disk of {record.parent}, and who may change files there"
+        remedy = "make room there" if is_full(error) else f"look after the disk of {record.parent}, and who may change files there"
     return f"the record is complete but not sealed: {why}; {remedy} and start the recorder again"
 
 

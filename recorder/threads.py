@@ -1,4 +1,4 @@
-"""Work that may hang for ever, each piece in a thread of its own.
+"""Work that may hang for ever, each piece in a thread of its own; and waiting that does not.
 
 The threads of a pool would all come to hang, one after the other, and what has nothing to do with them would wait; and at the end of the
 process a pool is waited for.
@@ -46,3 +46,11 @@ def within(work: Callable[[], T], timeout_s: float, name: str) -> T:
     if not wait({future}, timeout_s).done:
         raise TimeoutError(f"no answer within {timeout_s:g} s")
     return future.result()
+
+
+async def until(condition: Callable[[], bool], timeout_s: float) -> None:
+    """Wait until a condition holds that the event loop itself brings about, at most so long."""
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + timeout_s
+    while not condition() and loop.time() < deadline_s:  # noqa: ASYNC110 - the condition is plain state, brought about by messages
+        await asyncio.sleep(0.01)
