@@ -3,16 +3,19 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from agent.upstream import relay
 from agent.upstream.centre.public import REQUESTS_PER_MIN, Pace, PublicDoor, public_door
 from agent.upstream.centre.relays import Relays
+from tests.lab.centre import centre, free_port
 
 
 class Room:
@@ -48,8 +51,14 @@ class Place:
 
 @pytest.fixture
 async def place() -> AsyncIterator[Place]:
+    async with serving() as it:
+        yield it
+
+
+@contextlib.asynccontextmanager
+async def serving(*, forwarded: bool = False) -> AsyncIterator[Place]:
     relays = Relays()
-    app = PublicDoor(relays).application()
+    app = PublicDoor(relays, forwarded=forwarded).application()
 
     async def serve(request: web.Request) -> web.StreamResponse:
         return await relays.serve(request.match_info["room"], request)
@@ -177,6 +186,70 @@ def test_no_source_asks_more_often_than_it_may_and_none_costs_another(asked: lis
         taken[source] += pace.takes(source, now_s)
     assert all(count <= REQUESTS_PER_MIN + now_s * REQUESTS_PER_MIN / 60 + 1 for count in taken.values())
     assert pace.takes("another", now_s)
+
+
+@pytest.mark.parametrize(
+    ("told", "source"),
+    [
+        (["198.51.100.7"], "198.51.100.7"),
+        (["203.0.113.9, 198.51.100.7"], "198.51.100.7"),
+        (["203.0.113.9", "203.0.113.8,2001:db8::7"], "2001:db8::7"),
+        (["::ffff:198.51.100.7"], "198.51.100.7"),
+        (["203.0.113.9, unknown"], "127.0.0.1"),
+        (["203.0.113.9,"], "127.0.0.1"),
+        ([], "127.0.0.1"),
+    ],
+)
+async def test_a_room_is_told_the_address_that_the_server_before_the_door_saw(told: list[str], source: str) -> None:
+    headers = CIMultiDict([("X-Forwarded-For", value) for value in told])
+    async with serving(forwarded=True) as place:
+        room = await place.room()
+        async with place.http.ws_connect(f"{place.url}/r/r1/api/connect", headers=headers):
+            connect = await room.hear()
+            assert isinstance(connect, relay.Connect)
+            assert connect.source == source
+            joining = asyncio.create_task(place.http.post(f"{place.url}/r/r1/api/join", data=b"{}", headers=headers))
+            request = await room.hear()
+            assert isinstance(request, relay.Request)
+            assert request.source == source
+            await room.say(relay.Response(channel=request.channel, status=200, body=b"{}"))
+            assert (await joining).status == 200
+
+
+async def test_who_asks_too_often_through_a_server_before_the_door_costs_nobody_else_there() -> None:
+    async def join(place: Place, source: str) -> int:
+        async with place.http.post(f"{place.url}/r/none/api/join", headers={"X-Forwarded-For": f"192.0.2.1, {source}"}) as answer:
+            return answer.status
+
+    async with serving(forwarded=True) as place:
+        assert {await join(place, "203.0.113.9") for _ in range(REQUESTS_PER_MIN + 30)} == {503, 429}
+        assert await join(place, "198.51.100.7") == 503
+
+
+async def test_a_door_that_stands_for_itself_believes_nobody_about_who_asks(place: Place) -> None:
+    room = await place.room()
+    async with place.http.ws_connect(f"{place.url}/r/r1/api/connect", headers={"X-Forwarded-For": "198.51.100.7"}):
+        frame = await room.hear()
+        assert isinstance(frame, relay.Connect)
+        assert frame.source == "127.0.0.1"
+
+
+async def test_a_centre_believes_the_server_before_its_door_where_its_settings_say_so(tmp_path: Path) -> None:
+    port = free_port()
+    with centre(tmp_path, public=f"127.0.0.1:{port}", public_forwarded_for=True):
+        async with aiohttp.ClientSession() as http:
+            statuses = []
+            for number in range(REQUESTS_PER_MIN + 30):
+                headers = {"X-Forwarded-For": f"198.51.100.{number}"}
+                async with http.post(f"http://127.0.0.1:{port}/r/none/api/join", headers=headers) as answer:
+                    statuses.append(answer.status)
+            assert set(statuses) == {503}, "each is an address of its own"
+
+
+async def test_who_asks_is_another_servers_word_on_this_machine_alone() -> None:
+    with pytest.raises(ValueError, match="public_forwarded_for"):
+        async with public_door(Relays(), "0.0.0.0", 0, "", "", forwarded=True):  # noqa: S104 - what is refused
+            pass
 
 
 async def test_without_a_certificate_the_door_stands_on_this_machine_alone() -> None:

@@ -31,7 +31,7 @@ class Centre:
     def __init__(self, base: Path, **settings: object) -> None:
         self.base = base
         self.address = str(settings.get("host", "127.0.0.1"))
-        self.port = _free_port()
+        self.port = free_port()
         self.home = CentreHome(base / "centre")
         made = Settings.model_validate({"port": self.port, "names": [self.address], **settings})
         self.home.make(made, dt.datetime.now(dt.UTC))
@@ -50,7 +50,7 @@ class Centre:
     def another(self, base: Path) -> "Centre":
         """Another front of this centre: a copy of its directory, on a port of its own (docs/several-fronts.md)."""
         front = Centre.__new__(Centre)
-        front.base, front.port, front.home, front.process = base, _free_port(), CentreHome(base / "centre"), None
+        front.base, front.port, front.home, front.process = base, free_port(), CentreHome(base / "centre"), None
         front.address = self.address
         shutil.copytree(self.home.root, front.home.root, ignore=shutil.ignore_patterns("*.sock", "*.sqlite*", "records", "work"))
         config = front.home.root / "centre.toml"
@@ -147,7 +147,7 @@ def centre(base: Path, **settings: object) -> Iterator[Centre]:
         it.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -10,8 +10,8 @@ import contextlib
 import ssl
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from ipaddress import ip_address
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from aiohttp import WSMsgType, web
@@ -44,15 +44,27 @@ class Pace:
         return left >= 1
 
 
+def source_of(peer: str, forwarded_for: Sequence[str]) -> str:
+    """Who asks, by the server before this door: the last address is its own word, those before are what it was told itself."""
+    try:
+        address = ip_address(forwarded_for[-1].rpartition(",")[2].strip())
+    except (IndexError, ValueError):
+        return peer
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)[:64]
+
+
 class PublicDoor:
     """Makes the application.
 
     Args:
         relays: the rooms.
+        forwarded: a server before this door says who asks; otherwise everybody would be that one address.
     """
 
-    def __init__(self, relays: Relays) -> None:
+    def __init__(self, relays: Relays, *, forwarded: bool = False) -> None:
         self._relays = relays
+        self._forwarded = forwarded
         self._open = page_door.Sources()
         self._pace = Pace(REQUESTS_PER_MIN)
 
@@ -69,7 +81,7 @@ class PublicDoor:
         return app
 
     async def _join(self, request: web.Request) -> web.Response:
-        source = _source(request)
+        source = self._source(request)
         if not self._pace.takes(source, time.monotonic()):
             return page_door.refused(429, "too_many")
         try:
@@ -79,11 +91,15 @@ class PublicDoor:
             return page_door.refused(503, "room_away")
         return web.Response(status=answer.status, body=answer.body, content_type="application/json")
 
+    def _source(self, request: web.Request) -> str:
+        peer = (request.remote or "")[:64]
+        return source_of(peer, request.headers.getall("X-Forwarded-For", [])) if self._forwarded else peer
+
     def _connected(self, open_channel: Callable[[Channel, str], Awaitable[None]]) -> page_door.Handler:
         async def connect(request: web.Request) -> web.StreamResponse:
             if not page_door.is_own_origin(request):
                 return page_door.refused(403, "origin")
-            source = _source(request)
+            source = self._source(request)
             with self._open.one_more(source) as taken:
                 if not taken or not self._pace.takes(source, time.monotonic()):
                     return page_door.refused(429, "too_many")
@@ -121,12 +137,10 @@ async def _pass_on(socket: web.WebSocketResponse, channel: Channel) -> None:
         await socket.close()
 
 
-def _source(request: web.Request) -> str:
-    return (request.remote or "")[:64]
-
-
 @contextlib.asynccontextmanager
-async def public_door(relays: Relays, host: str, port: int, certificate: str, key: str) -> AsyncIterator[int]:
+async def public_door(
+    relays: Relays, host: str, port: int, certificate: str, key: str, *, forwarded: bool = False
+) -> AsyncIterator[int]:  # fmt: skip
     """Serve participants; yields the port.
 
     Args:
@@ -135,11 +149,14 @@ async def public_door(relays: Relays, host: str, port: int, certificate: str, ke
         port: 0 takes any.
         certificate: PEM file; empty: without TLS, on a loopback address alone.
         key: PEM file.
+        forwarded: who asks is what a server before the door says, on a loopback address alone.
 
     Raises:
-        ValueError: without TLS at an address that others reach.
+        ValueError: without TLS, or by another server's word, at an address that others reach.
         OSError: the port is taken, or a file cannot be read.
     """
+    if forwarded and not ip_address(host.strip("[]")).is_loopback:
+        raise ValueError(f"at {host} anybody could name any address in X-Forwarded-For: public_forwarded_for is for a door on 127.0.0.1")
     context = None
     if certificate:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -148,7 +165,9 @@ async def public_door(relays: Relays, host: str, port: int, certificate: str, ke
         raise ValueError(
             f"at {host} the door needs public_certificate and public_key; or let it stand on 127.0.0.1 behind a server with TLS"
         )
-    runner = web.AppRunner(PublicDoor(relays).application(), access_log=None, keepalive_timeout=10.0, shutdown_timeout=2.0)
+    runner = web.AppRunner(
+        PublicDoor(relays, forwarded=forwarded).application(), access_log=None, keepalive_timeout=10.0, shutdown_timeout=2.0
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, host.strip("[]"), port, ssl_context=context).start()

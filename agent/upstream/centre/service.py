@@ -190,7 +190,9 @@ async def _serve_public(stack: contextlib.AsyncExitStack, relays: Relays, settin
     host, _, port = settings.public.rpartition(":")
     try:
         return await stack.enter_async_context(
-            public_door(relays, host, int(port), settings.public_certificate, settings.public_key)
+            public_door(
+                relays, host, int(port), settings.public_certificate, settings.public_key, forwarded=settings.public_forwarded_for
+            )
         )  # fmt: skip
     except (ValueError, OSError) as error:
         raise SettingsError(f"public: {error}") from error

@@ -58,6 +58,8 @@ class Settings(_Stanza):
     public_certificate: str = ""
     """PEM file of a certificate that browsers trust, and of its key. Without them the door is at 127.0.0.1, behind a server with TLS."""
     public_key: str = ""
+    public_forwarded_for: bool = False
+    """The server with TLS before the door says in ``X-Forwarded-For`` who asks; for a door on loopback alone."""
     late_after_s: int = Field(default=300, ge=0)
     silent_after_s: int = Field(default=60, ge=20)
     custodian: str = ""
@@ -326,6 +328,8 @@ def _toml(settings: Settings) -> str:
         '# Under which browsers reach that door, "https://centre.example": links to look into rooms begin with it.\n'
         f"public_url = {quoted(settings.public_url)}\n"
         f"public_certificate = {quoted(settings.public_certificate)}\npublic_key = {quoted(settings.public_key)}\n"
+        "# Whether a server before the door, which then stands on 127.0.0.1, writes who asks at the end of X-Forwarded-For.\n"
+        f"public_forwarded_for = {str(settings.public_forwarded_for).lower()}\n"
         "# So long after its planned start a hearing is late; so long after its last heartbeat a room is silent.\n"
         f"late_after_s = {settings.late_after_s}\nsilent_after_s = {settings.silent_after_s}\n"
         "# A directory on another disk (another person's, best of all), to which the ledger of receipts is copied at once.\n"
