@@ -222,7 +222,7 @@ def status(config: Config = ROOM_TOML, ca: Ca = None, crl: Crl = None) -> None:
             )  # fmt: skip
             table.add_row(one.name, amount(one.bytes), str(len(one.copies)), _standing(one, by_record.get(one.name, ""), stays))
         for name, why in records.broken.items():
-            table.add_row(name, "", "", shown(why), style="red")
+            table.add_row(shown(name), "", "", shown(why), style="red")
         gone = {tombstone.name: tombstone for base in records.answering() for tombstone in retention.tombstones(base, _cry)}
         for tombstone in gone.values():
             words = f"deleted here on {_day(tombstone.deleted_utc_us)}; {tombstone.acknowledgement.by} has it"

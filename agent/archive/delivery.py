@@ -29,6 +29,7 @@ from agent.archive.upload import UnreadableError, UploadStoppedError, UploadTrou
 from agent.archive.vouchers import Vouchers
 from agent.upstream.contract import RecordDeleted, RecordDelivered
 from agent.upstream.transfer import Acknowledgement
+from recorder.record.shown import encodable
 from recorder.record.trust import TrustError
 
 log = structlog.get_logger()
@@ -172,11 +173,12 @@ class Delivery:
         self._look_now.set()
 
     def status(self) -> DeliveryStatus:
-        """How it stands now."""
+        """How it stands now; every word of it can be sent and stored."""
         waiting = [one for one in self._found if one.standing != "delivered"]
         pending = [one for one in waiting if one.standing == "pending"]
         oldest_us = min((one.changed_utc_us for one in pending), default=None)
-        by_record = self._records.broken | self._kept | self._queue.refused()
+        troubles = self._records.broken | self._kept | self._queue.refused()
+        by_record = {encodable(name): encodable(why) for name, why in troubles.items()}  # of files that may have any name
         alarms = [f"{name}: {why}" for name, why in by_record.items()]
         stops = [f"{_BLIND}: {self._blind}"] if self._blind else []
         stops += [f"no record is deleted: {self._doubt}"] if self._doubt else []
@@ -188,8 +190,8 @@ class Delivery:
         return DeliveryStatus(
             pending=len(pending), pending_bytes=sum(one.bytes for one in pending),
             oldest_pending_h=0.0 if oldest_us is None else max(0.0, time.time_ns() / 1000 - oldest_us) / 3.6e9, sending=self._sending,
-            done_bytes=self._progress[0], total_bytes=self._progress[1], rate_bytes_s=self._rate(), alarms=tuple(alarms),
-            reasons=Reasons(by_record=by_record, of_all=(*stops, *away)),
+            done_bytes=self._progress[0], total_bytes=self._progress[1], rate_bytes_s=self._rate(), alarms=tuple(map(encodable, alarms)),
+            reasons=Reasons(by_record=by_record, of_all=tuple(map(encodable, (*stops, *away)))),
         )  # fmt: skip
 
     async def _for_ever(self, step: Callable[[], Awaitable[None]], words: str) -> None:

@@ -19,6 +19,7 @@ from agent.archive.inside import open_regular_in
 from agent.upstream.transfer import PART_BYTES, RecordFile, UploadOffer, files_sha256
 from recorder.record import checksums, layout
 from recorder.record.file_check import LIST_BYTES, inventory, read_small
+from recorder.record.shown import encodable
 
 Progress = Callable[[int, int], None]
 """Told the bytes done and the bytes in all."""
@@ -108,6 +109,8 @@ def sealed_files(root: Path) -> dict[str, int]:
                 sizes[path] = read_small(root / path, LIST_BYTES).rfind(b"\n") + 1
     except OSError as error:
         raise OfferError(f"{error.filename or root} cannot be read: {error.strerror}") from error
+    if encodable(root.name) != root.name:
+        raise OfferError(f"{encodable(root.name)} is not named in UTF-8, and no archive can be told its name")
     if others:
         raise OfferError(f"{root.name}/{others[0]} is no regular file; a record holds no links and no devices")
     strange = next((path for path in sizes if _path.fullmatch(path) is None or not layout.is_inside(path)), None)

@@ -1,4 +1,7 @@
-"""Text out of a record, for a terminal. Pure. What somebody put into a record must not move the cursor, hide a line or colour a verdict."""
+"""Text out of a record, for a terminal or a message. Pure.
+
+What somebody put into a record must not move the cursor, hide a line or colour a verdict.
+"""
 
 import unicodedata
 
@@ -15,3 +18,8 @@ def shown(text: str) -> str:
     if not plain.isprintable():
         plain = "".join(_REPLACEMENT if unicodedata.category(one) in _HIDDEN else one for one in plain)
     return escape(plain)
+
+
+def encodable(text: str) -> str:
+    """The text with what no UTF-8 can hold written out: Python keeps the bytes of a file's name that is none so."""
+    return text.encode(errors="backslashreplace").decode()
