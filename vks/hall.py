@@ -16,6 +16,7 @@ from vks import acts, signalling
 from vks.acts import OfParticipant
 from vks.admission import Admission, NotAdmittedError, Seat
 from vks.audience import Audience
+from vks.bucket import Bucket
 from vks.conference import Conference
 from vks.connection import Connection
 from vks.display import Displays
@@ -26,10 +27,13 @@ from vks.order import Order, Unsure, is_kept_out
 from vks.page import Page
 from vks.rules import RefusedError
 from vks.taken_in import TakenIn
+from vks.times import mono_us
 
 log = structlog.get_logger()
 
 MOST_PAGES = 300
+FACTS_PER_S, FACTS_BURST = 1, 10
+"""What somebody does or comes back for becomes a line of the record: so often, and no oftener."""
 MakeConference = Callable[[Callable[[], None], Order | None], Conference]
 
 
@@ -68,6 +72,8 @@ class Hall:
         self._unsure: Unsure = ""
         self._admission: Admission | None = None
         self._pages: list[Page] = []
+        self._measures: dict[str, Bucket] = {}
+        """By person: a new connection brings no new measure."""
 
     def hold(self, hearing: contract.HearingIs) -> None:
         """Take what the agent says of the hearing."""
@@ -77,6 +83,7 @@ class Hall:
                 self.conference.end()
             self.conference = self._make(self._follow, _kept(hearing)) if hearing.hearing else None
             self._admission = None
+            self._measures.clear()
         if self._admission is None or self.hearing is None or hearing.invitations != self.hearing.invitations:
             self._admission = Admission(hearing.hearing, hearing.invitations, hearing.secret)
         self.hearing = hearing
@@ -129,7 +136,10 @@ class Hall:
             raise NotAdmittedError("too_many")
         if self._admission is None or self.conference is None:
             raise NotAdmittedError("starting" if self.hearing is None else "unknown")
-        return self._admission.resume(token, source, self._now_utc_us())
+        seat = self._admission.resume(token, source, self._now_utc_us())
+        if not self._may_tell(seat.person):
+            raise NotAdmittedError("too_many")
+        return seat
 
     def welcome(self, seat: Seat) -> signalling.Welcome:
         """What the page is told first; its resume token is renewed."""
@@ -192,7 +202,12 @@ class Hall:
         conference = self.conference
         if conference is None or page.peer is None or conference.peers.get(page.peer.person) is not page.peer:
             raise RefusedError("not_there", "another device of this person is in the hearing")
+        if not self._may_tell(page.peer.person):
+            raise RefusedError("too_often", "so much in so short a time is told in no record")
         conference.act(act, page.peer.person)
+
+    def _may_tell(self, person: str) -> bool:
+        return self._measures.setdefault(person, Bucket(FACTS_PER_S, FACTS_BURST)).take(mono_us())
 
     def _follow(self) -> None:
         """Give each person's seat to the page of the device that holds it now, and send those away who may not be there."""

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from recorder.contract import conference as contract
 from recorder.contract.page_door import MOST_PER_SOURCE
 from tests.vks.browsers import Browser, until
 from vks import acts, signalling
+from vks.hall import FACTS_BURST, FACTS_PER_S
 from vks.service import Service, Settings
 from vks.talk import BURST
 
@@ -357,6 +359,36 @@ async def test_whoever_floods_is_sent_away_and_one_address_has_so_many_connectio
     with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):
         await house.http.ws_connect(f"{house.url}/api/connect")
     await asyncio.gather(*(socket.close() for socket in sockets))
+
+
+def _is_answered(page: PageInTest) -> bool:
+    return bool(page.all(signalling.Bye) or page.all(signalling.Welcome))
+
+
+async def test_nobody_fills_the_record_by_what_he_does_or_by_coming_and_going(house: House) -> None:
+    (token, invitation), (quiet, other) = invited("p1"), invited("p2")
+    agent = await house.agent()
+    await agent.hold(invitation, other)
+    await until(lambda: agent.stands, "the hearing is held")
+    began_s = time.monotonic()
+    page = await house.come(token)
+    resume = (await page.first(signalling.Welcome)).resume
+    await agent.ask(contract.Admit(by=CLERK, person="p1"))
+    for number in range(30):
+        await page.say(signalling.Do(act=acts.RaiseHand(on=number % 2 == 0)))
+    assert (await page.first(signalling.Refused)).code == "too_often"
+    await page.close()
+    byes: list[signalling.Bye] = []
+    for _ in range(FACTS_BURST):
+        again = await house.page(resume)
+        await until(partial(_is_answered, again), "an answer")
+        byes += again.all(signalling.Bye)
+        await again.close()
+    assert ("too_many", True) in [(bye.code, bye.again) for bye in byes]
+    told = [fact.name for fact in agent.told if fact.data.get("person") == "p1"]
+    assert len(told) <= 2 * (FACTS_BURST + FACTS_PER_S * (time.monotonic() - began_s)) + 3
+    page = await house.come(quiet, "device-2")
+    await page.first(signalling.Welcome)
 
 
 async def test_a_page_of_another_origin_cannot_connect(house: House) -> None:
