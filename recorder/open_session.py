@@ -1,6 +1,7 @@
 """A session that is on the disk: its committer, its checkpoints, its keys, and its seal."""
 
 import asyncio
+import errno
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,12 @@ from recorder.clock import SessionClock, mono_us
 from recorder.commit import CommitReport, Committer
 from recorder.contract import child, control
 from recorder.disk_pair import Trouble
+from recorder.journal_read import read_on
+from recorder.journal_state import JournalState
 from recorder.record import entries
 from recorder.record.entries import FIRST_PREV, Level, TrackTotal
 from recorder.record.journal import Head, Times
-from recorder.recovery import Left, is_sealed
+from recorder.recovery import Left, is_sealed, totals
 from recorder.running import NewKey, RunningSession
 from recorder.seal import SIGN_S, key_failed, not_sealed
 from recorder.signing import Signer, SigningError
@@ -257,6 +260,18 @@ class OpenSession:
     async def _close_companions(self) -> None:
         while self.companions:
             await apart(self.companions.pop().close, "close a companion")
+
+    def counted(self) -> list[TrackTotal]:
+        """The tracks' sums by the journal itself: those that a snapshot told are not known to be right. Blocks.
+
+        Raises:
+            OSError: it cannot be read, or is not all there any more.
+        """
+        state, head, root = JournalState(), self.head, self.committer.disk.root
+        read_on(root, state)
+        if state.head.at < head.at:
+            raise OSError(errno.ENOENT, "its journal is not all there any more", str(root))
+        return totals(state)
 
     def tell(self, code: str, words: str) -> None:
         """Raise an alarm of this session, from any thread."""

@@ -5,7 +5,7 @@ What blocks runs in threads; the core's event loop never waits for a disk.
 
 import asyncio
 import contextlib
-import errno
+import threading
 import uuid
 from collections.abc import Callable
 from functools import partial
@@ -26,15 +26,13 @@ from recorder.commit import CommitReport, Committer
 from recorder.contract import control
 from recorder.disk import Disk, DiskName
 from recorder.disk_pair import Trouble
-from recorder.journal_read import read_on
-from recorder.journal_state import JournalState
 from recorder.ledger import Ledger
 from recorder.open_session import OpenSession
 from recorder.recipients import load_recipients
 from recorder.record import canonical, entries, layout
-from recorder.record.entries import Level, TrackTotal
+from recorder.record.entries import Level
 from recorder.record.journal import Head, Times
-from recorder.recovery import Left, read_left, recovered, totals
+from recorder.recovery import Left, read_left, recovered
 from recorder.room_disks import RoomDisks, keep_head_at, put_unstamped, unstamped_file
 from recorder.seal import chain_pem, not_sealed, put_file, put_seal_files, stamp
 from recorder.signing import Signer
@@ -73,7 +71,9 @@ class SessionStore:
         self.left: dict[str, control.LeftUnsealed] = {}
         """The records, by their ids, that were found at the start and stay as they are."""
         self._led: set[str] = set()
-        """Names of the records that have a committer."""
+        """Names of the records that have a committer, or are to have one."""
+        self._leading = threading.Lock()
+        """Held while it is decided by them whether the disks' locks are wanted: one session may begin while another one is let go."""
 
     def can_be_opened(self, level: Level) -> bool:
         """Whether media of this level would have a reader: with recipients, one of them must be let in."""
@@ -112,7 +112,11 @@ class SessionStore:
             ],
             media="cenc-aes-ctr" if self.recipients else "clear",
         )
-        genesis, times = canonical.writable(genesis), clock.times()  # before there is a committer that somebody would have to end
+        try:
+            genesis, times = canonical.writable(genesis), clock.times()  # before there is a committer that somebody would have to end
+        except canonical.NotCanonicalError:
+            await apart(partial(self.closed, disk.root), "let go of a record")
+            raise
         opened = self._open(str(record), clock, disk, Ledger(), genesis, on_commit, on_trouble, times)
         opened.committer.put_entry(genesis, times, urgent=request.level == "open")  # else in one round with its level
         if request.level != "open":
@@ -216,8 +220,9 @@ class SessionStore:
             log.warning("sealed an interrupted session", record=str(left.record), reason=request.reason, problem=problem)
             if problem is not None:
                 on_trouble("record_unsealed", f"{left.record}: {problem}", True)
-        if not self._led:
-            self.room_disks.release()
+        with self._leading:
+            if not self._led:
+                self.room_disks.release()
 
     def _finish_late(self, left: Left) -> str | None:
         problem = self.finish(left.record, left.ledger.head)
@@ -288,10 +293,11 @@ class SessionStore:
 
     def closed(self, root: Path) -> None:
         """Nothing writes this record any more: its copy may be completed."""
-        self._led.discard(root.name)
-        self.room_disks.recording = bool(self._led)
-        if not self._led:
-            self.room_disks.release()
+        with self._leading:
+            self._led.discard(root.name)
+            self.room_disks.recording = bool(self._led)
+            if not self._led:
+                self.room_disks.release()
 
     def _copy_seal(self, root: Path, *, copied: bool) -> None:
         self.room_disks.copy_seal(root, level=copied)
@@ -302,7 +308,8 @@ class SessionStore:
         """The disk that leads a new record, with its directory; and the head of the record before."""
         disk = self.room_disks.first_that("begin a record", partial(self._prepare_on, name), PREPARE_S)
         self.room_disks.make()
-        with contextlib.suppress(sole_process.HeldError):  # another recorder's record is one of its own
+        with self._leading, contextlib.suppress(sole_process.HeldError):  # another recorder's record is one of its own
+            self._led.add(name)
             self.room_disks.claim(wait_s=0)
         return disk, self.room_disks.last_head()
 
@@ -383,15 +390,6 @@ class SessionStore:
             opened.tell(CODE, f"{layout.JOURNAL}: {left.rewritten}")
         check = BackgroundCheck(left, partial(opened.tell, CODE), partial(opened.tell, FAILED_CODE))
         opened.companions.append(check)
-        opened.sums = lambda: opened.committer.totals() if check.sums_hold else _counted(opened)
+        opened.sums = lambda: opened.committer.totals() if check.sums_hold else opened.counted()
         check.start()
         return opened
-
-
-def _counted(opened: OpenSession) -> list[TrackTotal]:
-    """The tracks' sums by the journal itself: those that a snapshot told are not known to be right."""
-    state, head, root = JournalState(), opened.head, opened.committer.disk.root
-    read_on(root, state)
-    if state.head.at < head.at:
-        raise OSError(errno.ENOENT, "its journal is not all there any more", str(root))
-    return totals(state)

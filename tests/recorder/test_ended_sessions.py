@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,35 @@ async def test_a_record_that_stands_sealed_on_a_disk_that_came_late_is_not_writt
     await late.stop()
     await late.recorder.close()
     assert bytes_of(sealed) == whole
+
+
+async def test_a_session_that_begins_while_the_one_before_is_let_go_keeps_the_disks_locked(tmp_path: Path) -> None:
+    it = RoomInProcess(tmp_path)
+    await it.without_children()
+    await it.begin()
+    stamp, last_head, go = it.store.stamp, it.store.room_disks.last_head, threading.Event()
+    before = it.recorder.opened
+
+    def late_stamp(root: Path) -> None:
+        go.wait(20)
+        stamp(root)
+
+    def last_head_when_the_one_before_is_let_go() -> str:
+        if not go.is_set():
+            go.set()
+            assert before is not None
+            assert before.follow_up is not None
+            end_s = time.monotonic() + 20
+            while not before.follow_up.done() and time.monotonic() < end_s:
+                time.sleep(0.001)
+        return last_head()
+
+    it.store.stamp = late_stamp  # type: ignore[method-assign]
+    await it.stop()  # its follow-up goes on
+    it.store.room_disks.last_head = last_head_when_the_one_before_is_let_go  # type: ignore[method-assign]
+    await it.begin()
+    assert it.store.room_disks._locks.keys() == {"primary", "mirror"}
+    assert it.store.room_disks.recording
+    await it.stop()
+    await it.recorder.close()
+    assert it.store.room_disks._locks == {}
