@@ -133,6 +133,12 @@ def test_a_camera_that_says_the_same_time_of_two_pictures_is_seen_nevertheless(t
     assert all(earlier < later for earlier, later in itertools.pairwise(times_us))
 
 
+def all_stopped(pid: int) -> bool:
+    """Whether every thread has come to stand: a signal is obeyed a moment after it was sent (proc(5), State)."""
+    states = [(task / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
+    return set(states) == {"T"}
+
+
 def test_a_picture_that_is_late_is_passed_over_where_another_follows_already(tmp_path: Path) -> None:
     template, packets = camera("libx264", {"g": "100", "bf": "0"}, 16)
     stream = BusServer(str(tmp_path), []).stream(
@@ -146,6 +152,7 @@ def test_a_picture_that_is_late_is_passed_over_where_another_follows_already(tmp
             assert viewer.read()[0].mono_us == first_us
             os.kill(rungs.pid, signal.SIGSTOP)
             try:
+                wait_for(lambda: all_stopped(rungs.pid), "all its threads to stand")
                 for number, packet in enumerate(packets[1:], 1):
                     stream.publish(first_us + number * 40_000, 40_000, key=False, data=bytes(packet))
                 (reader,) = stream.readers
