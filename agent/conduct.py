@@ -17,7 +17,7 @@ from agent.actions import AnyAction, BindRecord, Certify, FindOut, RunChecks, St
 from agent.diagnostics.check import Context
 from agent.diagnostics.registry import CHECKS
 from agent.diagnostics.runner import HearingRunsError, run_checks
-from agent.hearing import REFUSED, UNREACHABLE, Facts, Fault
+from agent.hearing import REFUSED, UNREACHABLE, Facts, Fault, record_of
 from agent.not_before import NotBefore
 from agent.recorder_link import RecorderAwayError, RecorderLink, RecorderRefusedError
 from agent.room_process import RoomProcess
@@ -189,7 +189,17 @@ class Conductor:
             raise
 
     async def _stop(self, action: StopRecording) -> control.Reply:
-        return await self._link.do(control.StopRequest(actor=action.actor, reason=action.reason, record=action.session))
+        return await self._do_to_session(control.StopRequest(actor=action.actor, reason=action.reason, record=action.session))
+
+    async def _do_to_session(self, request: control.StopRequest | control.BindRequest) -> control.Reply:
+        try:
+            return await self._link.do(request)
+        except RecorderRefusedError as error:
+            status = self._process.status()
+            if "unknown field `record`" not in str(error) or status is None or record_of(status.record) != request.record:
+                raise
+            # A session goes on with the program of before an update, which does not know the field. It must be possible to end it.
+            return await self._link.do(msgspec.structs.replace(request, record=""))
 
     async def _find_out(self, action: FindOut) -> bool:
         found = (await self._link.do(control.FindRecord(record=action.session))).found
@@ -217,8 +227,10 @@ class Conductor:
 
     async def _bind(self, action: BindRecord) -> bool:
         words = {"hearing": action.hearing, "case": action.case, "actor": action.actor, "reason": action.reason}
-        kind = control.BindSealed if action.sealed else control.BindRequest
-        await self._link.do(kind(record=action.session, **words))
+        if action.sealed:
+            await self._link.do(control.BindSealed(record=action.session, **words))
+        else:
+            await self._do_to_session(control.BindRequest(record=action.session, **words))
         return await self._apply(lambda facts, schedule: told.bound(facts, schedule, action=action))
 
     async def _certify(self, action: Certify) -> bool:

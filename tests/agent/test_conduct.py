@@ -52,6 +52,7 @@ class Answering:
         self.state: control.State = "idle"
         self.hearing = ""
         self.takes_no_title = False
+        self.takes_no_record = False
         self.asked: list[control.AnyRequest] = []
         self.answers: dict[type[control.Request], control.Reply] = {}
 
@@ -64,6 +65,8 @@ class Answering:
             if answer.record:
                 self.state, self.hearing = "open", request.hearing
             return answer
+        if isinstance(request, control.StopRequest | control.BindRequest) and request.record and self.takes_no_record:
+            return control.Reply(ok=False, error=f"{control.NOT_A_REQUEST}: Object contains unknown field `record`")
         if isinstance(request, control.BindRequest):
             self.hearing = request.hearing
         if isinstance(request, control.PauseRequest):
@@ -253,11 +256,11 @@ async def test_the_recorder_is_told_which_session_a_stop_and_a_binding_are_meant
         await it.staff.start(desk.StartOrder(actor="Clerk A.", hearing="h1"))
         await it.until_told(contract.SessionStarted)
         await it.conductor.order(StopRecording(session="another", actor="agent", reason="forgotten_stop"))
-        assert it.recorder.asked[-1] == control.StopRequest(actor="agent", reason="forgotten_stop", record="another")
+        assert control.StopRequest(actor="agent", reason="forgotten_stop", record="another") in it.recorder.asked
         await it.conductor.order(BindRecord(session=RECORD, hearing="h2", case="", actor="Clerk A.", reason="", sealed=False))
         assert control.BindRequest(hearing="h2", actor="Clerk A.", record=RECORD) in it.recorder.asked
         await it.staff.stop(desk.StopOrder(actor="Clerk A."))
-        assert it.recorder.asked[-1] == control.StopRequest(actor="Clerk A.", record=RECORD)
+        assert control.StopRequest(actor="Clerk A.", record=RECORD) in it.recorder.asked
 
 
 async def test_a_yes_to_the_end_of_a_forgotten_session_ends_no_other_one(tmp_path: Path) -> None:
@@ -269,7 +272,7 @@ async def test_a_yes_to_the_end_of_a_forgotten_session_ends_no_other_one(tmp_pat
             answering = it.staff.answer(desk.AnswerOrder(actor="Clerk A.", prompt=f"forgotten_stop/h1/{forgotten}", yes=True))
             if forgotten == RECORD:
                 await answering
-                assert it.recorder.asked[-1] == control.StopRequest(actor="Clerk A.", record=RECORD)
+                assert control.StopRequest(actor="Clerk A.", record=RECORD) in it.recorder.asked
                 continue
             with pytest.raises(desk.DeskError, match="does not run any more"):
                 await answering
@@ -290,3 +293,17 @@ async def test_a_session_that_was_sealed_because_it_could_not_begin_leaves_its_h
         await it.until_told(contract.SessionEnded)
         facts = await it.facts()
         assert (facts.sessions[RECORD].state, facts.hearings["h1"].state) == ("sealed", "planned")
+
+
+async def test_a_session_that_goes_on_with_the_program_of_before_an_update_can_be_bound_and_ended_and_no_other_one(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        await it.staff.start(desk.StartOrder(actor="Clerk A."))
+        await it.until_told(contract.SessionStarted)
+        it.recorder.takes_no_record = True
+        await it.staff.bind(desk.BindOrder(actor="Clerk A.", hearing="h1"))
+        await until(lambda: it.recorder.hearing == "h1", "the session to be bound")
+        with pytest.raises(RecorderRefusedError, match="unknown field"):
+            await it.conductor.order(StopRecording(session="another", actor="agent", reason="forgotten_stop"))
+        assert control.StopRequest(actor="agent", reason="forgotten_stop") not in it.recorder.asked
+        await it.staff.stop(desk.StopOrder(actor="Clerk A."))
+        assert control.StopRequest(actor="Clerk A.") in it.recorder.asked
