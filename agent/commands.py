@@ -19,6 +19,7 @@ from provisioning.room_file import ConfigError, load
 log = structlog.get_logger()
 
 NEXT_CONFIG = "room.toml.next"
+_BROKEN_OFF = "the room's link to the centre was begun anew while it was carried out"
 
 
 class Commands:
@@ -47,7 +48,8 @@ class Commands:
         self._more.set()
 
     async def run(self) -> None:
-        """Carry out what comes, for ever."""
+        """Carry out what comes, for ever. What whoever ran before for this room did not carry out to its end is told as failed."""
+        await self._end_broken_off()
         while True:
             self._more.clear()
             command = await self._begin()
@@ -58,6 +60,11 @@ class Commands:
             log.info("a command of the centre", do=type(command).__name__, number=command.number, ok=ok, detail=detail)
             await self._end(contract.CommandDone(number=command.number, ok=ok, detail=detail))
 
+    async def _end_broken_off(self) -> None:
+        stamp = self._process.stamp()
+        if await self._process.store.do(lambda store: store.end_broken_off(_BROKEN_OFF, stamp)):
+            self._tell_of_events()
+
     async def _begin(self) -> contract.AnyCommand | None:
         stamp = self._process.stamp()
         return await self._process.store.do(lambda store: store.begin_command(stamp))
@@ -65,6 +72,9 @@ class Commands:
     async def _end(self, done: contract.CommandDone) -> None:
         stamp = self._process.stamp()
         await self._process.store.do(lambda store: store.end_command(done, stamp))
+        self._tell_of_events()
+
+    def _tell_of_events(self) -> None:
         for call in self._process.on_events:
             call()
 

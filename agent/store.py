@@ -61,7 +61,7 @@ class Store:
         """Why the schedule that the centre tells is not taken, or empty."""
         self.place = (0, 0)
         self._begin(stamp)
-        self._end_broken_off(stamp)
+        self.end_broken_off("the agent was started anew while it was carried out", stamp)
         self.place = (self.schedule.applied_offset, self.last_command())
         """The schedule's offset and the last command that are here: what ``Follower`` asks for."""
         self.write(stamp)
@@ -146,11 +146,15 @@ class Store:
 
         self._change(end, stamp)
 
-    def _end_broken_off(self, stamp: Stamp) -> None:
-        """Commands that were begun by an agent that then died: none is carried out twice."""
-        for (number,) in self._read("SELECT number FROM commands WHERE state = 'begun'"):
-            detail = "the agent was started anew while it was carried out"
-            self.end_command(contract.CommandDone(number=number, ok=False, detail=detail), stamp)
+    def end_broken_off(self, why: str, stamp: Stamp) -> bool:
+        """Commands that were begun by somebody who is gone: none is carried out twice. Returns whether there were any.
+
+        To be called where nobody carries one out.
+        """
+        broken_off = self._read("SELECT number FROM commands WHERE state = 'begun'")
+        for (number,) in broken_off:
+            self.end_command(contract.CommandDone(number=number, ok=False, detail=why), stamp)
+        return bool(broken_off)
 
     # for the sender
 

@@ -1,0 +1,88 @@
+"""Each command of the centre is answered, whatever becomes of it, and none of them ends the link to the centre."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from unittest.mock import create_autospec
+
+import pytest
+
+from agent.clock_quality import ClockWatch
+from agent.commands import Commands
+from agent.conduct import Conductor
+from agent.room_process import RoomProcess
+from agent.upstream import contract
+from agent.upstream.follow import Follower
+from tests.agent.plans import DAY, at
+from tests.agent.test_conduct import CONFIG
+
+
+class Room:
+    """A room's file and its commands; nothing else of it is there."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.process = RoomProcess(CONFIG, base, ClockWatch())
+        self.conductor = create_autospec(Conductor, instance=True)
+        self.follower = create_autospec(Follower, instance=True)
+        self.answered = asyncio.Event()
+        self.process.on_events.append(self.answered.set)
+
+    async def take(self, *commands: contract.AnyCommand) -> None:
+        """What a long poll brings."""
+        await self.process.store.do(lambda store: store.take_feed(contract.Feed(as_of=1, commands=list(commands)), at(DAY)))
+
+    @asynccontextmanager
+    async def linked(self) -> AsyncIterator[asyncio.Task[None]]:
+        """The commands' loop, as long as a link to the centre is in use."""
+        commands = Commands(self.process, self.conductor, self.follower, self.base, None)
+        running = asyncio.create_task(commands.run())
+        try:
+            yield running
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+    async def answers(self, number: int) -> list[contract.CommandDone]:
+        """Once there are so many."""
+        async with asyncio.timeout(20):
+            while True:
+                self.answered.clear()
+                batch = await self.process.store.do(lambda store: store.change(lambda outbox: outbox.batch(), at(DAY)))
+                told = [event.data for event in batch.events if isinstance(event.data, contract.CommandDone)] if batch else []
+                if len(told) >= number:
+                    return told
+                await self.answered.wait()
+
+
+@asynccontextmanager
+async def room(base: Path, file: str = "agent.db") -> AsyncIterator[Room]:
+    made = Room(base)
+    await made.process.open(base / file)
+    try:
+        yield made
+    finally:
+        await made.process.store.close()
+
+
+async def test_a_command_that_a_new_link_to_the_centre_broke_off_is_answered_at_once_and_not_carried_out_again(tmp_path: Path) -> None:
+    async with room(tmp_path) as it:
+        begun = asyncio.Event()
+
+        async def checks(_hearing: str, _why: str) -> list[object]:
+            begun.set()
+            await asyncio.Event().wait()
+            pytest.fail("it is broken off")
+
+        it.conductor.check.side_effect = checks
+        await it.take(contract.RunDiagnostics(number=1), contract.Refresh(number=2))
+        async with it.linked():
+            await asyncio.wait_for(begun.wait(), 20)
+        async with it.linked():
+            first, second = await it.answers(2)
+        assert (first.number, first.ok, second.number, second.ok) == (1, False, 2, True)
+        assert "link to the centre was begun anew" in first.detail
+        assert it.conductor.check.call_count == 1
