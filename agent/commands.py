@@ -15,10 +15,12 @@ from agent.room_process import RoomProcess
 from agent.upstream import contract
 from agent.upstream.follow import Follower
 from provisioning.room_file import ConfigError, load
+from recorder.record.shown import encodable
 
 log = structlog.get_logger()
 
 NEXT_CONFIG = "room.toml.next"
+_DETAIL_CHARS = 1_900
 _BROKEN_OFF = "the room's link to the centre was begun anew while it was carried out"
 
 
@@ -56,7 +58,7 @@ class Commands:
             if command is None:
                 await self._more.wait()
                 continue
-            ok, detail = await self._carry_out(command)
+            ok, detail = await self._try(command)
             log.info("a command of the centre", do=type(command).__name__, number=command.number, ok=ok, detail=detail)
             await self._end(contract.CommandDone(number=command.number, ok=ok, detail=detail))
 
@@ -77,6 +79,13 @@ class Commands:
     def _tell_of_events(self) -> None:
         for call in self._process.on_events:
             call()
+
+    async def _try(self, command: contract.AnyCommand) -> tuple[bool, str]:
+        try:
+            return await self._carry_out(command)
+        except Exception as error:  # whatever it is: the centre waits for an answer, and the link is to stay
+            log.error("a command of the centre failed", do=type(command).__name__, number=command.number, exc_info=error)
+            return False, encodable(f"it failed here: {error or type(error).__name__}")[:_DETAIL_CHARS]
 
     async def _carry_out(self, command: contract.AnyCommand) -> tuple[bool, str]:
         match command:
@@ -109,18 +118,23 @@ class Commands:
         data = command.toml.encode()
         if hashlib.sha256(data).hexdigest() != command.sha256:
             return False, "the configuration is not the one that its hash names"
-        with tempfile.NamedTemporaryFile(dir=self._state_dir, suffix=".toml", delete=False) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part = Path(file.name)
+        descriptor, name = tempfile.mkstemp(dir=self._state_dir, suffix=".toml")
+        part = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            return self._lay_down(part)
+        finally:
+            part.unlink(missing_ok=True)  # what was laid down has another name by now
+
+    def _lay_down(self, part: Path) -> tuple[bool, str]:
         try:
             new = load(part)
         except ConfigError as error:
-            part.unlink()
-            return False, str(error).replace(str(part), "room.toml")[:1_900]
+            return False, str(error).replace(str(part), "room.toml")[:_DETAIL_CHARS]
         if new.room.id != self._process.room:
-            part.unlink()
             return False, f"the configuration is of room '{new.room.id}'"
         part.replace(self._state_dir / NEXT_CONFIG)
         return True, (

@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
+import hashlib
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +20,7 @@ from agent.upstream import contract
 from agent.upstream.follow import Follower
 from tests.agent.plans import DAY, at
 from tests.agent.test_conduct import CONFIG
+from tests.lab.room import TEST_DEVICES
 
 
 class Room:
@@ -86,3 +90,55 @@ async def test_a_command_that_a_new_link_to_the_centre_broke_off_is_answered_at_
         assert (first.number, first.ok, second.number, second.ok) == (1, False, 2, True)
         assert "link to the centre was begun anew" in first.detail
         assert it.conductor.check.call_count == 1
+
+
+def configure(toml: str, number: int = 1) -> contract.Configure:
+    return contract.Configure(number=number, toml=toml, sha256=hashlib.sha256(toml.encode()).hexdigest())
+
+
+def laid_down(base: Path) -> list[Path]:
+    return list(base.glob("*.toml*"))
+
+
+async def test_a_configuration_that_a_full_disk_does_not_take_is_answered_and_leaves_nothing_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with room(tmp_path) as it:
+        await it.take(configure("[room]"), contract.Refresh(number=2))
+        monkeypatch.setattr(os, "fsync", full)
+        async with it.linked() as link:
+            first, second = await it.answers(2)
+            assert not link.done()
+        assert (first.number, first.ok, second.number, second.ok) == (1, False, 2, True)
+        assert os.strerror(errno.ENOSPC) in first.detail
+        assert not laid_down(tmp_path)
+
+
+ANOTHERS = (
+    '[room]\nid = "another"\ncourt = "C"\n[storage]\nprimary = "/r"\n[signing]\nkind = "file"\nkey = "/k"\nchain = "/c"\n' + TEST_DEVICES
+)
+
+
+@pytest.mark.parametrize(("toml", "why"), [("[room", "room.toml"), (ANOTHERS, "is of room 'another'")])
+async def test_a_configuration_that_is_not_this_rooms_is_answered_and_leaves_nothing_there(tmp_path: Path, toml: str, why: str) -> None:
+    async with room(tmp_path) as it:
+        await it.take(configure(toml))
+        async with it.linked():
+            (answer,) = await it.answers(1)
+        assert not answer.ok
+        assert why in answer.detail
+        assert not laid_down(tmp_path)
+
+
+async def test_a_command_that_fails_as_nobody_foresaw_is_answered_and_the_next_one_is_carried_out(tmp_path: Path) -> None:
+    async with room(tmp_path) as it:
+        it.conductor.check.side_effect = RuntimeError("x" * 5_000)
+        await it.take(contract.RunDiagnostics(number=1), contract.Refresh(number=2))
+        async with it.linked() as link:
+            first, second = await it.answers(2)
+            assert not link.done()
+        assert (first.ok, second.ok) == (False, True)
+        assert len(first.detail) < 2_000
