@@ -69,7 +69,10 @@ class Commands:
 
     async def _begin(self) -> contract.AnyCommand | None:
         stamp = self._process.stamp()
-        return await self._process.store.do(lambda store: store.begin_command(stamp))
+        refused, command = await self._process.store.do(lambda store: (store.refuse_commands(stamp), store.begin_command(stamp)))
+        if refused:
+            self._tell_of_events()
+        return command
 
     async def _end(self, done: contract.CommandDone) -> None:
         stamp = self._process.stamp()

@@ -32,6 +32,7 @@ log = structlog.get_logger()
 
 Answer = TypeVar("Answer")
 _commands = msgspec.json.Decoder(contract.AnyCommand)
+_NO_FILE = "not carried out: the agent's file cannot be opened; it may be carried out once the agent is started with one that can"
 
 
 class Store:
@@ -128,13 +129,17 @@ class Store:
         return int(rows[0][0]) if rows else self.place[1]
 
     def begin_command(self, stamp: Stamp) -> contract.AnyCommand | None:
-        """The next command to carry out, noted as begun before it is; None where there is none."""
+        """The next command to carry out, noted as begun before it is; None where there is none, and where that cannot be noted."""
         rows = self._read("SELECT command FROM commands WHERE state = 'new' ORDER BY number LIMIT 1")
-        if not rows:
+        if not rows or self._alone:
             return None
         command = _commands.decode(rows[0][0])
         self._change(lambda: self._db.execute("UPDATE commands SET state = 'begun' WHERE number = ?", (command.number,)), stamp)
         return None if self.trouble else command
+
+    def refuse_commands(self, stamp: Stamp) -> bool:
+        """Without a file, what was begun would not be known after the next start: nothing is. Returns whether any was refused now."""
+        return self._alone and self._end_all("new", _NO_FILE, stamp)
 
     def end_command(self, done: contract.CommandDone, stamp: Stamp) -> None:
         """A command was carried out, or not: the centre is told once."""
@@ -151,10 +156,13 @@ class Store:
 
         To be called where nobody carries one out.
         """
-        broken_off = self._read("SELECT number FROM commands WHERE state = 'begun'")
-        for (number,) in broken_off:
+        return self._end_all("begun", why, stamp)
+
+    def _end_all(self, state: str, why: str, stamp: Stamp) -> bool:
+        numbers = [number for number, its_state in self._read("SELECT number, state FROM commands ORDER BY number") if its_state == state]
+        for number in numbers:
             self.end_command(contract.CommandDone(number=number, ok=False, detail=why), stamp)
-        return bool(broken_off)
+        return bool(numbers)
 
     # for the sender
 

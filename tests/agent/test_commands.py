@@ -92,6 +92,17 @@ async def test_a_command_that_a_new_link_to_the_centre_broke_off_is_answered_at_
         assert it.conductor.check.call_count == 1
 
 
+async def test_without_a_file_that_can_be_written_each_command_is_refused_and_none_carried_out(tmp_path: Path) -> None:
+    async with room(tmp_path, "no such folder/agent.db") as it:
+        await it.take(contract.RunDiagnostics(number=1), contract.Refresh(number=2))
+        async with it.linked():
+            answers = await it.answers(2)
+        assert [(answer.number, answer.ok) for answer in answers] == [(1, False), (2, False)]
+        assert "the agent's file cannot be opened" in answers[0].detail
+        assert not it.conductor.check.called
+        assert not it.follower.begin_anew.called
+
+
 def configure(toml: str, number: int = 1) -> contract.Configure:
     return contract.Configure(number=number, toml=toml, sha256=hashlib.sha256(toml.encode()).hexdigest())
 
