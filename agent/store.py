@@ -142,14 +142,16 @@ class Store:
         return self._alone and self._end_all("new", _NO_FILE, stamp)
 
     def end_command(self, done: contract.CommandDone, stamp: Stamp) -> None:
-        """A command was carried out, or not: the centre is told once."""
+        """A command was carried out, or not: the centre is told once, and where that cannot be written now, once it can."""
 
-        def end() -> None:
+        def end() -> bool:
             ended = self._db.execute("UPDATE commands SET state = 'done' WHERE number = ? AND state <> 'done'", (done.number,))
             if ended.rowcount:
                 self.outbox.append(done, stamp)
+            return True
 
-        self._change(end, stamp)
+        if self._change(end, stamp) is None:
+            self._unwritten.append((done, stamp, None))
 
     def end_broken_off(self, why: str, stamp: Stamp) -> bool:
         """Commands that were begun by somebody who is gone: none is carried out twice. Returns whether there were any.
@@ -159,7 +161,9 @@ class Store:
         return self._end_all("begun", why, stamp)
 
     def _end_all(self, state: str, why: str, stamp: Stamp) -> bool:
-        numbers = [number for number, its_state in self._read("SELECT number, state FROM commands ORDER BY number") if its_state == state]
+        answered = {data.number for data, *_ in self._unwritten if isinstance(data, contract.CommandDone)}
+        rows = self._read("SELECT number, state FROM commands ORDER BY number")
+        numbers = [number for number, its_state in rows if its_state == state and number not in answered]
         for number in numbers:
             self.end_command(contract.CommandDone(number=number, ok=False, detail=why), stamp)
         return bool(numbers)
@@ -250,6 +254,8 @@ class Store:
                 self._write_schedule()
                 self._write_facts()
                 for data, stamp, eventclass in self._unwritten:
+                    if isinstance(data, contract.CommandDone):
+                        self._db.execute("UPDATE commands SET state = 'done' WHERE number = ?", (data.number,))
                     if (eventclass or class_of(data)) == "A" or self._reserve.held:
                         self.outbox.append(data, stamp, eventclass)
         except BaseException:

@@ -18,6 +18,7 @@ from agent.conduct import Conductor
 from agent.room_process import RoomProcess
 from agent.upstream import contract
 from agent.upstream.follow import Follower
+from tests.agent.disks import full_disk
 from tests.agent.plans import DAY, at
 from tests.agent.test_conduct import CONFIG
 from tests.lab.room import TEST_DEVICES
@@ -101,6 +102,21 @@ async def test_without_a_file_that_can_be_written_each_command_is_refused_and_no
         assert "the agent's file cannot be opened" in answers[0].detail
         assert not it.conductor.check.called
         assert not it.follower.begin_anew.called
+
+
+async def test_an_answer_that_a_full_disk_does_not_take_is_told_once_when_there_is_room_and_is_no_other_one(tmp_path: Path) -> None:
+    async with room(tmp_path) as it:
+        await it.take(contract.Refresh(number=1))
+        await it.process.store.do(lambda store: store.begin_command(at(DAY)))
+        done = contract.CommandDone(number=1, ok=True, detail="the whole schedule is asked for")
+        with full_disk():
+            await it.process.store.do(lambda store: store.end_command(done, at(DAY)))
+            assert not await it.process.store.do(lambda store: store.end_broken_off("nobody is there", at(DAY)))
+        await it.process.store.do(lambda store: store.write(at(DAY)))
+        async with it.linked():
+            assert await it.answers(1) == [done]
+    async with room(tmp_path) as it, it.linked():
+        assert await it.answers(1) == [done]
 
 
 def configure(toml: str, number: int = 1) -> contract.Configure:
