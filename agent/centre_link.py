@@ -78,12 +78,16 @@ class CentreLink:
     async def run(self) -> None:
         """Speak to the centre for ever; a new certificate is taken over at once. Nothing that befalls it stops the room."""
         while True:
+            opened = False
             try:
                 self._in_use = await asyncio.to_thread(_certificate, self._credentials.certificate)
                 async with UpstreamClient(self._centre.url, self._credentials) as client:
+                    opened = True
                     await self._speak(client)
             except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-                self._certificate_alarm = f"the keys for the centre cannot be used ({error}); see `courtroom enrol --help`"
+                keys = f"the keys for the centre cannot be used ({error}); see `courtroom enrol --help`"
+                # Of a disk or a socket of the room's own nobody must be told that the keys are bad: he would enrol the room anew.
+                self._certificate_alarm = f"the link to the centre broke off here ({error}) and is begun anew" if opened else keys
                 log.error("the room cannot speak to its centre; it works on alone", error=str(error))
                 await asyncio.sleep(OPEN_AGAIN_S)
 

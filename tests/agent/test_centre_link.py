@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import datetime as dt
+import errno
+import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent import centre_link, centre_watch
 from agent.clock_quality import ClockWatch
+from agent.commands import Commands
 from agent.main import Agent
 from agent.room_process import RoomProcess
 from agent.upstream.centre import admin
@@ -104,5 +107,31 @@ def test_a_room_whose_certificate_is_another_authoritys_says_what_is_perhaps_in_
             async with running(config, tmp_path) as agent:
                 words = "perhaps it does not know the authority of this room's certificate"
                 await until(lambda: any(words in alarm for alarm in agent._staff.state().alarms), "the alarm")
+
+        asyncio.run(run())
+
+
+def test_what_fails_here_while_the_link_is_in_use_is_not_told_as_keys_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(centre_link, "OPEN_AGAIN_S", 0.05)
+    full = True
+
+    async def run_commands(_: Commands) -> None:
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Commands, "run", run_commands)
+    with centre(tmp_path) as it:
+        config = configured(tmp_path, it, it.enrol(ROOM))
+
+        async def run() -> None:
+            nonlocal full
+            async with running(config, tmp_path) as agent:
+                await until(lambda: any("No space left" in alarm for alarm in agent._linked.alarms()), "the alarm")
+                assert not any("keys" in alarm for alarm in agent._linked.alarms())
+                full = False
+                await until(lambda: bool(agent._linked.reached()) and not agent._linked.alarms(), "the centre")
 
         asyncio.run(run())
