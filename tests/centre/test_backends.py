@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.upstream import contract
-from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, DeniedError, UnknownRoomError, now_utc_us
+from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, DeniedError, Shown, UnknownRoomError, now_utc_us
 from agent.upstream.centre.decisions import next_command
 from agent.upstream.centre.nats_commands import NatsCommands
 from agent.upstream.centre.nats_events import PER_MESSAGE
@@ -233,8 +233,9 @@ async def test_a_revocation_denies_what_was_issued_before_it(fronts: list[Backen
     await two.registry.issued(3, "other", now_us + DAY_US, "PEM")
     assert sorted(await one.registry.revoke("r", now_us)) == [2, 1 << 150]
     await one.registry.issued(4, "r", now_us + DAY_US, "PEM")
-    assert [await one.registry.is_revoked(serial) for serial in (1 << 150, 2, 3, 4)] == [True, True, False, False]
-    await seen(lambda: two.registry.is_revoked(2))
+    shown = [Shown(1 << 150, "r", now_us), Shown(2, "r", now_us), Shown(3, "other", now_us), Shown(4, "r", now_us)]
+    assert [await one.registry.is_revoked(each) for each in shown] == [True, True, False, False]
+    await seen(lambda: two.registry.is_revoked(Shown(2, "r", now_us)))
     assert sorted(await two.registry.revoked()) == [(2, now_us), (1 << 150, now_us)]
     assert await two.registry.revoke("nobody", now_us) == []
 
@@ -245,14 +246,14 @@ async def test_a_certificate_that_was_denied_is_not_renewed_however_close_the_re
     for old in range(100, 110):
         room, new = f"r{old}", old + 100
         await one.registry.issued(old, room, now_us + DAY_US, "PEM")
-        renewing = two.registry.issued(new, room, now_us + DAY_US, "PEM", renewed_from=old)
+        renewing = two.registry.issued(new, room, now_us + DAY_US, "PEM", renewed_from=Shown(old, room, now_us))
         renewed, denied = await asyncio.gather(renewing, one.registry.revoke(room, now_us), return_exceptions=True)
         assert not isinstance(denied, BaseException)
         assert old in denied
         assert isinstance(renewed, DeniedError) or (renewed is None and new in denied)
         with pytest.raises(DeniedError):
-            await two.registry.issued(new + 100, room, now_us + DAY_US, "PEM", renewed_from=old)
-    await two.registry.issued(2, "other", now_us + DAY_US, "PEM", renewed_from=1)
+            await two.registry.issued(new + 100, room, now_us + DAY_US, "PEM", renewed_from=Shown(old, room, now_us))
+    await two.registry.issued(2, "other", now_us + DAY_US, "PEM", renewed_from=Shown(1, "other", now_us))
 
 
 async def test_all_fronts_see_all_rooms(fronts: list[Backend]) -> None:
@@ -285,7 +286,7 @@ async def test_a_front_that_begins_later_knows_everything(cluster: NatsCluster) 
     async with nats_fronts(cluster, 1, prefix) as (two,):
         assert [state.heard_utc_us for state in await two.registry.rooms()] == [5]
         assert await two.plan.feed("r", 0) == feed
-        assert await two.registry.is_revoked(7)
+        assert await two.registry.is_revoked(Shown(7, "r", now_utc_us()))
         assert [each.number for each in await two.commands.after("r", 0)] == [number]
         assert await two.events.put("r", batch("r", "e", 1, 2, 3)) == contract.EventsTaken(epoch="e", to=3)
         assert (await two.events.after(0, 10))[:2] == taken
@@ -305,7 +306,7 @@ async def test_a_front_that_no_notice_reaches_finds_what_was_stored_all_the_same
         # What a front answered it has itself.
         assert [change.hearing.title for change in (await two.plan.feed("r", back.offset - 1)).changes] == ["1"]
         assert await two.registry.revoke("r", now_utc_us()) == [7]
-        assert await two.registry.is_revoked(7)
+        assert await two.registry.is_revoked(Shown(7, "r", now_utc_us()))
         number = await two.commands.give("r", contract.Refresh(number=0))
         assert [command.number for command in await two.commands.after("r", 0)] == [number]
         # A room that another front told more is no room of a restored centre.

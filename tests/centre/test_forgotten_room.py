@@ -1,7 +1,7 @@
 """A room that is forgotten is listed no longer, until somebody names it or it is heard: whatever keeps it."""
 
 from agent.upstream import contract
-from agent.upstream.centre.backend import Backend, now_utc_us
+from agent.upstream.centre.backend import Backend, Shown, now_utc_us
 from tests.centre.test_backends import DAY_US, soon
 from tests.lab.events import beat
 from tests.lab.fronts import seen
@@ -20,7 +20,7 @@ async def test_a_room_that_was_forgotten_is_listed_when_it_is_named_or_heard_aga
         await two.registry.forget(room, now_us)
     for front in fronts:
         await seen(lambda front=front: _lists(front))  # type: ignore[misc]
-    assert not await one.registry.is_revoked(7), "what it may do stays as it is"
+    assert not await one.registry.is_revoked(Shown(7, "gone", now_us)), "what it may do stays as it is"
     await one.registry.heard("gone", beat(), now_us + 1)
     await one.registry.add_token("mistyped", "b" * 64, now_us + DAY_US)
     await two.plan.put([soon("h2", "planned")])

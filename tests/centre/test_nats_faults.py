@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.upstream import contract
-from agent.upstream.centre.backend import AwayError, Backend, now_utc_us
+from agent.upstream.centre.backend import AwayError, Backend, Shown, now_utc_us
 from agent.upstream.centre.flags import Limits
 from agent.upstream.centre.nats_follower import STALE_S
 from agent.upstream.centre.overview import Overview
@@ -142,7 +142,7 @@ async def test_all_servers_are_killed_at_once_and_come_back_with_everything(own_
 
 async def _answers(front: Backend) -> bool:
     try:
-        return not await front.registry.is_revoked(1)
+        return not await front.registry.is_revoked(Shown(1, "r", 0))
     except AwayError:
         return False
 

@@ -148,7 +148,10 @@ class Admin:
             case Revoke():
                 serials = await self._backend.registry.revoke(ask.name, _now_us())
                 if not serials:
-                    raise AdminError(f"no certificate is in force for '{ask.name}'; `courtroom centre rooms` lists the rooms")
+                    raise AdminError(
+                        f"no certificate that this centre knows is in force for '{ask.name}'; one that it issued since a copy from "
+                        "which it was restored is denied from now on. `courtroom centre rooms` lists the rooms"
+                    )
                 return Told(values={"serials": [f"{serial:x}" for serial in serials], "crl": await self._revocation_list()})
             case Revocations():
                 return Told(values={"crl": await self._revocation_list()})

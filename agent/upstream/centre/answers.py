@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from agent.upstream import contract, transfer
 from agent.upstream.centre.authority import Authority
-from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, DeniedError, UnknownRoomError
+from agent.upstream.centre.backend import Backend, ConflictError, ContradictionError, DeniedError, Shown, UnknownRoomError
 from agent.upstream.centre.callers import Peer
 from agent.upstream.centre.decisions import first_wrong, too_long
 from agent.upstream.centre.overview import Overview
@@ -152,12 +152,12 @@ class Answers:
         except RequestError as error:
             raise RefusedError(422, "No certificate can be issued.", str(error)) from None
         try:
-            issued = await self._issued(transport, peer.room, renewed_from=peer.serial)
+            issued = await self._issued(transport, peer.room, renewed_from=peer.certificate)
         except DeniedError:
             raise denied() from None
         return transfer.Certificates(transport=issued, signing="", roots=self._authority.root_pem)
 
-    async def _issued(self, certificate: x509.Certificate, room: str, *, renewed_from: int | None = None) -> str:
+    async def _issued(self, certificate: x509.Certificate, room: str, *, renewed_from: Shown | None = None) -> str:
         pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
         until_us = int(certificate.not_valid_after_utc.timestamp()) * 1_000_000
         await self.backend.registry.issued(certificate.serial_number, room, until_us, pem, renewed_from=renewed_from)

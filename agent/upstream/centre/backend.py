@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -41,6 +41,14 @@ class AwayError(Exception):
 
 class DeniedError(Exception):
     """The certificate by which another one was asked for is denied."""
+
+
+class Shown(NamedTuple):
+    """A certificate as its holder shows it: a centre that was restored from a copy may not have it among those that it issued."""
+
+    serial: int
+    name: str
+    issued_utc_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +202,7 @@ class Registry(Protocol):
         """
         ...
 
-    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str, *, renewed_from: int | None = None) -> None:
+    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str, *, renewed_from: Shown | None = None) -> None:
         """A certificate was issued; it may be given out when this returns. ``renewed_from`` is the one by which it was asked for.
 
         Raises:
@@ -203,11 +211,14 @@ class Registry(Protocol):
         ...
 
     async def revoke(self, name: str, now_utc_us: int) -> Sequence[int]:
-        """Deny all certificates that were issued to this name; returns their serial numbers."""
+        """Deny all certificates that were issued to this name; returns the serial numbers of those that are known.
+
+        Others that were issued to it until now are denied too: those that a centre issued of which only an older copy is left.
+        """
         ...
 
-    async def is_revoked(self, serial: int) -> bool:
-        """Whether a certificate is denied."""
+    async def is_revoked(self, certificate: Shown) -> bool:
+        """Whether a certificate is denied: itself, or, where it is not known, its name at or after the time when it was issued."""
         ...
 
     async def revoked(self) -> Sequence[tuple[int, int]]:

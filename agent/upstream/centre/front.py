@@ -91,7 +91,7 @@ async def caller(request: web.Request, answers: Answers) -> Peer:
 
 
 async def _check_in_force(peer: Peer, answers: Answers) -> None:
-    if peer is not NOBODY and await answers.backend.registry.is_revoked(peer.serial):
+    if peer is not NOBODY and await answers.backend.registry.is_revoked(peer.certificate):
         raise denied()
 
 

@@ -16,7 +16,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from agent.upstream import contract
-from agent.upstream.centre.backend import ConflictError, DeniedError
+from agent.upstream.centre.backend import ConflictError, DeniedError, Shown
 from agent.upstream.centre.nats_connection import Connection
 from agent.upstream.centre.nats_follower import Follower
 from agent.upstream.centre.nats_jet import Jet, LookAgainError, Stored, attempts
@@ -97,26 +97,24 @@ class NatsRegistry:
                 continue
             return
 
-    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str, *, renewed_from: int | None = None) -> None:
+    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str, *, renewed_from: Shown | None = None) -> None:
         """A certificate was issued."""
         entry = CertificateIssued(serial=f"{serial:x}", name=name, until_utc_us=until_utc_us, pem=pem)
         await self._store(entry, self._stream.subject("certificate", name, entry.serial), 0)
         # All that stands before the new one is in force here by now: a revocation that stands behind it denies it too.
-        if renewed_from is not None and renewed_from in self._view.denied:
+        if renewed_from is not None and self._view.is_denied(renewed_from):
             raise DeniedError
 
     async def revoke(self, name: str, now_utc_us: int) -> Sequence[int]:
         """Deny all certificates that were issued to this name."""
-        await self._follower.confirm()
-        if not self._view.in_force(name):
-            return []
+        # Stored where nothing is in force too: of a stream that was restored from a copy what was issued since is missing.
         seq = await self._store(Revoked(name=name, utc_us=now_utc_us), self._stream.subject("revoked", name), None)
         return self._view.denied_by(seq)
 
-    async def is_revoked(self, serial: int) -> bool:
+    async def is_revoked(self, certificate: Shown) -> bool:
         """Whether a certificate is denied."""
         self._follower.check_fresh()
-        return serial in self._view.denied
+        return self._view.is_denied(certificate)
 
     async def revoked(self) -> Sequence[tuple[int, int]]:
         """All denied certificates."""

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from agent.upstream.centre.backend import Shown
+
 _DAY_US = 86_400 * 1_000_000
 _PER_SWEEP = 1_000
 
@@ -45,7 +47,7 @@ class CertificateIssued(_Entry, frozen=True, kw_only=True, tag="certificate"):
 
 
 class Revoked(_Entry, frozen=True, kw_only=True, tag="revoked"):
-    """All certificates of this name that stand before are denied."""
+    """All certificates of this name that stand before are denied, and those that stand nowhere and were issued until then."""
 
     name: str
     utc_us: int
@@ -69,6 +71,7 @@ class RegistryView:
         self.forgotten_utc_us: dict[str, int] = {}
         """When rooms were forgotten: what was heard of one before does not list it."""
         self.denied: dict[int, Denied] = {}
+        self._revoked_utc_us: dict[str, int] = {}
         self._in_force: dict[str, dict[int, int]] = {}
         self._issued = 0
 
@@ -77,6 +80,7 @@ class RegistryView:
         self.rooms.clear()
         self.forgotten_utc_us.clear()
         self.denied.clear()
+        self._revoked_utc_us.clear()
         self._in_force.clear()
 
     def apply(self, seq: int, entry: AnyEntry, now_utc_us: int) -> None:
@@ -95,10 +99,14 @@ class RegistryView:
             case Revoked():
                 for serial in self._in_force.pop(entry.name, {}):
                     self.denied[serial] = Denied(entry.utc_us, seq)
+                self._revoked_utc_us[entry.name] = max(entry.utc_us, self._revoked_utc_us.get(entry.name, 0))
 
-    def in_force(self, name: str) -> bool:
-        """Whether certificates of this name are in force."""
-        return bool(self._in_force.get(name))
+    def is_denied(self, certificate: Shown) -> bool:
+        """What is known of a certificate itself counts; of one that is not known, what its name says."""
+        serial, name, issued_us = certificate
+        if serial in self.denied:
+            return True
+        return serial not in self._in_force.get(name, {}) and issued_us <= self._revoked_utc_us.get(name, -1)
 
     def denied_by(self, seq: int) -> Sequence[int]:
         """The certificates that a message denied."""

@@ -2,11 +2,12 @@
 
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from agent.upstream import contract
-from agent.upstream.centre.backend import ConflictError, DeniedError
+from agent.upstream.centre.backend import ConflictError, DeniedError, Shown
 from agent.upstream.centre.database import Database
 
 _heartbeat = msgspec.json.Decoder(contract.Heartbeat)
@@ -18,7 +19,7 @@ class SqliteRegistry:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._heard: dict[str, contract.RoomState] = {}
-        self._denied: set[int] | None = None
+        self._denied: _Denied | None = None
         self._forgotten: set[str] = set()
         """Rooms that are to be named again when they are heard."""
 
@@ -44,14 +45,12 @@ class SqliteRegistry:
 
         await self._database.do(work)
 
-    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str, *, renewed_from: int | None = None) -> None:
+    async def issued(self, serial: int, name: str, until_utc_us: int, pem: str, *, renewed_from: Shown | None = None) -> None:
         """A certificate was issued."""
 
         def work(connection: sqlite3.Connection) -> None:
-            if renewed_from is not None:
-                old = connection.execute("SELECT revoked_utc_us FROM certificate WHERE serial = ?", (f"{renewed_from:x}",)).fetchone()
-                if old is not None and old[0] is not None:
-                    raise DeniedError
+            if renewed_from is not None and _is_denied(connection, renewed_from):
+                raise DeniedError
             connection.execute("INSERT INTO certificate VALUES (?, ?, ?, ?, NULL)", (f"{serial:x}", name, until_utc_us, pem))
 
         await self._database.do(work)
@@ -62,17 +61,26 @@ class SqliteRegistry:
         def work(connection: sqlite3.Connection) -> list[int]:
             rows = connection.execute("SELECT serial FROM certificate WHERE name = ? AND revoked_utc_us IS NULL", (name,)).fetchall()
             connection.execute("UPDATE certificate SET revoked_utc_us = ? WHERE name = ? AND revoked_utc_us IS NULL", (now_utc_us, name))
+            connection.execute(
+                "INSERT INTO revocation VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET utc_us = max(utc_us, excluded.utc_us)",
+                (name, now_utc_us),
+            )
             return [int(serial, 16) for (serial,) in rows]
 
         serials = await self._database.do(work)
         self._denied = None
         return serials
 
-    async def is_revoked(self, serial: int) -> bool:
+    async def is_revoked(self, certificate: Shown) -> bool:
         """Whether a certificate is denied."""
-        if self._denied is None:
-            self._denied = {denied for denied, _ in await self.revoked()}
-        return serial in self._denied
+        denied = self._denied
+        if denied is None:
+            denied = self._denied = await self._database.do(_all_denied)
+        if certificate.serial in denied.serials:
+            return True
+        if certificate.issued_utc_us > denied.names.get(certificate.name, -1):
+            return False
+        return await self._database.do(lambda connection: _is_denied(connection, certificate))
 
     async def revoked(self) -> Sequence[tuple[int, int]]:
         """All denied certificates."""
@@ -123,6 +131,27 @@ class SqliteRegistry:
             del self._heard[room]
         await self._database.do(lambda connection: connection.execute("DELETE FROM room WHERE id = ?", (room,)))
         self._forgotten.add(room)
+
+
+class _Denied(NamedTuple):
+    serials: frozenset[int]
+    names: dict[str, int]
+    """When a name was revoked last."""
+
+
+def _all_denied(connection: sqlite3.Connection) -> _Denied:
+    serials = connection.execute("SELECT serial FROM certificate WHERE revoked_utc_us IS NOT NULL").fetchall()
+    names = connection.execute("SELECT name, utc_us FROM revocation").fetchall()
+    return _Denied(frozenset(int(serial, 16) for (serial,) in serials), dict(names))
+
+
+def _is_denied(connection: sqlite3.Connection, certificate: Shown) -> bool:
+    """What is known of a certificate itself counts; of one that is not known, what its name says."""
+    known = connection.execute("SELECT revoked_utc_us FROM certificate WHERE serial = ?", (f"{certificate.serial:x}",)).fetchone()
+    if known is not None:
+        return known[0] is not None
+    name = connection.execute("SELECT utc_us FROM revocation WHERE name = ?", (certificate.name,)).fetchone()
+    return name is not None and certificate.issued_utc_us <= name[0]
 
 
 def _check_token(connection: sqlite3.Connection, room: str, secret_sha256: str, now_utc_us: int) -> None:
