@@ -60,15 +60,6 @@ async def test_a_room_gets_every_change_of_what_is_or_was_in_it_and_no_other(fro
     assert {each.id for each in snapshot.hearings} == {"a", "b"}
 
 
-async def test_a_room_that_was_told_more_than_there_is_gets_a_snapshot(fronts: list[Backend]) -> None:
-    one, _ = fronts
-    assert await one.plan.feed("r", 0) == contract.Feed(as_of=0)
-    at = (await one.plan.put([soon("a", "r"), hearing("old", "r", starts_utc_us=DAY_US)])).offset
-    snapshot = (await one.plan.feed("r", at + 100)).snapshot
-    assert snapshot is not None
-    assert [each.id for each in snapshot.hearings] == ["a"]
-
-
 async def test_a_room_is_told_by_one_front_what_another_planned(fronts: list[Backend]) -> None:
     one, two = fronts
     with two.news.room("r") as news:

@@ -18,6 +18,7 @@ from agent.upstream.centre.backend import AwayError
 from agent.upstream.centre.nats_connection import Connection
 from agent.upstream.centre.nats_jet import DO_S, Jet, Stored
 from agent.upstream.centre.nats_names import Stream
+from agent.upstream.centre.told_more import BACK_S
 
 log = structlog.get_logger()
 
@@ -25,8 +26,6 @@ POLL_S = 1.0
 STALE_S = 10.0
 _TELLING_S = 0.05
 """A message is told about when it is acknowledged: so long it is waited for before it is read."""
-_BACK_S = 5.0
-"""A leader that was deposed and does not know may say an old number for a moment; one that says it so long was restored from a copy."""
 
 
 class Follower:
@@ -152,7 +151,7 @@ class Follower:
     def _went_back(self, last: int, now_s: float) -> None:
         if self._behind_s is None:
             self._behind_s = now_s
-        elif now_s - self._behind_s > _BACK_S:
+        elif now_s - self._behind_s > BACK_S:
             log.critical(
                 "a stream has less than it had: it was restored from a copy, and is read anew", stream=self._stream.name, last=last
             )

@@ -8,6 +8,7 @@
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -22,6 +23,7 @@ from agent.upstream.centre.nats_names import Stream
 from agent.upstream.centre.nats_registry import NatsRegistry
 from agent.upstream.centre.news import LocalNews
 from agent.upstream.centre.plan_view import Planned, PlanView
+from agent.upstream.centre.told_more import ToldMore
 
 _AT_ONCE = 64
 _SWEEP_US = 3_600 * 1_000_000
@@ -38,6 +40,7 @@ class NatsPlan:
         self._news = news
         self._view = PlanView()
         self._swept_us = now_utc_us()
+        self._told_more = ToldMore()
         self._follower = Follower(connection, jet, stream, apply=self._apply, clear=self._view.clear)
 
     async def start(self) -> None:
@@ -81,6 +84,11 @@ class NatsPlan:
         self._follower.check_fresh()
         if after > self._follower.seen:  # another front told it more than this one has seen yet, or the centre was restored from a copy
             await self._follower.confirm()
+        if after <= self._follower.seen:
+            self._told_more.is_found(room)
+        elif not self._told_more.is_restored(room, after, time.monotonic()):
+            # A leader that was deposed and does not know says so too: a room that believed it would fall back to an older schedule.
+            raise AwayError("the stream's leader does not have yet what the room was told")
         now_us = now_utc_us()
         if now_us - self._swept_us > _SWEEP_US:
             self._swept_us = now_us
