@@ -162,13 +162,14 @@ class Gate:
         """Something for the journal; the track's name."""
         name, _ = self._own(peer, message.track)
         if not self._peers[peer].quality.take(1, now_us):
-            raise RefusedError("quality", "quality events come too often")
-        sane = is_id(message.name) and len(message.data) <= QUALITY_ITEMS
+            raise RefusedError("quality", f"quality events come too often, the last of them of '{name}'", message.track, is_open=True)
+        sane = is_id(message.name.replace("_", "-")) and len(message.data) <= QUALITY_ITEMS
         for key, value in message.data.items():
             sane = sane and len(key) <= 48 and key.isprintable()
             sane = sane and (len(value) <= LABEL_CHARS and value.isprintable() if isinstance(value, str) else abs(value) < MAX_INTEGER)
         if not sane:
-            raise RefusedError("quality", "names are ids, texts short, numbers below 2^53")
+            detail = f"of '{name}': names are ids or have underscores, texts short, numbers below 2^53"
+            raise RefusedError("quality", detail, message.track, is_open=True)
         return name
 
     def _may_begin(self, not_begun: set[str], message: ingest.TrackStart, now_us: int) -> None:

@@ -187,6 +187,20 @@ def test_quality_events_cannot_flood_or_carry_what_the_journal_cannot_hold(gate:
             gate.quality(1, ingest.Quality(track="p", name="loss", data={"percent": 3}), NOW_US)
 
 
+@pytest.mark.parametrize("name", ["speaks", "silent", "received", "link", "not_taken"])
+def test_all_that_the_conference_tells_of_a_track_is_taken(gate: Gate, name: str) -> None:
+    gate.start(1, start("p"), NOW_US)
+    assert gate.quality(1, ingest.Quality(track="p", name=name, data={"packets": 3}), NOW_US) == "remote-p"
+
+
+@pytest.mark.parametrize("name", ["", "_", "../x", "A", "a b", "x" * 49, "a\x00b"])
+def test_what_is_no_event_ends_nothing_but_itself(gate: Gate, name: str) -> None:
+    gate.start(1, start("p"), NOW_US)
+    with pytest.raises(RefusedError, match="quality") as refused:
+        gate.quality(1, ingest.Quality(track="p", name=name, data={}), NOW_US)
+    assert (refused.value.track, refused.value.is_open) == ("p", True)
+
+
 def test_a_peer_that_goes_ends_its_own_tracks_only(gate: Gate) -> None:
     gate.start(1, start("a"), NOW_US)
     gate.start(2, start("b"), NOW_US)

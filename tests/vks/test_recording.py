@@ -74,6 +74,25 @@ async def test_sound_and_pictures_are_taken_as_received_and_the_end_has_its_caus
         assert sum(one.dur for one in fragments if one.track == "remote-p1-video") == 25 * 3_600
 
 
+async def test_that_packets_were_dropped_is_told_and_costs_nobody_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = Recording(str(tmp_path), lambda _: None)
+    with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
+        ingest.first(child.Opened)
+        async with kept(recording):
+            await until(lambda: recording.connected, "the connection")
+            for name in ("p1-audio", "p2-audio"):
+                recording.start(name, "audio", name)
+            with monkeypatch.context() as full:
+                full.setattr("vks.recording.MOST_WAITING_BYTES", -1)
+                assert not recording.media("p1-audio", now_us(), 20_000, b"x", key=True)
+            assert recording.media("p1-audio", now_us(), 20_000, b"x", key=True)
+            for name in ("p1-audio", "p2-audio"):
+                recording.stop(name, "left")
+            await until(lambda: len(ingest.all(child.TrackClosed)) == 2, "both ends")
+    assert {one.cause for one in ingest.all(child.TrackClosed)} == {"left"}
+    assert [(one.track, one.name, one.data) for one in ingest.all(child.QualityEvent)] == [("remote-p1-audio", "not_taken", {"packets": 1})]
+
+
 async def test_after_ingest_was_gone_the_tracks_begin_again_by_themselves(tmp_path: Path) -> None:
     recording = Recording(str(tmp_path), lambda _: None)
     async with kept(recording):
@@ -127,7 +146,7 @@ async def test_one_track_more_than_the_recorder_takes_waits_and_costs_nobody_his
     assert capsys.readouterr().out.count("the recorder takes no more tracks") == 1
 
 
-async def test_a_packet_that_is_refused_ends_nothing_and_a_word_that_is_ends_that_connection_alone(
+async def test_a_packet_that_is_refused_ends_nothing_and_a_name_that_is_ends_that_connection_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recording = Recording(str(tmp_path), lambda _: None)
@@ -142,9 +161,10 @@ async def test_a_packet_that_is_refused_ends_nothing_and_a_word_that_is_ends_tha
             recording.tell("p1-audio", "loss", {"lost": 3})
             await until(lambda: ingest.all(child.QualityEvent), "what is told of it after that")
             assert ingest.all(child.TrackClosed) == []
-            recording.tell("p1-audio", "no id", {})
+            recording.start("../p2", "audio", "Witness")
+            recording.stop("../p2", "left")
             await until(lambda: len(ingest.all(child.TrackOpened)) == 2, "the track again")
-            assert [one.what for one in ingest.all(child.Refused)] == ["time", "quality"]
+            assert [one.what for one in ingest.all(child.Refused)] == ["time", "name"]
     assert capsys.readouterr().out.count("ingest refused") == 2
 
 
