@@ -14,6 +14,7 @@ from agent.desk import Actor, DeskError
 from agent.guests import Guests, GuestsError
 from agent.held import Held
 from agent.identity_desk import IdentityDesk
+from agent.names import NameRefusedError, tidy
 from agent.relay_credentials import RelayCredentials
 from agent.upstream.contract import Hearing
 from agent.visit_desk import VisitDesk, VisitState
@@ -119,6 +120,7 @@ class GuestDesk:
 
     async def invite(self, order: InviteOrder) -> Invited:
         """Make a link."""
+        name = _tidy(order.name)
         await self._link.tell_now()  # and know which hearing is held, though vks is not there yet
         hearing = order.hearing or self.held.id
         if not hearing:
@@ -131,7 +133,7 @@ class GuestDesk:
         planned = None if plan is None else plan.get(hearing)
         until_us = max(now_us, planned.ends_utc_us if planned is not None else now_us) + AFTER_US
         try:
-            person, token = self._guests.invite(hearing, order.name, order.role, now_us, until_us, now_us, order.iin)
+            person, token = self._guests.invite(hearing, name, order.role, now_us, until_us, now_us, order.iin)
         except GuestsError as error:
             raise DeskError(str(error)) from None
         await self._link.tell_now()
@@ -155,8 +157,10 @@ class GuestDesk:
             raise DeskError("name the person who gives the order")
         if isinstance(act, conference.ToAudience) and act.on and self._audience.why_not:
             raise DeskError(self._audience.why_not)
-        if isinstance(act, conference.TakeIn) and (why := self._audience.why_not_from(act.feed)):
-            raise DeskError(why)
+        if isinstance(act, conference.TakeIn):
+            if why := self._audience.why_not_from(act.feed):
+                raise DeskError(why)
+            act = msgspec.structs.replace(act, name=_tidy(act.name))
         try:
             answer = await self._link.ask(act)
         except ConferenceAwayError as error:
@@ -183,3 +187,10 @@ class GuestDesk:
             look_in_relays=self._relays.of_look_ins(now_s), audience=self._audience.server(now_s), visit=self.visits.visit(held),
             unsure=held.unsure,
         )  # fmt: skip
+
+
+def _tidy(name: str) -> str:
+    try:
+        return tidy(name)
+    except NameRefusedError as error:
+        raise DeskError(str(error)) from None

@@ -49,6 +49,15 @@ async def test_a_link_leads_to_where_browsers_reach_the_room(tmp_path: Path, vks
     assert invited.link == f"{root}{invited.token}"
 
 
+async def test_a_name_is_invited_with_plain_spaces_and_one_with_what_nobody_sees_is_not(tmp_path: Path) -> None:
+    counter = desk(tmp_path, Vks())
+    await counter.invite(msgspec.structs.replace(ORDER, name="C.\u00a0Akhmetova"))
+    assert [one.name for one in Guests(tmp_path / "guests.json").of("h1")] == ["C. Akhmetova"]
+    with pytest.raises(DeskError, match=r"U\+200B.*type the name anew"):
+        await counter.invite(msgspec.structs.replace(ORDER, name="Ann\u200b"))
+    assert len(Guests(tmp_path / "guests.json").of("h1")) == 1
+
+
 @pytest.mark.parametrize("vks", [Vks(address=""), Vks(port=0)])
 async def test_nobody_is_invited_to_a_room_that_no_link_leads_to(tmp_path: Path, vks: Vks) -> None:
     counter = desk(tmp_path, vks)
@@ -94,6 +103,8 @@ async def test_speakers_are_taken_in_from_the_large_audiences_own_server_alone(t
         await counter.act(conference.TakeIn(by="A. Clerk", feed=url, name="C. Expert", role="specialist"))
     with pytest.raises(DeskError, match="not running"):
         await counter.act(conference.TakeIn(by="A. Clerk", feed="https://sfu.example/whep/7", name="C. Expert", role="specialist"))
+    with pytest.raises(DeskError, match="nobody sees"):
+        await counter.act(conference.TakeIn(by="A. Clerk", feed="https://sfu.example/whep/7", name="\u202eExpert", role="specialist"))
 
 
 DAY_US = 24 * 3_600_000_000
