@@ -40,6 +40,8 @@ log = structlog.get_logger()
 Taken = TypeVar("Taken")
 SENT_BEFORE_US = 5 * BLOCK_US
 """A block of sound is sent with a time so much earlier than now: where the clock was late, the next ones still lie 20 ms apart."""
+OLDEST_US = 5_000_000
+"""A picture whose first packet came so long before its last is shown and recorded no more: ingest takes none that is twice as old."""
 SEATS = 30
 """As many as [ingest] max_tracks lets in where room.toml does not say otherwise."""
 _LINES: dict[Kind, int] = {"audio": SOUND, "video": CAMERA, "screen": SCREEN}
@@ -358,9 +360,9 @@ class Conference:
             self._recording.media(source.track, at_us, length_us, unit.payloads[0], key=True)
 
     def _seen(self, source: Source, unit: Unit) -> None:
-        units = h264_payloads.join(unit.payloads)
+        units = h264_payloads.picture(unit.payloads)
         now_us = mono_us()
-        if units is None or now_us < source.not_before_us:
+        if units is None or now_us < source.not_before_us or now_us - unit.mono_us > OLDEST_US:
             source.feed.want_keyframe(now_us)
             return
         at_us = source.clock.place(unit.timestamp, unit.mono_us)

@@ -5,6 +5,8 @@ What comes from participants is hostile: whatever is not plain H.264 in this pac
 
 import re
 
+from recorder.contract import h264
+
 PAYLOAD_BYTES = 1_180
 """With RTP's header, its extensions, SRTP's tag and TURN's own header a packet stays below 1,280 bytes (IPv6's smallest MTU)."""
 IDR, SEI, SPS, PPS, DELIMITER = 5, 6, 7, 8, 9
@@ -13,8 +15,6 @@ _START = b"\x00\x00\x00\x01"
 _STARTS = re.compile(rb"\x00\x00\x01")
 _TYPE, _NRI = 0x1F, 0x60
 _FU_BEGINS, _FU_ENDS = 0x80, 0x40
-MOST_UNITS = 600
-"""More than a picture has slices; the recorder takes no more either."""
 MOST_UNIT_BYTES = 4 * 1024 * 1024
 """A participant's picture is not larger (ingest takes no larger one either)."""
 
@@ -112,9 +112,26 @@ def join(payloads: tuple[bytes, ...]) -> list[bytes] | None:
                     open_unit = None
         else:
             return None
-    if open_unit is not None or len(units) > MOST_UNITS or not all(unit.strip(b"\x00") for unit in units):
+    if open_unit is not None or len(units) > h264.MAX_NALS or not all(unit.strip(b"\x00") for unit in units):
         return None
     return units or None
+
+
+def picture(payloads: tuple[bytes, ...]) -> list[bytes] | None:
+    """The NAL units of an access unit that the recorder takes too; None where they make none.
+
+    It looks for start codes in the whole: one within a unit, which no encoder writes, would make another picture of it there than here.
+    """
+    units = join(payloads)
+    if units is None or any(not 1 <= kind(unit) < _STAP_A or _STARTS.search(unit) for unit in units):
+        return None
+    try:
+        for unit in units:
+            if kind(unit) == SPS:
+                h264.picture_size(unit)
+    except h264.H264Error:
+        return None
+    return units
 
 
 def _parts(payload: bytes) -> list[bytes] | None:

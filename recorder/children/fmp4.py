@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from recorder.children import h264
+from recorder.contract import h264
 from recorder.contract.child import MediaKey
 
 OPUS_HZ = 48_000

@@ -13,14 +13,13 @@ import pwd
 import socket
 from pathlib import Path
 
-from recorder.children import h264
 from recorder.children.ingest_gate import MAX_PACKET_BYTES, Bucket, Gate, RefusedError, decode, refused_packet
 from recorder.children.local_socket import accept, listen, receive
 from recorder.children.packet_track import PacketTrack, can_begin, opus_dur_us
 from recorder.children.part import Schedule
 from recorder.children.sandbox import drop_powers
 from recorder.children.socket_loop import SocketLoop, now_us, serve
-from recorder.contract import child, ingest
+from recorder.contract import child, h264, ingest
 from recorder.contract.framing import FrameError, FrameReader, pack
 from recorder.record.layout import REMOTE
 

@@ -6,8 +6,8 @@ sample, so that jitter of its times is not heard; each segment begins at its tru
 
 from dataclasses import dataclass, field, replace
 
-from recorder.children import h264
 from recorder.children.fmp4 import Avc3, Opus, Sample, fragment, header
+from recorder.contract import h264
 from recorder.contract.child import Fragment, Init, MediaKey, Message, PartEnded
 
 SOUND_GAP_US = 40_000

@@ -18,8 +18,7 @@ import numpy.typing as npt
 import pytest
 
 from recorder.cenc import clear_fragment
-from recorder.children import h264
-from recorder.contract import child, control, ingest
+from recorder.contract import child, control, h264, ingest
 from recorder.contract.framing import LENGTHS, FrameReader, pack
 from tests.children.linked import Linked, linked, peer, wait_for
 

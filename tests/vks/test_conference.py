@@ -16,7 +16,7 @@ from recorder.contract import conference as staff
 from recorder.contract.conference import Fact
 from tests.children.linked import Linked, linked
 from tests.children.test_ingest import DEVICE
-from tests.vks.browsers import NEAR, Browser, PictureEncoder, until
+from tests.vks.browsers import NEAR, Browser, PictureEncoder, Shades, until
 from tests.vks.test_mixing import tone
 from tests.vks.test_rules import CLERK, came
 from vks import acts, signalling
@@ -82,11 +82,12 @@ class Hall:
             if number % 50 == 0:
                 await self.conference.report(mono_us())
 
-    async def join(self, name: str, hz: float, shade: int) -> Browser:
+    async def join(self, name: str, hz: float, shade: int, camera: Shades | None = None) -> Browser:
         """Somebody comes, is admitted, and his media is connected."""
         said = self.said.setdefault(name, [])
         self.conference.act(came(name))
         browser, connection = Browser(hz, shade), Connection([])
+        browser.camera = camera or browser.camera
         self.browsers[name], self.connections = browser, [*self.connections, connection]
         await browser.call(connection)
         peer = Peer(name, "phone", said.append)

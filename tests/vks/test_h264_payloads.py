@@ -4,10 +4,12 @@ from fractions import Fraction
 
 import av
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vks.h264_payloads import IDR, PAYLOAD_BYTES, PPS, SPS, annex_b, is_keyframe, join, kind, nal_units, split
+from recorder.contract import h264
+from vks.h264_payloads import IDR, PAYLOAD_BYTES, PPS, SPS, annex_b, is_keyframe, join, kind, nal_units, picture, split
 
 SETS = [b"\x67\x42\xc0\x1f\x01", b"\x68\xce\x3c\x80"]
 
@@ -50,21 +52,50 @@ def test_any_payloads_give_units_or_nothing(payloads: list[bytes]) -> None:
     assert back is None or all(back)
 
 
+def together(*units: bytes) -> bytes:
+    """A packet that holds several units (STAP-A)."""
+    return b"\x18" + b"".join(len(one).to_bytes(2) + one for one in units)
+
+
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        (together(b"\x67\x42", b"\x68\xce", b"\x65\x88\x84"),),
+        (together(*[b"\x01"] * 390), together(*[b"\x01"] * 390)),
+        (together(b"\x00"),),
+        (together(b"\x41\x9a", b"\x18\x01"),),
+        (b"\x41\x9a" + b"\0\0\1\x01" * 200, b"\x41" + b"\0\0\1\x01" * 300, b"\x41" + b"\0\0\1\x01" * 200),
+    ],
+    ids=["a damaged parameter set", "too many units", "a unit of zeros", "a unit that is a packet", "start codes within units"],
+)
+def test_what_the_recorder_would_not_take_is_no_picture(payloads: tuple[bytes, ...]) -> None:
+    assert picture(payloads) is None
+
+
+@given(
+    st.lists(st.one_of(st.binary(max_size=60), st.lists(st.binary(min_size=1, max_size=9)).map(lambda units: together(*units))), max_size=6)
+)
+def test_every_picture_is_for_the_recorder_what_it_is_here(payloads: list[bytes]) -> None:
+    units = picture(tuple(payloads))
+    if units is not None:
+        assert h264.nal_units(annex_b(units)) == [one.rstrip(b"\0") for one in units]
+
+
 def test_a_keyframe_of_a_real_encoder_is_decoded_after_the_journey() -> None:
     encoder = av.CodecContext.create("libx264", "w")
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt = 1280, 720, "yuv420p"
     encoder.time_base = Fraction(1, 25)
     encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline"}
-    picture = np.random.default_rng(1).integers(0, 255, (720, 1280, 3), dtype=np.uint8)
-    frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+    noise = np.random.default_rng(1).integers(0, 255, (720, 1280, 3), dtype=np.uint8)
+    frame = av.VideoFrame.from_ndarray(noise, format="rgb24").reformat(format="yuv420p")
     (packet,) = encoder.encode(frame)
     units = nal_units(bytes(packet))
     assert is_keyframe(units)
     bare = [one for one in units if kind(one) not in {SPS, PPS}]
     payloads = split(bare, [one for one in units if kind(one) in {SPS, PPS}])
     assert len(payloads) > 10
-    back = join(tuple(payloads))
+    back = picture(tuple(payloads))
     assert back is not None
     decoder = av.CodecContext.create("h264", "r")
     assert isinstance(decoder, av.VideoCodecContext)
