@@ -248,7 +248,8 @@ class Ingest:
             self._loop.send(child.PartEnded(track=remote.recorded.track, part=gone.number, end_us=None))
 
     def _tell_refused(self, peer: _Peer, refused: RefusedError) -> None:
-        told = self._refusals.take(1, now_us())
+        now = now_us()
+        told = self._gate.tells(peer.number, refused, now) and self._refusals.take(1, now)
         if told:
             self._loop.send(child.Refused(what=refused.what, detail=refused.detail))
         if told or not refused.is_open:

@@ -25,6 +25,8 @@ QUALITY_ITEMS = 32
 STARTS_PER_S = 5
 STARTS_BURST = 2
 """All tracks may begin, and after a broken connection again, at once."""
+TOLD_PER_S, TOLD_BURST = 0.1, 3
+"""How often it is told that something of an open track was refused: a flood of bad packets is no flood of lines, and hides no other's."""
 MOST_NOT_BEGUN = 1_000
 """Names that a peer may have asked for in vain."""
 MAX_INTEGER = 2**53
@@ -69,6 +71,7 @@ class _Track:
     peer: int
     kind: str
     bytes_left: Bucket
+    told: Bucket
     last_us: int = 0
 
 
@@ -134,7 +137,8 @@ class Gate:
         if not 0 <= message.delay_us <= MAX_DELAY_US or (message.delay_us and message.kind != "audio"):
             raise RefusedError("track", f"'{name}' cannot be {message.delay_us} us late: sound may, by {MAX_DELAY_US} us")
         self._may_begin(self._peers[peer].not_begun, message, now_us)
-        self._tracks[name] = _Track(peer, message.kind, Bucket(self._track_bytes_per_s, self._track_bytes_per_s * BURST_S, now_us))
+        quota = Bucket(self._track_bytes_per_s, self._track_bytes_per_s * BURST_S, now_us)
+        self._tracks[name] = _Track(peer, message.kind, quota, Bucket(TOLD_PER_S, TOLD_BURST, now_us))
         return name
 
     def media(self, peer: int, message: ingest.MediaPacket, size_bytes: int, now_us: int) -> str:
@@ -171,6 +175,15 @@ class Gate:
             detail = f"of '{name}': names are ids or have underscores, texts short, numbers below 2^53"
             raise RefusedError("quality", detail, message.track, is_open=True)
         return name
+
+    def tells(self, peer: int, refused: RefusedError, now_us: int) -> bool:
+        """Whether it is to be told now that this was refused."""
+        if not refused.is_open:
+            return True
+        found = self._tracks.get(_name(refused.track))
+        if found is None:
+            return False  # it was told when the track did not begin
+        return found.peer != peer or found.told.take(1, now_us)
 
     def _may_begin(self, not_begun: set[str], message: ingest.TrackStart, now_us: int) -> None:
         """Whether there is room for one more; who asks too often waits, and costs nobody else anything."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.children.ingest_gate import BURST_S, QUALITY_PER_S, Gate, RefusedError, decode
+from recorder.children.ingest_gate import BURST_S, QUALITY_PER_S, TOLD_BURST, TOLD_PER_S, Gate, RefusedError, decode
 from recorder.contract import control, ingest
 from recorder.record.layout import is_id
 
@@ -199,6 +199,21 @@ def test_what_is_no_event_ends_nothing_but_itself(gate: Gate, name: str) -> None
     with pytest.raises(RefusedError, match="quality") as refused:
         gate.quality(1, ingest.Quality(track="p", name=name, data={}), NOW_US)
     assert (refused.value.track, refused.value.is_open) == ("p", True)
+
+
+def test_a_flood_of_packets_that_are_refused_is_told_now_and_then_and_hides_no_other_s(gate: Gate) -> None:
+    gate.start(1, start("p"), NOW_US)
+    gate.start(1, start("q"), NOW_US)
+    told = 0
+    for n in range(60 * 50):
+        at_us = NOW_US + n * 20_000
+        with pytest.raises(RefusedError) as refused:
+            gate.media(1, media("p", at_us), 0, at_us)
+        told += gate.tells(1, refused.value, at_us)
+    assert TOLD_BURST < told <= TOLD_BURST + 60 * TOLD_PER_S
+    with pytest.raises(RefusedError) as refused:
+        gate.media(1, media("q", at_us), 0, at_us)
+    assert gate.tells(1, refused.value, at_us)
 
 
 def test_a_peer_that_goes_ends_its_own_tracks_only(gate: Gate) -> None:
