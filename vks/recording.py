@@ -42,6 +42,7 @@ class _Track:
     again_us: int = 0
     """Not before."""
     dropped: int = 0
+    """Packets that were not handed over, though ingest was there: told as soon as one is."""
     ready_us: int | None = None
     """Since when the record waits for pictures of it."""
 
@@ -111,7 +112,7 @@ class Recording:
         """Tell ingest of as many of the tracks that wait as it takes now."""
         now_us = mono_us()
         room = self._most_tracks - sum(not one.waits for one in self._tracks.values())
-        for one in self._tracks.values():
+        for one in sorted(self._tracks.values(), key=lambda one: one.start.kind != "audio"):  # what is said before what is seen
             if one.waits and now_us >= one.again_us and self._writer is not None:
                 if room <= 0 or not self._starts.take(now_us):
                     return
@@ -145,9 +146,9 @@ class Recording:
     def media(self, track: str, mono_us: int, dur_us: int, body: bytes, *, key: bool) -> bool:
         """One access unit (Annex B) or packet of Opus of a track that was started; False where it was not handed over."""
         known = self._tracks.get(track)
-        if known is None or known.waits or self._writer is None or self._writer.is_closing():
+        if known is None or self._writer is None or self._writer.is_closing():
             return False
-        if self._writer.transport.get_write_buffer_size() > MOST_WAITING_BYTES:
+        if known.waits or self._writer.transport.get_write_buffer_size() > MOST_WAITING_BYTES:
             known.dropped += 1
             return False
         if known.dropped:
