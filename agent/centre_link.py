@@ -11,6 +11,7 @@ from cryptography import x509
 from agent.centre_watch import CentreWatch
 from agent.commands import Commands
 from agent.conduct import Conductor
+from agent.final_heads import FinalHeads, HeadsTold
 from agent.hearing import record_of
 from agent.look_in_desk import LookInDesk
 from agent.measures import Measures
@@ -56,6 +57,7 @@ class CentreLink:
         self._in_use: x509.Certificate | None = None
         self._alarm = ""
         self._certificate_alarm = ""
+        self._heads = FinalHeads()
         self._last_counter = -1
 
     @property
@@ -96,7 +98,9 @@ class CentreLink:
         process = self._process
         sender = Sender(client, process.store, process.stamp, self._alarmed)
         watch = self._watch = CentreWatch(client)
-        heart = self._heart = Heart(watch, self._heartbeat, self._keep, self._clock_said, room=process.room)
+        heart = self._heart = Heart(
+            HeadsTold(watch, self._heads, process.room), self._heartbeat, self._keep, self._clock_said, room=process.room
+        )  # fmt: skip
         follower = Follower(client, lambda: process.store.place, self._take_feed)
         self._commands = Commands(process, self._conductor, follower, self._state_dir, self._look_ins)
         process.on_events[:] = [sender.hurry, heart.hurry]
@@ -115,12 +119,10 @@ class CentreLink:
                 raise error
 
     async def _keep(self, receipt: Receipt) -> None:
-        if receipt.counter == self._last_counter:
-            return  # the head has not moved since
-        self._last_counter = receipt.counter
-        final = self._process.final_head
-        if final is not None and (receipt.record, receipt.at) == (final.record, final.at):
-            self._process.final_head = None
+        if not self._heads.tells_final:
+            if receipt.counter == self._last_counter:
+                return  # the running record's head has not moved since
+            self._last_counter = receipt.counter
         await self._process.link.keep(receipt)
 
     async def _take_feed(self, feed: contract.Feed) -> None:
@@ -134,14 +136,15 @@ class CentreLink:
     def _heartbeat(self) -> contract.Heartbeat:
         process, status = self._process, self._process.status()
         stamp = process.stamp()
-        head = process.final_head
+        running: contract.Head | None = None
         if status is not None and status.record and status.head_at >= 0:
-            head = contract.Head(record=record_of(status.record), at=status.head_at, sha256=status.head)
+            running = contract.Head(record=record_of(status.record), at=status.head_at, sha256=status.head)
         return contract.Heartbeat(
             utc_us=stamp.utc_us, boot=stamp.boot, version=VERSION, clock=stamp.clock,
             state="unreachable" if status is None else status.state,
             session="" if status is None or not status.record else record_of(status.record),
-            hearing="" if status is None else status.hearing, head=head, applied_offset=process.store.place[0],
+            hearing="" if status is None else status.hearing,
+            head=self._heads.choose(process.store.sessions, running), applied_offset=process.store.place[0],
             outbox_depth=self._measures.depth.waiting, indicators=self._measures.values(),
             alarms=sorted({alarm.code for alarm in status.alarms}) if status is not None else ["recorder_unreachable"],
         )  # fmt: skip

@@ -197,6 +197,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """Told when the session has ended."""
     not_begun: bool = False
     """Nothing could be recorded in it: it is no record of its hearing."""
+    final_head: contract.Head | None = None
+    """The last head of its record, until the centre's receipt for it is stored; None before it is sealed, too."""
     fault: Fault | None = None
 
 

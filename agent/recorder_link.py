@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -47,6 +47,7 @@ class RecorderLink:
         run_dir: the directory of the recorder's sockets.
         on_status: called with each state that the recorder tells.
         on_reachable: called with True when the first state comes, and with False when the recorder is away.
+        on_receipt: called with each receipt that is done with: the recorder has it, or will never take it.
         clock: seconds that only grow.
     """
 
@@ -56,12 +57,14 @@ class RecorderLink:
         *,
         on_status: Callable[[control.Status], None] = lambda _: None,
         on_reachable: Callable[[bool], None] = lambda _: None,
+        on_receipt: Callable[[Receipt], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.monotonic,
         backoff: Backoff | None = None,
     ) -> None:
         self._path = run_dir / "control.sock"
         self._on_status = on_status
         self._on_reachable = on_reachable
+        self._on_receipt = on_receipt
         self._clock = clock
         self._backoff = backoff or Backoff(first_s=FIRST_RETRY_S, longest_s=LONGEST_RETRY_S)
         self._status: control.Status | None = None
@@ -148,6 +151,8 @@ class RecorderLink:
                 if not await self._handed_over(receipt):
                     self._receipts.appendleft(receipt)
                     break
+                if self._on_receipt is not None:
+                    await self._on_receipt(receipt)
 
     async def _handed_over(self, receipt: Receipt) -> bool:
         """Whether a receipt is done with: the recorder has it, or will never take it."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from agent import told
 from agent.actions import AnyAction, Prompt
 from agent.centre_clock import CentreClock, is_believed
 from agent.clock_quality import ClockWatch
@@ -27,6 +28,7 @@ from agent.turn import Outcome
 from agent.upstream import contract
 from provisioning.room import RoomConfig
 from recorder.contract.control import Status
+from recorder.record.checkpoint import Receipt
 
 log = structlog.get_logger()
 
@@ -47,15 +49,13 @@ class RoomProcess:
         self.config = config
         self.clock = clock
         self.boot = _BOOT_ID.read_text(encoding="ascii").strip()
-        self.link = RecorderLink(run_dir, on_status=self._took_status, on_reachable=self._reachable)
+        self.link = RecorderLink(run_dir, on_status=self._took_status, on_reachable=self._reachable, on_receipt=self._has_receipt)
         self.history = StatusHistory()
         self.quiet = Quiet(read_floors(config.watch.baseline))
         self.centre_clock = CentreClock()
         self.prompts: tuple[Prompt, ...] = ()
         self.wake = asyncio.Event()
         """Something changed that asks for a decision now."""
-        self.final_head: contract.Head | None = None
-        """The head of the record that was sealed last, until the centre has countersigned it."""
         self.on_events: list[Callable[[], None]] = []
         """Called when there are new events to send."""
         self.on_alarms: list[Callable[[Status], None]] = []
@@ -103,9 +103,6 @@ class RoomProcess:
     async def apply(self, change: Callable[[Facts, Schedule], Outcome]) -> Outcome:
         """Change the room's facts; what is returned is durable."""
         outcome = await self.store.apply(change, self.stamp())
-        for event in outcome.events:
-            if isinstance(event, contract.SessionEnded) and event.head is not None:
-                self.final_head = event.head
         if outcome.events:
             for call in self.on_events:
                 call()
@@ -150,6 +147,10 @@ class RoomProcess:
         if seen != self._seen:
             self._seen = seen
             self.wake.set()
+
+    async def _has_receipt(self, receipt: Receipt) -> None:
+        head = contract.Head(record=receipt.record, at=receipt.at, sha256=receipt.head)
+        await self.apply(lambda facts, schedule: told.countersigned(facts, schedule, head=head))
 
     def _reachable(self, on: bool) -> None:
         if not on:

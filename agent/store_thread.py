@@ -4,12 +4,12 @@ All calls are carried out one after the other, in the order in which they were m
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self, TypeVar
 
-from agent.hearing import Facts
+from agent.hearing import Facts, Session
 from agent.outbox import Stamp
 from agent.schedule import Schedule
 from agent.store import Store
@@ -63,6 +63,11 @@ class StoreThread:
     def place(self) -> tuple[int, int]:
         """The schedule's offset and the last command that are durable: ``Follower``'s ``place``."""
         return self._store.place
+
+    @property
+    def sessions(self) -> Mapping[str, Session]:
+        """The sessions as the room knows them now, for a look that waits for no disk; they are never changed in place."""
+        return self._store.facts.sessions
 
     @property
     def trouble(self) -> str:

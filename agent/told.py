@@ -200,7 +200,7 @@ def sealed(
     if known.state not in RUNNING | {"failed"}:
         return turn.outcome()
     ended_us = known.ended_utc_us if known.state == "failed" and known.ended_utc_us is not None else now_utc_us
-    turn.sessions[session] = change(known, ended_utc_us=ended_us, fault=None if known.state == "failed" else known.fault)
+    turn.sessions[session] = change(known, ended_utc_us=ended_us, final_head=head, fault=None if known.state == "failed" else known.fault)
     by, reason = (known.stop_by, known.stop_reason) if known.stop_by else ("recorder", "sealed by the recorder")
     turn.events.append(
         contract.SessionEnded(
@@ -244,6 +244,15 @@ def bound(facts: Facts, schedule: Schedule, *, action: BindRecord) -> Outcome:
     is_known = known.wanted is None and action.hearing == known.hearing
     if not is_known and (known.state not in RUNNING or action.hearing == known.hearing):
         turn.bind(action.session, action.hearing, action.case, action.actor, action.reason)
+    return turn.outcome()
+
+
+def countersigned(facts: Facts, schedule: Schedule, *, head: contract.Head) -> Outcome:
+    """The centre's receipt for a head is stored, or the recorder will never take it: a record's last one is not told any more."""
+    turn = Turn(facts, schedule)
+    known = turn.sessions.get(head.record)
+    if known is not None and known.final_head == head:
+        turn.sessions[head.record] = change(known, final_head=None)
     return turn.outcome()
 
 

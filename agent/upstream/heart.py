@@ -98,11 +98,16 @@ class Heart:
 
     def _is_asked_for(self, receipt: Receipt, head: contract.Head | None) -> bool:
         """Whether a receipt is for this room and the head that it was told: what is kept beside a record stays there for ever."""
-        told = None if head is None else (self._room, head.record, head.at, head.sha256)
-        if told == (receipt.room, receipt.record, receipt.at, receipt.head):
+        if is_receipt_for(receipt, self._room, head):
             self.alarm = ""
             return True
         if not self.alarm:
             log.error("the centre sent a receipt for what it was not told; it is not kept", record=receipt.record, at=receipt.at)
         self.alarm = "the centre sends receipts for heads that this room did not tell it; they are not kept: tell the centre"
         return False
+
+
+def is_receipt_for(receipt: Receipt, room: str, head: contract.Head | None) -> bool:
+    """Whether a receipt is for this room and this very head."""
+    told = None if head is None else (room, head.record, head.at, head.sha256)
+    return told == (receipt.room, receipt.record, receipt.at, receipt.head)
