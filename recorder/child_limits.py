@@ -5,11 +5,11 @@ has no track: it may judge those that it was told of, and neither begin, end nor
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from recorder.child_process import ChildPlan, LimitError
 from recorder.children_plan import CAPTURE, INGEST, MIXER, SPEAKER, WATCH, expected_tracks
 from recorder.contract import child
+from recorder.contract.bucket import Bucket
 from recorder.record.layout import is_id
 
 ENTRIES_PER_S = 40
@@ -46,25 +46,6 @@ def may_name(plan: ChildPlan, track: str) -> bool:
     return track == _ONE_TRACK.get(plan.module)
 
 
-@dataclass(slots=True)
-class Bucket:
-    """A token bucket: ``per_s`` a second, at most ``burst`` at once."""
-
-    per_s: int
-    burst: int
-    _used: float = 0.0
-    _at_s: float = 0.0
-
-    def take(self, amount: int, now_s: float) -> bool:
-        """Whether the amount was there; it is taken."""
-        self._used = max(0.0, self._used - max(0.0, now_s - self._at_s) * self.per_s)
-        self._at_s = now_s
-        if self._used + amount > self.burst:
-            return False
-        self._used += amount
-        return True
-
-
 class ChildLimits:
     """The limits of one child.
 
@@ -91,20 +72,21 @@ class ChildLimits:
         Raises:
             LimitError: it names another's track, comes too often or is too much.
         """
+        now_us = int(now_s * 1e6)
         if self._plan.module == WATCH:
             self._hold_watch(message)
         for track in _named(message):
             if not (self._watched(track) if self._plan.module == WATCH else may_name(self._plan, track)):
                 raise LimitError(f"names a track that is not its own: {track[:80]!r}")
         if isinstance(message, child.Levels | child.Stats | child.Muted | child.Judged):
-            if size_bytes or not self._reports.take(1, now_s):
+            if size_bytes or not self._reports.take(now_us):
                 raise LimitError(f"reports more than {REPORTS_PER_S} times a second")
             return
-        if not self._entries.take(1, now_s):
+        if not self._entries.take(now_us):
             raise LimitError(f"says more than {self._entries.per_s} things a second for the record")
-        if not self._bytes.take(size_bytes + len(child.encoder.encode(message)), now_s):
+        if not self._bytes.take(now_us, size_bytes + len(child.encoder.encode(message))):
             raise LimitError(f"hands over more than {self._bytes.per_s} bytes a second")
-        if isinstance(message, child.TrackOpened) and not self._starts.take(1, now_s):
+        if isinstance(message, child.TrackOpened) and not self._starts.take(now_us):
             raise LimitError(f"begins more than {STARTS_PER_S} tracks a second")
 
     def _hold_watch(self, message: child.Message) -> None:

@@ -12,11 +12,11 @@ from cryptography import x509
 from msgspec.structs import replace
 
 from recorder.contract import conference as contract
+from recorder.contract.bucket import Bucket
 from vks import acts, signalling
 from vks.acts import OfParticipant
 from vks.admission import Admission, NotAdmittedError, Seat
 from vks.audience import Audience
-from vks.bucket import Bucket
 from vks.conference import Conference
 from vks.connection import Connection
 from vks.display import Displays
@@ -202,7 +202,7 @@ class Hall:
         conference = self.conference
         if conference is None or page.peer is None or conference.peers.get(page.peer.person) is not page.peer:
             raise RefusedError("not_there", "another device of this person is in the hearing")
-        if not self._may_tell(page.peer.person):
+        if _begins_something(act) and not self._may_tell(page.peer.person):
             raise RefusedError("too_often", "so much in so short a time is told in no record")
         conference.act(act, page.peer.person)
 

@@ -14,8 +14,8 @@ import msgspec
 import structlog
 
 from recorder.contract import ingest
+from recorder.contract.bucket import Bucket
 from recorder.contract.framing import FrameError, FrameReader, pack
-from vks.bucket import Bucket
 from vks.plain import label_of
 from vks.times import mono_us
 

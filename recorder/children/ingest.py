@@ -13,13 +13,14 @@ import pwd
 import socket
 from pathlib import Path
 
-from recorder.children.ingest_gate import MAX_PACKET_BYTES, Bucket, Gate, RefusedError, decode, refused_packet
+from recorder.children.ingest_gate import MAX_PACKET_BYTES, Gate, RefusedError, decode, refused_packet
 from recorder.children.local_socket import accept, listen, receive
 from recorder.children.packet_track import PacketTrack, can_begin, opus_dur_us
 from recorder.children.part import Schedule
 from recorder.children.sandbox import drop_powers
 from recorder.children.socket_loop import SocketLoop, now_us, serve
 from recorder.contract import child, h264, ingest
+from recorder.contract.bucket import Bucket
 from recorder.contract.framing import FrameError, FrameReader, pack
 from recorder.record.layout import REMOTE
 
@@ -72,7 +73,7 @@ class Ingest:
         self._peers: dict[int, _Peer] = {}
         self._remotes: dict[str, _Remote] = {}
         self._next_peer = 0
-        self._refusals = Bucket(_REFUSALS_PER_S, _REFUSALS_PER_S * 4, now_us())
+        self._refusals = Bucket(_REFUSALS_PER_S, _REFUSALS_PER_S * 4)
         self._stats_us = 0
         self._fragment_us, self._segment_us = configure.fragment_us, configure.segment_s * 1_000_000
         self._gate = Gate(device["max_tracks"], device["track_bytes_per_s"])
@@ -147,7 +148,7 @@ class Ingest:
         self._next_peer += 1
         peer = _Peer(self._next_peer, sock)
         self._peers[peer.number] = peer
-        self._gate.connected(peer.number, now_us())
+        self._gate.connected(peer.number)
         self._loop.watch(sock, lambda: self._readable(peer))
         if uid != self._uid:
             self._refuse(peer, RefusedError("user", f"user {uid} may not connect"))
@@ -249,7 +250,7 @@ class Ingest:
 
     def _tell_refused(self, peer: _Peer, refused: RefusedError) -> None:
         now = now_us()
-        told = self._gate.tells(peer.number, refused, now) and self._refusals.take(1, now)
+        told = self._gate.tells(peer.number, refused, now) and self._refusals.take(now)
         if told:
             self._loop.send(child.Refused(what=refused.what, detail=refused.detail))
         if told or not refused.is_open:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from recorder.contract import ingest
+from recorder.contract.bucket import Bucket
 from recorder.record.layout import REMOTE, holds_stills, is_id
 
 MAX_PACKET_BYTES = 4 * 1024 * 1024
@@ -45,25 +46,6 @@ class RefusedError(Exception):
         self.detail = detail
         self.track = track
         self.is_open = is_open
-
-
-class Bucket:
-    """A token bucket: ``per_s`` a second, at most ``burst`` at once."""
-
-    def __init__(self, per_s: float, burst: float, now_us: int) -> None:
-        self._per_us = per_s / 1e6
-        self._burst = burst
-        self._left = burst
-        self._at_us = now_us
-
-    def take(self, amount: float, now_us: int) -> bool:
-        """Whether the amount was there; it is taken."""
-        self._left = min(self._burst, self._left + (now_us - self._at_us) * self._per_us)
-        self._at_us = now_us
-        if amount > self._left:
-            return False
-        self._left -= amount
-        return True
 
 
 @dataclass(slots=True)
@@ -109,13 +91,13 @@ class Gate:
         self._max_tracks = max_tracks
         self._track_bytes_per_s = track_bytes_per_s
         # One for the whole socket: who comes again has what is left of it.
-        self._starts = Bucket(STARTS_PER_S, max_tracks * STARTS_BURST, 0)
+        self._starts = Bucket(STARTS_PER_S, max_tracks * STARTS_BURST)
         self._peers: dict[int, _Peer] = {}
         self._tracks: dict[str, _Track] = {}
 
-    def connected(self, peer: int, now_us: int) -> None:
+    def connected(self, peer: int) -> None:
         """A peer is there."""
-        self._peers[peer] = _Peer(Bucket(QUALITY_PER_S, QUALITY_PER_S * BURST_S, now_us))
+        self._peers[peer] = _Peer(Bucket(QUALITY_PER_S, QUALITY_PER_S * BURST_S))
 
     def disconnected(self, peer: int) -> list[str]:
         """A peer is gone; the names of the tracks that end with it."""
@@ -137,8 +119,8 @@ class Gate:
         if not 0 <= message.delay_us <= MAX_DELAY_US or (message.delay_us and message.kind != "audio"):
             raise RefusedError("track", f"'{name}' cannot be {message.delay_us} us late: sound may, by {MAX_DELAY_US} us")
         self._may_begin(self._peers[peer].not_begun, message, now_us)
-        quota = Bucket(self._track_bytes_per_s, self._track_bytes_per_s * BURST_S, now_us)
-        self._tracks[name] = _Track(peer, message.kind, quota, Bucket(TOLD_PER_S, TOLD_BURST, now_us))
+        quota = Bucket(self._track_bytes_per_s, self._track_bytes_per_s * BURST_S)
+        self._tracks[name] = _Track(peer, message.kind, quota, Bucket(TOLD_PER_S, TOLD_BURST))
         return name
 
     def media(self, peer: int, message: ingest.MediaPacket, size_bytes: int, now_us: int) -> str:
@@ -146,7 +128,7 @@ class Gate:
         name, track = self._own(peer, message.track)
         if size_bytes == 0 or not 0 <= message.dur_us <= MAX_DUR_US:
             raise refused_packet("packet", f"{size_bytes} bytes for {message.dur_us} us on '{name}'", message)
-        if not track.bytes_left.take(size_bytes, now_us):
+        if not track.bytes_left.take(now_us, size_bytes):
             raise refused_packet("quota", f"'{name}' brings more than {self._track_bytes_per_s} bytes a second", message)
         if not now_us - PAST_US <= message.mono_us <= now_us + AHEAD_US or message.mono_us <= track.last_us:
             detail = f"a packet of '{name}' lies {message.mono_us - now_us} us from now, or not after the one before"
@@ -165,7 +147,7 @@ class Gate:
     def quality(self, peer: int, message: ingest.Quality, now_us: int) -> str:
         """Something for the journal; the track's name."""
         name, _ = self._own(peer, message.track)
-        if not self._peers[peer].quality.take(1, now_us):
+        if not self._peers[peer].quality.take(now_us):
             raise RefusedError("quality", f"quality events come too often, the last of them of '{name}'", message.track, is_open=True)
         sane = is_id(message.name.replace("_", "-")) and len(message.data) <= QUALITY_ITEMS
         for key, value in message.data.items():
@@ -183,7 +165,7 @@ class Gate:
         found = self._tracks.get(_name(refused.track))
         if found is None:
             return False  # it was told when the track did not begin
-        return found.peer != peer or found.told.take(1, now_us)
+        return found.peer != peer or found.told.take(now_us)
 
     def _may_begin(self, not_begun: set[str], message: ingest.TrackStart, now_us: int) -> None:
         """Whether there is room for one more; who asks too often waits, and costs nobody else anything."""
@@ -192,7 +174,7 @@ class Gate:
             refused = RefusedError("tracks", f"{self._max_tracks} tracks are open; there may be no more", message.track)
         elif len(message.label) > LABEL_CHARS or not message.label.isprintable():
             refused = RefusedError("label", f"a label is at most {LABEL_CHARS} printable characters", message.track)
-        elif not self._starts.take(1, now_us):
+        elif not self._starts.take(now_us):
             refused = RefusedError("tracks", "tracks are started too often", message.track)
         if refused is None:
             not_begun.discard(message.track)

@@ -23,8 +23,8 @@ def media(track: str, at_us: int = NOW_US) -> ingest.MediaPacket:
 @pytest.fixture
 def gate() -> Gate:
     gate = Gate(max_tracks=40, track_bytes_per_s=10_000)
-    gate.connected(1, NOW_US)
-    gate.connected(2, NOW_US)
+    gate.connected(1)
+    gate.connected(2)
     return gate
 
 
@@ -67,7 +67,7 @@ def test_only_sound_may_lie_later_than_it_was_captured_and_only_by_moments(gate:
 @given(st.text(max_size=60))
 def test_no_name_that_could_be_a_path_becomes_a_track(track: str) -> None:
     gate = Gate(max_tracks=2, track_bytes_per_s=1_000)
-    gate.connected(1, NOW_US)
+    gate.connected(1)
     try:
         name = gate.start(1, start(track), NOW_US)
     except RefusedError:
@@ -102,7 +102,7 @@ def test_who_comes_again_has_no_fresh_allowance(gate: Gate) -> None:
     begun = 0
     with pytest.raises(RefusedError, match="too often"):  # noqa: PT012 - the loop is the attack
         for peer in range(3, 500):
-            gate.connected(peer, NOW_US)
+            gate.connected(peer)
             for _ in range(40):
                 gate.start(peer, start(f"p{begun}"), NOW_US)
                 begun += 1
