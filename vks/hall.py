@@ -245,6 +245,11 @@ class Hall:
         return any(_is_same(other, page) for other in self._pages[self._pages.index(page) + 1 :])
 
 
+def _begins_something(act: OfParticipant) -> bool:
+    """What ends something is never refused: whoever shows his screen, or is in a private talk, can always leave."""
+    return isinstance(act, acts.Listen) or (isinstance(act, acts.RaiseHand | acts.Share) and act.on)
+
+
 def _is_same(one: Page, other: Page) -> bool:
     """Whether they are the same person's, at the same device: a browser has one name for all who use it."""
     if one.seat is None or other.seat is None:

@@ -377,6 +377,11 @@ async def test_nobody_fills_the_record_by_what_he_does_or_by_coming_and_going(ho
     for number in range(30):
         await page.say(signalling.Do(act=acts.RaiseHand(on=number % 2 == 0)))
     assert (await page.first(signalling.Refused)).code == "too_often"
+    refused = len(page.all(signalling.Refused))
+    await page.say(signalling.Do(act=acts.RaiseHand(on=False)))
+    await page.say(signalling.Ping())
+    await page.first(signalling.Pong)
+    assert len(page.all(signalling.Refused)) == refused, "what ends something is never refused"
     await page.close()
     byes: list[signalling.Bye] = []
     for _ in range(FACTS_BURST):
