@@ -110,15 +110,24 @@ class Gate:
     def start(self, peer: int, message: ingest.TrackStart, now_us: int) -> str:
         """A track begins; its name in the record."""
         name = _name(message.track)
-        if name in self._tracks:
+        known = self._tracks.get(name)
+        if known is not None and known.peer == peer:
             raise RefusedError("track", f"'{name}' is open already", message.track, is_open=True)
+        if known is not None:  # the peer's own connection before this one, perhaps, whose end was not noticed yet
+            raise self._not_begun(peer, message.track, "track", f"'{name}' is open in another connection")
         if {"h264": "video", "opus": "audio"}[message.codec] != message.kind:
             raise RefusedError("track", f"{message.codec} is no {message.kind}")
         if message.level is not None and (message.kind != "video" or not holds_stills(name)):
             raise RefusedError("level", f"'{name}' is no track of stills: of what is heard and seen in a hearing the court says the level")
         if not 0 <= message.delay_us <= MAX_DELAY_US or (message.delay_us and message.kind != "audio"):
             raise RefusedError("track", f"'{name}' cannot be {message.delay_us} us late: sound may, by {MAX_DELAY_US} us")
-        self._may_begin(self._peers[peer].not_begun, message, now_us)
+        if len(self._tracks) >= self._max_tracks:
+            raise self._not_begun(peer, message.track, "tracks", f"{self._max_tracks} tracks are open; there may be no more")
+        if len(message.label) > LABEL_CHARS or not message.label.isprintable():
+            raise self._not_begun(peer, message.track, "label", f"a label is at most {LABEL_CHARS} printable characters")
+        if not self._starts.take(now_us):
+            raise self._not_begun(peer, message.track, "tracks", "tracks are started too often")
+        self._peers[peer].not_begun.discard(message.track)
         quota = Bucket(self._track_bytes_per_s, self._track_bytes_per_s * BURST_S)
         self._tracks[name] = _Track(peer, message.kind, quota, Bucket(TOLD_PER_S, TOLD_BURST))
         return name
@@ -163,35 +172,26 @@ class Gate:
         if not refused.is_open:
             return True
         found = self._tracks.get(_name(refused.track))
-        if found is None:
+        if found is None or found.peer != peer:
             return False  # it was told when the track did not begin
-        return found.peer != peer or found.told.take(now_us)
+        return found.told.take(now_us)
 
-    def _may_begin(self, not_begun: set[str], message: ingest.TrackStart, now_us: int) -> None:
-        """Whether there is room for one more; who asks too often waits, and costs nobody else anything."""
-        refused = None
-        if len(self._tracks) >= self._max_tracks:
-            refused = RefusedError("tracks", f"{self._max_tracks} tracks are open; there may be no more", message.track)
-        elif len(message.label) > LABEL_CHARS or not message.label.isprintable():
-            refused = RefusedError("label", f"a label is at most {LABEL_CHARS} printable characters", message.track)
-        elif not self._starts.take(now_us):
-            refused = RefusedError("tracks", "tracks are started too often", message.track)
-        if refused is None:
-            not_begun.discard(message.track)
-            return
-        if message.track not in not_begun and len(not_begun) >= MOST_NOT_BEGUN:
-            raise RefusedError(refused.what, refused.detail)
-        not_begun.add(message.track)
-        raise refused
+    def _not_begun(self, peer: int, track: str, what: str, detail: str) -> RefusedError:
+        """A start that may be tried again; what comes of the track until then is passed over."""
+        names = self._peers[peer].not_begun
+        if track not in names and len(names) >= MOST_NOT_BEGUN:
+            return RefusedError(what, detail)
+        names.add(track)
+        return RefusedError(what, detail, track)
 
     def _own(self, peer: int, track: str) -> tuple[str, _Track]:
         name = _name(track)
         found = self._tracks.get(name)
-        if found is None and track in self._peers[peer].not_begun:
+        if found is not None and found.peer == peer:
+            return name, found
+        if track in self._peers[peer].not_begun:
             raise RefusedError("track", f"'{name}' did not begin", track, is_open=True)
-        if found is None or found.peer != peer:
-            raise RefusedError("track", f"'{name}' is not open here")
-        return name, found
+        raise RefusedError("track", f"'{name}' is not open here")
 
 
 def refused_packet(what: str, detail: str, message: ingest.MediaPacket) -> RefusedError:

@@ -142,6 +142,20 @@ def test_what_only_came_of_a_participant_or_too_soon_is_of_his_track_alone(gate:
     assert gate.media(1, media("q"), 100, NOW_US) == "remote-q"
 
 
+def test_a_track_of_a_connection_whose_end_was_not_noticed_yet_begins_in_the_next_one_a_little_later(gate: Gate) -> None:
+    gate.start(1, start("p"), NOW_US)
+    with pytest.raises(RefusedError) as refused:
+        gate.start(2, start("p"), NOW_US)
+    assert (refused.value.track, refused.value.is_open) == ("p", False), "it is tried again"
+    for _ in range(3):
+        with pytest.raises(RefusedError) as refused:
+            gate.media(2, media("p"), 100, NOW_US)
+        assert (refused.value.track, refused.value.is_open, gate.tells(2, refused.value, NOW_US)) == ("p", True, False)
+    gate.disconnected(1)
+    assert gate.start(2, start("p"), NOW_US) == "remote-p"
+    assert gate.media(2, media("p"), 100, NOW_US) == "remote-p"
+
+
 def test_names_that_are_asked_for_in_vain_do_not_fill_memory(gate: Gate) -> None:
     whole = []
     for number in range(2_000):
