@@ -6,6 +6,7 @@ import structlog
 
 from recorder.clock import mono_us
 from recorder.disk import Disk, DiskName
+from recorder.file_copy import SEALED
 from recorder.file_table import FileTable
 from recorder.ledger import Round
 from recorder.mirror import FULL, Mirror, MirrorState
@@ -103,6 +104,11 @@ class DiskPair:
         self._on_trouble(ALARM[disk.name], self._advice(disk, detail) if left else "", left)
 
     def _advice(self, disk: Disk, detail: str) -> str:
+        if detail == SEALED:
+            return (
+                f"{_WORDS[disk.name]} disk: {disk.root.parent} {SEALED}: what is recorded now goes on with a hearing that was over. Stop it, "
+                "and start a new one for what is held now; nothing is written over, and both records are kept"
+            )
         what = (
             f"delete or move away what does not belong there; with room for {ROOM_S / 60:g} minutes more"
             if detail == FULL

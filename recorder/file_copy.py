@@ -25,9 +25,21 @@ log = structlog.get_logger()
 
 COPYING = ".copying"
 DIFFERS = ".differs"
+SEALED = "holds this record sealed already"
+"""What is recorded now was taken up from a copy that was behind, while the disk with the sealed one did not answer."""
 _COPY_BYTES = 1024 * 1024
 _NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO})
 """Nothing is there, or something that is no file: a link, a pipe, a socket."""
+
+
+def refuse_sealed(root: Path) -> None:
+    """Write nothing over a record that stands sealed.
+
+    Raises:
+        OSError: it does.
+    """
+    if (root / layout.SUMS_SIGNATURE).exists():
+        raise OSError(errno.EEXIST, SEALED)
 
 
 class DamagedError(Exception):

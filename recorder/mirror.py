@@ -22,7 +22,7 @@ from typing import Literal
 import structlog
 
 from recorder.disk import Disk, is_full
-from recorder.file_copy import DamagedError, Pair, bring, copy_receipts, set_aside, sync_tree
+from recorder.file_copy import DamagedError, Pair, bring, copy_receipts, refuse_sealed, set_aside, sync_tree
 from recorder.file_table import FileTable, Stored
 from recorder.ledger import Round
 from recorder.read_back import ReadBack, Seen, read_on
@@ -300,8 +300,7 @@ class Mirror:
         Raises:
             OSError: there is not enough, or no disk, or the record stands sealed there.
         """
-        if (self.disk.root / layout.SUMS_SIGNATURE).exists():  # it was taken up from a stale copy while this disk did not answer
-            raise OSError(errno.EEXIST, f"{self.disk.root} is sealed: what is recorded now goes on with a hearing that was over; stop it")
+        refuse_sealed(self.disk.root)
         if not self.disk.root.parent.is_dir():
             raise OSError(errno.ENOENT, f"{self.disk.root.parent} is not there")
         ballast = self.disk.ballast

@@ -166,7 +166,7 @@ class OpenSession:
         """
         try:
             return await self._seal(session, request, duration_us)
-        except Exception as error:
+        except Exception as error:  # whatever it is: the session is over, the room is told, and the record is sealed at the next start
             log.exception("sealing failed", record=self.record)
             self._leave()
             return not_sealed(error, self.committer.disk.root)

@@ -25,14 +25,28 @@ class Hung:
 
     def __init__(self, it: RoomInProcess) -> None:
         assert it.recorder.opened is not None
-        self.opened = it.recorder.opened
+        self.it, self.opened = it, it.recorder.opened
         self.go, self.reached = threading.Event(), threading.Event()
         self.sums, self.opened.sums = self.opened.sums, self._wait
+
+    async def stop(self) -> "asyncio.Task[control.Reply]":
+        """Ask for its end; it has come to the seal."""
+        asked = asyncio.create_task(self.it.do(STOP))
+        await until(self.reached.is_set, "the seal to be begun")
+        return asked
 
     def _wait(self) -> list[entries.TrackTotal]:
         self.reached.set()
         self.go.wait(20)
         return self.sums()
+
+
+async def begun(base: Path) -> tuple[RoomInProcess, Path]:
+    """A room without devices in which a session runs, and its record."""
+    base.mkdir(exist_ok=True)
+    it = RoomInProcess(base)
+    await it.without_children()
+    return it, await it.begin()
 
 
 def seal_of(record: Path) -> entries.Seal:
@@ -51,14 +65,10 @@ async def seals_at_the_next_start(base: Path, record: str) -> Path:
 
 
 async def test_a_power_cut_between_the_end_of_a_deliberation_and_the_seal_lets_nothing_be_recorded(tmp_path: Path) -> None:
-    (tmp_path / "room").mkdir()
-    it = RoomInProcess(tmp_path / "room")
-    await it.without_children()
-    record = await it.begin()
+    it, record = await begun(tmp_path / "room")
     await it.do(control.PauseRequest(state="deliberation", actor="judge"))
     hung = Hung(it)
-    stopping = asyncio.create_task(it.do(STOP))
-    await until(hung.reached.is_set, "the seal to be begun")
+    stopping = await hung.stop()
     shutil.copytree(it.primary, tmp_path / "after" / "primary")  # without the run directory, which a power cut empties
     hung.go.set()
     assert (await stopping).ok
@@ -70,14 +80,10 @@ async def test_a_power_cut_between_the_end_of_a_deliberation_and_the_seal_lets_n
 
 
 async def test_a_recorder_that_is_killed_before_a_disk_took_the_order_to_end_obeys_it_all_the_same(tmp_path: Path) -> None:
-    (tmp_path / "room").mkdir()
-    it = RoomInProcess(tmp_path / "room")
-    await it.without_children()
-    record = await it.begin()
+    it, record = await begun(tmp_path / "room")
     shutil.copytree(it.primary, tmp_path / "after" / "primary")
     hung = Hung(it)
-    stopping = asyncio.create_task(it.do(STOP))
-    await until(hung.reached.is_set, "the seal to be begun")
+    stopping = await hung.stop()
     shutil.copy(it.base / ORDERS, tmp_path / "after" / ORDERS)
     hung.go.set()
     assert (await stopping).ok
@@ -93,12 +99,9 @@ async def test_a_recorder_that_is_told_to_end_while_a_seal_hangs_lets_the_record
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(core, "SEALED_S", 0.1)
-    it = RoomInProcess(tmp_path)
-    await it.without_children()
-    record = await it.begin()
+    it, record = await begun(tmp_path)
     hung = Hung(it)
-    asked = asyncio.create_task(it.do(STOP))
-    await until(hung.reached.is_set, "the seal to be begun")
+    asked = await hung.stop()
     asked.cancel()  # as the control socket does with whoever still waits for an answer
     await it.recorder.close()
     hung.go.set()
@@ -109,12 +112,9 @@ async def test_a_recorder_that_is_told_to_end_while_a_seal_hangs_lets_the_record
 
 
 async def test_whoever_hangs_up_while_the_record_is_sealed_breaks_nothing_off(tmp_path: Path) -> None:
-    it = RoomInProcess(tmp_path)
-    await it.without_children()
-    record = await it.begin()
+    it, record = await begun(tmp_path)
     hung = Hung(it)
-    asked = asyncio.create_task(it.do(STOP))
-    await until(hung.reached.is_set, "the seal to be begun")
+    asked = await hung.stop()
     asked.cancel()
     hung.go.set()
     await until(lambda: it.recorder.state == "idle", "the session's end")
@@ -125,9 +125,7 @@ async def test_whoever_hangs_up_while_the_record_is_sealed_breaks_nothing_off(tm
 async def test_a_disk_that_fails_while_a_session_is_summed_up_is_an_alarm_and_the_record_is_sealed_at_the_next_start(
     tmp_path: Path,
 ) -> None:
-    it = RoomInProcess(tmp_path)
-    await it.without_children()
-    record = await it.begin()
+    it, record = await begun(tmp_path)
     assert it.recorder.opened is not None
     opened = it.recorder.opened
 
@@ -145,9 +143,7 @@ async def test_a_disk_that_fails_while_a_session_is_summed_up_is_an_alarm_and_th
 
 
 async def test_a_record_that_stands_sealed_on_a_disk_that_came_late_is_not_written_over(tmp_path: Path) -> None:
-    it = RoomInProcess(tmp_path)
-    await it.without_children()
-    record = await it.begin()
+    it, record = await begun(tmp_path)
     await it.mirror_in_step()
     stale = tmp_path / "stale"
     shutil.copytree(record, stale)
@@ -169,7 +165,7 @@ async def test_a_record_that_stands_sealed_on_a_disk_that_came_late_is_not_writt
     away.rename(late.mirror)
 
     def told() -> bool:
-        return any("is sealed" in alarm.detail for alarm in late.recorder.status().alarms if alarm.code == "mirror_left")
+        return any("Stop it, and start a new one" in alarm.detail for alarm in late.recorder.status().alarms if alarm.code == "mirror_left")
 
     await until(told, "the alarm")
     assert bytes_of(sealed) == whole
@@ -179,9 +175,7 @@ async def test_a_record_that_stands_sealed_on_a_disk_that_came_late_is_not_writt
 
 
 async def test_a_session_that_begins_while_the_one_before_is_let_go_keeps_the_disks_locked(tmp_path: Path) -> None:
-    it = RoomInProcess(tmp_path)
-    await it.without_children()
-    await it.begin()
+    it, _ = await begun(tmp_path)
     stamp, last_head, go = it.store.stamp, it.store.room_disks.last_head, threading.Event()
     before = it.recorder.opened
 
