@@ -197,7 +197,8 @@ def test_a_disk_that_refuses_is_named_with_what_to_do(tmp_path: Path, number: in
     assert writer.details["storage_failed"].startswith(f"{writer.root.parent}: {os.strerror(number)}; nothing can be written")
 
 
-def test_when_memory_is_used_up_the_newest_are_given_up_and_the_journal_says_how_much(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recorded_after", [2, 0], ids=["it goes on", "it is sealed as soon as the disk is back"])
+def test_when_memory_is_used_up_the_newest_are_given_up_and_the_journal_says_how_much(tmp_path: Path, recorded_after: int) -> None:
     writer = Writer(tmp_path, memory_bytes=4000)
     writer.record(2)
     writer.disk.refuse = lambda *_: errno.ENOSPC
@@ -205,30 +206,14 @@ def test_when_memory_is_used_up_the_newest_are_given_up_and_the_journal_says_how
         writer.fragment(size=500)
     writer.wait(lambda: ("storage_failed", True) in writer.troubles, "the alarm")
     writer.disk.refuse = lambda *_: 0
-    writer.flush()
-    writer.record(2)
+    if recorded_after:
+        writer.flush()
+        writer.record(recorded_after)
     writer.seal()
     lost = [entry for _, entry in read_journal(writer.root) if isinstance(entry, entries.Overflow)]
     assert {entry.track for entry in lost} == set(TRACKS)
     kept = len(fragments_of(writer.root, "cam"))
-    assert kept + sum(entry.fragments for entry in lost if entry.track == "cam") == 14
-    verdict = judged(writer.root)
-    assert verdict.level == "sealed"
-    assert not [interval for interval in verdict.not_recorded if not interval.declared]
-
-
-def test_what_was_given_up_is_told_also_where_the_session_is_sealed_as_soon_as_the_disk_is_back(tmp_path: Path) -> None:
-    writer = Writer(tmp_path, memory_bytes=4000)
-    writer.record(2)
-    writer.disk.refuse = lambda *_: errno.ENOSPC
-    for _ in range(10):
-        writer.fragment(size=500)
-    writer.wait(lambda: ("storage_failed", True) in writer.troubles, "the alarm")
-    writer.disk.refuse = lambda *_: 0
-    writer.seal()
-    kept = len(fragments_of(writer.root, "cam"))
-    lost = [entry for _, entry in read_journal(writer.root) if isinstance(entry, entries.Overflow)]
-    assert kept + sum(entry.fragments for entry in lost if entry.track == "cam") == 12
+    assert kept + sum(entry.fragments for entry in lost if entry.track == "cam") == 12 + recorded_after
     verdict = judged(writer.root)
     assert verdict.level == "sealed"
     assert not [interval for interval in verdict.not_recorded if not interval.declared]
