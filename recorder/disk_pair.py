@@ -106,8 +106,8 @@ class DiskPair:
     def _advice(self, disk: Disk, detail: str) -> str:
         if detail == SEALED:
             return (
-                f"{_WORDS[disk.name]} disk: {disk.root.parent} {SEALED}: what is recorded now goes on with a hearing that was over. Stop it, "
-                "and start a new one for what is held now; nothing is written over, and both records are kept"
+                f"{_WORDS[disk.name]} disk: {disk.root.parent} {SEALED}: what is recorded now goes on with a hearing that was over. Stop "
+                "it, and start a new one for what is held now; nothing is written over, and both records are kept"
             )
         what = (
             f"delete or move away what does not belong there; with room for {ROOM_S / 60:g} minutes more"

@@ -24,7 +24,7 @@ class RoomInProcess:
 
     def __init__(self, base: Path, key: KeySigner | None = None, **stanzas: object) -> None:
         self.base, self.primary, self.mirror = base, base / "primary", base / "mirror"
-        self.primary.mkdir(exist_ok=True)
+        self.primary.mkdir(parents=True, exist_ok=True)
         self.mirror.mkdir(exist_ok=True)
         roots = base / "root.pem"
         roots.write_bytes(keys().root.certificate.public_bytes(serialization.Encoding.PEM))

@@ -43,7 +43,6 @@ class Hung:
 
 async def begun(base: Path) -> tuple[RoomInProcess, Path]:
     """A room without devices in which a session runs, and its record."""
-    base.mkdir(exist_ok=True)
     it = RoomInProcess(base)
     await it.without_children()
     return it, await it.begin()
