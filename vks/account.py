@@ -1,6 +1,6 @@
 """What the record is told of participants' media beside the media itself: how it came, how good the link is, and who spoke when.
 
-Pure; the clock is passed in. The recorder takes a bounded number of these a second, and closes a connection that tells more: what is too
+Pure; the clock is passed in. The recorder takes a bounded number of these a second, and passes over what is more: what is too
 much at a time waits. How the tracks of twenty people with good links came is some 20,000 lines in eight hours, a hundredth of the journal;
 turns of speaking come on top, at most as many as there are turns.
 """

@@ -12,14 +12,14 @@ from typing import TypeVar
 import structlog
 
 from recorder.contract.conference import Fact
-from vks import acts, h264_payloads
-from vks.account import Account, Arrival
+from vks import acts, arrivals, h264_payloads
+from vks.account import Account
 from vks.channels import Channels
 from vks.connection import Connection
 from vks.echo import EchoCanceller
 from vks.forwarding import Feed
 from vks.jitter import Unit
-from vks.links import SPAN_US, LinkTotals
+from vks.links import LinkTotals
 from vks.mixing import Block
 from vks.opus import duration_us
 from vks.order import LOOKS_IN, ROOM, Order, is_open, may_look_in, may_speak, picture_recorded, recorded, sees, sees_screen, sound_recorded
@@ -44,7 +44,6 @@ OLDEST_US = 5_000_000
 """A picture whose first packet came so long before its last is shown and recorded no more: ingest takes none that is twice as old."""
 SEATS = 30
 """As many as [ingest] max_tracks lets in where room.toml does not say otherwise."""
-_LINES: dict[Kind, int] = {"audio": SOUND, "video": CAMERA, "screen": SCREEN}
 
 
 class Conference:
@@ -228,8 +227,11 @@ class Conference:
         self.act(acts.TimeIs())
         turns = self.sound.speaking.turns(now_us)
         self._stage.spoke(turns, now_us)
-        self._tell_account([name for name, _ in turns], now_us)
-        self._count_links(now_us)
+        tracks, links = arrivals.of_tracks(self._sources.values(), self.peers)
+        for told in self._account.take(tracks, links, {f"{name}-audio" for name, _ in turns}, now_us):
+            self._recording.tell(told.track, told.name, told.data)
+        if self.link_totals.take(*arrivals.of_links(self.peers, now_us), now_us):
+            self._changed()
         for peer in self._viewers():
             peer.count(now_us)
             peer.wait(now_us)
@@ -264,35 +266,6 @@ class Conference:
                 closing = asyncio.create_task(connection.close())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
-
-    def _tell_account(self, speaking: list[str], now_us: int) -> None:
-        """Tell the record how what it takes has come, and who speaks."""
-        arrivals, links = dict[str, Arrival](), dict[str, str]()
-        for source in self._sources.values():
-            peer, line = self.peers.get(source.person), _LINES[source.kind]
-            if not source.recorded or peer is None or peer.connection is None or line >= peer.own_lines:
-                continue
-            inbound = peer.connection.inbound(line)
-            arrivals[source.track] = Arrival(inbound.counts.packets, inbound.counts.lost, inbound.jitter_us)
-            if source.kind == "audio":
-                links[source.track] = peer.quality
-        for told in self._account.take(arrivals, links, {f"{name}-audio" for name in speaking}, now_us):
-            self._recording.tell(told.track, told.name, told.data)
-
-    def _count_links(self, now_us: int) -> None:
-        """How good the links are, for who watches over all rooms."""
-        arrivals, round_trips_us = dict[str, Arrival](), list[int]()
-        for name, peer in self.peers.items():
-            if peer.connection is None:
-                continue
-            for line in range(peer.own_lines):
-                inbound = peer.connection.inbound(line)
-                if inbound.counts.packets:
-                    arrivals[f"{name}:{line}"] = Arrival(inbound.counts.packets, inbound.counts.lost, inbound.jitter_us)
-            lines = [peer.connection.outbound(line) for line in range(peer.connection.lines)]
-            round_trips_us += [one.round_trip_us for one in lines if one.round_trip_us is not None and now_us - one.measured_us < SPAN_US]
-        if self.link_totals.take(arrivals, round_trips_us, now_us):
-            self._changed()
 
     def _settle(self, before: Order) -> None:
         now_us = mono_us()
