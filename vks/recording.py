@@ -25,8 +25,8 @@ RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 2.0
 HELD_S = 5.0
 """A connection that lasted so long was a good one: the next is tried soon."""
-STARTS_PER_S = 4
-"""Ingest takes five; above the burst tracks wait for their turn, and nobody's recording ends."""
+STARTS_PER_S, STARTS_BURST = 4, 1.5
+"""Ingest takes five a second, and at once twice as many as there may be tracks: what is above this waits for its turn."""
 WAITING_S = 0.25
 AGAIN_US = 2_000_000
 """A track whose start was refused is tried again so much later."""
@@ -65,7 +65,7 @@ class Recording:
         self._on_lost = on_lost
         self._most_tracks = most_tracks
         self._tracks: dict[str, _Track] = {}
-        self._starts = Bucket(STARTS_PER_S, most_tracks)
+        self._starts = Bucket(STARTS_PER_S, STARTS_BURST * most_tracks)
         self._writer: asyncio.StreamWriter | None = None
 
     @property
