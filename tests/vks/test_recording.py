@@ -94,22 +94,22 @@ async def test_that_packets_were_dropped_is_told_and_costs_nobody_anything(tmp_p
 
 
 async def test_of_tracks_that_wait_for_the_record_sounds_begin_first_and_it_is_told_what_it_has_not(tmp_path: Path) -> None:
-    recording = Recording(str(tmp_path), lambda _: None, most_tracks=3)
+    recording, at_once = Recording(str(tmp_path), lambda _: None, most_tracks=3), int(3 * vks.recording.STARTS_BURST)
     with linked("recorder.children.ingest", {**DEVICE, "max_tracks": 3}, tmp_path) as ingest:
         ingest.first(child.Opened)
         async with kept(recording):
             await until(lambda: recording.connected, "the connection")
-            for _ in range(3):
+            for _ in range(at_once):
                 recording.start("p0-audio", "audio", "Witness")
                 recording.stop("p0-audio", "left")
             recording.start("p1-video", "video", "Witness")
             recording.start("p1-audio", "audio", "Witness")
             for _ in range(3):
                 assert not recording.media("p1-audio", now_us(), 20_000, b"x", key=True)
-            await until(lambda: len(ingest.all(child.TrackOpened)) == 5, "both, a little later")
+            await until(lambda: len(ingest.all(child.TrackOpened)) == at_once + 2, "both, a little later")
             assert recording.media("p1-audio", now_us(), 20_000, b"x", key=True)
             await until(lambda: ingest.all(child.QualityEvent), "what the record has not")
-    assert [one.track for one in ingest.all(child.TrackOpened)[3:]] == ["remote-p1-audio", "remote-p1-video"]
+    assert [one.track for one in ingest.all(child.TrackOpened)[at_once:]] == ["remote-p1-audio", "remote-p1-video"]
     assert [(one.track, one.name, one.data) for one in ingest.all(child.QualityEvent)] == [("remote-p1-audio", "not_taken", {"packets": 3})]
 
 
