@@ -196,3 +196,19 @@ def test_a_certificate_that_expires_stops_no_recording(tmp_path: Path) -> None:
         it.order("stop", *CLERK)
         it.until(lambda: it.hearing("h-1").get("state") == "sealed", "the seal")
         assert it.state()["alarms"]
+
+
+@pytest.mark.long
+def test_records_that_ended_offline_are_countersigned_to_their_last_entry_once_the_centre_is_back(tmp_path: Path) -> None:
+    with site(tmp_path) as it:
+        it.centre.kill()
+        for _ in range(3):
+            it.order("start", *CLERK)
+            it.until(lambda: it.recorder_state() == "open" and it.written_us() > 1e6, "media")
+            it.order("stop", *CLERK)
+            it.until(lambda: it.recorder_state() == "idle", "the seal")
+        it.kill("agent")
+        it.centre.start()
+        it.until(lambda: len(it.data(contract.SessionEnded)) == 3, "the centre to know of all three")
+        it.until(lambda: all(verdict.anchored_to == verdict.entries - 1 for verdict in it.verdicts().values()), "the last heads' receipts")
+        assert [verdict.level for verdict in it.verdicts().values()] == ["anchored"] * 3
