@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import av
@@ -19,6 +20,7 @@ from drivers.capabilities import AudioFormat, Captured, Encoded, Picture, Sound,
 from drivers.registry import open_source
 from recorder.children.audio_track import HELD_US, AudioTrack
 from recorder.children.bus_server import BusServer
+from recorder.children.clock_leaps import ClockLeaps
 from recorder.children.drift import REPORT_EVERY_US, DriftFit
 from recorder.children.link import Link, now_us
 from recorder.children.local_socket import SocketError
@@ -31,6 +33,7 @@ METER_EVERY_US = 150_000
 STATS_EVERY_US = 200_000
 INSIDE_US = 400_000
 """How long what was captured before a part's end may stay inside the device; the part is closed without it then."""
+LEAP_TOLD_EVERY_US = 60_000_000
 ONE_CLOCK_US = 200_000
 """Two streams of a device whose clocks seem to be no further apart have one: the difference is their ways' delay."""
 _LOOK_S = 0.1
@@ -52,6 +55,8 @@ class Capture:
         self._formats: dict[str, VideoFormat | AudioFormat] = {}
         self._exact_clock = False
         self._fits: dict[str, DriftFit] = {}
+        self._leaps: dict[str, ClockLeaps] = {}
+        self._leap_told_us = -LEAP_TOLD_EVERY_US
         self._positions: dict[str, int] = {}
         self._by_stream: dict[str, list[tuple[int, Track]]] = {}
         self._bytes: dict[str, int] = {}
@@ -69,6 +74,7 @@ class Capture:
         with self._gate:
             self._formats, self._exact_clock = source.formats, source.exact_clock
             self._fits = {stream: DriftFit() for stream in source.formats}
+            self._leaps = {stream: ClockLeaps(_ticks_hz(form)) for stream, form in source.formats.items()}
             for stream, form in source.formats.items():
                 self._by_stream[stream] = self._tracks(device, form, configure)
             if device.get("sub_url") and device.get("low_rung", True):
@@ -99,6 +105,7 @@ class Capture:
             item = source.read()
             with self._gate:
                 if not self._muted:
+                    item = self._steady(item)
                     self._take(item, self._mono_us(item))
                 self._report()
 
@@ -199,16 +206,37 @@ class Capture:
     def _tracks_all(self) -> list[Track]:
         return [track for tracks in self._by_stream.values() for _, track in tracks]
 
-    def _mono_us(self, item: Captured) -> int:
-        """When the item's first sample or its picture was captured, on CLOCK_MONOTONIC."""
+    def _steady(self, item: Captured) -> Captured:
+        """The item, dated as if the device's clock had never leapt."""
+        if self._exact_clock or isinstance(item, Picture):
+            return item
+        leaps, fit = self._leaps[item.stream], self._fits[item.stream].fit()
+        item = _shifted(item, leaps.shift, leaps.hz)
+        at, span = _decode_ticks(item)
+        end_us = self._span_us(item)[1]
+        leap = leaps.look(at, span, item.arrival_us, 0 if fit is None else fit.mono_us(end_us) - item.arrival_us)
+        if leap and now_us() - self._leap_told_us > LEAP_TOLD_EVERY_US:
+            self._leap_told_us = now_us()
+            print(  # noqa: T201 - the journal of the service
+                f"{self._configure.device['id']}: the device's clock leapt by {leap / leaps.hz:+.3f} s; its {item.stream} is dated on",
+                file=sys.stderr,
+                flush=True,
+            )
+        return _shifted(item, -leap, leaps.hz)
+
+    def _span_us(self, item: Sound | Encoded | Picture) -> tuple[int, int]:
+        """From when to when the item lasts, by the device's clock."""
         if isinstance(item, Sound):
             rate_hz = self._rate_hz(item.stream)
-            begin_us = item.position * 1_000_000 // rate_hz
-            end_us = (item.position + len(item.samples)) * 1_000_000 // rate_hz
-        else:
-            begin_us = end_us = item.device_us
-            if isinstance(item, Encoded) and isinstance(self._formats[item.stream], AudioFormat):
-                end_us += round((item.packet.duration or 0) * (item.packet.time_base or 0) * 1_000_000)
+            return item.position * 1_000_000 // rate_hz, (item.position + len(item.samples)) * 1_000_000 // rate_hz
+        end_us = item.device_us
+        if isinstance(item, Encoded) and isinstance(self._formats[item.stream], AudioFormat):
+            end_us += round((item.packet.duration or 0) * (item.packet.time_base or 0) * 1_000_000)
+        return item.device_us, end_us
+
+    def _mono_us(self, item: Captured) -> int:
+        """When the item's first sample or its picture was captured, on CLOCK_MONOTONIC."""
+        begin_us, end_us = self._span_us(item)
         if self._exact_clock:
             return begin_us
         self._fits[item.stream].add(end_us, item.arrival_us)
@@ -284,6 +312,32 @@ class Capture:
             if fit is not None:
                 for _, track in self._by_stream[stream][:1]:
                     self._link.send(fit.measured(track.name))
+
+
+def _ticks_hz(form: VideoFormat | AudioFormat) -> int:
+    return form.rate_hz if isinstance(form, AudioFormat) and form.codec == "pcm" else 1_000_000
+
+
+def _decode_ticks(item: Sound | Encoded) -> tuple[int, int]:
+    """When the item is decoded, and how long it lasts (0: nobody says), in ticks."""
+    if isinstance(item, Sound):
+        return item.position, len(item.samples)
+    packet = item.packet
+    tick_us = packet.time_base * 1_000_000
+    return item.device_us if packet.dts is None else round(packet.dts * tick_us), round((packet.duration or 0) * tick_us)
+
+
+def _shifted(item: Sound | Encoded, ticks: int, hz: int) -> Sound | Encoded:
+    """The item, dated later by so many ticks."""
+    if ticks == 0:
+        return item
+    if isinstance(item, Sound):
+        return replace(item, position=item.position + ticks)
+    packet = item.packet
+    by = round(ticks / hz / packet.time_base)
+    packet.pts = None if packet.pts is None else packet.pts + by
+    packet.dts = None if packet.dts is None else packet.dts + by
+    return replace(item, device_us=item.device_us + ticks)
 
 
 def obey_all(link: Link, capture: Capture) -> None:

@@ -76,6 +76,9 @@ class Mixer:
         ends = [source.next for source in self._sources.values() if source.next is not None]
         if not ends:
             return []
+        # What a source says of the time to come cannot be so: the others are not behind because of it.
+        now = now_us * RATE_HZ // 1_000_000
+        ends = [min(end, now) for end in ends]
         reached = min(end for end in ends if end > max(ends) - GONE_BLOCKS * BLOCK)
         complete = max(reached // BLOCK, (now_us - LATE_US) // BLOCK_US)
         taken = [(slot * BLOCK_US, self._slots.pop(slot).total) for slot in sorted(self._slots) if slot < complete]

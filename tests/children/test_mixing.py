@@ -133,3 +133,16 @@ def test_what_a_source_brings_of_the_time_before_it_joined_is_not_lost() -> None
     mixer.take(second_us + 30 * BLOCK_US + LATE_US)
     mixer.add("a", second_us + 21 * BLOCK_US, np.ones(BLOCK, np.int16))
     assert mixer.late_samples == BLOCK, "what comes too late of one that was there is"
+
+
+def test_a_source_that_dates_its_sound_ahead_costs_the_others_nothing() -> None:
+    mixer, sound = Mixer({"a": 0.0, "b": 0.0}), noise(1, 1, 3000)
+    levels = []
+    for n in range(400):
+        at_us = START_US + n * BLOCK_US
+        mixer.add("a", at_us, sound)
+        mixer.add("b", at_us + (5_000_000 if n >= 100 else 0), sound)
+        levels += [block for _, block in mixer.take(at_us + BLOCK_US)]
+    assert mixer.late_samples == 0
+    assert all((block == sound).all() for block in levels[110:340])
+    assert (levels[-1] == 2 * sound).all()
