@@ -1,4 +1,8 @@
-"""What a crash left in a record's files: the open segments' tails by hash, and all bytes that no line of the journal speaks of."""
+"""What a crash left in a record's files: the open segments' tails by hash, and all bytes that no line of the journal speaks of.
+
+A recorder that was killed may leave bytes in the system's memory alone, where the next power cut takes them. So each file of which
+something is said is made durable before it is read (``settle``): what a recovery names must be there afterwards.
+"""
 
 import errno
 import hashlib
@@ -10,11 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import structlog
+
+from recorder.disk import sync_directory
 from recorder.file_table import Stored
 from recorder.journal_state import JournalState, LeftTrack
 from recorder.record import layout
 from recorder.record.entries import ByteRange
-from recorder.record.file_check import open_plain
+from recorder.record.file_check import open_plain, open_regular
+
+log = structlog.get_logger()
 
 _READ_BYTES = 1024 * 1024
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
@@ -33,7 +42,7 @@ class LeftFiles:
 
 
 def look_at_files(record: Path, state: JournalState) -> LeftFiles:
-    """Compare the files with what the journal says; nothing is changed on the disk.
+    """Compare the files with what the journal says; nothing is changed on the disk, but what is read is durable there.
 
     ``state`` is brought to what is there: the length of every file, and numbers behind those of files that no line speaks of, so that none
     is ever written to again.
@@ -47,16 +56,45 @@ def look_at_files(record: Path, state: JournalState) -> LeftFiles:
         for _ in pool.map(lambda track: _look_at_open(record, state, track, found), open_ones):
             pass
     passed_over = {layout.DEVICE_CHAIN, layout.MANIFEST} | layout.UNHASHED
-    for path, is_regular in sorted(_files(record)):
+    folders: list[str] = []
+    for path, is_regular in sorted(_files(record, folders)):
         _pass_over_number(state, path)
         if not is_regular or path in state.files or path in passed_over or not _can_be_named(path):
             continue
+        settle(record / path)
         loose = byte_range(record, path, 0, (record / path).stat().st_size)
         found.torn.append(loose)
         state.files.put(path, Stored(loose.len, None))
+    for folder in folders:
+        _settle_names(record / folder)
     found.torn.sort(key=lambda torn: (torn.file, torn.off))
     found.damaged.sort(key=lambda lost: (lost.file, lost.off))
     return found
+
+
+def settle(path: Path) -> None:
+    """Make durable what a file holds, and have it read from the disk, not from memory.
+
+    A disk that refuses is no reason to leave the record: memory forgets then what the disk did not take, and the rest is read.
+    """
+    try:
+        descriptor = open_regular(path)
+    except OSError:
+        return  # whoever reads it says so
+    try:
+        os.fdatasync(descriptor)
+    except OSError as error:
+        log.error("what a crash left could not be made durable", file=str(path), error=str(error))
+    finally:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
+def _settle_names(directory: Path) -> None:
+    try:
+        sync_directory(directory)
+    except OSError as error:
+        log.error("names that a crash left could not be made durable", directory=str(directory), error=str(error))
 
 
 def _can_be_named(path: str) -> bool:
@@ -77,6 +115,7 @@ def _look_at_open(record: Path, state: JournalState, track: LeftTrack, found: Le
     assert track.segment is not None
     path = layout.segment_file(track.name, track.segment)
     whole = found.hashes[track.name] = hashlib.sha256()
+    settle(record / path)
     try:
         size = (record / path).stat().st_size
     except FileNotFoundError:
@@ -107,14 +146,15 @@ def _pass_over_number(state: JournalState, path: str) -> None:
         track.next_part = max(track.next_part, int(number) + 1)
 
 
-def _files(record: Path) -> Iterator[tuple[str, bool]]:
-    """Paths of what a record holds, relative to it, and whether each is a regular file.
+def _files(record: Path, walked: list[str]) -> Iterator[tuple[str, bool]]:
+    """Paths of what a record holds, relative to it, and whether each is a regular file; its directories are put in ``walked``.
 
     Further attributes are not asked for, for there may be tens of thousands.
     """
     folders = [""]
     while folders:
         folder = folders.pop()
+        walked.append(folder)
         with os.scandir(record / folder) as there:
             for entry in there:
                 path = f"{folder}{entry.name}"

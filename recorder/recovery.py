@@ -21,7 +21,7 @@ from recorder.file_table import FileTable, Stored
 from recorder.journal_read import JournalEnd, lines_of, read_on
 from recorder.journal_state import JournalState, LeftTrack, LineClocks
 from recorder.ledger import LedgerState, TrackFiles
-from recorder.left_files import LeftFiles, byte_range, look_at_files
+from recorder.left_files import LeftFiles, byte_range, look_at_files, settle
 from recorder.record import entries, layout
 from recorder.record.entries import ByteRange, TrackTotal
 from recorder.record.file_check import open_plain
@@ -71,14 +71,17 @@ def is_sealed(record: Path) -> bool:
 
 
 def read_left(record: Path, key: ec.EllipticCurvePublicKey | None = None) -> Left | None:
-    """Read a record that was not sealed; None where not even its first line became durable.
+    """Read a record that was not sealed; None where not even its first line became durable. What it tells of is durable by then.
 
     With the device's key the record's snapshot is used, if it is there and fits.
 
     Raises:
         OSError: the disk failed, or the journal names files outside the record.
     """
-    known, rewritten = None, ""
+    known, rewritten, number = None, "", 1
+    while (journal := record / layout.journal_file(number)).exists():
+        settle(journal)
+        number += 1
     try:
         known = None if key is None else snapshot.load(record, key)
     except snapshot.OtherJournalError as error:

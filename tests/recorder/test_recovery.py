@@ -1,5 +1,6 @@
 import errno
 import functools
+import os
 import tempfile
 import threading
 from collections.abc import Callable
@@ -11,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from recorder.record import layout
+from recorder.record import entries, layout
 from recorder.recovery import read_left
-from recorder.seal import seal
+from recorder.seal import read_journal, seal
 from tests.recorder.committing import NAME, FaultyDisk, Writer, bytes_of, copy_of, judged, signer
 from tests.recorder.power_cut import Files, Log, fates, lay, logged, stored
 
@@ -206,3 +207,68 @@ def test_bytes_that_a_recovery_named_and_somebody_changed_since_break_the_record
     data = journal.read_bytes()
     journal.write_bytes(data[: begins + 5] + b"x" + data[begins + 6 :])
     assert {finding.code for finding in judged(root).errors} == {"recovery_mismatch"}
+
+
+def file_of(descriptor: int) -> str:
+    return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+
+def test_what_a_kill_left_in_memory_is_durable_before_a_recovery_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut soon after the start takes bytes of which the record says that they are there."""
+    root, _ = a_failed_round(tmp_path)
+    with (root / layout.segment_file("cam", 1)).open("ab") as segment:
+        segment.write(b"written, and not yet synced")
+    for loose in (layout.segment_file("cam", 2), layout.key_file("late", 0), layout.segment_file("late", 0)):
+        (root / loose).parent.mkdir(exist_ok=True)
+        (root / loose).write_bytes(b"")
+    writer = writer_behind(root, 60_000_000)
+    done: list[tuple[str, str]] = []
+    pwrite, fdatasync, fsync = os.pwrite, os.fdatasync, os.fsync
+
+    def write(descriptor: int, data: bytes, off: int) -> int:
+        done.append(("write", file_of(descriptor)))
+        return pwrite(descriptor, data, off)
+
+    def sync(descriptor: int) -> None:
+        fdatasync(descriptor)
+        done.append(("sync", file_of(descriptor)))
+
+    def sync_names(descriptor: int) -> None:
+        fsync(descriptor)
+        done.append(("sync", file_of(descriptor)))
+
+    monkeypatch.setattr(os, "pwrite", write)
+    monkeypatch.setattr(os, "fdatasync", sync)
+    monkeypatch.setattr(os, "fsync", sync_names)
+    writer.take_up(root)
+    monkeypatch.undo()
+    writer.committer.close()
+    recovery = next(entry for _, entry in read_journal(root) if isinstance(entry, entries.Recovered))
+    named = {root / torn.file for torn in recovery.torn}
+    assert {(root / layout.segment_file("cam", 1)), (root / layout.segment_file("late", 0)), root / layout.key_file("late", 0)} <= named
+    journal = root / layout.journal_file(2)
+    before = {path for what, path in done[: done.index(("write", str(journal)))] if what == "sync"}
+    closed = {root / entry.file for _, entry in read_journal(root) if isinstance(entry, entries.Segment) and entry.seg == 1}
+    assert closed
+    wanted = named | closed | {path.parent for path in named} | {root, root / layout.TRACKS} | set(root.glob("journal*.jsonl"))
+    assert {str(path) for path in wanted} - before == set()
+
+
+def test_a_disk_that_does_not_sync_what_a_kill_left_does_not_keep_the_record_from_going_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, _ = a_failed_round(tmp_path)
+    writer, fdatasync = writer_behind(root, 60_000_000), os.fdatasync
+
+    def refuse(descriptor: int) -> None:
+        if file_of(descriptor).startswith(str(root)):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fdatasync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", refuse)
+    left = read_left(root)
+    monkeypatch.undo()
+    assert left is not None
+    writer.take_up(root)
+    writer.seal()
+    assert judged(root).level == "sealed", problems(root)
