@@ -95,7 +95,7 @@ def bring(pair: Pair, stored: Stored, known_bytes: int) -> Seen | None:
     refuse_links_above(pair.follower, pair.path)
     there, strange = _at_target(pair.target)
     if known_bytes and known_bytes == there <= size:
-        _append(pair, there, size)
+        _append(pair, Stored(size, None), Seen(), there)
         return None
     seen, own = Seen(), there > 0
     if own:
@@ -103,7 +103,7 @@ def bring(pair: Pair, stored: Stored, known_bytes: int) -> Seen | None:
         own = _is_right(pair, stored, seen)
     if own and there <= size:
         if there < size:
-            _append(pair, there, size)
+            _append(pair, stored, seen, there)
         return seen
     if size or there or strange:
         _renew(pair, stored, from_target=own, keep=there > 0 or strange)
@@ -150,10 +150,16 @@ def _open_source(pair: Pair, size_bytes: int) -> BinaryIO:
     return file
 
 
-def _append(pair: Pair, there: int, size: int) -> None:
+def _append(pair: Pair, stored: Stored, seen: Seen, there: int) -> None:
+    """Go on with the target, of which ``seen`` is what is there already. Where the whole is not what it is to be, it is cut back."""
+    size = stored.size_bytes
     with _open_source(pair, size) as reader, os.fdopen(open_for_writing(pair.target, os.O_WRONLY | os.O_APPEND), "ab") as writer:
         reader.seek(there)
-        _copy(reader, writer, size - there)
+        digest = _copy(reader, writer, size - there, seen.hash.copy())
+        if stored.sha256 is not None and digest.digest() != stored.sha256:
+            writer.truncate(there)
+            os.fsync(writer.fileno())
+            raise DamagedError(str(pair.source))
 
 
 def _renew(pair: Pair, stored: Stored, *, from_target: bool, keep: bool) -> None:
@@ -192,8 +198,8 @@ def _free_name(aside: Path) -> Path:
     return kept
 
 
-def _copy(reader: BinaryIO, writer: BinaryIO, left: int) -> "hashlib._Hash":
-    digest = hashlib.sha256()
+def _copy(reader: BinaryIO, writer: BinaryIO, left: int, before: "hashlib._Hash | None" = None) -> "hashlib._Hash":
+    digest = hashlib.sha256() if before is None else before
     while left:
         data = reader.read(min(_COPY_BYTES, left))
         if not data:

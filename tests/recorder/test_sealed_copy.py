@@ -113,6 +113,20 @@ def test_a_copy_is_never_completed_from_a_damaged_record(sealed: tuple[Path, Pat
     assert not (behind / layout.SUMS_SIGNATURE).exists()
 
 
+def test_a_copy_is_never_gone_on_with_by_bytes_that_the_seal_contradicts(sealed: tuple[Path, Path]) -> None:
+    record, behind = sealed
+    segment, beginning = record / layout.segment_file("cam", 3), behind / layout.segment_file("cam", 3)
+    good = segment.read_bytes()
+    beginning.write_bytes(good[:100])
+    segment.write_bytes(good[:-1] + bytes((good[-1] ^ 1,)))
+    assert not complete(record, behind, always)
+    assert beginning.read_bytes() == good[:100]
+    assert not (behind / layout.SUMS_SIGNATURE).exists()
+    segment.write_bytes(good)
+    assert complete(record, behind, always)
+    assert bytes_of(record) == bytes_of(behind)
+
+
 def test_the_signature_comes_last_so_that_a_copy_with_it_is_complete(sealed: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     record, behind = sealed
     assert complete(record, behind, always)
