@@ -1,16 +1,25 @@
-"""Which of two copies of an unsealed record goes on: the one with the longer chain. Told by their ends, where those agree."""
+"""Which of two copies of an unsealed record goes on: the longer one, or where they part, the one that is signed further.
+
+Told by their ends, where those agree. Lines cost nothing: whoever had one of the disks can write as many as he likes, but signs none.
+"""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from recorder.journal_state import Place
-from recorder.record import canonical, layout
+from recorder.record import canonical, entries, layout
+from recorder.record.checkpoint import signing_text
 from recorder.record.file_check import open_plain
 from recorder.record.journal import BEFORE_FIRST, Head, JournalError, entry_number, read_line_fast
-from recorder.recovery import chain_of
+from recorder.record.seal_check import canonical_base64
+from recorder.seal import read_heads
 
 log = structlog.get_logger()
 
@@ -26,12 +35,25 @@ class ChainEnd:
     place: Place
 
 
-def longer(primary: Path, mirror: Path) -> Path:
-    """Of two copies of a record the one that goes on.
+@dataclass(frozen=True, slots=True)
+class WholeChain:
+    """A journal read whole: the heads of its valid lines, and the last line that a checkpoint of this device covers (-1: none)."""
+
+    heads: list[Head]
+    signed_to: int
+
+    def parts_from(self, other: "WholeChain") -> int:
+        """How many lines both begin with."""
+        both = min(len(self.heads), len(other.heads))
+        return next((at for at in range(both) if self.heads[at] != other.heads[at]), both)
+
+
+def longer(primary: Path, mirror: Path, key: ec.EllipticCurvePublicKey | None = None, tell: Callable[[str], None] = lambda _: None) -> Path:
+    """Of two copies of a record the one that goes on; ``key`` is the device's, ``tell`` hears in words where they part.
 
     They may differ in lines that one disk failed to take and the other then took otherwise: what was committed is the longer one, for
-    the round that was planned anew holds all that the failed one held, and says besides what was given up. The other copy's files are set
-    aside when it is caught up.
+    the round that was planned anew holds all that the failed one held, and says besides what was given up; and it is signed further. The
+    other copy's files are set aside when it is caught up.
 
     Raises:
         OSError: a disk failed.
@@ -42,11 +64,61 @@ def longer(primary: Path, mirror: Path) -> Path:
         # A line names the one before it: where one line of both is the same, so are all before it.
         if _line_hash(long_copy, shorter.place) == shorter.head.sha256:
             return long_copy
-    heads, others = chain_of(primary), chain_of(mirror)
-    both = min(len(heads), len(others))
-    if heads[:both] != others[:both]:
-        log.error("the two copies of a record differ in what both hold; the longer is taken", record=primary.name)
-    return mirror if len(others) > len(heads) else primary
+    first, second = whole_chain(primary, key), whole_chain(mirror, key)
+    both = first.parts_from(second)
+    if both == min(len(first.heads), len(second.heads)):
+        return mirror if len(second.heads) > len(first.heads) else primary
+    taken, left = primary, mirror
+    if (second.signed_to, len(second.heads)) > (first.signed_to, len(first.heads)):
+        taken, left = mirror, primary
+    words = f"{taken} and {left} are the same up to entry {both - 1} and differ from there on; the one that is signed further goes on"
+    log.error("the two copies of a record differ in what both hold", record=primary.name, taken=str(taken))
+    tell(f"{words}, and what the other holds is kept in {left.parent}/.differs")
+    return taken
+
+
+def goes_beyond(copy: Path, record: Path, key: ec.EllipticCurvePublicKey | None) -> bool:
+    """Whether a copy without a seal holds what the sealed record does not: it is signed behind where they part, or has more lines.
+
+    Of lines that a disk took of a round that failed there, which the record has otherwise, that is not so.
+
+    Raises:
+        OSError: a disk failed.
+    """
+    end = chain_end(copy)
+    if end is not None and _line_hash(record, end.place) == end.head.sha256:
+        return False
+    own, other = whole_chain(copy, key), whole_chain(record, key)
+    return own.signed_to >= own.parts_from(other) or len(own.heads) > len(other.heads)
+
+
+def whole_chain(record: Path, key: ec.EllipticCurvePublicKey | None) -> WholeChain:
+    """Read a journal whole.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    heads: list[Head] = []
+    checkpoints: list[entries.Checkpoint] = []
+    named = ""
+    for _, entry, head in read_heads(record):
+        if isinstance(entry, entries.Genesis) and not heads:
+            named = entry.record
+        elif isinstance(entry, entries.Checkpoint) and 0 <= entry.at < len(heads) and heads[entry.at].sha256 == entry.head:
+            checkpoints.append(entry)
+        heads.append(head)
+    by_reach = sorted(checkpoints, key=lambda one: one.at, reverse=True)
+    signed_to = next((one.at for one in by_reach if key is not None and _holds(one, named, key)), -1)
+    return WholeChain(heads, signed_to)
+
+
+def _holds(checkpoint: entries.Checkpoint, record: str, key: ec.EllipticCurvePublicKey) -> bool:
+    try:
+        text = signing_text(record, checkpoint.at, checkpoint.head)
+        key.verify(canonical_base64(checkpoint.sig), text, ec.ECDSA(hashes.SHA256()))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def chain_end(record: Path) -> ChainEnd | None:

@@ -13,18 +13,20 @@ import structlog
 from provisioning import sole_process
 from provisioning.room import Storage
 from recorder.clock import mono_us
-from recorder.copies import chain_end, longer
+from recorder.copies import goes_beyond
 from recorder.disk import Disk, DiskName
 from recorder.disk_calls import ANSWER_S, DiskCalls
 from recorder.disk_pair import ALARM as LEFT
 from recorder.disk_pair import Trouble
-from recorder.file_copy import append_line
+from recorder.file_copy import Pair, append_line, set_aside
 from recorder.journal_line import line_sha256
+from recorder.left_records import named, unsealed, was_deleted
 from recorder.record import layout
 from recorder.record.entries import FIRST_PREV
 from recorder.record.journal import Head
 from recorder.recovery import is_sealed
 from recorder.seal import put_file
+from recorder.seal_trust import SealTrust
 from recorder.sealed_copy import complete, is_level, put_seal
 from recorder.snapshot import FOLDER
 from recorder.storage import Ballast
@@ -44,12 +46,14 @@ LOCK_AGAIN_S = 0.05
 MAKE_S = 0.5
 """A start waits so long for a disk that does not lead."""
 NOT_COMPLETED = "copies_not_completed"
+DAMAGED = "record_damaged"
 
 
 class RoomDisks:
     """The primary disk and, where there is one, the mirror."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, trust: SealTrust) -> None:
+        self._trust = trust
         self.primary = Path(storage.primary)
         self.mirror = Path(storage.mirror) if storage.mirror else None
         self.free_bytes: dict[str, int] = {}
@@ -68,6 +72,8 @@ class RoomDisks:
         self._try_again_us = 0
         self._completing: threading.Thread | None = None
         self._problem = ""
+        self._kept: set[Path] = set()
+        """Copies that hold what the sealed record does not, which it takes long to find out."""
 
     def named(self) -> list[tuple[DiskName, Path]]:
         """The disks with their names, the primary first."""
@@ -185,21 +191,17 @@ class RoomDisks:
             (self.refuses.add if refuses else self.refuses.discard)(name)
 
     def unsealed(self) -> list[Path]:
-        """Records that have a seal on neither disk, each on the disk that holds the longer chain of it."""
-        found: dict[str, Path] = {}
-        bases = self.answering()
-        for base in bases:
-            for root in _there(base):
-                try:
-                    if not (root / layout.JOURNAL).exists() or any(is_sealed(path / root.name) for path in bases):
-                        continue
-                    other = found.get(root.name)
-                    found[root.name] = root if other is None else longer(other, root)
-                except Exception as error:  # noqa: BLE001 - whoever had the disk may have put anything there, and the room starts all the same
-                    log.error("a copy of a record cannot be read; the other one is taken", record=str(root), error=repr(error))
-                    if root.name in found and not _has_readable_end(found[root.name]):
-                        found[root.name] = root
-        return list(found.values())
+        """Records that have a seal on neither disk, each on the disk where it goes on."""
+        return unsealed(self.answering(), self._trust, lambda words: self.trouble(DAMAGED, f"{words}; see `courtroom verify`", True))
+
+    def set_false_seals_aside(self, record: str) -> None:
+        """A record goes on: what is named as its seal and is none is kept beside the records, on either disk."""
+        for root in [base / record for base in self.answering()]:
+            if self._trust.is_false(root):
+                # The signature last: as long as it is there, this is done again.
+                for name in (layout.MANIFEST, layout.SUMS, layout.SUMS_TIMESTAMP, layout.SUMS_SIGNATURE):
+                    if os.path.lexists(root / name):
+                        set_aside(Pair(root, root, name))
 
     def add_receipt(self, record: str, line: bytes, leader: Path | None) -> bool:
         """Store a receipt with every copy of its record; true if one took it, which is the leading one where the record is being made.
@@ -295,10 +297,12 @@ class RoomDisks:
         """Complete every copy that is behind; in words which of them cannot be, whatever the disks do; or empty."""
         problem = ""
         bases = self.answering()
-        for record, copy in [(root, other / root.name) for base in bases for other in bases if base != other for root in _named(base)]:
+        for record, copy in [(root, other / root.name) for base in bases for other in bases if base != other for root in named(base)]:
             done = True
             try:
-                if not is_sealed(record) or not copy.is_dir() or is_sealed(copy):
+                why = self._not_to_be_completed(record, copy, bases)
+                if why is not None:
+                    problem = problem or why
                     continue
                 done = complete(record, copy, lambda: not self.recording)
             except OSError as error:
@@ -311,6 +315,27 @@ class RoomDisks:
             if done:
                 log.warning("a copy that was behind is complete and sealed", copy=str(copy))
         return problem
+
+    def _not_to_be_completed(self, record: Path, copy: Path, bases: list[Path]) -> str | None:
+        """Why a copy is not to be completed from a record: in words, empty where nothing is wrong; None: it is to be."""
+        if not is_sealed(record):
+            if (record / layout.JOURNAL).exists() and was_deleted(record.name, bases):
+                return f"{record} was left behind: the record was delivered, and deleted on the other disk; look at it, and remove it"
+            return ""
+        if not copy.is_dir():
+            return ""
+        for root in (record, copy):
+            if self._trust.is_false(root):
+                return f"{root} is named as sealed, and is not: {self._trust.refusal(root)}; nothing is copied from it or to it"
+        if is_sealed(copy):
+            return ""
+        if copy in self._kept or goes_beyond(copy, record, self._trust.key):
+            self._kept.add(copy)
+            return (
+                f"{copy} is not sealed and holds what the sealed {record} does not: both stay as they are; run `courtroom verify` on each, "
+                "keep both, and move the one that is not sealed to another place"
+            )
+        return None
 
 
 def keep_head_at(base: Path, head: Head) -> None:
@@ -340,28 +365,6 @@ def put_unstamped(record: Path) -> None:
 def _scan(base: Path) -> Path:
     with os.scandir(base):
         return base
-
-
-def _there(base: Path) -> list[Path]:
-    """What may be a record, as a disk lists it; nothing where it cannot, as the other one may."""
-    try:
-        return _named(base)
-    except OSError as error:
-        log.error("a disk cannot list its records", disk=str(base), error=str(error))
-        return []
-
-
-def _named(base: Path) -> list[Path]:
-    """What may be a record on a disk, by its name."""
-    return sorted(path for path in base.iterdir() if layout.may_be_record(path.name))
-
-
-def _has_readable_end(record: Path) -> bool:
-    try:
-        chain_end(record)
-    except Exception:  # noqa: BLE001 - as in ``unsealed``
-        return False
-    return True
 
 
 def _lock(base: Path, late: threading.Event) -> int:

@@ -35,6 +35,7 @@ from recorder.record.journal import Head, Times
 from recorder.recovery import Left, read_left, recovered
 from recorder.room_disks import RoomDisks, keep_head_at, put_unstamped, unstamped_file
 from recorder.seal import chain_pem, not_sealed, put_file, put_seal_files, stamp
+from recorder.seal_trust import trust_of
 from recorder.signing import Signer
 from recorder.snapshot import Snapshots
 from recorder.storage import record_name
@@ -63,7 +64,7 @@ class SessionStore:
         self.signer = signer
         read = load_recipients(config.recipient)
         self.recipients, self.unread_recipients = read.keys, read.unread
-        self.room_disks = RoomDisks(config.storage)
+        self.room_disks = RoomDisks(config.storage, trust_of(config, signer.chain))
         self._config = config
         self._config_sha256 = config_sha256
         self._background: set[asyncio.Task[None]] = set()
@@ -192,6 +193,7 @@ class SessionStore:
                 why = "was begun with another certificate and cannot be sealed with this one"
                 self._leave("record_unsealed", root, why, on_trouble, left.last.t_us if left.last else 0)
             else:
+                self.room_disks.set_false_seals_aside(root.name)
                 found.append(left)
         return found, self.room_disks.unstamped()
 

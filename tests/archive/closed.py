@@ -17,6 +17,7 @@ from recorder.contract import control
 from recorder.control_server import ControlServer
 from recorder.notary import Notary
 from recorder.room_disks import RoomDisks
+from recorder.seal_trust import SealTrust
 from recorder.signing import open_signer
 from tests.record.record_builder import Builder
 
@@ -74,7 +75,7 @@ def recorder(run: Path, records: Path, keys: KeyFiles) -> Iterator[None]:
     """The recorder's control socket with its notary behind it: whose device key nobody else has."""
     run.mkdir(exist_ok=True)
     signer = open_signer(FileKey(kind="file", key=str(keys.device_key), chain=str(keys.chain)))
-    notary = Notary(RoomDisks(Storage(primary=str(records))), signer)
+    notary = Notary(RoomDisks(Storage(primary=str(records)), SealTrust(signer.chain)), signer)
 
     async def do(request: control.AnyRequest) -> control.Reply:
         assert isinstance(request, control.CertifyHandover)

@@ -27,6 +27,7 @@ from recorder.record.verdict import Verdict
 from recorder.record.verify import Outside, verify
 from recorder.recovery import read_left, recovered
 from recorder.seal import chain_pem, put_file, seal
+from recorder.seal_trust import SealTrust
 from recorder.signing import KeySigner
 from recorder.storage import Ballast, record_name
 
@@ -50,6 +51,10 @@ def signer() -> KeySigner:
     device = keys().device
     assert isinstance(device.key, ec.EllipticCurvePrivateKey)
     return KeySigner(device.key, [device.certificate, keys().issuing.certificate])
+
+
+def trust() -> SealTrust:
+    return SealTrust(signer().chain, [keys().root.certificate])
 
 
 def fault(number: int) -> OSError:

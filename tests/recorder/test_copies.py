@@ -1,16 +1,21 @@
+import hashlib
 import tempfile
 from pathlib import Path
 from random import Random
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recorder import copies
-from recorder.copies import _line_hash, chain_end, longer
-from recorder.record import layout
+from recorder.checkpointer import checkpoint
+from recorder.copies import _line_hash, chain_end, longer, whole_chain
+from recorder.record import canonical, entries, layout
+from recorder.record.journal import Chain, Head, Times
 from recorder.recovery import chain_of
-from tests.recorder.committing import NAME
+from recorder.seal import read_journal
+from tests.recorder.committing import NAME, signer, trust
 from tests.recorder.power_cut import Files, lay, stored
 from tests.recorder.test_recovery import recording
 
@@ -42,11 +47,11 @@ def test_the_copy_with_the_longer_chain_is_found_by_the_ends_as_by_the_whole(see
             assert at is None or at.head == chain_of(root)[-1]
             assert at is None or _line_hash(root, at.place) == at.head.sha256
         lengths = [len(chain_of(root)) for root in roots]
-        assert len(chain_of(longer(*roots))) == max(lengths)
+        assert len(chain_of(longer(roots[0], roots[1]))) == max(lengths)
 
 
 def test_long_copies_are_told_apart_without_being_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies, "chain_of", lambda _: pytest.fail("the whole journal is read"))
+    monkeypatch.setattr(copies, "whole_chain", lambda *_: pytest.fail("the whole journal is read"))
     files = journals(failed_sync=False)
     lay(tmp_path / "one" / NAME, files)
     lines = files["journal.jsonl"].splitlines(keepends=True)
@@ -75,6 +80,48 @@ def test_copies_that_differ_are_read_whole_and_the_longer_is_taken(tmp_path: Pat
     lay(tmp_path / "other" / NAME, {"journal.jsonl": b"".join(fork)})
     assert len(chain_of(tmp_path / "other" / NAME)) == 11
     assert longer(tmp_path / "other" / NAME, tmp_path / "one" / NAME).parent.name == "one"
+
+
+def forged_behind(lines: list[bytes], count: int) -> bytes:
+    """The lines, and behind them as many as somebody likes who has the disk, and no key."""
+    line = canonical.decode(lines[-1].removesuffix(b"\n"))
+    chain = Chain(Head(line["seq"], hashlib.sha256(lines[-1].removesuffix(b"\n")).hexdigest()))
+    note = entries.Note(author="clerk", text="said nothing", at_us=0)
+    return b"".join(lines) + b"".join(chain.line(note, Times(line["mono_us"], line["utc_us"], line["t_us"])) for _ in range(count))
+
+
+def test_the_copy_that_is_signed_further_goes_on_however_many_lines_the_other_has(tmp_path: Path) -> None:
+    files = journals(failed_sync=False)
+    lines = files["journal.jsonl"].splitlines(keepends=True)
+    signed = [at for at, line in enumerate(lines) if b'"type":"ckpt"' in line]
+    lay(tmp_path / "one" / NAME, files)
+    lay(tmp_path / "other" / NAME, {"journal.jsonl": forged_behind(lines[: signed[0] + 1], 2 * len(lines))})
+    one, other = tmp_path / "one" / NAME, tmp_path / "other" / NAME
+    for primary, mirror in ((one, other), (other, one)):
+        told: list[str] = []
+        assert longer(primary, mirror, trust().key, told.append) == one
+        assert [(str(one) in words, str(other) in words) for words in told] == [(True, True)]
+
+
+def test_a_checkpoint_that_somebody_else_signed_or_that_is_of_another_record_counts_for_nothing(tmp_path: Path) -> None:
+    files = journals(failed_sync=False)
+    lay(tmp_path / "one" / NAME, files)
+    assert whole_chain(tmp_path / "one" / NAME, trust().key).signed_to > 0
+    assert whole_chain(tmp_path / "one" / NAME, ec.generate_private_key(ec.SECP256R1()).public_key()).signed_to == -1
+    chain, times = Chain(), Times(1, 1, 1)
+    genesis = next(entry for _, entry in read_journal(tmp_path / "one" / NAME) if isinstance(entry, entries.Genesis))
+    data = chain.line(genesis, times)
+    data += chain.line(checkpoint(signer(), "00000000-0000-0000-0000-000000000000", chain.head), times)
+    lay(tmp_path / "other" / NAME, {"journal.jsonl": data})
+    assert whole_chain(tmp_path / "other" / NAME, trust().key).signed_to == -1
+
+
+def test_copies_of_which_one_is_the_beginning_of_the_other_are_no_alarm(tmp_path: Path) -> None:
+    files = journals(failed_sync=False)
+    lines = files["journal.jsonl"].splitlines(keepends=True)
+    lay(tmp_path / "one" / NAME, files)
+    lay(tmp_path / "other" / NAME, {"journal.jsonl": b"".join(lines[:-3])})
+    assert longer(tmp_path / "other" / NAME, tmp_path / "one" / NAME, trust().key, pytest.fail).parent.name == "one"
 
 
 def test_the_whole_copy_goes_on_and_not_the_one_that_lost_a_page_and_ends_later(tmp_path: Path) -> None:

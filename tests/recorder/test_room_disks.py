@@ -11,6 +11,7 @@ from provisioning.room import Storage
 from recorder.room_disks import LOCK, RoomDisks
 from tests.lab.forbidden import forbid
 from tests.lab.waiting import until
+from tests.recorder.committing import trust
 
 
 def is_held(base: Path) -> bool:
@@ -23,7 +24,7 @@ def is_held(base: Path) -> bool:
 
 @pytest.mark.parametrize(("code", "left", "stays"), [("mirror_left", "mirror", "primary"), ("primary_disk_failed", "primary", "mirror")])
 async def test_a_disk_that_left_a_session_is_held_no_more_and_may_be_unmounted(tmp_path: Path, code: str, left: str, stays: str) -> None:
-    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")))
+    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")), trust())
     disks.make()
     disks.claim(wait_s=0)
     disks.heard(code, on=False)
@@ -43,7 +44,7 @@ def test_a_disk_that_hangs_keeps_no_session_waiting_and_is_not_held_when_it_answ
             assert answers.wait(20)
         return hold(lock, wait_s=wait_s)
 
-    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")))
+    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")), trust())
     disks.make()
     monkeypatch.setattr(sole_process, "hold", hanging)
     disks.claim(wait_s=20)
@@ -57,7 +58,7 @@ def test_a_disk_that_hangs_keeps_no_session_waiting_and_is_not_held_when_it_answ
 
 
 def test_what_a_file_system_keeps_for_root_is_taken_for_no_copy_that_is_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")))
+    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")), trust())
     disks.make()
     for base in (tmp_path / "primary", tmp_path / "mirror"):
         (base / "lost+found").mkdir()

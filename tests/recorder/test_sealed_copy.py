@@ -15,7 +15,7 @@ from recorder.room_disks import RoomDisks
 from recorder.seal import put_file
 from recorder.sealed_copy import complete, is_level, put_seal
 from tests.lab.waiting import until
-from tests.recorder.committing import NAME, bytes_of, judged, sealed_and_behind
+from tests.recorder.committing import NAME, bytes_of, judged, sealed_and_behind, trust
 
 
 @pytest.fixture
@@ -50,7 +50,6 @@ def test_what_the_copy_holds_otherwise_is_kept_aside(sealed: tuple[Path, Path]) 
 
 @pytest.mark.parametrize("path", ["../outside", "tracks/../../outside", "/outside"])
 def test_a_seal_that_lists_what_lies_elsewhere_has_nothing_copied_there(sealed: tuple[Path, Path], path: str) -> None:
-    """Whoever had the disk needs no key for a list: the recorder looks at no signature before it completes a copy."""
     record, behind = sealed
     outside = record.parent / "outside"
     outside.write_bytes(b"what somebody wants elsewhere")
@@ -146,7 +145,7 @@ def test_the_signature_comes_last_so_that_a_copy_with_it_is_complete(sealed: tup
 
 def test_a_receipt_goes_to_both_copies_and_one_that_a_copy_lacks_is_brought(tmp_path: Path, sealed: tuple[Path, Path]) -> None:
     record, behind = sealed
-    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")))
+    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")), trust())
     uuid = NAME.split("_")[-1]
     assert disks.add_receipt(uuid, b"one", record)
     (behind / layout.ANCHORS).unlink()
@@ -162,7 +161,7 @@ async def test_an_old_record_with_a_bad_byte_in_its_list_ends_nothing_and_is_an_
     sums = bytearray((record / layout.SUMS).read_bytes())
     sums[100] = 0xFF
     (record / layout.SUMS).write_bytes(sums)
-    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")))
+    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")), trust())
     told: list[tuple[str, bool]] = []
     disks.trouble = lambda code, _detail, on: told.append((code, on))
     await disks.look()
@@ -183,7 +182,7 @@ async def test_a_disk_that_hangs_hides_nothing_of_the_other(tmp_path: Path, monk
     for name in ("primary", "mirror"):
         (tmp_path / name).mkdir()
     monkeypatch.setattr(Disk, "free_bytes", hang)
-    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")))
+    disks = RoomDisks(Storage(primary=str(tmp_path / "primary"), mirror=str(tmp_path / "mirror")), trust())
     for _ in range(2):
         await disks.look()
         assert set(disks.free_bytes) == {"mirror"}
@@ -197,7 +196,7 @@ def test_a_record_that_is_sealed_on_one_disk_is_not_taken_up_from_the_other(tmp_
     assert behind.parent != record.parent
     either = [("primary", "mirror"), ("mirror", "primary")]
     for primary, mirror in either:
-        assert RoomDisks(Storage(primary=str(tmp_path / primary), mirror=str(tmp_path / mirror))).unsealed() == []
+        assert RoomDisks(Storage(primary=str(tmp_path / primary), mirror=str(tmp_path / mirror)), trust()).unsealed() == []
 
 
 def test_a_binding_that_comes_while_a_copy_is_sealed_is_on_that_copy_too(

@@ -18,7 +18,7 @@ from recorder.record.verdict import Verdict
 from recorder.room_disks import RoomDisks
 from recorder.seal import read_journal
 from recorder.sealed_copy import is_level, put_seal
-from tests.recorder.committing import NAME, TRACKS, FaultyDisk, Writer, bytes_of, copy_of, judged, media
+from tests.recorder.committing import NAME, TRACKS, FaultyDisk, Writer, bytes_of, copy_of, judged, media, trust
 
 Refuse = Callable[[int, str, str], int]
 WINDOWS = st.lists(st.tuples(st.integers(1, 80), st.integers(0, 12), st.sampled_from([errno.EIO, errno.ENOSPC])), max_size=3)
@@ -365,7 +365,7 @@ def test_faults_on_both_disks_in_any_order_and_a_kill_meanwhile_lose_nothing_tha
 
 def take_up(two: TwoDisks, killed: Kill) -> None:
     """A recorder that finds both disks as the kill left them."""
-    room = RoomDisks(Storage(primary=str(killed.base / "primary"), mirror=str(killed.base / "mirror")))
+    room = RoomDisks(Storage(primary=str(killed.base / "primary"), mirror=str(killed.base / "mirror")), trust())
     (root,) = room.unsealed()
     leader = room.disk(root)
     other = room.other(leader)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from recorder import room_disks, session_store, snapshot
+from recorder import left_records, session_store, snapshot
 from recorder.journal_read import read_on
 from recorder.journal_state import JournalState
 from recorder.record import entries, layout
@@ -104,7 +104,7 @@ async def test_copies_that_cannot_be_told_apart_do_not_keep_it_either(tmp_path: 
     def fails(*_: object) -> Path:
         raise MemoryError("a line without an end")
 
-    monkeypatch.setattr(room_disks, "longer", fails)
+    monkeypatch.setattr(left_records, "longer", fails)
     try:
         await it.without_children()
         assert it.recorder.state == "open"

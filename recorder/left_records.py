@@ -1,0 +1,65 @@
+"""Which records on the room's disks have no seal, and on which disk each of them goes on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from recorder.copies import chain_end, longer
+from recorder.record import layout
+from recorder.seal_trust import SealTrust
+
+log = structlog.get_logger()
+
+TOMBSTONE = ".deleted.json"
+"""Behind the name of a record: on this disk it was deleted, after the archive had acknowledged it."""
+
+
+def unsealed(bases: list[Path], trust: SealTrust, tell: Callable[[str], None]) -> list[Path]:
+    """Records that have a seal on no disk, each on the disk where it goes on; ``tell`` hears of what somebody must have changed.
+
+    What is left on one disk of a record that was sealed, delivered and deleted on the other is none of them.
+    """
+    found: dict[str, Path] = {}
+    for base in bases:
+        for root in _there(base):
+            try:
+                is_left = not (root / layout.JOURNAL).exists() or was_deleted(root.name, bases)
+                if is_left or any(trust.is_sealed(path / root.name) for path in bases):
+                    continue
+                if trust.is_false(root):
+                    tell(f"{root} is named as sealed, and is not: {trust.refusal(root)}; it counts as not sealed")
+                other = found.get(root.name)
+                found[root.name] = root if other is None else longer(other, root, trust.key, tell)
+            except Exception as error:  # noqa: BLE001 - whoever had the disk may have put anything there, and the room starts all the same
+                log.error("a copy of a record cannot be read; the other one is taken", record=str(root), error=repr(error))
+                if root.name in found and not _has_readable_end(found[root.name]):
+                    found[root.name] = root
+    return list(found.values())
+
+
+def was_deleted(name: str, bases: list[Path]) -> bool:
+    """Whether a disk says that it had this record, and that it was deleted there."""
+    return any((base / f"{name}{TOMBSTONE}").exists() for base in bases)
+
+
+def named(base: Path) -> list[Path]:
+    """What may be a record on a disk, by its name."""
+    return sorted(path for path in base.iterdir() if layout.may_be_record(path.name))
+
+
+def _there(base: Path) -> list[Path]:
+    """What may be a record, as a disk lists it; nothing where it cannot, as the other one may."""
+    try:
+        return named(base)
+    except OSError as error:
+        log.error("a disk cannot list its records", disk=str(base), error=str(error))
+        return []
+
+
+def _has_readable_end(record: Path) -> bool:
+    try:
+        chain_end(record)
+    except Exception:  # noqa: BLE001 - as in ``unsealed``
+        return False
+    return True

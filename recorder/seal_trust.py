@@ -1,0 +1,111 @@
+"""Whether a seal counts on this room's disks: whoever had one of them can lay files there that are named as those of a seal."""
+
+import datetime as dt
+import errno
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from provisioning.room import RoomConfig
+from recorder.record import canonical, checksums, layout
+from recorder.record.cms import CmsError, CmsSigner, check_detached
+from recorder.record.file_check import LIST_BYTES, read_small
+from recorder.record.trust import Authorities, TrustError, load_certificates, name, rooms
+
+log = structlog.get_logger()
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class SealTrust:
+    """Whose seals count: this device's, and those of devices of this room for which its authorities vouch.
+
+    ``chain`` is the device's certificate, then those that issued it; ``roots`` are the room's authorities.
+    """
+
+    chain: Sequence[x509.Certificate]
+    roots: Sequence[x509.Certificate] = ()
+
+    @property
+    def key(self) -> ec.EllipticCurvePublicKey | None:
+        """The device's key, by which checkpoints are checked."""
+        key = self.chain[0].public_key()
+        return key if isinstance(key, ec.EllipticCurvePublicKey) else None
+
+    def is_sealed(self, record: Path) -> bool:
+        """Whether a record has a seal that counts.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        return (record / layout.SUMS_SIGNATURE).exists() and not self.refusal(record)
+
+    def is_false(self, record: Path) -> bool:
+        """Whether there stands what calls itself a seal, and is none.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        return (record / layout.SUMS_SIGNATURE).exists() and bool(self.refusal(record))
+
+    def refusal(self, record: Path) -> str:
+        """Why the seal of a record is none, in words; empty where it counts. That the files are as it lists them is not looked at.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        try:
+            sums = read_small(record / layout.SUMS, LIST_BYTES)
+            signed = check_detached(read_small(record / layout.SUMS_SIGNATURE), sums)
+            manifest = read_small(record / layout.MANIFEST, LIST_BYTES)
+            # The list names no record, but it lists the manifest, which does: else the seal of another record would do.
+            if checksums.parse(sums).get(layout.MANIFEST) != hashlib.sha256(manifest).hexdigest():
+                return f"{layout.MANIFEST} is not the one that the seal lists"
+            named = canonical.decode(manifest.removesuffix(b"\n"))["record"]
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise
+            return f"{error.filename or record}: {error.strerror or error}"
+        except (CmsError, checksums.ChecksumsError, canonical.NotCanonicalError, KeyError, TypeError) as error:
+            return f"the signature over {layout.SUMS} does not hold: {error}"
+        if record.name.rpartition("_")[2] != named:
+            return f"it is the seal of the record {named}"
+        return self._signer_refusal(signed)
+
+    def _signer_refusal(self, signed: CmsSigner) -> str:
+        signer, own = signed.certificate, self.chain[0]
+        if _key(signer) == _key(own):
+            return ""  # by whatever certificate: it may have been renewed since
+        if rooms(signer) != rooms(own):
+            return f"it is signed by {name(signer)}, which is no device of this room"
+        others = [certificate for certificate in (*signed.certificates, *self.chain[1:]) if certificate != signer]
+        authorities = Authorities([*self.roots, *self.chain[1:]])
+        # It may have expired since, and whoever issued it may have a newer certificate: that all held at one time is enough.
+        refusals = [authorities.refusal(signer, others, _us(one.not_valid_before_utc)) for one in (signer, *others, *self.roots)]
+        return "" if None in refusals else str(refusals[0])
+
+
+def trust_of(config: RoomConfig, chain: Sequence[x509.Certificate]) -> SealTrust:
+    """Whose seals count by room.toml; where its authorities cannot be read, the device's own and those of its issuer."""
+    if not config.centre_roots:
+        return SealTrust(chain)
+    try:
+        return SealTrust(chain, load_certificates(Path(config.centre_roots)))
+    except (OSError, TrustError) as error:
+        log.warning("seals of earlier devices count by this device's issuer alone", file=config.centre_roots, error=str(error))
+        return SealTrust(chain)
+
+
+def _key(certificate: x509.Certificate) -> bytes:
+    return certificate.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def _us(at: dt.datetime) -> int:
+    return int((at - _EPOCH) / dt.timedelta(microseconds=1))
