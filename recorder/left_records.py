@@ -1,11 +1,13 @@
 """Which records on the room's disks have no seal, and on which disk each of them goes on."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
 from recorder.copies import chain_end, longer
+from recorder.file_copy import Pair, set_aside
 from recorder.record import layout
 from recorder.seal_trust import SealTrust
 
@@ -21,11 +23,14 @@ def unsealed(bases: list[Path], trust: SealTrust, tell: Callable[[str], None]) -
     What is left on one disk of a record that was sealed, delivered and deleted on the other is none of them.
     """
     found: dict[str, Path] = {}
+    sealed: set[str] = set()
     for base in bases:
         for root in _there(base):
             try:
-                is_left = not (root / layout.JOURNAL).exists() or was_deleted(root.name, bases)
-                if is_left or any(trust.is_sealed(path / root.name) for path in bases):
+                if root.name in sealed or not (root / layout.JOURNAL).exists() or was_deleted(root.name, bases):
+                    continue
+                if any(trust.is_sealed(path / root.name) for path in bases):
+                    sealed.add(root.name)
                     continue
                 if trust.is_false(root):
                     tell(f"{root} is named as sealed, and is not: {trust.refusal(root)}; it counts as not sealed")
@@ -41,6 +46,19 @@ def unsealed(bases: list[Path], trust: SealTrust, tell: Callable[[str], None]) -
 def was_deleted(name: str, bases: list[Path]) -> bool:
     """Whether a disk says that it had this record, and that it was deleted there."""
     return any((base / f"{name}{TOMBSTONE}").exists() for base in bases)
+
+
+def set_false_seal_aside(root: Path, trust: SealTrust) -> None:
+    """Keep beside the records what is named as the seal of one and is none.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    if trust.is_false(root):
+        # The signature last: as long as it is there, this is done again.
+        for name in (layout.MANIFEST, layout.SUMS, layout.SUMS_TIMESTAMP, layout.SUMS_SIGNATURE):
+            if os.path.lexists(root / name):
+                set_aside(Pair(root, root, name))
 
 
 def named(base: Path) -> list[Path]:

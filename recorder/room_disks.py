@@ -18,9 +18,9 @@ from recorder.disk import Disk, DiskName
 from recorder.disk_calls import ANSWER_S, DiskCalls
 from recorder.disk_pair import ALARM as LEFT
 from recorder.disk_pair import Trouble
-from recorder.file_copy import Pair, append_line, set_aside
+from recorder.file_copy import append_line
 from recorder.journal_line import line_sha256
-from recorder.left_records import named, unsealed, was_deleted
+from recorder.left_records import named, set_false_seal_aside, unsealed, was_deleted
 from recorder.record import layout
 from recorder.record.entries import FIRST_PREV
 from recorder.record.journal import Head
@@ -197,11 +197,10 @@ class RoomDisks:
     def set_false_seals_aside(self, record: str) -> None:
         """A record goes on: what is named as its seal and is none is kept beside the records, on either disk."""
         for root in [base / record for base in self.answering()]:
-            if self._trust.is_false(root):
-                # The signature last: as long as it is there, this is done again.
-                for name in (layout.MANIFEST, layout.SUMS, layout.SUMS_TIMESTAMP, layout.SUMS_SIGNATURE):
-                    if os.path.lexists(root / name):
-                        set_aside(Pair(root, root, name))
+            try:
+                set_false_seal_aside(root, self._trust)
+            except OSError as error:  # the session goes on; a disk that is named as sealed is left out of it
+                log.error("what is named as a seal and is none stays there", record=str(root), error=str(error))
 
     def add_receipt(self, record: str, line: bytes, leader: Path | None) -> bool:
         """Store a receipt with every copy of its record; true if one took it, which is the leading one where the record is being made.
@@ -298,7 +297,10 @@ class RoomDisks:
         problem = ""
         bases = self.answering()
         for record, copy in [(root, other / root.name) for base in bases for other in bases if base != other for root in named(base)]:
-            done = True
+            done = not self.recording
+            if not done:
+                self._behind = True
+                break
             try:
                 why = self._not_to_be_completed(record, copy, bases)
                 if why is not None:

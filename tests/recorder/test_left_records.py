@@ -1,7 +1,9 @@
 """What the room's disks hold that looks sealed and is not, holds more than what is sealed, or was left behind."""
 
 import datetime as dt
+import errno
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +96,32 @@ def test_nothing_is_copied_from_or_to_what_is_named_as_sealed_and_is_not(tmp_pat
     disks = disks_of(tmp_path)
     assert f"{false} is named as sealed, and is not" in disks._complete_each()
     assert (bytes_of(false), bytes_of(good)) == before
+
+
+async def test_a_disk_that_does_not_let_a_false_seal_be_moved_keeps_no_session_from_going_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = RoomInProcess(tmp_path)
+    false = left_open(tmp_path)
+    good = copy_of(false, tmp_path / "mirror")
+    journal, rename = false / layout.JOURNAL, Path.rename
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:12]))
+    lay_seal(false, garbage)
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.parent == false:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    try:
+        await it.without_children()
+        assert it.recorder.status().record == str(good)
+        sealed = await it.stop()
+    finally:
+        await it.recorder.close()
+    assert judged(sealed).level == "sealed"
+    assert (false / layout.SUMS_SIGNATURE).read_bytes() == garbage(b"")
 
 
 def disks_of(base: Path) -> RoomDisks:
