@@ -105,7 +105,7 @@ def bring(pair: Pair, stored: Stored, known_bytes: int) -> Seen | None:
         if there < size:
             _append(pair, stored, seen, there)
         return seen
-    if size or there or strange:
+    if size or there or strange or not pair.target.exists():  # a crash may leave an empty file, and the seal lists it
         _renew(pair, stored, from_target=own, keep=there > 0 or strange)
     return Seen()
 

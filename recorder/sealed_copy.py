@@ -5,6 +5,7 @@ The seal's files come last and the signature last of all, each whole under its n
 
 import contextlib
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,8 @@ log = structlog.get_logger()
 def is_level(record: Path, copy: Path) -> bool:
     """Whether the copy has every file of a sealed record in its length, beside those that are made at the seal."""
     disk, made = Disk(copy), {layout.MANIFEST, layout.DEVICE_CHAIN}
-    return all(disk.size(path) == (record / path).lstat().st_size for path in _sums(record) if path not in made)
+    listed = [path for path in _sums(record) if path not in made]
+    return all(disk.size(path) == (record / path).lstat().st_size and os.path.lexists(copy / path) for path in listed)
 
 
 def put_seal(record: Path, copy: Path) -> None:

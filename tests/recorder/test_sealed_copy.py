@@ -15,7 +15,7 @@ from recorder.room_disks import RoomDisks
 from recorder.seal import put_file
 from recorder.sealed_copy import complete, is_level, put_seal
 from tests.lab.waiting import until
-from tests.recorder.committing import NAME, bytes_of, judged, sealed_and_behind, trust
+from tests.recorder.committing import NAME, Writer, bytes_of, copy_of, judged, sealed_and_behind, trust
 
 
 @pytest.fixture
@@ -31,6 +31,24 @@ def always() -> bool:
 def test_a_copy_that_is_behind_is_completed_and_then_sealed(sealed: tuple[Path, Path]) -> None:
     record, behind = sealed
     assert not is_level(record, behind)
+    assert complete(record, behind, always)
+    assert judged(behind).level == "sealed"
+    assert bytes_of(record) == bytes_of(behind)
+
+
+def test_an_empty_file_that_a_crash_left_is_in_the_copy_too(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "first")
+    writer.record(4, per_segment=2)
+    record, behind = copy_of(writer.root, tmp_path / "primary"), copy_of(writer.root, tmp_path / "mirror")
+    writer.committer.close()
+    empty = layout.segment_file("cam", 9)
+    (record / empty).write_bytes(b"")
+    writer.take_up(record)
+    writer.seal()
+    assert (record / empty).read_bytes() == b""
+    lacking = copy_of(record, tmp_path / "lacking")
+    (lacking / empty).unlink()
+    assert not is_level(record, lacking)
     assert complete(record, behind, always)
     assert judged(behind).level == "sealed"
     assert bytes_of(record) == bytes_of(behind)
