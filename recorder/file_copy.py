@@ -164,7 +164,7 @@ def _append(pair: Pair, stored: Stored, seen: Seen, there: int) -> None:
 
 def _renew(pair: Pair, stored: Stored, *, from_target: bool, keep: bool) -> None:
     with open_plain(pair.target) if from_target else _open_source(pair, stored.size_bytes) as reader:
-        pair.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_durable(pair.target.parent)
         pair.part.parent.mkdir(mode=0o700, exist_ok=True)
         with os.fdopen(open_for_writing(pair.part, os.O_WRONLY | os.O_TRUNC), "wb") as writer:
             digest = _copy(reader, writer, stored.size_bytes)
@@ -175,6 +175,14 @@ def _renew(pair: Pair, stored: Stored, *, from_target: bool, keep: bool) -> None
         _keep(pair.target, pair.aside)
     pair.part.replace(pair.target)
     sync_directory(pair.target.parent)
+
+
+def _make_durable(directory: Path) -> None:
+    """Make a directory with those above it; each name is durable before any line is there that speaks of a file in it."""
+    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700)
+        sync_directory(folder.parent)
 
 
 def _keep(target: Path, aside: Path) -> None:

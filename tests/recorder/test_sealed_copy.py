@@ -1,6 +1,9 @@
 import errno
 import hashlib
+import os
+import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,27 @@ def test_an_empty_file_that_a_crash_left_is_in_the_copy_too(tmp_path: Path) -> N
     assert complete(record, behind, always)
     assert judged(behind).level == "sealed"
     assert bytes_of(record) == bytes_of(behind)
+
+
+def test_the_names_of_new_directories_are_durable_before_the_lines_that_speak_of_what_is_in_them(
+    sealed: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, behind = sealed
+    shutil.rmtree(behind / layout.TRACKS)
+    done: list[Path] = []
+
+    def told(sync: Callable[[int], None]) -> Callable[[int], None]:
+        def call(descriptor: int) -> None:
+            sync(descriptor)
+            done.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+        return call
+
+    monkeypatch.setattr(os, "fsync", told(os.fsync))
+    monkeypatch.setattr(os, "fdatasync", told(os.fdatasync))
+    assert complete(record, behind, always)
+    before = done[: done.index(behind / layout.JOURNAL)]
+    assert {behind, behind / layout.TRACKS, behind / layout.TRACKS / "cam", behind / layout.TRACKS / "mic"} <= set(before)
 
 
 def test_what_the_copy_holds_otherwise_is_kept_aside(sealed: tuple[Path, Path]) -> None:
