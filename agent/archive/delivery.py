@@ -38,6 +38,7 @@ LOOK_S = 30.0
 """How often the disks are looked at."""
 _TRIES = 5
 _PATIENCE_S = 10.0
+"""For how long the archive's verdict on what was just sent is waited for. On a record that waits for it, it is asked once a turn."""
 _RATE_S = 30.0
 _AGAIN_S = 10.0
 _BLIND = "the disks cannot be looked at"
@@ -350,9 +351,10 @@ class Delivery:
     async def _send(self, uploader: Sender, record: SealedRecord) -> tuple[Outcome, str]:
         """Send a record from the disk that is right; where that is damaged, from the other one."""
         why = ""
+        patience_s = 0.0 if self._queue.is_verified(record) else _PATIENCE_S
         for root in record.copies:
             try:
-                ack = await uploader.send(root, progress=self._moved, troubled=self._troubled, tries=_TRIES, patience_s=_PATIENCE_S)
+                ack = await uploader.send(root, progress=self._moved, troubled=self._troubled, tries=_TRIES, patience_s=patience_s)
             except UnreadableError as error:
                 why = str(error)
                 log.error("a record cannot be sent from this disk", copy=str(root), error=why)

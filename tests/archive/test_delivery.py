@@ -41,6 +41,7 @@ class Archive:
     builders: dict[str, Builder] = field(default_factory=dict)
     answers: list[Exception | None] = field(default_factory=list)
     sent: list[Path] = field(default_factory=list)
+    patience_s: list[float] = field(default_factory=list)
     sent_bytes: int = 0
     hearing: bool = False
     long_ago: bool = False
@@ -52,7 +53,7 @@ class Archive:
         self, root: Path, *, progress: Callable[[int, int], None], troubled: Callable[[str], None], tries: int, patience_s: float
     ) -> Acknowledgement | None:
         assert tries > 0
-        assert patience_s > 0
+        self.patience_s.append(patience_s)
         self.sent.append(root)
         progress(1, 2)
         if self.answers:
@@ -170,6 +171,14 @@ async def test_trouble_refusal_and_a_slow_verification_of_one_keep_no_other(room
         assert status.reasons == Reasons(by_record={records[1].root.name: "the archive refuses it"})
         assert status.indicators()["upload_pending_gib"] * 1024**3 == status.pending_bytes > 0
     assert [root.name for root in room.archive.sent[:4]] == [one.root.name for one in records]
+
+
+async def test_a_record_that_the_archive_verifies_is_asked_about_and_not_waited_for(room: Room, make_record: Make) -> None:
+    add(room, make_record())
+    room.archive.answers = [None, None]
+    async with room.running():
+        await until(lambda: len(room.told) == 1)
+    assert [patience_s > 0 for patience_s in room.archive.patience_s] == [True, False, False]
 
 
 async def test_a_copy_that_cannot_be_read_is_sent_from_the_other_disk(room: Room, make_record: Make) -> None:

@@ -16,8 +16,8 @@ def record(number: int, standing: Standing = "pending", changed_utc_us: int = 0)
     )  # fmt: skip
 
 
-@given(outcomes=st.lists(st.sampled_from(OUTCOMES), max_size=200), count=st.integers(1, 6))
-def test_whatever_happens_to_one_every_record_is_delivered_in_the_end(outcomes: list[Outcome], count: int) -> None:
+@given(outcomes=st.lists(st.sampled_from(OUTCOMES), max_size=200), count=st.integers(1, 6), turn_s=st.floats(0, 100))
+def test_whatever_happens_to_one_every_record_is_delivered_in_the_end(outcomes: list[Outcome], count: int, turn_s: float) -> None:
     """The archive answers as it likes for a while, and then takes all."""
     queue, waiting = Queue(), [record(number) for number in range(count)]
     now_s, delivered, told = 0.0, list[str](), iter(outcomes)
@@ -31,6 +31,7 @@ def test_whatever_happens_to_one_every_record_is_delivered_in_the_end(outcomes: 
             continue
         assert wait_s == 0
         outcome: Outcome = next(told, "delivered")
+        now_s += turn_s
         queue.ended(one, outcome, now_s, "why")
         if outcome == "delivered":
             delivered.append(one.name)
@@ -40,6 +41,37 @@ def test_whatever_happens_to_one_every_record_is_delivered_in_the_end(outcomes: 
             assert again != one
     assert sorted(delivered) == [f"r{number}" for number in range(count)]
     assert queue.refused() == {} or waiting == []
+
+
+@given(
+    standings=st.lists(st.sampled_from(["pending", "late"]), min_size=1, max_size=12), stuck=st.sets(st.integers(0, 11)),
+    turn_s=st.floats(0, 100),
+)  # fmt: skip
+def test_records_that_the_archive_verifies_for_ever_keep_no_other_from_going(
+    standings: list[Standing], stuck: set[int], turn_s: float
+) -> None:
+    queue, waiting, now_s = Queue(), [record(number, standing) for number, standing in enumerate(standings)], 0.0
+    for _ in range(len(waiting)):
+        one, _ = queue.next(waiting, now_s, 10**15)
+        assert one is not None
+        now_s += turn_s
+        if one.began_utc_us in stuck:
+            queue.ended(one, "verifying", now_s)
+        else:
+            queue.ended(one, "delivered", now_s)
+            waiting.remove(one)
+    assert {one.began_utc_us for one in waiting} <= stuck
+    turns = []
+    for _ in waiting:
+        one, wait_s = queue.next(waiting, now_s, 10**15)
+        if one is None:
+            now_s += wait_s
+            one, _ = queue.next(waiting, now_s, 10**15)
+        assert one is not None
+        turns.append(one.name)
+        now_s += turn_s
+        queue.ended(one, "verifying", now_s)
+    assert sorted(turns) == sorted(one.name for one in waiting)
 
 
 def test_the_oldest_goes_first_and_what_the_archive_misses_before_what_came_late() -> None:
