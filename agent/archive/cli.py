@@ -267,7 +267,8 @@ def _records(room: RoomConfig, ca: Path | None, crl: Sequence[Path] | None) -> R
 def _chosen(records: Records, names: Sequence[str] | None) -> list[SealedRecord]:
     found = records.look()
     for name, why in records.broken.items():
-        _cry(f"{name} is left out: {why}")
+        _cry(f"{name}: {why}" if any(one.name == name for one in found) else f"{name} is left out: {why}")
+    found = list({one.name: one for one in reversed(found)}.values())[::-1]  # of copies that differ one at a time is carried
     if not names:
         return [one for one in found if one.standing != "delivered"]
     by_name = {one.name: one for one in found} | {one.record: one for one in found}

@@ -25,7 +25,7 @@ from agent.archive.acknowledgement import write_durably
 from agent.archive.queue import Outcome, Queue
 from agent.archive.reasons import Reasons
 from agent.archive.records import Records, SealedRecord
-from agent.archive.upload import UnreadableError, UploadStoppedError, UploadTroubledError
+from agent.archive.upload import UploadStoppedError, UploadTroubledError
 from agent.archive.vouchers import Vouchers
 from agent.upstream.contract import RecordDeleted, RecordDelivered
 from agent.upstream.transfer import Acknowledgement
@@ -262,7 +262,8 @@ class Delivery:
     async def _tell_news(self, found: list[SealedRecord]) -> None:
         assert self._told is not None
         before = msgspec.json.encode(self._told)
-        for one in found:
+        # Of copies that are delivered each by itself the first one stands for the record.
+        for one in {one.record: one for one in reversed(found)}.values():
             if one.acknowledgement is not None and self._told.delivered.get(one.record) != one.sums_sha256:
                 await self._tell(RecordDelivered(record=one.record, sums_sha256=one.sums_sha256, by=one.acknowledgement.by))
                 self._told.delivered[one.record] = one.sums_sha256
@@ -350,26 +351,25 @@ class Delivery:
 
     async def _send(self, uploader: Sender, record: SealedRecord) -> tuple[Outcome, str]:
         """Send a record from the disk that is right; where that is damaged, from the other one."""
-        why = ""
+        reasons: list[str] = []
         patience_s = 0.0 if self._queue.is_verified(record) else _PATIENCE_S
         for root in record.copies:
             try:
                 ack = await uploader.send(root, progress=self._moved, troubled=self._troubled, tries=_TRIES, patience_s=patience_s)
-            except UnreadableError as error:
-                why = str(error)
-                log.error("a record cannot be sent from this disk", copy=str(root), error=why)
+            except UploadStoppedError as error:  # UnreadableError too; what no seal lists may be damaged, and the archive alone notices
+                log.error("a record cannot be sent from this disk", copy=str(root), error=str(error))
+                reasons += [str(error)] if str(error) not in reasons else []
                 continue
-            except UploadStoppedError as error:
-                log.error("a record is not sent", error=str(error))
-                return "refused", str(error)
             except UploadTroubledError as error:
                 return "troubled", str(error)
             self._trouble = ""
             if ack is None:
                 return "verifying", ""
             await asyncio.to_thread(self._records.store, record, ack)
-            return "delivered", ""
-        return "refused", why
+            if ack.files_sha256 == record.files_sha256 or not reasons:
+                return "delivered", ""
+            break  # it has the other copy, and not what came to this one since
+        return "refused", "; ".join(reasons)
 
     def _moved(self, done: int, total: int) -> None:
         self._progress = (done, total)

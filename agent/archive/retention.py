@@ -68,7 +68,10 @@ def choose(records: Sequence[SealedRecord], *, now_us: int, keep_days: float, ne
     aged = [
         (one.acknowledged_utc_us, one.name, one)
         for one in records
-        if one.standing == "delivered" and one.acknowledged_utc_us is not None and now_us - one.acknowledged_utc_us >= keep_days * _DAY_US
+        if one.standing == "delivered"
+        and not one.kept
+        and one.acknowledged_utc_us is not None
+        and now_us - one.acknowledged_utc_us >= keep_days * _DAY_US
     ]
     chosen: list[SealedRecord] = []
     for _, _, one in sorted(aged, key=lambda key: key[:2]):
@@ -109,6 +112,8 @@ def delete(record: SealedRecord, authorities: Authorities, stopped: Callable[[],
         RetentionError: it may not, or cannot, be deleted.
         DeletionStoppedError: it was ended.
     """
+    if record.kept:
+        raise RetentionError(f"{record.name} is not deleted: {record.kept}")
     try:
         tombstone, touched = _judge(record, authorities, stopped)
         for root in record.copies:

@@ -188,7 +188,9 @@ def accepted(file: Path, records: Sequence[SealedRecord], authorities: Authoriti
         raise HandoverError(str(error)) from error
     except OSError as error:
         raise HandoverError(f"{file} cannot be read: {error.strerror}") from error
-    record = next((one for one in records if one.record == ack.record), None)
+    named = [one for one in records if one.record == ack.record]
+    fits = [one for one in named if one.sums_sha256 == ack.sums_sha256]
+    record = next((one for one in fits if one.files_sha256 == ack.files_sha256), next(iter(fits or named), None))
     if record is None:
         raise HandoverError(f"{file}: it is about a record that is not here")
     try:

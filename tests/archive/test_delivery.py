@@ -14,10 +14,11 @@ import pytest
 
 from agent.archive import delivery as deliveries
 from agent.archive import queue, retention
+from agent.archive import records as records_of
 from agent.archive.acknowledgement import place, store
 from agent.archive.delivery import Delivery
 from agent.archive.reasons import Reasons
-from agent.archive.records import Records, SealedRecord
+from agent.archive.records import Records
 from agent.archive.retention import tombstones
 from agent.archive.upload import UnreadableError, UploadStoppedError, UploadTroubledError
 from agent.upstream.contract import RecordDeleted, RecordDelivered
@@ -341,13 +342,13 @@ def test_a_broken_record_is_told_of_while_it_is_looked_at_again(room: Room, make
     (builder.root / layout.SUMS).write_bytes(b"nonsense")
     assert room.records.look() == []
     told: list[list[str]] = []
-    read = Records._read
+    read = records_of._read_copy
 
-    def reading(records: Records, name: str, roots: list[Path]) -> SealedRecord:
-        told.append(list(records.broken))
-        return read(records, name, roots)
+    def reading(root: Path) -> records_of._Copy:
+        told.append(list(room.records.broken))
+        return read(root)
 
-    monkeypatch.setattr(Records, "_read", reading)
+    monkeypatch.setattr(records_of, "_read_copy", reading)
     assert room.records.look() == []
     assert told == [[builder.root.name]]
     (builder.root / layout.SUMS).write_bytes(sums)
