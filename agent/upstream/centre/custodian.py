@@ -1,10 +1,12 @@
 """The second custodian: every receipt is appended to a file elsewhere, so that not even who holds the centre can take one back."""
 
 import asyncio
+import errno
 import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -26,8 +28,10 @@ class Custodian:
 
     def __init__(self, ledger: Ledger, directory: Path) -> None:
         self._ledger = ledger
+        self._directory = directory
         self._path = directory / FILE
         self._counter: int | None = None
+        self._file: _File | None = None
 
     async def run(self) -> None:
         """Copy for ever; a disk that is away, here or the keeper's, is waited for."""
@@ -52,15 +56,59 @@ class Custodian:
             sqlite3.Error: the keeper's file cannot be read for the moment.
             AwayError: nor can the keeper's servers.
         """
-        if self._counter is None:
-            self._counter = await asyncio.to_thread(last_counter, self._path)
+        # A disk that was unmounted or exchanged meanwhile has another file at this path, and only that says what is in it.
+        if self._counter is None or await asyncio.to_thread(_file_at, self._path) != self._file:
+            self._counter = await self._begin()
         while receipts := await self._ledger.after(self._counter, _MOST):
-            await asyncio.to_thread(_append, self._path, receipts)
+            await asyncio.to_thread(_append, self._path, receipts, self._file)
+            self._file = await asyncio.to_thread(_file_at, self._path)
             self._counter = receipts[-1].counter
 
+    async def _begin(self) -> int:
+        """Find the file that goes on with the ledger, and its last counter. Another ledger's stays as it is; a new one is begun beside."""
+        self._path = await asyncio.to_thread(newest_file, self._directory)
+        last = await asyncio.to_thread(last_receipt, self._path)
+        if last is not None:
+            there = await self._ledger.after(last.counter - 1, 1)
+            # Signed anew by another certificate it is the same receipt still.
+            if not there or _said(there[0]) != _said(last):
+                before, self._path, last = self._path, await asyncio.to_thread(free_file, self._directory), None
+                log.error(
+                    "the ledger is another than the second custodian has, as after a restore from a copy: a new file is begun, keep both",
+                    before=str(before), file=str(self._path), counter=there[0].counter if there else None,
+                )  # fmt: skip
+        await asyncio.to_thread(self._path.touch)
+        self._file = await asyncio.to_thread(_file_at, self._path)
+        return last.counter if last is not None else 0
 
-def last_counter(path: Path) -> int:
-    """The counter of the last whole line; 0 where there is none. What a crash left of a line is ended.
+
+class _File(NamedTuple):
+    device: int
+    inode: int
+    size_bytes: int
+
+
+def _said(receipt: Receipt) -> tuple[object, ...]:
+    return (receipt.counter, receipt.record, receipt.room, receipt.at, receipt.head, receipt.utc_us)
+
+
+def newest_file(directory: Path) -> Path:
+    """The file that was begun last: ``ledger.jsonl``, or after a restore of the centre ``ledger-2.jsonl`` and so on."""
+    free = free_file(directory)
+    number = int(free.stem.rpartition("-")[2]) - 1
+    return directory / (FILE if number == 1 else f"ledger-{number}.jsonl")
+
+
+def free_file(directory: Path) -> Path:
+    """The name of the next file."""
+    number = 2
+    while (directory / f"ledger-{number}.jsonl").exists():
+        number += 1
+    return directory / f"ledger-{number}.jsonl"
+
+
+def last_receipt(path: Path) -> Receipt | None:
+    """The last receipt in the file. What a crash left of lines behind it is cut off: the ledger has them, and they come again.
 
     Raises:
         OSError: it cannot be read or written.
@@ -68,20 +116,45 @@ def last_counter(path: Path) -> int:
     path.parent.stat()
     with path.open("ab+") as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL_BYTES))
-        tail = file.read()
-        if tail and not tail.endswith(b"\n"):
-            file.write(b"\n")
-        for line in reversed(tail.split(b"\n")):
-            try:
-                return msgspec.json.decode(line, type=Receipt).counter
-            except msgspec.DecodeError:
-                continue
-    return 0
+        length, found = min(size, _TAIL_BYTES), None
+        while True:
+            file.seek(size - length)
+            tail = file.read()
+            end, found = _last_in(tail)
+            if found is not None or length == size:
+                break
+            length = min(size, 16 * length)
+        if size - length + end < size:
+            file.truncate(size - length + end)
+            os.fsync(file.fileno())
+    return found
 
 
-def _append(path: Path, receipts: Sequence[Receipt]) -> None:
+def _last_in(tail: bytes) -> tuple[int, Receipt | None]:
+    """The last whole line that is a receipt, and where it ends."""
+    end = tail.rfind(b"\n") + 1
+    while end:
+        begin = tail.rfind(b"\n", 0, end - 1) + 1
+        try:
+            return end, msgspec.json.decode(tail[begin:end], type=Receipt)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            end = begin
+    return 0, None
+
+
+def _file_at(path: Path) -> _File | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return _File(status.st_dev, status.st_ino, status.st_size)
+
+
+def _append(path: Path, receipts: Sequence[Receipt], expected: _File | None) -> None:
     with path.open("ab") as file:
+        status = os.fstat(file.fileno())
+        if expected is None or (status.st_dev, status.st_ino, status.st_size) != expected:
+            raise OSError(errno.ESTALE, "is another file than a moment ago", str(path))
         file.write(b"".join(msgspec.json.encode(receipt, order="sorted") + b"\n" for receipt in receipts))
         file.flush()
         os.fsync(file.fileno())
