@@ -18,10 +18,8 @@ from recorder.record.trust import Authorities
 Standing = Literal["pending", "late", "delivered"]
 """``pending``: no acknowledgement for this seal. ``late``: there is one, and files came since. ``delivered``: the archive holds it all."""
 
-_DIFFER = (
-    "{} differ in their seals or in what came after: each is delivered by itself, and none is deleted. When the archive has both, compare "
-    "them with `courtroom verify`, and move one away"
-)
+_DIFFER = "its copies in {} differ: each is delivered, none deleted; compare them by `courtroom verify`, and move one away"
+"""Short enough that the agent is told all of it (``process.ALARM_CHARS``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +128,11 @@ class Records:
             try:
                 copies.append(_read_copy(root))
             except (OfferError, OSError) as error:
-                wrong.append(f"{root} cannot be used: {error}" if len(roots) > 1 else str(error))
+                wrong.append(f"its copy in {root.parent} cannot be used: {error}" if len(roots) > 1 else str(error))
         try:
             leading = _leading(copies)
             if len(leading) > 1:
-                wrong.append(_DIFFER.format(" and ".join(str(group[0].root) for group in leading)))
+                wrong.append(_DIFFER.format(" and ".join(str(group[0].root.parent) for group in leading)))
             made = [self._record(name, group, "; ".join(wrong)) for group in leading]
         except (OfferError, OSError) as error:
             made, wrong = [], [*wrong, str(error)]
