@@ -71,7 +71,7 @@ def test_a_fault_is_certified_by_the_device_and_not_before_it_happened(tmp_path:
 
 
 def test_who_carries_a_record_away_is_signed_by_the_device_and_only_of_a_record_with_that_seal(tmp_path: Path) -> None:
-    with room(tmp_path) as it:
+    with room(tmp_path, mirror=tmp_path / "mirror") as it:
         it.wait_live("cam", "judge", "witness")
         it.begin()
         it.wait(lambda status: status.entries > 20, "something to be recorded")
@@ -97,6 +97,9 @@ def test_who_carries_a_record_away_is_signed_by_the_device_and_only_of_a_record_
                 it.do(msgspec.structs.replace(request, **change))
         with pytest.raises(ControlError, match="no sealed record"):
             it.do(control.BindSealed(record="*", hearing="hearing-8", actor="Clerk"))
+        # The other disk's copy is damaged, and must not keep this one here.
+        (tmp_path / "mirror" / root.name / layout.SUMS).write_bytes(bytes(100))
+        assert msgspec.json.decode(it.do(request).signed, type=Handover).sums_sha256 == request.sums_sha256
 
 
 async def test_that_a_record_is_gone_is_said_only_when_every_disk_was_looked_at(tmp_path: Path) -> None:
