@@ -101,8 +101,7 @@ def copy(
             _say(f"  {one.name}  {amount(one.bytes)}")
         people = _confirmed(by, f"take these {len(chosen)} records to the archive")
         for one in chosen:
-            with _bar(f"copying {one.name}") as told:
-                delivered = copy_record(one.root, to / one.name, told)
+            delivered = _copied(one, to)
             sizes = sealed_files(to / one.name)
             signed = _signed(
                 run_dir,
@@ -277,6 +276,19 @@ def _chosen(records: Records, names: Sequence[str] | None) -> list[SealedRecord]
     if unknown:
         raise HandoverError(f"there is no sealed record {unknown[0]} here; `courtroom archive status` lists them")
     return [by_name[name] for name in dict.fromkeys(wanted)]
+
+
+def _copied(record: SealedRecord, to: Path) -> dict[str, str]:
+    """Copy a record from the disk that is right; where that is damaged, from the other one."""
+    for number, root in enumerate(record.copies, 1):
+        try:
+            with _bar(f"copying {record.name}") as told:
+                return copy_record(root, to / record.name, told)
+        except HandoverError as error:
+            if number == len(record.copies):
+                raise
+            _cry(f"{error}; it is copied from the other disk")
+    raise AssertionError  # a record has a copy
 
 
 def _signed(run_dir: Path, request: CertifyHandover) -> bytes:

@@ -46,6 +46,17 @@ def test_a_record_goes_there_and_its_receipt_comes_back(closed: Closed, make_rec
     assert "nothing to carry" in good(closed.copy())
 
 
+def test_a_record_that_one_disk_damaged_is_carried_from_the_other(closed: Closed, make_record: Make, authorities: Authorities) -> None:
+    root, mirror = make_record().root, closed.base / "mirror"
+    closed.config.write_text(closed.config.read_text().replace("[storage]\n", f'[storage]\nmirror = "{mirror}"\n'))
+    shutil.copytree(root, mirror / root.name)
+    media = root / layout.segment_file("cam-judge", 0)
+    media.write_bytes(b"x" + media.read_bytes()[1:])
+    assert "copied from the other disk" in good(closed.copy())
+    assert "sealed; receipt 1" in good(closed.receive())
+    assert verify(closed.into / root.name, Outside(authorities=authorities)).level == "sealed"
+
+
 def test_the_stations_receipt_says_that_a_stretch_was_signed_too_late(closed: Closed, make_record: Make) -> None:
     make_record(unsigned_s=12)
     good(closed.copy())
