@@ -64,3 +64,13 @@ def test_users_and_directories_are_what_systemd_accepts(tmp_path: Path) -> None:
     made = (tmp_path / "etc" / "passwd").read_text()
     for user in ("courtroom-recorder", "courtroom-agent", "courtroom-vks"):
         assert f"\n{user}:" in f"\n{made}"
+
+
+def test_cameras_and_sound_cards_are_taken_from_the_consoles_user_between_systemds_tag_and_what_it_does() -> None:
+    # Debian 12: 70-uaccess.rules adds the tag, 73-seat-late.rules acts upon it; udev(7): files are read in the order of their names.
+    installed = re.findall(r"/usr/lib/udev/rules\.d/(\S+)$", (SYSTEMD.parent / "scripts/install-room").read_text(), flags=re.MULTILINE)
+    assert installed == [rules.name for rules in SYSTEMD.glob("*.rules")]
+    (name,) = installed
+    assert "70-uaccess.rules" < name < "73-seat-late.rules"
+    for subsystem in ("video4linux", "sound"):
+        assert re.search(rf'^SUBSYSTEM=="{subsystem}", .*TAG-="uaccess"$', (SYSTEMD / name).read_text(), flags=re.MULTILINE)

@@ -132,6 +132,14 @@ def test_the_process_is_as_closed_as_the_unit_says(room: VmRoom) -> None:
     assert room.machine.run(f"{inside} touch /srv/courtroom/x && rm /srv/courtroom/x").status == 0
 
 
+def test_nobody_at_the_console_is_given_cameras_and_sound_cards(room: VmRoom) -> None:
+    nodes = room.machine.check("ls /dev/video* /dev/snd/controlC* /dev/snd/pcmC*").split()
+    assert len(nodes) >= 3
+    for node in nodes:
+        assert "uaccess" not in room.machine.check(f"udevadm info --query=property --property=CURRENT_TAGS {node}")
+        assert room.machine.check(f"stat --format='%G %a' {node}").strip() == "courtroom-recorder 660"
+
+
 def test_a_killed_core_is_back_within_seconds_and_leaves_no_child(room: VmRoom) -> None:
     before = main_pid(room)
     children = room.machine.check(f"cat /proc/{before}/task/{before}/children").split()
