@@ -32,15 +32,17 @@ def open(stanza: Mapping[str, Any]) -> "V4l2Source":  # noqa: A001 - the drivers
 
 
 _NOT_THERE: tuple[LossCause, str] = ("missing", "is it plugged in? `courtroom devices` lists what is")
-_NOT_ALLOWED: tuple[LossCause, str] = ("error", "the udev rule in systemd/ gives cameras to the recorder's user")
+_NOT_HIS: tuple[LossCause, str] = ("error", "the udev rule 72-courtroom.rules gives cameras to the recorder's user")
+_NOT_LET_IN: tuple[LossCause, str] = ("error", "the unit may open no such device (DeviceAllow=): restart the recorder between two hearings")
+"""Not a question of whose the device is: the device filter of the unit's control group says EPERM."""
 _UNFIT: tuple[LossCause, str] = ("format", "`courtroom devices` lists what it can do")
 _WHY_NOT_OPEN: dict[int, tuple[LossCause, str]] = {
     errno.ENOENT: _NOT_THERE,
     errno.ENODEV: _NOT_THERE,
     errno.ENXIO: _NOT_THERE,
     errno.EBUSY: ("error", "another program holds it"),
-    errno.EACCES: _NOT_ALLOWED,
-    errno.EPERM: _NOT_ALLOWED,
+    errno.EACCES: _NOT_HIS,
+    errno.EPERM: _NOT_LET_IN,
     errno.EIO: ("error", "unplug it and plug it in again"),
 }
 

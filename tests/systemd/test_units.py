@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from agent.cli import application
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
+MODULES = {"char-video4linux": "videodev", "char-alsa": "snd", "char-drm": "drm"}
+"""Which module gives the kernel a class of devices (``/proc/devices``); NVIDIA's own driver is loaded by its own packages."""
 UNITS = sorted(SYSTEMD.glob("*.service"))
 pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 
@@ -56,6 +58,14 @@ def test_the_unit_names_a_page_that_is_installed(unit: Path) -> None:
     installed = (SYSTEMD.parent / "scripts/install-room").read_text()
     assert f"\npages={match[1]} " in installed
     assert 'install -D -m 644 -t "$pages/docs" docs/*.md' in installed
+
+
+def test_each_class_of_devices_that_a_unit_may_open_is_known_to_the_kernel_before_the_unit_starts(unit: Path) -> None:
+    lines = [line.partition("=") for line in unit.read_text().splitlines()]
+    classes = {value.split()[0] for key, _, value in lines if key == "DeviceAllow"} - {"char-nvidia*"}
+    for key in ("Wants", "After"):
+        named = {word for each, _, value in lines if each == key for word in value.split()}
+        assert {f"modprobe@{MODULES[one]}.service" for one in classes} <= named
 
 
 def test_users_and_directories_are_what_systemd_accepts(tmp_path: Path) -> None:
