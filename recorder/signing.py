@@ -72,7 +72,7 @@ def open_signer(signing: Signing) -> Signer:
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
         if not directory:
             raise SigningError("[signing] kind 'credential' needs systemd's $CREDENTIALS_DIRECTORY; run it as the unit, or use kind 'file'")
-        return _from_files(Path(directory) / signing.key, Path(directory) / signing.chain)
+        return _from_files(Path(directory) / signing.key, Path(directory) / signing.chain, kept_by_systemd=True)
     return _from_token(signing)
 
 
@@ -90,13 +90,14 @@ def load_chain(path: Path) -> list[x509.Certificate]:
         raise SigningError(f"{path} holds no PEM certificate: {error}") from error
 
 
-def _from_files(key: Path, chain: Path) -> KeySigner:
+def _from_files(key: Path, chain: Path, *, kept_by_systemd: bool = False) -> KeySigner:
+    """Open a key with its chain; one kept by systemd lies in the unit's own directory, whatever its mode shows."""
     try:
         mode = key.stat().st_mode
         data = key.read_bytes()
     except OSError as error:
         raise SigningError(f"cannot read the signing key {key}: {error.strerror}") from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO) and "CREDENTIALS_DIRECTORY" not in os.environ:
+    if mode & (stat.S_IRWXG | stat.S_IRWXO) and not kept_by_systemd:
         raise SigningError(f"the signing key {key} can be read by others; `chmod 600 {key}`")
     try:
         private = serialization.load_pem_private_key(data, None)

@@ -57,8 +57,11 @@ def test_a_systemd_credential_signs(keys: Hierarchy, files: KeyFiles, tmp_path: 
         open_signer(CredentialKey(kind="credential"))
 
 
-def test_a_key_that_others_can_read_is_refused(files: KeyFiles) -> None:
+def test_a_key_that_others_can_read_is_refused(files: KeyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files.device_key.chmod(0o644)
+    with pytest.raises(SigningError, match="chmod 600"):
+        open_signer(stanza(files))
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))  # as the unit has it, whatever kind of key room.toml names
     with pytest.raises(SigningError, match="chmod 600"):
         open_signer(stanza(files))
 
