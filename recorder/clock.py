@@ -12,7 +12,9 @@ from recorder.record.journal import Times
 STEP_US = 200_000
 """A change of UTC against CLOCK_MONOTONIC between two looks that is reported as a step; a slewing daemon moves 500 ppm at most."""
 
-_STA_UNSYNC = 0x0040
+_STA_UNSYNC, _STA_NANO = 0x0040, 0x2000
+_TIMESYNCD_SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
+"""systemd-timesyncd.service(8), FILES: touched after each successful synchronisation."""
 
 
 class _Timex(ctypes.Structure):
@@ -53,9 +55,21 @@ def clock_state() -> ClockState:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.adjtimex(ctypes.byref(timex)) < 0:
         return ClockState(source=f"unknown: adjtimex {errno.errorcode.get(ctypes.get_errno(), '?')}")
-    if timex.status & _STA_UNSYNC:
+    return told_by_kernel(int(timex.status), int(timex.offset), int(timex.maxerror), by_timesyncd=_TIMESYNCD_SYNCHRONISED.exists())
+
+
+def told_by_kernel(status: int, offset: int, maxerror_us: int, *, by_timesyncd: bool) -> ClockState:
+    """What adjtimex(2) says; ``offset`` counts nanoseconds where ``STA_NANO`` is set, else microseconds.
+
+    timesyncd tells the kernel an error of nothing at each update (``maxerror = 0``, systemd's timesyncd-manager.c), whatever its server is
+    worth: under it nobody knows the bound.
+    """
+    if status & _STA_UNSYNC:
         return ClockState(source="undisciplined")
-    return ClockState(source="kernel", offset_us=int(timex.offset), error_us=int(timex.maxerror))
+    offset_us = offset // 1000 if status & _STA_NANO else offset
+    if by_timesyncd:
+        return ClockState(source="timesyncd", offset_us=offset_us)
+    return ClockState(source="kernel", offset_us=offset_us, error_us=maxerror_us)
 
 
 @dataclass(frozen=True, slots=True)

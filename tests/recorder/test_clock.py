@@ -1,6 +1,7 @@
 """Steps of the wall clock are seen; slewing is not taken for one."""
 
-from recorder.clock import STEP_US, SessionClock, StepDetector
+from recorder.clock import STEP_US, SessionClock, StepDetector, told_by_kernel
+from recorder.record.entries import ClockState
 
 
 def test_a_step_of_an_hour_and_back_is_seen_once_each() -> None:
@@ -23,3 +24,11 @@ def test_a_clock_that_a_daemon_slews_does_not_step() -> None:
 def test_session_time_is_never_negative() -> None:
     assert SessionClock(origin_mono_us=5_000).t_us(4_000) == 0
     assert SessionClock(origin_mono_us=5_000).t_us(7_500) == 2_500
+
+
+def test_an_offset_in_nanoseconds_is_told_in_microseconds_and_no_bound_where_nobody_knows_one() -> None:
+    nano = 0x2001  # adjtimex(2): STA_NANO and STA_PLL
+    assert told_by_kernel(nano, 1_500_000, 20, by_timesyncd=False) == ClockState(source="kernel", offset_us=1_500, error_us=20)
+    assert told_by_kernel(0x0001, 1_500, 20, by_timesyncd=False) == ClockState(source="kernel", offset_us=1_500, error_us=20)
+    assert told_by_kernel(nano, 1_500_000, 0, by_timesyncd=True) == ClockState(source="timesyncd", offset_us=1_500)
+    assert told_by_kernel(0x0040, 0, 0, by_timesyncd=True) == ClockState(source="undisciplined")
