@@ -105,7 +105,7 @@ class SessionLook:
     def _look_at_media(self, now_us: int) -> None:
         """Nothing may seem to be recorded that is not: media must come from every device, and must become durable."""
         for track in self._session.stalled(now_us):
-            detail = "its child lives and hands nothing over"
+            detail = track.stall_words()
             self._alarm("source_lost", track.name, on=True, detail=detail)
             self._kill(track.device, "stalled", detail)
         behind_us = self._watch.behind_us()

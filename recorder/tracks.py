@@ -106,8 +106,15 @@ class Track:
         if not self.continuous or not self.running or self.gap_from_us is not None:
             return False
         if self.awaiting_from_us is not None:
-            return now_us - self.asked_us > FIRST_MEDIA_US
+            # While an older part goes on until the next keyframe, its media shows that the device is well: a restart would only cost some.
+            return now_us - max(self.asked_us, self.awaiting_from_us) > FIRST_MEDIA_US
         return self.end_us is not None and now_us - self.end_us > STALLED_US
+
+    def stall_words(self) -> str:
+        """What is said of a stalled track: the core cannot tell a camera that hangs from one whose keyframes are too rare."""
+        if self.kind == "video" and self.awaiting_from_us is not None:
+            return f"its child lives, but no keyframe came for {FIRST_MEDIA_US // 1_000_000} s; set the camera's keyframe interval to 1-4 s"
+        return "its child lives and hands nothing over"
 
     def late(
         self, stop_us: int, cause: str = "late", detail: str = "its child did not hand everything over before the session was sealed"

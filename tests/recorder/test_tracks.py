@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recorder.record.entries import Entry, Gap, GapEnd
-from recorder.tracks import SEAM_US, Track
+from recorder.tracks import FIRST_MEDIA_US, SEAM_US, Track
 
 
 def running(from_us: int = 0) -> Track:
@@ -72,6 +72,24 @@ def test_a_part_that_goes_on_until_the_next_one_s_keyframe_leaves_no_gap() -> No
     assert track.fragment(0, 2_000_000, 4_900_000, 10) == []
     assert track.fragment(1, 4_900_000, 5_400_000, 10) == []
     assert track.paused(9_000_000) == []
+
+
+def test_a_camera_that_records_on_until_a_late_keyframe_is_not_stalled_and_one_that_then_falls_silent_is() -> None:
+    camera = Track(name="bench", kind="video", device="bench", continuous=True)
+    camera.start(0)
+    camera.fragment(0, 0, 30_000_000, 10)
+    camera.start(30_000_000)
+    camera.fragment(0, 30_000_000, 50_000_000, 10)
+    assert not camera.is_stalled(50_500_000)
+    assert camera.is_stalled(50_000_000 + FIRST_MEDIA_US + 1)
+    assert "keyframe interval" in camera.stall_words()
+
+
+def test_a_device_that_gave_media_and_gives_none_is_not_told_to_mend_its_keyframes() -> None:
+    track = running()
+    track.fragment(0, 0, 450_000, 10)
+    assert track.is_stalled(5_000_000)
+    assert "keyframe" not in track.stall_words()
 
 
 def test_what_the_preroll_held_nothing_of_is_told_apart_from_waiting_for_a_keyframe() -> None:
