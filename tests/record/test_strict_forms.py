@@ -1,19 +1,23 @@
 """The strict readers: what signs a record can be written in one form only."""
 
+import base64
 import datetime as dt
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provisioning.keys import Hierarchy, build
 from recorder.record import checksums
 from recorder.record.cms import CmsError, check_detached
-from recorder.record.trust import Authorities, TrustError, parse_certificate, rooms
+from recorder.record.trust import Authorities, TrustError, parse_certificate, parse_chain, rooms
 from recorder.seal import cms_signature
 from tests.record.record_builder import signer_of
 
 LIST = b"a" * 64 + b"  journal.jsonl\n" + b"b" * 64 + b"  tracks/cam/seg-000000.m4s\n"
+COMMON_NAME = bytes.fromhex("0603550403")  # its object identifier, RFC 5280, in DER; tag and length of the text follow
 NOW_US = int(dt.datetime.now(dt.UTC).timestamp() * 1e6)
 
 
@@ -91,6 +95,23 @@ def test_a_device_cannot_issue_certificates(keys: Hierarchy) -> None:
     forged = _leaf(_p256(), "room-1", keys.device, dt.datetime.now(dt.UTC), 10, usage=[])
     chain = [keys.device.certificate, keys.issuing.certificate]
     assert Authorities([keys.root.certificate]).refusal(forged.certificate, chain, NOW_US) is not None
+
+
+def with_a_name_of_bits(certificate: x509.Certificate) -> bytes:
+    """The certificate with its issuer's common name said to be a bit string."""
+    der = bytearray(certificate.public_bytes(serialization.Encoding.DER))
+    at = der.index(COMMON_NAME) + len(COMMON_NAME)
+    der[at], der[at + 2] = 0x03, 0
+    return bytes(der)
+
+
+def test_a_certificate_whose_name_is_no_text_is_a_damaged_one(keys: Hierarchy) -> None:
+    der = with_a_name_of_bits(keys.centre.certificate)
+    with pytest.raises(TrustError, match="damaged"):
+        parse_certificate(der)
+    pem = f"-----BEGIN CERTIFICATE-----\n{base64.b64encode(der).decode()}\n-----END CERTIFICATE-----\n"
+    with pytest.raises(TrustError, match="damaged"):
+        parse_chain(pem.encode(), "chain.pem")
 
 
 @settings(max_examples=100)
