@@ -151,20 +151,19 @@ def read_story(record: Path) -> Iterator[tuple[Line, AnyEntry]]:
     head, number, passed, sha256 = BEFORE_FIRST, 1, 0, BEFORE_FIRST.sha256
     follows = _follows(sha256)
     while (record / layout.journal_file(number)).exists():
-        with open_plain(record / layout.journal_file(number)) as file:
-            for raw in file:
-                body = raw.removesuffix(b"\n")
-                if _passed_over.search(body, len(body) - _END_BYTES) and body.find(follows) > 0:
-                    passed, sha256 = passed + 1, hashlib.sha256(body).hexdigest()
-                    follows = _follows(sha256)
-                    continue
-                try:
-                    line, entry, head = read_line_fast(body, Head(head.at + passed, sha256))
-                except JournalError:
-                    continue
-                passed, sha256, follows = 0, head.sha256, _follows(head.sha256)
-                if not isinstance(entry, entries.Frag | entries.Checkpoint):
-                    yield line, entry
+        for raw in split_lines(blocks(record / layout.journal_file(number), lambda _: None)):
+            body = raw.removesuffix(b"\n")
+            if _passed_over.search(body, len(body) - _END_BYTES) and body.find(follows) > 0:
+                passed, sha256 = passed + 1, hashlib.sha256(body).hexdigest()
+                follows = _follows(sha256)
+                continue
+            try:
+                line, entry, head = read_line_fast(body, Head(head.at + passed, sha256))
+            except JournalError:
+                continue
+            passed, sha256, follows = 0, head.sha256, _follows(head.sha256)
+            if not isinstance(entry, entries.Frag | entries.Checkpoint):
+                yield line, entry
         number += 1
 
 

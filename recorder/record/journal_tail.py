@@ -7,6 +7,7 @@ from recorder.record import entries
 from recorder.record.journal import entry_number
 
 _KEPT_BYTES = 16 * 1024 * 1024
+"""Of longer ones no further journal file can explain a part: an append is far shorter."""
 _JUDGED_LINES = 1000
 
 
@@ -30,12 +31,18 @@ class Tail:
     """Zeros stand before any whole line: pages that the disk had not written when the power failed, though it had some behind them."""
     owed: dict[int, str] | None = None
     """Of a tail with a hole in a file that was left: hashes, by number, of the whole lines in it that no further file has repeated yet."""
+    _ended: bool = False
+    _sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    """Of all the bytes, however many, but the line end that they end with (``_ended``)."""
 
     def add(self, raw: bytes) -> None:
         """Take the next line, with its line end."""
         self.holed = self.holed or (self.whole_lines == 0 and b"\0" in raw)
         self.size += len(raw)
         self.lines += 1
+        self._sha256.update(b"\n" * self._ended)
+        self._ended = raw.endswith(b"\n")
+        self._sha256.update(raw.removesuffix(b"\n"))
         if self.size <= _KEPT_BYTES:
             self.data += raw
         if self.whole_lines == 0 or self.lines < _JUDGED_LINES:
@@ -53,17 +60,13 @@ class Tail:
 
     def is_named_by(self, entry: entries.Recovered) -> bool:
         """Whether a recovery names exactly these bytes."""
-        if not self.is_kept_whole:
-            return False
         # The recovery ended a torn line with the line end that it lacked, which is not among the bytes that it found.
-        data = bytes(self.data)
-        forms = [data, data[:-1]] if data.endswith(b"\n") else [data]
-        return any(
-            torn.file == self.file
-            and torn.off == self.off
-            and any(torn.len == len(form) and torn.sha256 == hashlib.sha256(form).hexdigest() for form in forms)
-            for torn in entry.torn
-        )
+        forms = {self.size - self._ended: self._sha256.hexdigest()}
+        if self._ended:
+            whole = self._sha256.copy()
+            whole.update(b"\n")
+            forms[self.size] = whole.hexdigest()
+        return any(torn.file == self.file and torn.off == self.off and forms.get(torn.len) == torn.sha256 for torn in entry.torn)
 
     def named_in_part_by(self, entry: entries.Recovered) -> int | None:
         """How many of the bytes a recovery in a further file names.
