@@ -31,6 +31,8 @@ class Tail:
     """Zeros stand before any whole line: pages that the disk had not written when the power failed, though it had some behind them."""
     owed: dict[int, str] | None = None
     """Of a tail with a hole in a file that was left: hashes, by number, of the whole lines in it that no further file has repeated yet."""
+    in_part: bool = False
+    """It is what a recovery in a further file left of more bytes."""
     _ended: bool = False
     _sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     """Of all the bytes, however many, but the line end that they end with (``_ended``)."""
@@ -82,7 +84,8 @@ class Tail:
 
     def behind(self, named_bytes: int) -> "Tail":
         """What stands behind so many of the bytes."""
-        rest = Tail(self.file, self.line + self.data[:named_bytes].count(b"\n"), self.off + named_bytes, self.code, self.text)
+        line = self.line + self.data[:named_bytes].count(b"\n")
+        rest = Tail(self.file, line, self.off + named_bytes, self.code, self.text, in_part=True)
         *ended, last = bytes(self.data[named_bytes:]).split(b"\n")
         for raw in [line + b"\n" for line in ended] + [last] * bool(last):
             rest.add(raw)
