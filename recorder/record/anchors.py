@@ -189,7 +189,8 @@ def compare_clock(reader: JournalReader, replay: Replay, findings: Findings, pla
     """The line ``seq`` was there before (``ahead``) or was written after another's clock said ``other_us``: does its UTC fit?"""
     claim_us = reader.utc_us[seq]
     off_us = claim_us - other_us if ahead else other_us - claim_us
-    error_us = [bound for since, bound in replay.story.error_us if since <= seq][-1]
+    # Nothing is said where another line stands before the genesis.
+    error_us = next((bound for since, bound in reversed(replay.story.error_us) if since <= seq), None)
     if off_us <= CLOCK_TOLERANCE_US + (error_us or 0):
         return
     which = "ahead of" if ahead else "behind"

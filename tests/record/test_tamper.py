@@ -1,6 +1,7 @@
 """Every way to tamper that we know of is caught, and called by its name."""
 
 import datetime as dt
+import hashlib
 import json
 import shutil
 import uuid
@@ -15,8 +16,9 @@ from cryptography.hazmat.primitives import serialization
 from agent.upstream.centre.authority import Authority, found
 from agent.upstream.requests import new_key, request
 from provisioning.keys import Hierarchy, Identity, build
-from recorder.record import canonical, layout
+from recorder.record import canonical, entries, layout
 from recorder.record.checkpoint import Receipt
+from recorder.record.journal import Chain
 from recorder.record.trust import Authorities
 from recorder.record.verify import Outside, verify
 from recorder.signing import KeySigner
@@ -263,3 +265,18 @@ def test_the_records_directory_may_be_called_anything_else(
 def test_a_device_certificate_beside_the_wrong_record_is_named(sealed: Builder, keys: Hierarchy, outside: Outside) -> None:
     (sealed.root / layout.DEVICE_CHAIN).write_bytes(keys.centre.certificate.public_bytes(serialization.Encoding.PEM))
     assert "other_device" in {finding.code for finding in verify(sealed.root, outside).errors}
+
+
+def test_a_receipt_of_a_line_where_the_genesis_must_stand_is_judged(
+    begun: Callable[..., Builder], keys: Hierarchy, outside: Outside
+) -> None:
+    builder = begun()
+    genuine, chain = builder.receipt(store=False), Chain()
+    note = entries.Note(author="x", text="y", at_us=0)
+    lines = [chain.line(entry, builder.times) for entry in (note, builder.genesis)]
+    (builder.root / layout.JOURNAL).write_bytes(b"".join(lines))
+    head = hashlib.sha256(lines[0][:-1]).hexdigest()
+    receipt = signed_receipt(msgspec.structs.replace(genuine, at=0, head=head), keys.centre)
+    (builder.root / layout.ANCHORS).write_bytes(canonical.encode(receipt) + b"\n")
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, {finding.code for finding in verdict.errors} >= {"genesis"}) == ("broken", True)
