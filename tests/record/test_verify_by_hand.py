@@ -1,21 +1,25 @@
 """The commands of docs/verify-by-hand.md, run as they stand there."""
 
+import datetime as dt
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
+from cryptography import x509
 
 from provisioning import keys as key_files
-from provisioning.keys import Hierarchy
+from provisioning.keys import DOCUMENT_SIGNING, Hierarchy, _leaf, _p256
 from provisioning.room import Timestamp
-from recorder.record import layout
+from recorder.record import canonical, layout
+from recorder.record.checkpoint import Receipt
 from recorder.record.verdict import Verdict
 from tests.record.copying import readable_copy
 from tests.record.ordering import Ordered, edited, recipient
-from tests.record.record_builder import Builder
+from tests.record.record_builder import Builder, signed_receipt
 from tests.record.timestamp_authority import TimestampAuthority
 
 PAGE = Path(__file__).parents[2] / "docs" / "verify-by-hand.md"
@@ -141,3 +145,16 @@ def test_each_of_them_refuses_what_it_is_there_to_refuse(
     change(root)
     failed = {number for number, result in enumerate(run(root, stamped[1], tmp_path / "work")) if result.returncode}
     assert failed >= caught_by, failed
+
+
+def test_a_receipt_of_a_rooms_own_device_is_refused(stamped: tuple[Builder, Path], keys: Hierarchy, tmp_path: Path) -> None:
+    """Also where the authority itself issued the device's certificate."""
+    root = tmp_path / "record"
+    shutil.copytree(stamped[0].root, root)
+    names = [x509.UniformResourceIdentifier("urn:courtroom:room:room-1")]
+    device = _leaf(_p256(), "room-1", keys.root, dt.datetime.now(dt.UTC), 10, usage=[DOCUMENT_SIGNING], names=names)
+    path = root / layout.ANCHORS
+    genuine = msgspec.json.decode(path.read_bytes().splitlines()[-1], type=Receipt)
+    path.write_bytes(canonical.encode(signed_receipt(genuine, device)) + b"\n")
+    failed = run(root, stamped[1], tmp_path / "work")[6]
+    assert (failed.returncode, failed.stderr.splitlines()[-1]) == (1, "a room's own device")
