@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509.oid import NameOID, ObjectIdentifier
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
 
 from recorder.record.file_check import LIST_BYTES, read_given
@@ -63,7 +63,12 @@ class Authorities:
         return self._path_refusal(leaf, others, at_us, _SIGNER)
 
     def recipient_refusal(self, leaf: x509.Certificate, at_us: int) -> str | None:
-        """Why ``leaf`` is not vouched for as a recipient of records at this time, or None if it is; its purposes are not asked for."""
+        """Why ``leaf`` is not vouched for as a recipient of records at this time, or None if it is.
+
+        It may have any purpose or none said, but not that of TLS alone: such keys are held by processes that the network reaches.
+        """
+        if _is_for_transport_alone(leaf):
+            return f"the certificate of {name(leaf)} is for TLS alone, and signs no copies"
         return self._path_refusal(leaf, [], at_us, ExtensionPolicy.permit_all())
 
     def _path_refusal(self, leaf: x509.Certificate, others: Sequence[x509.Certificate], at_us: int, policy: ExtensionPolicy) -> str | None:
@@ -181,6 +186,14 @@ def may_sign_documents(certificate: x509.Certificate) -> bool:
         return DOCUMENT_SIGNING in certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except (x509.ExtensionNotFound, ValueError):
         return False
+
+
+def _is_for_transport_alone(certificate: x509.Certificate) -> bool:
+    try:
+        purposes = set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return purposes <= {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
 
 
 def rooms(certificate: x509.Certificate) -> list[str]:

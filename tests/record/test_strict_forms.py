@@ -6,6 +6,7 @@ import datetime as dt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,6 +96,15 @@ def test_a_device_cannot_issue_certificates(keys: Hierarchy) -> None:
     forged = _leaf(_p256(), "room-1", keys.device, dt.datetime.now(dt.UTC), 10, usage=[])
     chain = [keys.device.certificate, keys.issuing.certificate]
     assert Authorities([keys.root.certificate]).refusal(forged.certificate, chain, NOW_US) is not None
+
+
+@pytest.mark.parametrize(("purposes", "holds"), [([], True), (["1.3.6.1.5.5.7.3.4"], True), (["1.3.6.1.5.5.7.3.1"], False)])
+def test_a_certificate_for_tls_alone_is_no_recipients(keys: Hierarchy, purposes: list[str], *, holds: bool) -> None:
+    from provisioning.keys import _leaf
+
+    usage = [x509.ObjectIdentifier(purpose) for purpose in purposes]
+    leaf = _leaf(rsa.generate_private_key(65537, 2048), "court.example", keys.root, dt.datetime.now(dt.UTC), 10, usage=usage)
+    assert (Authorities([keys.root.certificate]).recipient_refusal(leaf.certificate, NOW_US) is None) == holds
 
 
 def with_a_name_of_bits(certificate: x509.Certificate) -> bytes:
