@@ -158,3 +158,16 @@ def test_a_receipt_of_a_rooms_own_device_is_refused(stamped: tuple[Builder, Path
     path.write_bytes(canonical.encode(signed_receipt(genuine, device)) + b"\n")
     failed = run(root, stamped[1], tmp_path / "work")[6]
     assert (failed.returncode, failed.stderr.splitlines()[-1]) == (1, "a room's own device")
+
+
+def test_a_record_outlives_the_certificates_of_who_signed_it(tmp_path: Path) -> None:
+    now = dt.datetime.now(dt.UTC)
+    old = key_files.build("room-1", now - dt.timedelta(days=30), days=20)
+    builder = Builder(tmp_path / "records", old, utc_us=int((now - dt.timedelta(days=25)).timestamp() * 1e6))
+    builder.record(3)
+    builder.receipt()
+    builder.record(1)
+    builder.close()
+    root = tmp_path / "root.pem"
+    root.write_bytes(old.root.pem)
+    assert [result.stderr for result in run(builder.root, root, tmp_path / "work")[:7] if result.returncode] == []
