@@ -16,6 +16,9 @@ from recorder.children.boxes import Cutter, read_fragment, with_decode_time
 from recorder.contract import child
 
 MOVFLAGS = "empty_moov+default_base_moof+skip_trailer+cmaf+frag_discont+frag_keyframe"
+KEYS_APART_US = 30_000
+"""A keyframe that a camera sends begins a fragment only if the one before it is so long: a fragment is a line of the journal, and a camera
+that sends keyframes alone, sixty a second, would write more of them than a child may (``child_limits``)."""
 BASE_S = 1
 """The muxer's own clock starts here: a packet before its zero (Opus' pre-skip) would wrap the 64-bit time."""
 
@@ -75,6 +78,7 @@ class Fragmenter:
             "flush_packets": "1",
             "use_editlist": "0",
             "video_track_timescale": str(timescale),
+            "min_frag_duration": str(_shortest_us(plan, template)),
         }
         if plan.key is not None:
             options |= {
@@ -172,6 +176,18 @@ class Fragmenter:
             if at == decode_time:
                 found = session_us
         return found
+
+
+def _shortest_us(plan: PartPlan, template: "av.VideoStream | av.AudioStream") -> int:
+    """How long a fragment is before a keyframe ends it.
+
+    Of motion JPEG each picture is one, so that any fragment begins with one. What is encoded here has keyframes where they were asked for.
+    """
+    if not isinstance(template, av.VideoStream):
+        return 0
+    if template.codec_context.codec.intra_only:
+        return plan.fragment_us
+    return 0 if template.codec_context.is_encoder else KEYS_APART_US
 
 
 def _describe(plan: PartPlan, template: "av.VideoStream | av.AudioStream", timescale: int) -> child.Init:

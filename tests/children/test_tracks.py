@@ -16,11 +16,14 @@ from hypothesis import strategies as st
 
 from drivers.cameras.frame_code import read_frame_number, write_frame_number
 from drivers.capabilities import AudioFormat, Encoded, Picture, VideoFormat
+from recorder.child_limits import ChildLimits
+from recorder.child_process import ChildPlan
 from recorder.children.audio_track import AudioTrack
 from recorder.children.bus_server import BusServer
 from recorder.children.encoder import choose_h264
 from recorder.children.sound_packets import SoundPacketTrack
 from recorder.children.video_track import VideoTrack
+from recorder.children_plan import CAPTURE
 from recorder.contract import child
 from recorder.contract.bus_client import BusClient
 
@@ -135,7 +138,8 @@ def test_what_a_camera_encoded_is_recorded_whole_encrypted_and_at_its_time(codec
     for number, at_s in shown:
         assert at_s == pytest.approx(0.5 + late_s + number / 25, abs=0.001)
     begins = [m.t0 / m.timescale for m in fragments(said) if m.new_segment]
-    assert begins == pytest.approx([0.5, 1.5, 2.5], abs=0.001)
+    # A fragment of motion JPEG ends with the first picture behind 0.45 s, so that a segment of a second is three of them.
+    assert begins == pytest.approx([0.5, 1.94, 3.38] if codec == "mjpeg" else [0.5, 1.5, 2.5], abs=0.001)
     assert track.dropped == 0
 
 
@@ -149,6 +153,67 @@ def test_a_picture_lost_on_the_way_is_counted_and_the_others_keep_their_time(tmp
 def test_a_record_begun_between_keyframes_begins_with_the_next_one(tmp_path: Path) -> None:
     _, _, shown = delivered("libx264", {"g": "25", "bf": "0"}, tmp_path, lambda place: place < 7)
     assert shown[0][0] == 25
+
+
+def demuxed(codec: str, options: dict[str, str], fps: int, frames: int) -> tuple[av.VideoStream, list[bytes]]:
+    """What a camera delivers, as its driver reads it."""
+    sink = io.BytesIO()
+    with av.open(sink, "w", format="matroska") as container:
+        stream = container.add_stream(codec, rate=Fraction(fps), options=options)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), number, np.uint8), format="yuv420p").reformat(format=stream.pix_fmt)
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    delivers = av.open(io.BytesIO(sink.getvalue()), "r")
+    return delivers.streams.video[0], [bytes(packet) for packet in delivers.demux(video=0) if packet.size]
+
+
+@pytest.mark.parametrize("fps", [25, 30, 50, 60, 75, 120])
+@pytest.mark.parametrize(("codec", "options"), [("mjpeg", {}), ("libx264", {"g": "1", "bf": "0"})], ids=["mjpeg", "all-intra h264"])
+def test_a_camera_whose_every_picture_is_a_keyframe_is_recorded_within_its_limits_whatever_its_rate(
+    codec: str, options: dict[str, str], fps: int, tmp_path: Path
+) -> None:
+    template, pictures = demuxed(codec, options, fps, 40)
+    said: Said = []
+    form = VideoFormat(codec="mjpeg" if codec == "mjpeg" else "h264", width=64, height=48, rate=Fraction(fps), template=template)
+    track = VideoTrack("cam", "", form, {}, BusServer(str(tmp_path), []), lambda m, b: said.append((m, b)), 60_000_000, 450_000)
+    limits = ChildLimits(ChildPlan(name="cam", module=CAPTURE, device={"id": "cam"}))
+    track.start(start("cam"))
+    told = 0
+    for number in range(fps * 90):
+        at_us = number * 1_000_000 // fps
+        packet: av.Packet[Any] = av.Packet(pictures[number % len(pictures)])
+        packet.pts = packet.dts = at_us
+        packet.time_base, packet.is_keyframe = Fraction(1, 1_000_000), True
+        track.add_encoded(Encoded(stream="video", packet=packet, device_us=at_us, arrival_us=at_us), at_us)
+        for message, body in said[told:]:
+            limits.hold(message, len(body), at_us / 1e6)
+        told = len(said)
+    track.finish()
+    assert all(m.key for m in fragments(said))
+    assert max(m.dur for m in fragments(said)) <= 540_000 * 90 // 1000
+    assert [m.t0 // 90_000 for m in fragments(said) if m.new_segment] == [0, 60]
+    with opened(said) as file:
+        assert sum(bool(packet.size) for packet in file.demux(video=0)) == fps * 90
+
+
+@pytest.mark.parametrize("group", [12, 14, 25, 28, 55])
+def test_each_keyframe_of_a_camera_that_sends_groups_of_pictures_begins_a_fragment(group: int, tmp_path: Path) -> None:
+    template, pictures = demuxed("libx264", {"g": str(group), "bf": "0", "sc_threshold": "0"}, 25, 4 * group)
+    said: Said = []
+    form = VideoFormat(codec="h264", width=64, height=48, rate=Fraction(25), template=template)
+    track = VideoTrack("cam", "", form, {}, BusServer(str(tmp_path), []), lambda m, b: said.append((m, b)), 60_000_000, 450_000)
+    track.start(start("cam"))
+    for number, picture in enumerate(pictures):
+        packet: av.Packet[Any] = av.Packet(picture)
+        packet.pts = packet.dts = number * 40_000
+        packet.time_base, packet.is_keyframe = Fraction(1, 1_000_000), number % group == 0
+        track.add_encoded(Encoded(stream="video", packet=packet, device_us=number * 40_000, arrival_us=number * 40_000), number * 40_000)
+    track.finish()
+    assert [m.t0 // 3600 for m in fragments(said) if m.key] == [0, group, 2 * group, 3 * group]
 
 
 def opus(frames: int) -> tuple[av.AudioStream, list["av.Packet[Any]"]]:
