@@ -28,6 +28,7 @@ from provisioning.room import (
 )
 from provisioning.toml_places import Place
 from provisioning.turn_server import TurnSecretError, read_secret
+from recorder.baseline_file import REMEDY, BaselineError, read_floors
 from recorder.record.levels import LEVELS
 from recorder.record.trust import TrustError, load_certificates
 
@@ -279,6 +280,11 @@ def _other_files(config: RoomConfig) -> Iterator[Finding]:
         reason = unreadable(config.watch.baseline)
         if reason:
             yield Finding(place=("watch", "baseline"), what=reason, remedy="`courtroom baseline` writes it", severity="warning")
+        else:
+            try:
+                read_floors(config.watch.baseline)
+            except BaselineError as error:
+                yield Finding(place=("watch", "baseline"), what=str(error), remedy=REMEDY, severity="warning")
 
 
 def _loudspeakers(config: RoomConfig) -> Iterator[Finding]:

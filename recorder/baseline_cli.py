@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from recorder import readable
+from recorder.baseline_file import write_baseline
 from recorder.cli import DEFAULT_RUN
 from recorder.contract.client import ControlClient, ControlError
 from recorder.readable import Choice, Copied, CopyError, Story
@@ -47,7 +48,7 @@ def baseline(
         Console(stderr=True).print(str(error), style="red", highlight=False)
         raise typer.Exit(1) from None
     source = record.name if record is not None else "live"
-    out.write_text(json.dumps({"record": source, "tracks": values}, indent=2) + "\n", encoding="utf-8")
+    write_baseline(out, source, values)
     table = Table()
     for column in ("track", "measured"):
         table.add_column(column)

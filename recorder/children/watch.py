@@ -7,7 +7,6 @@ It decodes what the room's own devices gave. What participants sent it hands to 
 the keys of every track, and files.
 """
 
-import json
 import os
 import sys
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from recorder.baseline_file import REMEDY, BaselineError, read_floors
 from recorder.children.decoder import FAILURE_CHARS, Measured
 from recorder.children.decoder_link import DecoderLink, Question
 from recorder.children.link import Link, now_us
@@ -57,7 +57,7 @@ class Watch:
         self._tracks: dict[str, _Track] = {}
         self._record = ""
         self._hold_us = round(max(1.0, float(device.get("alarm_s", 8)) - HOLD_MARGIN_S) * 1_000_000)
-        self._floors = read_floors(str(device.get("baseline") or ""))
+        self._floors = floors_of(str(device.get("baseline") or ""))
         self._rules = Rules(self._hold_us, self._floors)
         self._measurer = Measurer()
         self._decoder = DecoderLink()
@@ -213,12 +213,13 @@ def read_back(piece: child.WatchCommitted) -> bytes:
         os.close(descriptor)
 
 
-def read_floors(path: str) -> dict[str, float]:
-    """Each sound track's noise floor from a baseline file; none where there is no file."""
-    if not path or not Path(path).exists():
+def floors_of(path: str) -> dict[str, float]:
+    """Each track's noise floor. A file that cannot be used is told in the log: the watch judges without it rather than not at all."""
+    try:
+        return read_floors(path)
+    except BaselineError as error:
+        print(f"{error}; the watch judges without it. {REMEDY}", file=sys.stderr, flush=True)  # noqa: T201 - the child's log
         return {}
-    tracks = json.loads(Path(path).read_text(encoding="utf-8"))["tracks"]
-    return {name: float(values["floor_dbfs"]) for name, values in tracks.items() if "floor_dbfs" in values}
 
 
 def main() -> int:

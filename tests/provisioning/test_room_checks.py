@@ -291,6 +291,7 @@ def test_a_software_encoder_by_choice_is_judged_as_such(room: Path) -> None:
         ("[signing]", '[timestamp]\nurl = "ftp://t"\nroots = "keys/root.pem"\n[signing]', "error", "timestamp.url", "http"),
         ("[signing]", '[timestamp]\nurl = "http://t"\nroots = "no.pem"\n[signing]', "error", "timestamp.roots", "No such file"),
         ("[signing]", '[watch]\nbaseline = "no.json"\n[signing]', "warning", "watch.baseline", "courtroom baseline"),
+        ("[signing]", '[watch]\nbaseline = "password"\n[signing]', "warning", "watch.baseline", "is no baseline"),
     ],
 )  # fmt: skip
 def test_what_would_fail_later_is_told_now(room: Path, old: str, new: str, severity: str, where: str, says: str) -> None:
