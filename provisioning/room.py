@@ -125,7 +125,7 @@ class Encoding(Stanza):
     """``[encoding]``: ``auto`` takes a hardware encoder where a trial encode proves that it works."""
 
     h264: Literal["auto", "libx264", "h264_qsv", "h264_nvenc", "h264_v4l2m2m"] = "auto"
-    preset: str = "superfast"
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"] = "superfast"
     crf: int = Field(default=23, ge=10, le=40)
     gop_s: float = Field(default=4, gt=0, le=10)
 
@@ -155,8 +155,8 @@ class V4l2Camera(CameraDevice):
     path: str
     format: Literal["yuyv422", "mjpeg", "h264"] = "yuyv422"
     record: Literal["as-delivered", "h264"] = "as-delivered"
-    width: int = Field(default=1280, ge=16, le=7680)
-    height: int = Field(default=720, ge=16, le=4320)
+    width: int = Field(default=1280, ge=16, le=7680, multiple_of=2)
+    height: int = Field(default=720, ge=16, le=4320, multiple_of=2)
     fps: int = Field(default=25, ge=1, le=120)
 
 

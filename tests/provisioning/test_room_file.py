@@ -137,6 +137,23 @@ def test_a_mistake_is_told_with_its_line_and_its_remedy(write: Write, old: str, 
     assert told[0].line == line
 
 
+@pytest.mark.parametrize("size", ["width = 1281", "height = 721", "width = 641\nheight = 361"])
+def test_a_camera_s_picture_of_an_odd_size_which_no_encoder_takes_is_refused(write: Write, size: str) -> None:
+    text = GOOD + f'\n[[camera]]\nid = "side"\ndriver = "v4l2"\npath = "/dev/video0"\n{size}\n'
+    assert [problem.what.endswith("it must be a multiple of 2") for problem in mistakes(write(text))] == [True] * size.count("=")
+
+
+def test_a_preset_that_the_encoder_does_not_know_is_refused_with_those_that_it_knows(write: Write) -> None:
+    problem = only(write(GOOD + '\n[encoding]\npreset = "superfst"\n'))
+    assert problem.where == "encoding.preset"
+    assert "did you mean 'superfast'" in problem.remedy
+
+
+def test_where_no_disk_is_named_one_is_proposed_that_recorder_and_delivery_may_use(write: Write) -> None:
+    problem = only(write(GOOD.replace('primary = "records"', "")))
+    assert 'primary = "/srv/courtroom/primary"' in problem.remedy
+
+
 def test_all_mistakes_come_in_one_go_and_in_the_order_of_the_file(write: Write) -> None:
     text = GOOD.replace('id = "almaty-3"', 'id = "A"').replace('"rtsp"', '"rtps"').replace("number = 2", "number = 0")
     text = text.replace('id = "witness"', 'id = "bench"') + "\n[mix]\nbitrate_bps = 1\nvolume = 3\n"
