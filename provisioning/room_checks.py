@@ -20,6 +20,7 @@ from provisioning.room import (
     AlsaMicrophone,
     FileKey,
     PatternCamera,
+    PortAudioMicrophone,
     RoomConfig,
     RtspCamera,
     RtspMicrophone,
@@ -34,6 +35,7 @@ from recorder.record.trust import TrustError, load_certificates
 
 FULL_HD_PIXELS_PER_S = 1920 * 1080 * 25
 """One raw 1080p25 camera: 0.34 of a core by libx264 superfast, 0.54 with both rungs for viewers; two cores carry one beside the rest."""
+_CARD_NUMBER = re.compile(r"(?<=\S) *\(hw:\d+,\d+\)")
 _SECRET_NAME = re.compile(r"[a-z_-]*(pass|pwd|psw|secret|token|auth|apikey|api_key)[a-z_-]*=", re.IGNORECASE)
 """A name in an address's query whose value is likely a secret, as ``password`` in ``?user=admin&password=…``."""
 
@@ -280,11 +282,11 @@ def _other_files(config: RoomConfig) -> Iterator[Finding]:
         reason = unreadable(config.watch.baseline)
         if reason:
             yield Finding(place=("watch", "baseline"), what=reason, remedy="`courtroom baseline` writes it", severity="warning")
-        else:
-            try:
-                read_floors(config.watch.baseline)
-            except BaselineError as error:
-                yield Finding(place=("watch", "baseline"), what=str(error), remedy=REMEDY, severity="warning")
+            return
+        try:
+            read_floors(config.watch.baseline)
+        except BaselineError as error:
+            yield Finding(place=("watch", "baseline"), what=str(error), remedy=REMEDY, severity="warning")
 
 
 def _loudspeakers(config: RoomConfig) -> Iterator[Finding]:
@@ -359,9 +361,27 @@ def _secret_in_url(place: Place, url: str) -> Iterator[Finding]:
         yield Finding(place=place, what=what, remedy=f"{remedy}, if the device takes them", severity="warning")
 
 
+def _card_number(place: Place, device: str) -> Iterator[Finding]:
+    """PortAudio takes any part of a name, so that the number, which another card may have after a start, can be left out."""
+    if found := _CARD_NUMBER.search(device):
+        what = f"{device} has the card's number in it, which may be another after the next start: then nothing is found"
+        remedy = f'leave it out, where no other device is called so: "{device[: found.start()]}"'
+        yield Finding(place=place, what=what, remedy=remedy, severity="warning")
+
+
 def _microphones(config: RoomConfig) -> Iterator[Finding]:
+    cards: set[str] = set()
+    if config.speaker is not None:
+        yield from _card_number(("speaker", "device"), config.speaker.device)
     for index, microphone in enumerate(config.microphone):
         place: Place = ("microphone", index)
+        if isinstance(microphone, PortAudioMicrophone):
+            yield from _card_number((*place, "device"), microphone.device)
+        if isinstance(microphone, AlsaMicrophone) and microphone.device.startswith("hw:"):
+            if microphone.device in cards:
+                once = f"{microphone.device} is opened by another microphone already, and a card can be opened once"
+                yield Finding(place=(*place, "device"), what=once, remedy="put all its channels in one [[microphone]]")
+            cards.add(microphone.device)
         if isinstance(microphone, RtspMicrophone):
             yield from _network(place, microphone.url, microphone.user, microphone.password_file)
         if isinstance(microphone, AlsaMicrophone):

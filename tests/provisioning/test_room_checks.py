@@ -304,6 +304,22 @@ def test_what_would_fail_later_is_told_now(room: Path, old: str, new: str, sever
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize("stanza", ["[speaker]", '[[microphone]]\nid = "b"\ndriver = "portaudio"\nchannels = [{ id = "c", number = 1 }]'])
+def test_a_sound_device_whose_name_has_the_card_s_number_in_it_is_warned_of(room: Path, stanza: str) -> None:
+    text = room.read_text()
+    place = "speaker.device" if "speaker" in stanza else "microphone[2] 'b'.device"
+    room.write_text(f'{text}\n{stanza}\ndevice = "Interface: USB Audio (hw:1,0)"\n')
+    the_one(judge(room), "warning", place, '"Interface: USB Audio"')
+    room.write_text(f'{text}\n{stanza}\ndevice = "Interface: USB Audio"\n')
+    assert not [problem for problem in judge(room).problems if problem.where == place]
+
+
+def test_a_card_that_two_microphones_would_open_is_refused(room: Path) -> None:
+    second = '[[microphone]]\nid = "b"\ndriver = "alsa"\ndevice = "hw:CARD=X18,DEV=0"\nchannels = [{ id = "c", number = 3 }]\n'
+    room.write_text(f"{room.read_text()}\n{second}")
+    the_one(judge(room), "error", "microphone[2] 'b'.device", "can be opened once.*one .*microphone")
+
+
 def test_whatever_the_room_points_to_and_is_not_there_is_told_with_what_makes_it(room: Path) -> None:
     for file in (room.parent / "keys").iterdir():
         file.unlink()
