@@ -39,10 +39,10 @@ class Hooked(DirectoryStorage):
 
     before_removal: Callable[[Target], Awaitable[None]] | None = None
 
-    async def remove(self, target: Target) -> None:
+    async def remove(self, target: Target) -> bool:
         if self.before_removal is not None:
             await self.before_removal(target)
-        await super().remove(target)
+        return await super().remove(target)
 
 
 class Archive:

@@ -18,7 +18,7 @@ from agent.archive import acknowledgement
 from agent.archive.acknowledgement import check_for, load, place
 from agent.archive.offer import make_offer
 from agent.upstream.centre.record_check import RecordCheckError, check_record, most_s_of
-from agent.upstream.centre.s3_storage import REFUSED_TAG, S3Settings, S3Storage
+from agent.upstream.centre.s3_storage import KEPT_TAG, REFUSED_TAG, S3Settings, S3Storage
 from agent.upstream.centre.storage import LostError, Target
 from agent.upstream.centre.turns import Turns
 from agent.upstream.centre.uploads import REFUSED_DAYS
@@ -323,7 +323,7 @@ def test_what_a_refused_record_left_in_the_storage_goes_after_some_days(both: Si
     try:
         listed = storage._client.list_objects_v2(Bucket="records", Prefix="room-1/")["Contents"]
         keys = {root: [each["Key"] for each in listed if f"/{root.name}/" in each["Key"]] for root in (good, record)}
-        for root, expected in ((good, []), (record, [REFUSED_TAG])):
+        for root, expected in ((good, [KEPT_TAG]), (record, [REFUSED_TAG])):
             assert keys[root]
             assert all(storage._client.get_object_tagging(Bucket="records", Key=key)["TagSet"] == expected for key in keys[root][-8:])
     finally:

@@ -24,7 +24,10 @@ _CHECKSUM = "x-amz-checksum-sha256"
 _WHOLE = "whole"
 """The handle of a file that is put in one request."""
 REFUSED_TAG = {"Key": "courtroom", "Value": "refused"}
+KEPT_TAG = {"Key": "courtroom", "Value": "kept"}
 _LOST = frozenset({"NoSuchKey", "NoSuchUpload", "InvalidPart", "InvalidPartOrder", "404"})
+_NO_LOCK = frozenset({"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest", "NotImplemented"})
+"""How storages say that a version, its bucket or they themselves have no lock."""
 _BLOCK_BYTES = 1024 * 1024
 Answer = TypeVar("Answer")
 
@@ -119,29 +122,45 @@ class S3Storage:
         return await self._call(self._fetch, target, to)
 
     async def keep(self, target: Target, version: str) -> None:
-        """See ``Storage``."""
+        """See ``Storage``: the version is tagged, and locked where that is wanted."""
+        of = {**self._place(target), **({"VersionId": version} if version else {})}
         days = self._settings.lock_days
-        if days is None:
-            return
-        until = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
-        of = {"VersionId": version} if version else {}
-        retention = {"Mode": "COMPLIANCE", "RetainUntilDate": until}
         try:
-            await self._call(self._client.put_object_retention, **self._place(target), **of, Retention=retention)
+            await self._call(self._client.put_object_tagging, **of, Tagging={"TagSet": [KEPT_TAG]})
+            if days is not None:
+                until = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+                retention = {"Mode": "COMPLIANCE", "RetainUntilDate": until}
+                await self._call(self._client.put_object_retention, **of, Retention=retention)
         except LostError as error:
-            raise StorageError(f"{target.key} cannot be locked: {error}") from error
+            raise StorageError(f"{target.key} cannot be kept: {error}") from error
 
     async def discard(self, target: Target) -> None:
         """See ``Storage``: what is put next is the newer version."""
         del target
 
-    async def remove(self, target: Target) -> None:
+    async def remove(self, target: Target) -> bool:
         """See ``Storage``: the centre has no right to delete. What it marks, a rule of the bucket expires (docs/archive.md)."""
         if target.handle and target.handle != _WHOLE:
             with contextlib.suppress(LostError):
                 await self._call(self._client.abort_multipart_upload, **self._place(target), UploadId=target.handle)
+        place = self._place(target)
         with contextlib.suppress(LostError):
-            await self._call(self._client.put_object_tagging, **self._place(target), Tagging={"TagSet": [REFUSED_TAG]})
+            tags = (await self._call(self._client.get_object_tagging, **place))["TagSet"]
+            if KEPT_TAG in tags or await self._locked_until(place) is not None:
+                return False
+            await self._call(self._client.put_object_tagging, **place, Tagging={"TagSet": [REFUSED_TAG]})
+        return True
+
+    async def _locked_until(self, of: dict[str, Any]) -> dt.datetime | None:
+        """Until when a version is locked, or was; None: it never was."""
+        try:
+            answer = await self._call(self._client.get_object_retention, **of)
+        except StorageError as error:
+            if _code(error.__cause__) in _NO_LOCK:
+                return None
+            raise
+        until = answer["Retention"].get("RetainUntilDate")
+        return until if isinstance(until, dt.datetime) else None
 
     def _fetch(self, target: Target, to: Path) -> str:
         answer = self._client.get_object(**self._place(target))
@@ -163,13 +182,18 @@ class S3Storage:
         try:
             return await asyncio.to_thread(function, *args, **parameters)
         except botocore.exceptions.ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _LOST:
+            if _code(error) in _LOST:
                 raise LostError(f"{place}: {error}") from error
             raise StorageError(f"{place}: {error}") from error
         except botocore.exceptions.BotoCoreError as error:
             raise StorageError(f"{place}: {error}") from error
         except OSError as error:
             raise StorageError(f"{place}, or this disk: {error}") from error
+
+
+def _code(error: BaseException | None) -> str:
+    """What a storage names its refusal."""
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, botocore.exceptions.ClientError) else ""
 
 
 def _base64(sha256: str) -> str:

@@ -124,15 +124,18 @@ class Storage(Protocol):
         ...
 
     async def keep(self, target: Target, version: str) -> None:
-        """Protect the file from change and deletion: it is to be acknowledged."""
+        """Protect the file from change and deletion, and mark it in the storage itself: it is to be acknowledged.
+
+        The mark holds also against a centre whose tables were restored from before, and say that nobody was told of the file.
+        """
         ...
 
     async def discard(self, target: Target) -> None:
         """Forget a file whose bytes are wrong; its parts will be put anew."""
         ...
 
-    async def remove(self, target: Target) -> None:
-        """Give the place of a file back that is not wanted any more, whole or in parts; it was never kept."""
+    async def remove(self, target: Target) -> bool:
+        """Give the place of a file back that is not wanted any more, whole or in parts; False: it was kept once, and stays."""
         ...
 
 
@@ -267,9 +270,12 @@ class DirectoryStorage:
         for base in (self._incoming, self._records):
             (base / target.key).unlink(missing_ok=True)
 
-    async def remove(self, target: Target) -> None:
-        """See ``Storage``."""
+    async def remove(self, target: Target) -> bool:
+        """See ``Storage``: what is read-only was kept."""
+        if await asyncio.to_thread(_is_read_only, self._records / target.key):
+            return False
         await self.discard(target)
+        return True
 
     def _read(self, token: str) -> _Token:
         payload, _, mac = token.partition(".")
@@ -352,6 +358,13 @@ def _secret(path: Path) -> bytes:
         file.flush()
         os.fsync(file.fileno())
     return secret
+
+
+def _is_read_only(path: Path) -> bool:
+    try:
+        return not path.stat().st_mode & 0o222
+    except FileNotFoundError:
+        return False
 
 
 def _sync_directories(directory: Path, top: Path) -> None:

@@ -23,29 +23,13 @@ import msgspec
 
 from agent.upstream.centre.database import DatabaseError
 from agent.upstream.centre.storage import Target
-from agent.upstream.centre.upload_tables import STEPS
+from agent.upstream.centre.upload_tables import STEPS, SWEEP
 from agent.upstream.transfer import PART_BYTES, Acknowledgement, PartDone, RecordFile, UploadOffer, UploadState
 
 State = Literal["open", "superseded", "verifying", "acknowledged", "refused"]
 """Superseded: the room sends another offer of the record in its place. It may offer this one again; until then it is told of none."""
 REFUSED_US = 3_600_000_000
 """A refused record is verified again when it is offered after this time: the authority that was missing may be there."""
-_SWEEP = (
-    """
-    DELETE FROM upload_files WHERE upload NOT IN (SELECT upload FROM withdrawn) AND upload IN (SELECT upload FROM uploads
-    WHERE state IN ('refused', 'superseded') AND utc_us < :over OR state = 'open' AND utc_us < :open)
-    """,
-    """
-    DELETE FROM uploads WHERE upload NOT IN (SELECT upload FROM withdrawn)
-    AND (state IN ('refused', 'superseded') AND utc_us < :over OR state = 'open' AND utc_us < :open)
-    """,
-    """
-    INSERT INTO removals (key, handle, len) SELECT key, coalesce(handle, ''), len FROM objects
-    WHERE (handle IS NOT NULL OR stored = 1) AND NOT EXISTS (SELECT 1 FROM upload_files WHERE upload_files.object = objects.object)
-    """,
-    "DELETE FROM parts WHERE NOT EXISTS (SELECT 1 FROM upload_files WHERE upload_files.object = parts.object)",
-    "DELETE FROM objects WHERE NOT EXISTS (SELECT 1 FROM upload_files WHERE upload_files.object = objects.object)",
-)
 
 
 class FullError(Exception):
@@ -339,7 +323,7 @@ class UploadStore:
     def sweep(self, *, over_utc_us: int, open_utc_us: int) -> None:
         """Forget what was refused or superseded, or left open, before these times; what it alone has is to be removed from the storage."""
         with self._transaction():
-            for statement in _SWEEP:
+            for statement in SWEEP:
                 self._db.execute(statement, {"over": over_utc_us, "open": open_utc_us})
 
     def removals(self) -> list[tuple[int, Target]]:

@@ -1,4 +1,4 @@
-"""The tables of uploads, as the steps by which each version of the program changed them."""
+"""The tables of uploads, as the steps by which each version of the program changed them, and what a sweep does to them."""
 
 STEPS = (
     """
@@ -43,3 +43,20 @@ CREATE INDEX withdrawn_by_upload ON withdrawn (upload);
 """,
 )
 """``PRAGMA user_version`` counts those taken. A step is never edited."""
+SWEEP = (
+    """
+    DELETE FROM upload_files WHERE upload NOT IN (SELECT upload FROM withdrawn) AND upload IN (SELECT upload FROM uploads
+    WHERE state IN ('refused', 'superseded') AND utc_us < :over OR state = 'open' AND utc_us < :open)
+    """,
+    """
+    DELETE FROM uploads WHERE upload NOT IN (SELECT upload FROM withdrawn)
+    AND (state IN ('refused', 'superseded') AND utc_us < :over OR state = 'open' AND utc_us < :open)
+    """,
+    """
+    INSERT INTO removals (key, handle, len) SELECT key, coalesce(handle, ''), len FROM objects
+    WHERE (handle IS NOT NULL OR stored = 1) AND NOT EXISTS (SELECT 1 FROM upload_files WHERE upload_files.object = objects.object)
+    """,
+    "DELETE FROM parts WHERE NOT EXISTS (SELECT 1 FROM upload_files WHERE upload_files.object = parts.object)",
+    "DELETE FROM objects WHERE NOT EXISTS (SELECT 1 FROM upload_files WHERE upload_files.object = objects.object)",
+)
+"""What was refused or superseded before ``over``, or left open before ``open``, goes; what it alone has becomes removals."""

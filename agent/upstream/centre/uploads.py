@@ -5,7 +5,6 @@ Each method takes the room's name as its certificate has it, and a message; what
 
 import asyncio
 import hashlib
-import re
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,16 +24,14 @@ from agent.upstream.centre.background import keep_on
 from agent.upstream.centre.record_check import Found, RecordCheckError, check_record, most_s_of
 from agent.upstream.centre.storage import LostError, NoRoomError, Storage, StorageError
 from agent.upstream.centre.turns import Turns
-from agent.upstream.centre.upload_store import FullError, Most, StoredFile, Upload, UploadStore, parts_of
+from agent.upstream.centre.upload_offer import MOST_BYTES, offer_problem, upload_name
+from agent.upstream.centre.upload_store import FullError, Most, StoredFile, Upload, UploadStore
 from agent.upstream.transfer import PART_BYTES
-from recorder.record import layout
 from recorder.record.checkpoint import Receipt
 from recorder.record.trust import Authorities
 
 log = structlog.get_logger()
 
-MOST_BYTES = 4 * 1024**4
-"""A record that is longer than this is refused: eight hours of 34 tracks are a tenth of it."""
 REFUSED_DAYS = 7
 """For so long the files of a refused record lie in the storage: whoever asks why it was refused has them, and they need not come again.
 Likewise those of an offer in whose place the room sends another."""
@@ -44,11 +40,7 @@ OPEN_DAYS = 30
 SWEEP_S = 3600.0
 MOST = Most(records=64, offers=64, bytes=2 * MOST_BYTES)
 """A room sends one record after the other, and offers each again only when an order or a receipt came, or from another disk."""
-_MOST_PARTS = 10_000
 _AT_ONCE = 4
-_path = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
-_record = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_sha256 = re.compile(r"[0-9a-f]{64}")
 Ledger = Callable[[str], Awaitable[Sequence[Receipt]]]
 """The receipts that the centre gave for a record's heads."""
 Vouching = Callable[[], Awaitable[Authorities]]
@@ -139,7 +131,7 @@ class Uploads:
         problem = await self._do(offer_problem, offer)
         if problem is not None:
             raise RefusedError(422, "The offer is not one of a sealed record.", problem)
-        upload = await self._do(_name, room, offer)
+        upload = await self._do(upload_name, room, offer)
         try:
             await self._do(self._store.offer, upload, room, offer, time.time_ns() // 1000, self._most)
         except FullError as error:
@@ -212,9 +204,12 @@ class Uploads:
         number = 0
         while removals := await self._do(self._store.removals):
             for removal, target in removals:
-                await self._storage.remove(target)
+                if await self._storage.remove(target):
+                    number += 1
+                else:
+                    # The tables were restored from before it was acknowledged, and the room may have deleted the record since.
+                    log.error("a file that was acknowledged was to be discarded, and stays: uploads.sqlite was restored", file=target.key)
                 await self._do(self._store.removed, removal)
-            number += len(removals)
         return number
 
     async def _sweep(self) -> None:
@@ -333,37 +328,6 @@ class Uploads:
 
     async def _do(self, function: Callable[..., Answer], *args: object) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
-
-
-def offer_problem(offer: transfer.UploadOffer) -> str | None:
-    """Why an offer is not one of a sealed record, or None. Pure."""
-    if _record.fullmatch(offer.record) is None or not offer.name.endswith(f"_{offer.record}") or "\n" in offer.name:
-        return f"a record's directory is named <date>_<room>_<record>, and this one is '{offer.name}' of record '{offer.record}'"
-    files = {file.path: file for file in offer.files}
-    if len(files) != len(offer.files):
-        return "a file is there twice"
-    if sum(file.len for file in offer.files) > MOST_BYTES:
-        return f"a record has at most {MOST_BYTES} bytes"
-    directories = {parent.as_posix() for path in files for parent in Path(path).parents}
-    for path, file in files.items():
-        if _path.fullmatch(path) is None or not layout.is_inside(path) or path in directories:
-            return f"no record has a file '{path}'"
-        if len(file.parts) != parts_of(file.len) or len(file.parts) > _MOST_PARTS:
-            return f"{path} has {file.len} bytes and {len(file.parts)} parts"
-        if any(_sha256.fullmatch(sha256) is None for sha256 in (file.sha256, *file.parts)):
-            return f"a hash of {path} is none"
-        if len(file.parts) == 1 and file.parts[0] != file.sha256:
-            return f"{path} has one part, whose hash is not the file's"
-    for path in (layout.JOURNAL, layout.SUMS, layout.SUMS_SIGNATURE):
-        if path not in files:
-            return f"there is no {path}: only sealed records are taken"
-    if files[layout.SUMS].sha256 != offer.sums_sha256:
-        return "sums_sha256 is not the hash of SHA256SUMS"
-    return None
-
-
-def _name(room: str, offer: transfer.UploadOffer) -> str:
-    return hashlib.sha256(f"courtroom-upload-v1\n{room}\n".encode() + msgspec.json.encode(offer)).hexdigest()[:32]
 
 
 def _refusal(head: Upload, found: Found, files_sha256: str) -> str | None:
