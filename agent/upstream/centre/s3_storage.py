@@ -129,8 +129,10 @@ class S3Storage:
             await self._call(self._client.put_object_tagging, **of, Tagging={"TagSet": [KEPT_TAG]})
             if days is not None:
                 until = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
-                retention = {"Mode": "COMPLIANCE", "RetainUntilDate": until}
-                await self._call(self._client.put_object_retention, **of, Retention=retention)
+                locked = await self._locked_until(of)
+                if locked is None or locked < until:  # nobody may shorten a lock: lock_days was more when it was made
+                    retention = {"Mode": "COMPLIANCE", "RetainUntilDate": until}
+                    await self._call(self._client.put_object_retention, **of, Retention=retention)
         except LostError as error:
             raise StorageError(f"{target.key} cannot be kept: {error}") from error
 
