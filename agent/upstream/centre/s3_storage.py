@@ -85,6 +85,11 @@ class S3Storage:
         answer = await self._call(self._client.create_multipart_upload, **self._place(target), ChecksumAlgorithm="SHA256")
         return str(answer["UploadId"])
 
+    async def check_begun(self, target: Target) -> None:
+        """See ``Storage``: a rule of the bucket may have aborted a multipart upload; one that was completed takes no part either."""
+        if target.handle != _WHOLE:
+            await self._call(self._client.list_parts, **self._place(target), UploadId=target.handle, MaxParts=1)
+
     async def address(self, target: Target, number: int, sha256: str) -> Address:
         """See ``Storage``."""
         checksum = _base64(sha256)

@@ -99,6 +99,14 @@ class Storage(Protocol):
         """Get ready for a file's parts; returns the handle."""
         ...
 
+    async def check_begun(self, target: Target) -> None:
+        """Look whether parts can still be put by the file's handle.
+
+        Raises:
+            LostError: they cannot; what was put by it is gone.
+        """
+        ...
+
     async def address(self, target: Target, number: int, sha256: str) -> Address:
         """Where to put a part (counted from 1) with this hash and no other."""
         ...
@@ -199,6 +207,9 @@ class DirectoryStorage:
         """See ``Storage``."""
         del target
         return "directory"
+
+    async def check_begun(self, target: Target) -> None:
+        """See ``Storage``: told at ``complete``."""
 
     async def address(self, target: Target, number: int, sha256: str) -> Address:
         """See ``Storage``; the address is a path of the centre. None is given for what there is no room for."""

@@ -230,6 +230,12 @@ class UploadStore:
             (stands,) = self._db.execute("SELECT handle FROM objects WHERE key = ?", (key,)).fetchone()
         return str(stands)
 
+    def forget_handle(self, key: str, handle: str) -> None:
+        """The storage gave up what was put by this handle: all parts of the object are missing again."""
+        with self._transaction():
+            if self._db.execute("UPDATE objects SET handle = NULL, stored = 0 WHERE (key, handle) = (?, ?)", (key, handle)).rowcount:
+                self._db.execute("UPDATE parts SET etag = NULL WHERE object = (SELECT object FROM objects WHERE key = ?)", (key,))
+
     def note(self, upload: str, done: Sequence[PartDone]) -> None:
         """These parts are in the storage; the last of an open upload makes it ``verifying``."""
         with self._transaction():

@@ -22,7 +22,7 @@ from agent.upstream import transfer
 from agent.upstream.centre.backend import AwayError
 from agent.upstream.centre.background import keep_on
 from agent.upstream.centre.record_check import Found, RecordCheckError, check_record, most_s_of
-from agent.upstream.centre.storage import LostError, NoRoomError, Storage, StorageError
+from agent.upstream.centre.storage import ADDRESS_S, LostError, NoRoomError, Storage, StorageError, Target
 from agent.upstream.centre.turns import Turns
 from agent.upstream.centre.upload_offer import MOST_BYTES, offer_problem, upload_name
 from agent.upstream.centre.upload_store import FullError, Most, StoredFile, Upload, UploadStore
@@ -109,6 +109,8 @@ class Uploads:
         self._turns = Turns()
         self._sweeper: asyncio.Task[None] | None = None
         self._handles = asyncio.Lock()
+        self._begun_s = dict[str, float]()
+        """When the storage said last that a handle stands."""
 
     async def start(self) -> None:
         """Take up the verifications that a stop or a crash interrupted."""
@@ -158,6 +160,8 @@ class Uploads:
         try:
             for part in missing:
                 target = part.target
+                if target.handle and not await self._is_begun(target):
+                    target = target._replace(handle="")
                 if not target.handle:
                     async with self._handles:
                         if target.key not in handles:
@@ -173,6 +177,22 @@ class Uploads:
         except (StorageError, LostError) as error:
             raise RefusedError(503, "The storage cannot be used now.", str(error)) from error
         return transfer.PartAddresses(addresses=addresses)
+
+    async def _is_begun(self, target: Target) -> bool:
+        """Whether the handle of a file still stands; the storage is asked once in the life of an address."""
+        now_s = time.monotonic()
+        if now_s - self._begun_s.get(target.handle, -ADDRESS_S) < ADDRESS_S:
+            return True
+        try:
+            await self._storage.check_begun(target)
+        except LostError as error:
+            await self._do(self._store.forget_handle, target.key, target.handle)
+            log.warning("the storage gave a half sent file up; it is sent anew", file=target.key, error=str(error))
+            return False
+        except StorageError:
+            return True  # one that is away is met by the part that is put
+        self._begun_s = {handle: at_s for handle, at_s in self._begun_s.items() if now_s - at_s < ADDRESS_S} | {target.handle: now_s}
+        return True
 
     async def parts(self, room: str, upload: str, done: transfer.PartsDone) -> transfer.UploadState:
         """``noteParts``: the last one begins the verification."""
