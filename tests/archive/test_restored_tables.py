@@ -48,7 +48,7 @@ async def test_a_bucket_keeps_what_was_acknowledged_since_the_copy(
         assert await at.uploads.discard(in_days(OPEN_DAYS + 1)) == 0
         assert all(tags == [KEPT_TAG] for tags in at.tags(record)[-len(offer.files) :])
         assert await at.uploads.discard(in_days(OPEN_DAYS + 1)) == 0
-        assert at.uploads._store.removals() == []
+        assert at.uploads._store.removals(0) == []
         assert (await at.sent(record)).state == "acknowledged"
 
 

@@ -180,6 +180,25 @@ async def test_what_could_not_be_removed_is_removed_later_and_nothing_else(keys:
         assert len(at.files()) == len(offer.files)
 
 
+async def test_a_file_that_cannot_be_removed_keeps_no_other(keys: Hierarchy, make_record: Make, tmp_path: Path) -> None:
+    record = make_record().root
+    async with archive(tmp_path / "centre", keys) as at:
+        at.trusted = others()
+        assert (await at.sent(record, make_offer(record))).state == "refused"
+        first = list[Target]()
+
+        async def locked(target: Target) -> None:
+            first.append(target)
+            if target == first[0]:
+                raise StorageError("locked")
+
+        at.storage.before_removal = locked
+        for _ in range(2):
+            with pytest.raises(StorageError, match="locked"):
+                await at.uploads.discard(in_days(REFUSED_DAYS + 1))
+            assert [path.name for path in at.files()] == [Path(first[0].key).name]
+
+
 async def test_nothing_is_acknowledged_that_the_storage_is_not_known_to_hold(keys: Hierarchy, make_record: Make, tmp_path: Path) -> None:
     record = make_record().root
     offer = make_offer(record)

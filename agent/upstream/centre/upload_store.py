@@ -332,9 +332,9 @@ class UploadStore:
             for statement in SWEEP:
                 self._db.execute(statement, {"over": over_utc_us, "open": open_utc_us})
 
-    def removals(self) -> list[tuple[int, Target]]:
-        """What is to be removed from the storage, by its number."""
-        rows = self._db.execute("SELECT removal, key, handle, len FROM removals ORDER BY removal LIMIT 1000")
+    def removals(self, after: int) -> list[tuple[int, Target]]:
+        """What is to be removed from the storage behind this number, by its number."""
+        rows = self._db.execute("SELECT removal, key, handle, len FROM removals WHERE removal > ? ORDER BY removal LIMIT 1000", (after,))
         return [(row[0], Target(*row[1:])) for row in rows]
 
     def removed(self, removal: int) -> None:

@@ -217,19 +217,27 @@ class Uploads:
         """Give the place of records back that were refused or given up so many days ago; returns of how many files.
 
         Raises:
-            StorageError: the storage is away; the rest is tried again.
+            StorageError: some cannot be removed, as the first says; they are tried again.
         """
         over, left = (now_utc_us - days * 86_400_000_000 for days in (REFUSED_DAYS, OPEN_DAYS))
         await self._do(lambda: self._store.sweep(over_utc_us=over, open_utc_us=left))
-        number = 0
-        while removals := await self._do(self._store.removals):
+        number, last = 0, 0
+        failed: list[str] = []
+        while removals := await self._do(self._store.removals, last):
+            last = removals[-1][0]
             for removal, target in removals:
-                if await self._storage.remove(target):
-                    number += 1
-                else:
+                try:
+                    gone = await self._storage.remove(target)
+                except (StorageError, OSError) as error:  # the others need not wait for it
+                    failed.append(str(error))
+                    continue
+                number += gone
+                if not gone:
                     # The tables were restored from before it was acknowledged, and the room may have deleted the record since.
                     log.error("a file that was acknowledged was to be discarded, and stays: uploads.sqlite was restored", file=target.key)
                 await self._do(self._store.removed, removal)
+        if failed:
+            raise StorageError(f"{len(failed)} of {len(failed) + number}: {failed[0]}")
         return number
 
     async def _sweep(self) -> None:
