@@ -11,6 +11,7 @@ from recorder.record import entries, layout
 from recorder.record.entries import AnyEntry
 from recorder.record.file_check import open_plain
 from recorder.record.journal import MAX_LINE_BYTES, JournalError, entry_number, read_line_fast
+from recorder.signed_end import SignedEnd
 
 _BREATH_LINES = 100
 _BLOCK_BYTES = 1024 * 1024
@@ -46,7 +47,14 @@ class JournalEnd:
     """Of the files before."""
 
 
-def read_on(record: Path, state: JournalState, *, last: int | None = None, breathe: Callable[[], None] | None = None) -> JournalEnd:
+def read_on(
+    record: Path,
+    state: JournalState,
+    *,
+    last: int | None = None,
+    breathe: Callable[[], None] | None = None,
+    signed: SignedEnd | None = None,
+) -> JournalEnd:
     """Read the lines behind ``state.place``, up to line ``last`` or to the end; ``breathe`` is called between every hundred lines.
 
     Lines that are torn, or repeated at the beginning of a further file, are passed over.
@@ -85,6 +93,8 @@ def read_on(record: Path, state: JournalState, *, last: int | None = None, breat
                     continue
                 repeated, end.valid_off, last_seq = None, end.off, -1
                 state.take(line, entry, head, Place(number, line_off, end.off))
+                if signed is not None:
+                    signed.take(line, entry, head)
                 if end.left:
                     end.left = [tail for tail in end.left if not tail.is_explained_by(line.seq, entry)]
         number, off = number + 1, 0

@@ -26,6 +26,7 @@ from recorder.record import entries, layout
 from recorder.record.entries import ByteRange, TrackTotal
 from recorder.record.file_check import open_plain
 from recorder.record.journal import BEFORE_FIRST, Head, JournalError, Times, read_line
+from recorder.signed_end import SignedEnd
 
 log = structlog.get_logger()
 
@@ -48,6 +49,8 @@ class Left:
     damaged: list[ByteRange] = field(default_factory=list)
     rewritten: str = ""
     """How the journal contradicts its snapshot; empty: it does not."""
+    signed: SignedEnd | None = None
+    """What of it the device's key has signed; None: it was read without the key."""
 
     @property
     def tracks(self) -> dict[str, LeftTrack]:
@@ -88,13 +91,15 @@ def read_left(record: Path, key: ec.EllipticCurvePublicKey | None = None) -> Lef
         rewritten = "" if _has(record, error.head) else str(error)
         log.error("all of the journal is read", record=record.name, error=str(error))
     if known is not None:
-        end = read_on(record, known)
+        signed = None if key is None else SignedEnd(key, known)
+        end = read_on(record, known, signed=signed)
         if known.fits:
-            return _left(record, known, end, from_snapshot=True)
+            return _left(record, known, end, signed, from_snapshot=True)
         log.warning("the journal goes on otherwise than its snapshot; all of it is read", record=record.name)
     state = JournalState()
-    end = read_on(record, state)
-    left = _left(record, state, end, from_snapshot=False)
+    signed = None if key is None else SignedEnd(key, state)
+    end = read_on(record, state, signed=signed)
+    left = _left(record, state, end, signed, from_snapshot=False)
     if left is not None:
         left.rewritten = rewritten
     return left
@@ -159,7 +164,7 @@ def _stopped_us(left: Left, last_us: int) -> int:
     return max(0, min(running, default=last_us))
 
 
-def _left(record: Path, state: JournalState, end: JournalEnd, *, from_snapshot: bool) -> Left | None:
+def _left(record: Path, state: JournalState, end: JournalEnd, signed: SignedEnd | None, *, from_snapshot: bool) -> Left | None:
     if state.genesis is None:
         return None
     outside = next((path for path, _ in state.files.items() if not layout.is_inside(path)), None)
@@ -176,7 +181,9 @@ def _left(record: Path, state: JournalState, end: JournalEnd, *, from_snapshot: 
     for journal in (layout.journal_file(number) for number in range(1, end.number)):
         known.put(journal, Stored((record / journal).stat().st_size, None))
     known.put(name, Stored(end.off, None))
-    return Left(record, state.genesis, state, _ledger(record, state, end, files), known, end, from_snapshot, torn, files.damaged)
+    return Left(
+        record, state.genesis, state, _ledger(record, state, end, files), known, end, from_snapshot, torn, files.damaged, signed=signed
+    )
 
 
 def _has(record: Path, head: Head) -> bool:

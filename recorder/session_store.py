@@ -209,6 +209,8 @@ class SessionStore:
 
     async def _seal_rest(self, finished: list[Left], rest: list[Ending], unstamped: list[Path], on_trouble: Trouble) -> None:
         for left in finished:
+            if left.signed is not None and left.signed.doubt:
+                on_trouble(CODE, f"{left.record}: {left.signed.doubt}", True)
             problem = await apart(partial(self._finish_late, left), "seal what a crash left")
             log.warning("sealed what a crash had left unsealed", record=str(left.record), problem=problem)
         for root in unstamped:

@@ -93,14 +93,14 @@ class Replay:
         self.receipts: list[tuple[int, entries.Receipt]] = []
         self.taken_up: list[TakenUp] = []
         self.reach_us = 0
-        """How far lines and media go."""
+        """How far media and lines go, but for the seal: its line may come long behind what it ends, where a disk was slow."""
         self.signed_to = -1
         self.last_us = 0
         self.story = Story(findings)
         self._findings = findings
         self._digest = digest
         self._tracks: dict[str, _Track] = {}
-        self._seal_seq = -1
+        self.seal_seq = -1
         self._gaps: list[TakenUp] = []
         """Those behind which time passed that no media are from, so far."""
 
@@ -109,7 +109,7 @@ class Replay:
         place = f"entry {line.seq}"
         if (line.seq == 0) != isinstance(entry, entries.Genesis):
             self._findings.error("genesis", place, "the first line of a journal, and no other, says which hearing it is of")
-        if self.seal is not None and not (isinstance(entry, entries.Checkpoint) and entry.at == self._seal_seq):
+        if self.seal is not None and not (isinstance(entry, entries.Checkpoint) and entry.at == self.seal_seq):
             self._findings.error("entry_after_seal", place, f"a '{line_type(entry)}' stands behind the seal")
         if isinstance(entry, entries.Recovered):
             taken = TakenUp(line.seq, self.reach_us, line.t_us)
@@ -117,7 +117,8 @@ class Replay:
             if taken.gap_us:
                 self._gaps.append(taken)
         self.last_us = line.t_us
-        self.reach_us = max(self.reach_us, line.t_us)
+        if self.seal is None and not isinstance(entry, entries.Seal):
+            self.reach_us = max(self.reach_us, line.t_us)
         match entry:
             case entries.Frag():
                 self._take_frag(place, line, entry)
@@ -138,7 +139,7 @@ class Replay:
             case entries.Recovered():
                 self._take_recovered(place, line, entry)
             case entries.Seal():
-                self.seal, self._seal_seq = entry, line.seq
+                self.seal, self.seal_seq = entry, line.seq
             case _:
                 pass
         self.story.take(line, entry)

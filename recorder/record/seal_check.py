@@ -26,7 +26,7 @@ from recorder.record.trust import Authorities, TrustError, name, parse_chain, ro
 from recorder.record.verdict import SIGNER_UNKNOWN, UNSIGNED_STRETCH, Findings
 
 UNSIGNED_US = 10_000_000
-"""How much of the end of an unsealed record, or of what a crash left, may be unsigned, in session time. A checkpoint is made each second;
+"""How much of a record's end, or of what a crash left, may be unsigned, in session time. A checkpoint is made each second;
 a signature that takes more than 3 s raises an alarm, as does a disk that takes nothing for 5 s, behind which a crash may cut off the next
 checkpoint."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -72,16 +72,28 @@ def check_checkpoints(root: Path, replay: Replay, findings: Findings) -> Signed:
     return Signed(chain, max((at for _, at in held), default=-1), held)
 
 
-def check_unsigned_end(reader: JournalReader, replay: Replay, signed_to: int, findings: Findings) -> None:
-    """Of an unsealed record: how much of it stands behind the last entry that is signed, by its lines' times and by its media's."""
-    if reader.head.at < 0 or signed_to >= reader.head.at:
+def check_unsigned_end(reader: JournalReader, replay: Replay, signed_to: int, findings: Findings, *, sealed: bool) -> None:
+    """How much of a record stands behind the last entry that is signed, by its lines' times and by its media's.
+
+    A seal has a checkpoint of its own, but where a crash fell between the two: the recorder then signed the files at its next start, as it
+    found them. Whoever had the disk meanwhile needs no key to write a seal.
+    """
+    if reader.head.at < 0 or signed_to >= reader.head.at or 0 <= replay.seal_seq <= signed_to:
         return
     lag_us = _Gaps(replay).behind_us(reader, signed_to, reader.head.at + 1, replay.reach_us)
     if lag_us <= UNSIGNED_US:
         return
+    place = f"entries {signed_to + 1} to {reader.head.at}"
+    if sealed:
+        text = (
+            f"{lag_us / 1e6:.1f} s up to the seal's entry were signed by nobody before the recorder came back, and signed the files as it "
+            "found them: the device's key had stalled, or somebody else wrote them; a recorder signs each second"
+        )
+        findings.doubt(UNSIGNED_STRETCH, place, text)
+        return
     what = f"the last {lag_us / 1e6:.1f} s are signed by nobody" if signed_to >= 0 else f"nothing of its {lag_us / 1e6:.1f} s is signed"
     text = f"{what}: the device's key stalled, or somebody else wrote them; a recorder signs each second"
-    findings.doubt("unsigned_end", f"entries {signed_to + 1} to {reader.head.at}", text)
+    findings.doubt("unsigned_end", place, text)
 
 
 def check_taken_up(reader: JournalReader, replay: Replay, signed: Signed, findings: Findings) -> None:

@@ -141,8 +141,7 @@ class _Verification:
         timestamp_us = self._check_seal(sizes, sealed=sealed, chain=signed.chain)
         self._check_orders(orders, states, sealed=sealed)
         check_taken_up(self._reader, replay, signed, findings)
-        if not sealed:
-            check_unsigned_end(self._reader, replay, signed.to, findings)
+        check_unsigned_end(self._reader, replay, signed.to, findings, sealed=sealed)
         self._check_trust(signed, anchored, timestamp_us, sealed=sealed)
         self._sum_up(states, signed.to, anchored, timestamp_us)
         self._list_bindings(bindings)

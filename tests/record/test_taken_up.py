@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from provisioning.keys import Hierarchy
+from recorder.ledger import CloseItem, Ledger
 from recorder.record import entries, layout
 from recorder.record.journal import BEFORE_FIRST, Chain, Times, read_line
 from recorder.record.journal_reader import JournalReader
@@ -13,6 +14,8 @@ from recorder.record.replay import Replay, TakenUp
 from recorder.record.seal_check import Signed, check_taken_up
 from recorder.record.verdict import Findings
 from recorder.record.verify import Outside, verify
+from recorder.recovery import read_left
+from recorder.seal import put_seal_files
 from tests.record.record_builder import FRAGMENT_US, Builder
 
 
@@ -77,6 +80,40 @@ def test_what_was_written_without_a_key_while_the_recorder_was_down_is_not_prove
     assert 20 <= float(doubts[0].text.split()[0]) < 22
     if sealed:
         assert f"BUT NOT PROVEN: {doubts[0].place}" in verdict.sentence()
+
+
+def test_a_seal_without_its_checkpoint_proves_no_more_of_the_end_than_a_crash_leaves(
+    keys: Hierarchy, outside: Outside, tmp_path: Path
+) -> None:
+    """The recorder signs the files of a record whose journal is sealed when it comes back."""
+    builder = Builder(tmp_path, keys)
+    builder.record(10)
+    written_without_a_key(builder.root, 10_000_000, 20)
+    left = read_left(builder.root)
+    assert left is not None
+    builder.ledger = Ledger.resumed(left.ledger, left.files)
+    builder.put(CloseItem(builder.times))
+    totals = builder.ledger.totals()
+    builder.entry(entries.Seal(reason="ended", actor="judge", duration_us=30_000_000, tracks=totals, paused_us={}, mirror="none"))
+    put_seal_files(builder.root, builder.key)
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, verdict.exit_status) == ("sealed", 3)
+    doubts = [finding for finding in verdict.findings if finding.severity == "doubt"]
+    assert [finding.code for finding in doubts] == ["unsigned_stretch"]
+    assert f"BUT NOT PROVEN: {doubts[0].place}" in verdict.sentence()
+
+
+def test_a_seal_whose_entry_came_long_behind_the_end_is_no_doubt(keys: Hierarchy, outside: Outside, tmp_path: Path) -> None:
+    """A disk was slow, and the recorder crashed before the seal's own checkpoint."""
+    builder = Builder(tmp_path, keys)
+    builder.record(10)
+    builder.put(CloseItem(builder.times))
+    totals, end_us = builder.ledger.totals(), builder.t_us
+    builder.wait(30)
+    builder.entry(entries.Seal(reason="ended", actor="judge", duration_us=end_us, tracks=totals, paused_us={}, mirror="none"))
+    put_seal_files(builder.root, builder.key)
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, verdict.exit_status, verdict.findings) == ("sealed", 0, [])
 
 
 def test_crashes_one_after_the_other_are_no_doubt(keys: Hierarchy, outside: Outside, tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import pytest
 
 from recorder import core
 from recorder.contract import control
+from recorder.ledger import CloseItem
 from recorder.record import entries
 from recorder.recovery import is_sealed
 from tests.lab.waiting import until
-from tests.recorder.committing import bytes_of, judged
+from tests.record.record_builder import Builder
+from tests.recorder.committing import bytes_of, judged, keys, signer
 from tests.recorder.room_in_process import RoomInProcess, entries_of
 
 STOP = control.StopRequest(actor="judge", reason="ended")
@@ -201,3 +203,22 @@ async def test_a_session_that_begins_while_the_one_before_is_let_go_keeps_the_di
     await it.stop()
     await it.recorder.close()
     assert it.store.room_disks._locks == {}
+
+
+@pytest.mark.parametrize("unsigned_s", [2, 60])
+async def test_a_seal_that_nobody_signed_is_finished_and_told_as_not_proven(tmp_path: Path, unsigned_s: int) -> None:
+    """Whoever has the disk needs no key for lines, media and a seal's entry behind what the recorder left."""
+    it = RoomInProcess(tmp_path / "room")
+    left = Builder(it.primary, keys(), signer=signer())
+    left.record(10)
+    left.record(unsigned_s, signed=False)
+    left.put(CloseItem(left.times))
+    left.entry(entries.Seal(reason="ended", actor="judge", duration_us=left.t_us, tracks=left.ledger.totals(), paused_us={}, mirror="none"))
+    await it.without_children()
+    await until(lambda: is_sealed(left.root), "the seal")
+    within_what_a_crash_leaves = unsigned_s < 10
+    assert ("record_damaged" in it.alarms()) != within_what_a_crash_leaves
+    verdict = judged(left.root)
+    assert (verdict.level, verdict.exit_status) == ("sealed", 0 if within_what_a_crash_leaves else 3)
+    assert [finding.code for finding in verdict.findings] == ([] if within_what_a_crash_leaves else ["unsigned_stretch"])
+    await it.recorder.close()
