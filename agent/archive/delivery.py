@@ -25,7 +25,7 @@ from agent.archive.acknowledgement import write_durably
 from agent.archive.queue import Outcome, Queue
 from agent.archive.reasons import Reasons
 from agent.archive.records import Records, SealedRecord
-from agent.archive.upload import UploadStoppedError, UploadTroubledError
+from agent.archive.upload import UploadStoppedError, UploadTroubledError, VerificationWaitsError
 from agent.archive.vouchers import Vouchers
 from agent.upstream.contract import RecordDeleted, RecordDelivered
 from agent.upstream.transfer import Acknowledgement
@@ -178,7 +178,7 @@ class Delivery:
         waiting = [one for one in self._found if one.standing != "delivered"]
         pending = [one for one in waiting if one.standing == "pending"]
         oldest_us = min((one.changed_utc_us for one in pending), default=None)
-        troubles = self._records.broken | self._kept | self._queue.refused()
+        troubles = self._records.broken | self._kept | self._queue.stuck()
         by_record = {encodable(name): encodable(why) for name, why in troubles.items()}  # of files that may have any name
         alarms = [f"{name}: {why}" for name, why in by_record.items()]
         stops = [f"{_BLIND}: {self._blind}"] if self._blind else []
@@ -360,6 +360,9 @@ class Delivery:
                 log.error("a record cannot be sent from this disk", copy=str(root), error=str(error))
                 reasons += [str(error)] if str(error) not in reasons else []
                 continue
+            except VerificationWaitsError as error:
+                self._trouble = ""
+                return "verifying", f"the archive has all of it: {error}"
             except UploadTroubledError as error:
                 return "troubled", str(error)
             self._trouble = ""

@@ -75,9 +75,9 @@ class Queue:
         turn = self._turns.get(_key(record))
         return turn is not None and turn.outcome == "verifying"
 
-    def refused(self) -> dict[str, str]:
-        """The records that the archive refuses, or that cannot be read, by name with the reason: somebody must look."""
-        return {name: turn.why for (name, _), turn in self._turns.items() if turn.outcome == "refused"}
+    def stuck(self) -> dict[str, str]:
+        """The records that the archive refuses or cannot verify, or that cannot be read, by name with the reason: somebody must look."""
+        return {name: turn.why for (name, _), turn in self._turns.items() if turn.outcome != "troubled" and turn.why}
 
     def _last_s(self, record: SealedRecord) -> float:
         turn = self._turns.get(_key(record))

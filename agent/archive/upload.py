@@ -42,6 +42,10 @@ class UploadTroubledError(Exception):
     """The centre or its storage cannot be reached or used now; what was sent stays sent."""
 
 
+class VerificationWaitsError(UploadTroubledError):
+    """The archive has all of the record, and cannot verify it now; in its words."""
+
+
 class Centre(Protocol):
     """What is wanted of ``UpstreamClient``."""
 
@@ -135,6 +139,7 @@ class Uploader:
             UnreadableError: the record here was changed, or cannot be read.
             UploadStoppedError: the archive refuses it, or its acknowledgement proves nothing.
             UploadTroubledError: it failed as often as it may.
+            VerificationWaitsError: one has no more patience, and the archive says why the verification takes so long.
         """
         hashed = self._hashed.of(root)
         try:
@@ -187,6 +192,8 @@ class Uploader:
             if ack is not None:
                 return ack
             if patience_s is not None and sending.verifying_s > patience_s:
+                if sending.waits_for:
+                    raise VerificationWaitsError(sending.waits_for)
                 return None
 
     def _check(self, root: Path, offer: transfer.UploadOffer, ack: transfer.Acknowledgement) -> None:
@@ -237,6 +244,8 @@ class _Sending:
         self._poll_s = 0.05
         self.verifying_s = 0.0
         """For how long the archive has been verifying it."""
+        self.waits_for = ""
+        """What keeps the archive from verifying it, as it says."""
 
     def begin_anew(self, error: Exception) -> None:
         """After a failure: a centre that does not know the upload any more is offered the record again."""
@@ -268,6 +277,7 @@ class _Sending:
         if state.state == "verifying":
             self._tell_all()
             self.verifying_s += self._poll_s
+            self.waits_for = state.detail
             await self._wait()
             return None
         self.verifying_s = 0.0

@@ -40,7 +40,7 @@ def test_whatever_happens_to_one_every_record_is_delivered_in_the_end(outcomes: 
             again, _ = queue.next(waiting, now_s, int((now_s + 1000) * 1e6))
             assert again != one
     assert sorted(delivered) == [f"r{number}" for number in range(count)]
-    assert queue.refused() == {} or waiting == []
+    assert queue.stuck() == {} or waiting == []
 
 
 @given(
@@ -98,5 +98,14 @@ def test_what_came_to_a_refused_record_gives_it_a_turn_at_once() -> None:
     queue = Queue()
     queue.ended(record(1), "refused", 0.0, "no authority vouches")
     assert queue.next([record(1)], 1.0, 10**15)[0] is None
-    assert queue.refused() == {"r1": "no authority vouches"}
+    assert queue.stuck() == {"r1": "no authority vouches"}
     assert queue.next([dataclasses.replace(record(1), files_sha256="b")], 1.0, 10**15)[0] is not None
+
+
+def test_what_the_archive_cannot_verify_is_told_with_the_reason_and_asked_about_on() -> None:
+    queue = Queue()
+    queue.ended(record(1), "verifying", 0.0, "the bucket has no object lock")
+    assert queue.stuck() == {"r1": "the bucket has no object lock"}
+    assert queue.is_verified(record(1))
+    queue.ended(record(1), "verifying", 60.0)
+    assert queue.stuck() == {}

@@ -16,7 +16,7 @@ from agent.archive import offer, part_sender
 from agent.archive.hashed import Hashed
 from agent.archive.offer import make_offer
 from agent.archive.pace import Pace
-from agent.archive.upload import UnreadableError, Uploader, UploadStoppedError, UploadTroubledError
+from agent.archive.upload import UnreadableError, Uploader, UploadStoppedError, UploadTroubledError, VerificationWaitsError
 from agent.upstream import transfer
 from agent.upstream.client import RefusedError, UpstreamError
 from agent.upstream.transfer import Acknowledgement
@@ -45,6 +45,7 @@ class Centre:
     offer_answers: list[Exception] = field(default_factory=list)
     offers: int = 0
     verifying: int = 0
+    detail: str = ""
     change: dict[str, object] = field(default_factory=dict)
     missing: set[tuple[str, int]] = field(default_factory=set)
     known: bool = False
@@ -68,7 +69,9 @@ class Centre:
         ack = self._acknowledgement() if not self.missing and not self.verifying else None
         state = "open" if self.missing else "verifying" if ack is None else "acknowledged"
         self.verifying -= bool(self.verifying and not self.missing)
-        return transfer.UploadState(upload="u", state=state, missing_parts=len(self.missing), acknowledgement=ack)  # type: ignore[arg-type]
+        return transfer.UploadState(
+            upload="u", state=state, missing_parts=len(self.missing), detail=self.detail, acknowledgement=ack,  # type: ignore[arg-type]
+        )  # fmt: skip
 
     async def addresses(self, upload: str, wanted: transfer.PartsWanted) -> transfer.PartAddresses:
         del upload
@@ -276,6 +279,15 @@ async def test_a_long_verification_gives_others_their_turn(centre: Centre, autho
     centre.verifying = 1000
     async with uploader(centre, authorities) as sender:
         assert await sender.send(centre.builder.root, patience_s=0.1) is None
+        centre.verifying = 0
+        assert await sender.send(centre.builder.root, patience_s=0.1) is not None
+
+
+async def test_a_room_is_told_why_the_archive_cannot_verify_what_it_has(centre: Centre, authorities: Authorities) -> None:
+    centre.verifying, centre.detail = 1000, "the verification waits: Access Denied"
+    async with uploader(centre, authorities) as sender:
+        with pytest.raises(VerificationWaitsError, match="Access Denied"):
+            await sender.send(centre.builder.root, patience_s=0.1)
         centre.verifying = 0
         assert await sender.send(centre.builder.root, patience_s=0.1) is not None
 

@@ -95,6 +95,10 @@ def is_short(room: Room, wanted_bytes: int) -> bool:
 class Storage(Protocol):
     """What the centre wants. All may raise ``StorageError``."""
 
+    async def check(self) -> None:
+        """Look whether it is there and can do what is wanted."""
+        ...
+
     async def begin(self, target: Target) -> str:
         """Get ready for a file's parts; returns the handle."""
         ...
@@ -176,6 +180,9 @@ class DirectoryStorage:
         self._coming_bytes = 0
         """Of parts that are on their way in, and not on the disk yet."""
         self._short = False
+
+    async def check(self) -> None:
+        """See ``Storage``: what its disk lacks is told where parts come."""
 
     async def is_short(self) -> bool:
         """Whether it takes no further part, for want of room on the disk."""

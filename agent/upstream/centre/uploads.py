@@ -108,6 +108,7 @@ class Uploads:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._turns = Turns()
         self._sweeper: asyncio.Task[None] | None = None
+        self._checker: asyncio.Task[None] | None = None
         self._handles = asyncio.Lock()
         self._begun_s = dict[str, float]()
         """When the storage said last that a handle stands."""
@@ -118,10 +119,11 @@ class Uploads:
         for upload in await self._do(self._store.verifying):
             self._verify_soon(upload)
         self._sweeper = asyncio.create_task(keep_on("the sweep of the archive", self._sweep))
+        self._checker = asyncio.create_task(self._check_storage())
 
     async def stop(self) -> None:
         """End; what is being verified is taken up at the next start."""
-        tasks = [*self._tasks.values(), *([self._sweeper] if self._sweeper is not None else [])]
+        tasks = [*self._tasks.values(), *(task for task in (self._sweeper, self._checker) if task is not None)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -240,6 +242,13 @@ class Uploads:
             raise StorageError(f"{len(failed)} of {len(failed) + number}: {failed[0]}")
         return number
 
+    async def _check_storage(self) -> None:
+        """Say at once what would keep every record from being acknowledged."""
+        try:
+            await self._storage.check()
+        except (StorageError, LostError) as error:
+            log.error("the storage of records cannot be used as it is: mend it, or [s3] in centre.toml", error=str(error))
+
     async def _sweep(self) -> None:
         while True:
             try:
@@ -270,12 +279,16 @@ class Uploads:
     async def _verify(self, upload: str) -> None:
         wait_s = self._retry_s[0]
         head = await self._do(self._store.upload, upload, None)
+        told = ""
         while head is not None:
             try:
                 async with self._turns.of(head.room):
                     await self._verify_once(upload)
                 return
             except (StorageError, RecordCheckError, OSError, AwayError) as error:
+                if str(error) != told:
+                    told = str(error)
+                    log.error("a record waits to be verified: it is tried again and again", room=head.room, record=head.name, error=told)
                 await self._do(self._store.set_detail, upload, f"the verification waits: {error}")
             await asyncio.sleep(wait_s)
             wait_s = min(self._retry_s[1], wait_s * 2)
