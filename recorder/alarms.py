@@ -1,4 +1,6 @@
-"""Which alarms are on. Pure. An alarm is raised once and ended once, however often its cause is seen in between."""
+"""Which alarms are on. Pure. One is raised once and ended once, however often its cause is seen in between; its words are the newest."""
+
+import msgspec
 
 from recorder.contract.control import Alarm
 from recorder.record import entries
@@ -14,6 +16,8 @@ class Alarms:
         """Raise or end an alarm; returns the entry where that changed anything."""
         key = (code, track)
         if on == (key in self._on):
+            if on:
+                self._on[key] = msgspec.structs.replace(self._on[key], detail=detail)
             return None
         if on:
             self._on[key] = Alarm(code=code, track=track, detail=detail, since_us=now_us)
