@@ -263,7 +263,7 @@ class Delivery:
         assert self._told is not None
         before = msgspec.json.encode(self._told)
         # Of copies that are delivered each by itself the first one stands for the record.
-        for one in {one.record: one for one in reversed(found)}.values():
+        for one in reversed({one.record: one for one in reversed(found)}.values()):
             if one.acknowledgement is not None and self._told.delivered.get(one.record) != one.sums_sha256:
                 await self._tell(RecordDelivered(record=one.record, sums_sha256=one.sums_sha256, by=one.acknowledgement.by))
                 self._told.delivered[one.record] = one.sums_sha256

@@ -287,6 +287,17 @@ async def test_while_the_agent_is_away_new_records_are_found_and_sent(room: Room
     assert [event.record for event in room.told] == [str(first.record_id), str(second.record_id)]
 
 
+async def test_what_the_agent_was_not_told_of_before_is_told_in_the_order_of_the_hearings(room: Room, make_record: Make) -> None:
+    first, second = add(room, make_record()), add(room, make_record())
+    room.agent_there.clear()
+    async with room.running():
+        await until(lambda: place(first.root).exists() and place(second.root).exists())
+    room.agent_there.set()
+    async with room.running():
+        await until(lambda: len(room.told) == 2)
+    assert [event.record for event in room.told] == [str(first.record_id), str(second.record_id)]
+
+
 @pytest.mark.parametrize("believed", [None, False])
 async def test_by_a_clock_that_nobody_vouches_for_no_record_is_old_enough(
     room: Room, make_record: Make, keys: Hierarchy, *, believed: bool | None
