@@ -27,6 +27,18 @@ class Piece(msgspec.Struct, frozen=True):
     seq: int = -1
 
 
+class UnsignedFragment(msgspec.Struct, frozen=True, gc=False):
+    """Where a fragment lies that no checkpoint covered, so far or when a recovery found it."""
+
+    seq: int
+    track: str
+    part: int
+    seg: int
+    off: int
+    len: int
+    sha256: str
+
+
 @dataclass(slots=True)
 class Expected:
     """What the journal says of one file. ``sha256`` is None while no entry gives the hash of the whole (the open tail of a track)."""
@@ -92,6 +104,8 @@ class Replay:
         self.checkpoints: list[tuple[int, entries.Checkpoint]] = []
         self.receipts: list[tuple[int, entries.Receipt]] = []
         self.taken_up: list[TakenUp] = []
+        self.unsigned: list[UnsignedFragment] = []
+        """In order: those that a recovery found unsigned, and behind them those since the last checkpoint. A journal's lines are longer."""
         self.reach_us = 0
         """How far media and lines go, but for the seal: its line may come long behind what it ends, where a disk was slow."""
         self.signed_to = -1
@@ -103,6 +117,8 @@ class Replay:
         self.seal_seq = -1
         self._gaps: list[TakenUp] = []
         """Those behind which time passed that no media are from, so far."""
+        self._found = 0
+        """So many of ``unsigned`` a recovery found: what is signed behind it was not signed then."""
 
     def take(self, line: Line, entry: AnyEntry) -> None:
         """Look at the next entry."""
@@ -212,6 +228,7 @@ class Replay:
         self.story.media_at(entry.track, start_us, place)
         summed = track.sum
         track.pieces.append(Piece(entry.off, entry.len, entry.sha256, "frag", entry.n, line.seq))
+        self.unsigned.append(UnsignedFragment(line.seq, entry.track, entry.part, entry.seg, entry.off, entry.len, entry.sha256))
         track.next_n, track.off = entry.n + 1, entry.off + entry.len
         end_us = (entry.t0 + entry.dur) * 1_000_000 // timescale
         track.start_us, track.end_us = start_us, end_us if summed.to_us is None else max(track.end_us, end_us)
@@ -268,8 +285,13 @@ class Replay:
             self._findings.error("checkpoint_head", place, f"the device signed another head for entry {entry.at} than this chain has there")
             return
         self.checkpoints.append((line.seq, entry))
+        covered = self._found
+        while covered < len(self.unsigned) and self.unsigned[covered].seq <= entry.at:
+            covered += 1
+        del self.unsigned[self._found : covered]
 
     def _take_recovered(self, place: str, line: Line, entry: entries.Recovered) -> None:
+        self._found = len(self.unsigned)
         if entry.last != line.seq - 1:
             self._findings.error("recovery_place", place, f"a recovery that knew entries up to {entry.last}")
         open_files = {

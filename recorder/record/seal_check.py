@@ -23,6 +23,7 @@ from recorder.record.file_check import LIST_BYTES, read_small
 from recorder.record.journal_reader import JournalReader
 from recorder.record.replay import Replay
 from recorder.record.trust import Authorities, TrustError, name, parse_chain, rooms
+from recorder.record.unsigned_media import UnsignedMedia
 from recorder.record.verdict import SIGNER_UNKNOWN, UNSIGNED_STRETCH, Findings
 
 UNSIGNED_US = 10_000_000
@@ -72,31 +73,33 @@ def check_checkpoints(root: Path, replay: Replay, findings: Findings) -> Signed:
     return Signed(chain, max((at for _, at in held), default=-1), held)
 
 
-def check_unsigned_end(reader: JournalReader, replay: Replay, signed_to: int, findings: Findings, *, sealed: bool) -> None:
-    """How much of a record stands behind the last entry that is signed, by its lines' times and by its media's.
+def check_unsigned_end(
+    reader: JournalReader, replay: Replay, signed_to: int, media: UnsignedMedia, findings: Findings, *, sealed: bool
+) -> None:
+    """How much of a record stands behind the last entry that is signed, by its lines' times and by its media's. Comes last of ``media``.
 
     A seal has a checkpoint of its own, but where a crash fell between the two: the recorder then signed the files at its next start, as it
     found them. Whoever had the disk meanwhile needs no key to write a seal.
     """
     if reader.head.at < 0 or signed_to >= reader.head.at or 0 <= replay.seal_seq <= signed_to:
         return
-    lag_us = _Gaps(replay).behind_us(reader, signed_to, reader.head.at + 1, replay.reach_us)
-    if lag_us <= UNSIGNED_US:
+    much = _more_than_a_crash_leaves(_Gaps(replay), reader, media, signed_to, reader.head.at + 1, replay.reach_us)
+    if not much:
         return
     place = f"entries {signed_to + 1} to {reader.head.at}"
     if sealed:
         text = (
-            f"{lag_us / 1e6:.1f} s up to the seal's entry were signed by nobody before the recorder came back, and signed the files as it "
+            f"{much} up to the seal's entry were signed by nobody before the recorder came back, and signed the files as it "
             "found them: the device's key had stalled, or somebody else wrote them; a recorder signs each second"
         )
         findings.doubt(UNSIGNED_STRETCH, place, text)
         return
-    what = f"the last {lag_us / 1e6:.1f} s are signed by nobody" if signed_to >= 0 else f"nothing of its {lag_us / 1e6:.1f} s is signed"
+    what = f"the last {much} are signed by nobody" if signed_to >= 0 else f"nothing of its {much} is signed"
     text = f"{what}: the device's key stalled, or somebody else wrote them; a recorder signs each second"
     findings.doubt("unsigned_end", place, text)
 
 
-def check_taken_up(reader: JournalReader, replay: Replay, signed: Signed, findings: Findings) -> None:
+def check_taken_up(reader: JournalReader, replay: Replay, signed: Signed, media: UnsignedMedia, findings: Findings) -> None:
     """Of each recovery: how much of what it found had been signed by nobody. The recorder signed all of it afterwards, as it found it.
 
     Whoever had the disk while the recorder was down needs no key for such lines and their media.
@@ -107,13 +110,26 @@ def check_taken_up(reader: JournalReader, replay: Replay, signed: Signed, findin
             signed_to = max(signed_to, held.popleft()[1])
         if signed_to >= taken.seq - 1:
             continue
-        lag_us = gaps.behind_us(reader, signed_to, taken.seq, taken.ends_us)
-        if lag_us > UNSIGNED_US:
+        if much := _more_than_a_crash_leaves(gaps, reader, media, signed_to, taken.seq, taken.ends_us):
             text = (
-                f"{lag_us / 1e6:.1f} s were signed by nobody before the recorder was down; it signed what it found on the disk "
+                f"{much} were signed by nobody before the recorder was down; it signed what it found on the disk "
                 "when it came back: the device's key had stalled, or somebody else wrote them; a recorder signs each second"
             )
             findings.doubt(UNSIGNED_STRETCH, f"entries {signed_to + 1} to {taken.seq - 1}", text)
+
+
+def _more_than_a_crash_leaves(gaps: "_Gaps", reader: JournalReader, media: UnsignedMedia, signed_to: int, before: int, ends_us: int) -> str:
+    """How much stands between a signed entry and that other one, in words where it is more than a crash leaves; else empty.
+
+    Whoever writes a fragment without the key writes its line, too: what its media say counts as much as what the line does.
+    """
+    lag_us = gaps.behind_us(reader, signed_to, before, ends_us)
+    if lag_us <= UNSIGNED_US:
+        media.take(signed_to, before)
+        if not media.told:
+            return "fragments that do not say how long they last"
+        lag_us = max(media.longest_us, gaps.behind_us(reader, signed_to, before, max(ends_us, media.ends_us)))
+    return f"{lag_us / 1e6:.1f} s" if lag_us > UNSIGNED_US else ""
 
 
 class _Gaps:

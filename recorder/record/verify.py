@@ -37,6 +37,7 @@ from recorder.record.seal_check import (
     proven_us,
 )
 from recorder.record.trust import Authorities
+from recorder.record.unsigned_media import UnsignedMedia
 from recorder.record.verdict import UNREADABLE, BindingSum, Findings, OrderSum, ProofLevel, Verdict
 
 Progress = Callable[[int, int], None]
@@ -140,8 +141,10 @@ class _Verification:
         anchored = self._check_anchors(signed.chain)
         timestamp_us = self._check_seal(sizes, sealed=sealed, chain=signed.chain)
         self._check_orders(orders, states, sealed=sealed)
-        check_taken_up(self._reader, replay, signed, findings)
-        check_unsigned_end(self._reader, replay, signed.to, findings, sealed=sealed)
+        # Of a broken record nothing is proven in any case, and its lines may name a file's bytes as often as they like.
+        media = UnsignedMedia(self._root, () if findings.broken else replay.unsigned)
+        check_taken_up(self._reader, replay, signed, media, findings)
+        check_unsigned_end(self._reader, replay, signed.to, media, findings, sealed=sealed)
         self._check_trust(signed, anchored, timestamp_us, sealed=sealed)
         self._sum_up(states, signed.to, anchored, timestamp_us)
         self._list_bindings(bindings)

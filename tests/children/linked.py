@@ -5,13 +5,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from recorder.contract import child
 from recorder.contract.framing import FrameReader, pack
+from recorder.record.fragment_time import fragment_time, header_timescale
 
 Said = tuple[child.Message, bytes]
 T = TypeVar("T")
@@ -25,6 +26,16 @@ def wait_for(condition: Callable[[], T], what: str, deadline_s: float = 10) -> T
             raise AssertionError(f"waited {deadline_s} s for {what}")
         time.sleep(0.005)
     return value
+
+
+def assert_boxes_say_what_their_messages_do(said: Iterable[Said]) -> None:
+    """The verifier goes by the boxes where nobody signed what the journal says."""
+    for message, body in said:
+        if isinstance(message, child.Init):
+            assert header_timescale(body) == message.timescale
+        elif isinstance(message, child.Fragment):
+            time_of = fragment_time(body, len(body))
+            assert (time_of.start, time_of.duration) == (message.t0, message.dur)
 
 
 class Linked:

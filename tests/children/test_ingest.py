@@ -16,7 +16,7 @@ import pytest
 from recorder.cenc import clear_fragment
 from recorder.contract import child, h264, ingest
 from recorder.contract.framing import FrameReader, pack
-from tests.children.linked import Linked, linked, peer, wait_for
+from tests.children.linked import Linked, assert_boxes_say_what_their_messages_do, linked, peer, wait_for
 
 QUOTA_BYTES_PER_S = 1_500_000
 DEVICE = {"id": "ingest", "enabled": True, "max_tracks": 40, "track_bytes_per_s": QUOTA_BYTES_PER_S, "user": ""}
@@ -113,6 +113,7 @@ def test_a_participant_s_picture_and_sound_are_recorded_packet_by_packet(
         say(sock, ingest.TrackStop(track="p1-audio", cause="left"))
         wait_for(lambda: running.all(child.TrackClosed), "the track's end")
     wait_for(lambda: len(running.all(child.PartEnded)) == 2, "both parts' ends")
+    assert_boxes_say_what_their_messages_do(running.said)
     options = {"decryption_key": key.key.hex()} if key else {}
     with av.open(io.BytesIO(running.media("remote-p1-audio")), "r", options=options) as file:
         assert [bytes(packet) for packet in file.demux(audio=0) if packet.size] == sounds

@@ -26,6 +26,7 @@ from recorder.children.video_track import VideoTrack
 from recorder.children_plan import CAPTURE
 from recorder.contract import child
 from recorder.contract.bus_client import BusClient
+from tests.children.linked import assert_boxes_say_what_their_messages_do
 
 KEY = child.MediaKey(key=bytes(range(16)), kid=bytes(16))
 Said = list[tuple[child.Message, bytes]]
@@ -64,6 +65,7 @@ def test_samples_that_the_card_lost_leave_a_hole_in_time_and_all_others_are_bit_
     with opened(said) as file:
         got = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
     assert np.array_equal(got, np.concatenate(sent))
+    assert_boxes_say_what_their_messages_do(said)
     assert track.dropped == 7 * 960
     parts = fragments(said)
     holes = [(a.t0 + a.dur, b.t0) for a, b in itertools.pairwise(parts) if a.t0 + a.dur != b.t0]
@@ -133,6 +135,7 @@ def delivered(
 def test_what_a_camera_encoded_is_recorded_whole_encrypted_and_at_its_time(codec: str, options: dict[str, str], tmp_path: Path) -> None:
     said, track, shown = delivered(codec, options, tmp_path)
     assert [number for number, _ in shown] == list(range(75))
+    assert_boxes_say_what_their_messages_do(said)
     # FFmpeg's reader shows streams with negative composition offsets one picture late; the boxes themselves are right.
     late_s = 0.04 if options.get("bf") == "2" else 0.0
     for number, at_s in shown:

@@ -1,4 +1,4 @@
-"""Builds records for tests: invented media, real keys, the recorder's own ledger, recovery and seal."""
+"""Builds records for tests: invented media in real boxes, real keys, the recorder's own ledger, recovery and seal."""
 
 import base64
 import datetime as dt
@@ -28,6 +28,7 @@ from recorder.recovery import read_left, recovered
 from recorder.seal import Sealed, seal
 from recorder.signing import KeySigner
 from recorder.storage import record_name
+from tests.record.boxed_media import FRAGMENT_HEAD_BYTES, boxed, boxed_header
 
 RECORD = uuid.UUID("7d9f1c1e-52a4-4f0e-9c2b-3f6f8f3b9a10")
 TIMESCALE = 1000
@@ -118,7 +119,7 @@ class Builder:
                 track=track, part=self.part, file=layout.init_file(track, self.part), len=0, sha256="", kind=kind, codec="avc1",
                 timescale=TIMESCALE, key=layout.key_file(track, self.part), level=self.level,
             )  # fmt: skip
-            self.put(InitItem(init, f"header of {track} {self.part}".encode(), self.times))
+            self.put(InitItem(init, boxed_header(TIMESCALE, f"{track} {self.part}"), self.times))
 
     def set_level(self, level: entries.Level) -> None:
         """What follows is of this level, in new parts, as the recorder does it."""
@@ -148,7 +149,8 @@ class Builder:
                 track=track, part=self.part, t0=self.t_us * TIMESCALE // 1_000_000, dur=FRAGMENT_US * TIMESCALE // 1_000_000,
                 timescale=TIMESCALE, key=True, new_segment=self.n % self.per_segment == 0,
             )  # fmt: skip
-            made.append(FragmentItem(message, self.media(track, self.n, size), self.times))
+            body = self.media(track, self.n, size - FRAGMENT_HEAD_BYTES)
+            made.append(FragmentItem(message, boxed(message.t0, message.dur, body), self.times))
         self.n += 1
         return made
 

@@ -289,7 +289,7 @@ def sums_trimmed_with_the_file(case: Case) -> None:
 
 
 def header_replaced(case: Case) -> None:
-    case.change("tracks/cam-judge/init-00.mp4", lambda data: data.replace(b"header", b"hedaer"))
+    case.change("tracks/cam-judge/init-00.mp4", lambda data: data.replace(b"moov", b"mvoo"))
 
 
 def wrapped_key_replaced(case: Case) -> None:

@@ -30,6 +30,7 @@ from recorder.seal import chain_pem, put_file, seal
 from recorder.seal_trust import SealTrust
 from recorder.signing import KeySigner
 from recorder.storage import Ballast, record_name
+from tests.record.boxed_media import FRAGMENT_HEAD_BYTES, boxed, boxed_header
 
 RECORD = uuid.UUID("7d9f1c1e-52a4-4f0e-9c2b-3f6f8f3b9a11")
 TIMESCALE = 1000
@@ -154,7 +155,7 @@ class Writer:
                 track=track, part=self.part, file=layout.init_file(track, self.part), len=0, sha256="", kind="audio", codec="fLaC",
                 timescale=TIMESCALE, key=layout.key_file(track, self.part),
             )  # fmt: skip
-            self.committer.put_init(init, f"header of {track} {self.part}".encode(), self.times())
+            self.committer.put_init(init, boxed_header(TIMESCALE, f"{track} {self.part}"), self.times())
 
     def fragment(self, *, new_segment: bool = False, size: int = 300, tracks: Iterable[str] = TRACKS) -> None:
         """Put half a second of every track; wait for nothing."""
@@ -242,7 +243,8 @@ class Writer:
 
 
 def media(track: str, n: int, size: int) -> bytes:
-    return hashlib.shake_128(f"{track} {n}".encode()).digest(size)
+    ticks = FRAGMENT_US * TIMESCALE // 1_000_000
+    return boxed(n * ticks, ticks, hashlib.shake_128(f"{track} {n}".encode()).digest(max(8, size - FRAGMENT_HEAD_BYTES)))
 
 
 def judged(root: Path) -> Verdict:

@@ -14,6 +14,7 @@ from recorder.record.journal import Times
 from recorder.seal import chain_pem, put_file
 from recorder.signing import Signer
 from recorder.storage import record_name
+from tests.record.boxed_media import FRAGMENT_HEAD_BYTES, boxed, boxed_header
 
 FRAGMENT_US = 500_000
 SEGMENT_FRAGMENTS = 120
@@ -30,7 +31,7 @@ SIZES = {
 
 
 def long_record(base: Path, signer: Signer, hours: float, end_utc_us: int, boot: str) -> Path:
-    """Write the record; its last minute lies in open segments with bytes as many as real ones have."""
+    """Write the record; its last minute lies in open segments with bytes as many as real ones have, in real boxes."""
     record = uuid.uuid4()
     root = base / record_name("lab", record, end_utc_us)
     disk, ledger = Disk(root), Ledger()
@@ -54,7 +55,7 @@ def long_record(base: Path, signer: Signer, hours: float, end_utc_us: int, boot:
             track=track, part=0, file=layout.init_file(track, 0), len=0, sha256="", kind="audio", codec="fLaC", timescale=TIMESCALE,
             key=layout.key_file(track, 0),
         )  # fmt: skip
-        begin.append(InitItem(init, b"header", times(0)))
+        begin.append(InitItem(init, boxed_header(TIMESCALE), times(0)))
     _put(disk, ledger, begin)
     for first in range(0, count, SEGMENT_FRAGMENTS):
         numbers = range(first, min(count, first + SEGMENT_FRAGMENTS))
@@ -83,7 +84,10 @@ def _message(track: str, number: int) -> child.Fragment:
 
 def _media(track: str, number: int, *, last: bool) -> bytes:
     seed = hashlib.sha256(f"{track} {number}".encode()).digest()
-    return (seed * (SIZES[track] // 32 + 1))[: SIZES[track]] if last else seed[:4]
+    if not last:
+        return seed[:4]
+    ticks, size = FRAGMENT_US * TIMESCALE // 1_000_000, SIZES[track] - FRAGMENT_HEAD_BYTES
+    return boxed(number * ticks, ticks, (seed * (size // 32 + 1))[:size])
 
 
 def _put(disk: Disk, ledger: Ledger, items: Iterable[Item]) -> None:
