@@ -25,6 +25,9 @@ class Piece(msgspec.Struct, frozen=True):
     what: str
     n: int = -1
     seq: int = -1
+    from_us: int = 0
+    to_us: int = 0
+    """Of a fragment: the session time of its media."""
 
 
 class UnsignedFragment(msgspec.Struct, frozen=True, gc=False):
@@ -225,12 +228,12 @@ class Replay:
             self._findings.doubt("media_backwards", place, f"track {entry.track}: the media's time runs backwards")
         if track.continuous:
             self.story.media_hole(entry.track, track.end_us, start_us, place)
-        self.story.media_at(entry.track, start_us, place)
+        end_us = (entry.t0 + entry.dur) * 1_000_000 // timescale
+        self.story.media_at(entry.track, start_us, end_us, place)
         summed = track.sum
-        track.pieces.append(Piece(entry.off, entry.len, entry.sha256, "frag", entry.n, line.seq))
+        track.pieces.append(Piece(entry.off, entry.len, entry.sha256, "frag", entry.n, line.seq, start_us, end_us))
         self.unsigned.append(UnsignedFragment(line.seq, entry.track, entry.part, entry.seg, entry.off, entry.len, entry.sha256))
         track.next_n, track.off = entry.n + 1, entry.off + entry.len
-        end_us = (entry.t0 + entry.dur) * 1_000_000 // timescale
         track.start_us, track.end_us = start_us, end_us if summed.to_us is None else max(track.end_us, end_us)
         self.reach_us = max(self.reach_us, end_us)
         if self._gaps:
@@ -308,7 +311,8 @@ class Replay:
             hit = [piece for piece in track.pieces if piece.what == "frag" and lost.off <= piece.off < lost.off + max(1, lost.len)]
             track.pieces = [piece for piece in track.pieces if piece not in hit]
             track.pieces.append(Piece(lost.off, lost.len, lost.sha256, "damaged"))
-            self.story.damaged(name, lost, entry.from_us)
+            from_us = min((piece.from_us for piece in hit), default=entry.from_us)
+            self.story.damaged(name, lost, from_us, max((piece.to_us for piece in hit), default=from_us))
         for torn in entry.torn:
             if torn.file in open_files:
                 track = open_files[torn.file][1]

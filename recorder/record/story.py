@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recorder.record import entries
 from recorder.record.entries import AnyEntry, Line
@@ -27,10 +27,36 @@ class _Hole:
     place: str
 
 
+class _Media:
+    """When there are media of a track, as stretches of time with holes between them."""
+
+    def __init__(self) -> None:
+        self._stretches: list[list[int]] = []
+
+    def take(self, start_us: int, end_us: int) -> None:
+        """A fragment more; nearly always one that goes on where the one before it ended."""
+        last = self._stretches[-1] if self._stretches else None
+        if last is not None and last[0] <= start_us <= last[1] + HOLE_US:
+            last[1] = max(last[1], end_us)
+        else:
+            self._stretches.append([start_us, max(start_us, end_us)])
+
+    def settle(self) -> None:
+        """All has come: put in order what ran backwards."""
+        self._stretches, unordered = [], sorted(self._stretches)
+        for start_us, end_us in unordered:
+            self.take(start_us, end_us)
+
+    def next_us(self, at_us: int) -> int | None:
+        """Where the media begins that follows a moment, be it at once; None: none follows."""
+        after = bisect_right(self._stretches, at_us + MARGIN_US, key=lambda stretch: stretch[1])
+        return max(at_us, self._stretches[after][0]) if after < len(self._stretches) else None
+
+
 class _Declared:
     """What the entries say was not recorded of a track, as stretches of time that lie further apart than devices need to begin."""
 
-    def __init__(self, intervals: Iterable[Interval], track: str) -> None:
+    def __init__(self, intervals: Iterable[Interval], track: str, media: _Media) -> None:
         self._from_us: list[int] = []
         self._to_us: list[int] = []
         end_us = -_NEVER_US
@@ -38,7 +64,8 @@ class _Declared:
             if interval.from_us - MARGIN_US > end_us:
                 self._from_us.append(interval.from_us)
                 self._to_us.append(end_us)
-            end_us = self._to_us[-1] = max(end_us, _NEVER_US if interval.to_us is None else interval.to_us)
+            to_us = media.next_us(interval.from_us) if interval.to_us is None else interval.to_us
+            end_us = self._to_us[-1] = max(end_us, _NEVER_US if to_us is None else to_us)
 
     def reach_us(self, at_us: int) -> int:
         """Until when media may lack that end here."""
@@ -59,18 +86,21 @@ class Story:
         self._pause: Interval | None = None
         self._gaps: dict[str, Interval] = {}
         self._holes: list[_Hole] = []
+        self._media: dict[str, _Media] = {}
+        self._said: list[Interval] = []
+        """What explains holes: without an end, until the track's next media."""
         self._last_us = 0
         self._told_to_end = False
 
     def take(self, line: Line, entry: AnyEntry) -> None:
         """Look at the next entry."""
+        last_us, self._last_us = self._last_us, line.t_us
         if self._pause is None and isinstance(entry, _COMMON):
             return  # they tell nothing here
         place = f"entry {line.seq}"
-        if self._pause is not None and line.t_us - self._last_us > ALIVE_US and not isinstance(entry, entries.Recovered):
-            text = f"nothing says that the recorder was there for {(line.t_us - self._last_us) / 1e6:.0f} s of the pause"
+        if self._pause is not None and line.t_us - last_us > ALIVE_US and not isinstance(entry, entries.Recovered):
+            text = f"nothing says that the recorder was there for {(line.t_us - last_us) / 1e6:.0f} s of the pause"
             self._findings.doubt("alive_missing", place, text)
-        self._last_us = line.t_us
         match entry:
             case entries.Genesis():
                 self.hearing, self.case = entry.hearing, entry.case
@@ -82,9 +112,10 @@ class Story:
             case entries.Pause():
                 if self._pause is not None:
                     self._findings.doubt("pause_twice", place, "a pause begins within another")
+                    self._pause.to_us = max(self._pause.from_us, entry.from_us)
                 detail = entry.reason + (f" (order {entry.order})" if entry.order else "")
                 self._pause = Interval("", entry.state, entry.from_us, None, entry.actor, detail)
-                self.intervals.append(self._pause)
+                self._tell(self._pause)
             case entries.Resume():
                 if self._pause is None:
                     self._findings.doubt("resume_alone", place, "recording is resumed that was not paused")
@@ -93,24 +124,30 @@ class Story:
                 self._pause = None
             case entries.Gap():
                 self._gaps[entry.track] = Interval(entry.track, entry.cause, entry.from_us, None, "", entry.detail)
-                self.intervals.append(self._gaps[entry.track])
+                self._tell(self._gaps[entry.track])
             case entries.GapEnd():
                 if entry.track in self._gaps:
                     self._gaps.pop(entry.track).to_us = entry.to_us
             case entries.Recovered():
-                detail = entries.down_words(told_to_end=self._told_to_end)
-                self.intervals.append(Interval("", "recorder_down", entry.from_us, entry.to_us, "", detail))
+                down = Interval("", "recorder_down", entry.from_us, entry.to_us, "", entries.down_words(told_to_end=self._told_to_end))
+                self.intervals.append(down)
+                # Where nobody knows for how long, session time stood still meanwhile: it goes on at the last line before.
+                self._said.append(down if down.to_us is not None else replace(down, to_us=max(down.from_us, last_us)))
                 self._told_to_end = False
             case entries.Event():
                 self._told_to_end = self._told_to_end or (entry.source, entry.name) == entries.ENDED
             case entries.Overflow():
                 detail = f"the disk took nothing for too long; {entry.fragments} fragment(s) were given up"
-                self.intervals.append(Interval(entry.track, "overflow", entry.from_us, entry.to_us, "", detail))
+                self._tell(Interval(entry.track, "overflow", entry.from_us, entry.to_us, "", detail))
             case _:
                 pass
 
-    def media_at(self, track: str, start_us: int, place: str) -> None:
-        """A fragment begins here."""
+    def media_at(self, track: str, start_us: int, end_us: int, place: str) -> None:
+        """A fragment's media are of this time."""
+        media = self._media.get(track)
+        if media is None:
+            media = self._media[track] = _Media()
+        media.take(start_us, end_us)
         if self._pause is not None and start_us > self._pause.from_us + MARGIN_US:
             self._findings.doubt("media_in_pause", place, f"track {track} has media from within the interval '{self._pause.cause}'")
 
@@ -124,15 +161,20 @@ class Story:
         if duration_us - end_us > 2 * MARGIN_US:
             self._holes.append(_Hole(track, end_us, duration_us, f"end of track {track}"))
 
-    def damaged(self, track: str, lost: entries.ByteRange, from_us: int) -> None:
-        """A recovery found journaled bytes damaged; they lie before or around ``from_us``."""
+    def damaged(self, track: str, lost: entries.ByteRange, from_us: int, to_us: int) -> None:
+        """A recovery found journaled bytes damaged: the media of this time. It explains no hole, for their entries are there."""
         detail = f"{lost.file}, bytes {lost.off} to {lost.off + lost.len}: lost by the disk in a crash"
-        self.intervals.append(Interval(track, "damaged", from_us, None, "", detail))
+        self.intervals.append(Interval(track, "damaged", from_us, to_us, "", detail))
 
     def finish(self) -> None:
         """Judge the holes, now that all intervals are known, and order the intervals."""
-        said = [interval for interval in self.intervals if interval.declared]
-        declared = {track: _Declared(said, track) for track in {hole.track for hole in self._holes}}
+        for media in self._media.values():
+            media.settle()
+        for interval in self._said:
+            if interval.to_us is None and interval.track in self._media:
+                interval.to_us = self._media[interval.track].next_us(interval.from_us)
+        none = _Media()
+        declared = {track: _Declared(self._said, track, self._media.get(track, none)) for track in {hole.track for hole in self._holes}}
         for hole in self._holes:
             if declared[hole.track].reach_us(hole.from_us) + MARGIN_US >= hole.to_us:
                 continue
@@ -144,3 +186,7 @@ class Story:
             text = f"track {hole.track}: {(hole.to_us - hole.from_us) / 1e6:.1f} s of media are missing and no entry says why"
             self._findings.doubt("hole_unexplained", hole.place, text)
         self.intervals.sort(key=lambda interval: (interval.from_us, interval.track))
+
+    def _tell(self, interval: Interval) -> None:
+        self.intervals.append(interval)
+        self._said.append(interval)

@@ -206,14 +206,14 @@ class Builder:
             with segment.open("ab") as file:
                 file.write(torn_media)
 
-    def recover(self, down_s: float = 20, *, same_boot: bool = False) -> None:
+    def recover(self, down_s: float = 20, *, same_boot: bool = False, utc_trusted: bool = True) -> None:
         """The recorder comes back: its own recovery says what it found."""
         self.wait(down_s)
         if not same_boot:
             self.boot, self.mono_us = "boot-2", 30_000_000
         left = read_left(self.root)
         assert left is not None
-        entry, clock = recovered(left, Times(self.mono_us, self.utc_us, 0), self.boot, utc_trusted=True)
+        entry, clock = recovered(left, Times(self.mono_us, self.utc_us, 0), self.boot, utc_trusted=utc_trusted)
         self.origin_mono_us = clock.origin_mono_us
         self.ledger = Ledger.resumed(left.ledger, left.files)
         self.entry(entry)

@@ -10,12 +10,16 @@ from recorder.record.story import HOLE_US, MARGIN_US, Story
 from recorder.record.verdict import Findings
 
 S_US = 1_000_000
+FRAGMENT_US = S_US // 2
 times = st.integers(0, 60).map(lambda half: half * S_US // 2)
 stretches = st.lists(st.tuples(st.sampled_from(["cam", "mic"]), times, st.none() | times), max_size=8)
 
 
-def line(seq: int) -> Line:
-    return Line(v=1, seq=seq, prev="", mono_us=0, utc_us=0, t_us=0, type="gap")
+fragments = st.lists(st.tuples(st.sampled_from(["cam", "mic"]), times), max_size=8)
+
+
+def line(seq: int, t_us: int = 0) -> Line:
+    return Line(v=1, seq=seq, prev="", mono_us=0, utc_us=0, t_us=t_us, type="gap")
 
 
 def gaps(story: Story, stretches: list[tuple[str, int, int | None]]) -> None:
@@ -30,25 +34,63 @@ def unexplained(story: Story) -> list[tuple[str, int, int | None]]:
     return sorted((one.track, one.from_us, one.to_us) for one in story.intervals if not one.declared)
 
 
-def explains(stretches: list[tuple[str, int, int | None]], track: str, from_us: int, to_us: int) -> bool:
-    """Step by step: what begins soon enough carries on to its end."""
+def next_media_us(media: list[tuple[str, int]], track: str, at_us: int) -> int | None:
+    """Where the track's media goes on: where a run of fragments begins, or goes on, that devices' margin does not account for."""
+    runs: list[tuple[int, int]] = []
+    for start_us in sorted(start_us for of, start_us in media if of == track):
+        joined = runs.pop()[0] if runs and start_us - runs[-1][1] <= HOLE_US else start_us
+        runs.append((joined, start_us + FRAGMENT_US))
+    return next((max(at_us, start_us) for start_us, end_us in runs if end_us > at_us + MARGIN_US), None)
+
+
+def explains(stretches: list[tuple[str, int, int | None]], media: list[tuple[str, int]], track: str, from_us: int, to_us: int) -> bool:
+    """Step by step: what begins soon enough carries on to its end, or where none is told to the track's next media."""
     at_us = from_us
-    for of, begin_us, end_us in sorted(stretches, key=lambda one: one[1]):
+    for of, begin_us, told_us in sorted(stretches, key=lambda one: one[1]):
         if of == track and begin_us - MARGIN_US <= at_us:
+            end_us = next_media_us(media, track, begin_us) if told_us is None else told_us
             at_us = max(at_us, to_us if end_us is None else end_us)
     return at_us + MARGIN_US >= to_us
 
 
-@given(said=stretches, holes=st.lists(st.tuples(st.sampled_from(["cam", "mic"]), times, times), max_size=6))
-def test_a_hole_is_explained_by_what_begins_with_it_and_carries_on_to_its_end(
-    said: list[tuple[str, int, int | None]], holes: list[tuple[str, int, int]]
+@given(said=stretches, media=fragments, holes=st.lists(st.tuples(st.sampled_from(["cam", "mic"]), times, times), max_size=6))
+def test_a_hole_is_explained_by_what_begins_with_it_and_carries_on_to_its_end_or_to_the_next_media(
+    said: list[tuple[str, int, int | None]], media: list[tuple[str, int]], holes: list[tuple[str, int, int]]
 ) -> None:
     story = Story(Findings())
     gaps(story, said)
+    for track, start_us in media:
+        story.media_at(track, start_us, start_us + FRAGMENT_US, "entry 1")
     for track, from_us, to_us in holes:
         story.media_hole(track, from_us, to_us, "entry 1")
-    wanted = [(t, a, b) for t, a, b in holes if b - a > HOLE_US and not explains(said, t, a, b)]
+    wanted = [(t, a, b) for t, a, b in holes if b - a > HOLE_US and not explains(said, media, t, a, b)]
     assert unexplained(story) == sorted(wanted)
+
+
+def recovered(from_us: int, to_us: int | None) -> entries.Recovered:
+    return entries.Recovered(last=0, boot="b", same_boot=False, torn=[], damaged=[], from_us=from_us, to_us=to_us, origin_mono_us=0)
+
+
+def test_a_recovery_of_unknown_length_explains_what_lies_before_the_moment_at_which_session_time_stood_still() -> None:
+    story = Story(Findings())
+    story.take(line(0, 9 * S_US), entries.Checkpoint(at=0, head="", sig="", key_id=""))
+    story.take(line(1, 10 * S_US), recovered(5 * S_US, None))
+    story.media_hole("cam", 5 * S_US, 10 * S_US, "entry 2")
+    story.media_hole("mic", 5 * S_US, 11 * S_US, "entry 3")
+    assert unexplained(story) == [("mic", 5 * S_US, 11 * S_US)]
+    assert [one.to_us for one in story.intervals if one.cause == "recorder_down"] == [None]
+
+
+def test_a_pause_that_another_one_begins_in_ends_there() -> None:
+    story = Story(Findings())
+    for seq, (from_us, to_us) in enumerate([(0, 0), (10 * S_US, 20 * S_US)]):
+        story.take(line(seq), entries.Pause(state="privileged", actor="", reason="", order="", from_us=from_us))
+        if to_us:
+            story.take(line(seq + 1), entries.Resume(state="privileged", actor="", from_us=from_us, to_us=to_us))
+    story.media_hole("cam", 0, 20 * S_US, "entry 4")
+    story.media_hole("cam", 21 * S_US, 60 * S_US, "entry 5")
+    assert unexplained(story) == [("cam", 21 * S_US, 60 * S_US)]
+    assert [(one.from_us, one.to_us) for one in story.intervals if one.declared] == [(0, 10 * S_US), (10 * S_US, 20 * S_US)]
 
 
 @pytest.mark.timeout(20)

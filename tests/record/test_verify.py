@@ -82,6 +82,40 @@ def test_a_hole_that_no_entry_explains_is_listed_and_doubted(begun: Begun, outsi
     assert {interval.track for interval in verdict.not_recorded if not interval.declared} == {"cam-judge", "mic-judge"}
 
 
+def _silent(builder: Builder, seconds: int) -> None:
+    """No media of any track, and no entry that says why; the recorder signs on."""
+    builder.put(CloseItem(builder.times))
+    for _ in range(seconds // 5):
+        builder.wait(5)
+        builder.checkpoint()
+    builder.per_segment = 1
+
+
+@pytest.mark.parametrize("before", ["reboot without UTC", "gap without an end"])
+def test_what_has_no_known_end_hides_no_later_silence(begun: Begun, outside: Outside, before: str) -> None:
+    builder = begun()
+    builder.record(4)
+    if before == "gap without an end":
+        for track in builder.tracks:
+            builder.entry(entries.Gap(track=track, cause="eof", detail="", from_us=builder.t_us))
+        builder.put(CloseItem(builder.times))
+        builder.wait(3)
+        builder.per_segment = 1
+    else:
+        builder.recover(utc_trusted=False)
+    builder.record(4)
+    silent_us = builder.t_us
+    _silent(builder, 60)
+    builder.record(4)
+    builder.close()
+    verdict = verify(builder.root, outside)
+    assert codes(verdict) == {"hole_unexplained"}
+    found = [(one.track, one.from_us, one.to_us) for one in verdict.not_recorded if not one.declared]
+    assert found == [(track, silent_us, silent_us + 60_000_000) for track in ("cam-judge", "mic-judge")]
+    ends = {one.to_us for one in verdict.not_recorded if one.declared}
+    assert ends == ({7_000_000} if before == "gap without an end" else {None})
+
+
 def test_a_record_that_still_runs_is_unsealed_and_intact(begun: Begun, outside: Outside) -> None:
     builder = begun()
     builder.record(5)
@@ -146,6 +180,26 @@ def test_media_that_the_disk_lost_in_a_power_cut_is_damage_not_tampering(begun: 
     verdict = verify(builder.root, outside)
     assert verdict.errors == []
     assert {interval.cause for interval in verdict.not_recorded} == {"damaged", "recorder_down"}
+    (damaged,) = (interval for interval in verdict.not_recorded if interval.cause == "damaged")
+    assert (damaged.from_us, damaged.to_us) == (3_000_000, 3_500_000)
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_damage_of_a_track_explains_no_silence_after_it(begun: Begun, outside: Outside, comes_back: bool) -> None:
+    builder = begun()
+    builder.record(3)
+    builder.put(*builder.fragments())
+    segment = max((builder.root / layout.TRACKS / "mic-judge").glob("seg-*"))
+    segment.write_bytes(segment.read_bytes()[:-400])
+    builder.recover(2, same_boot=True)
+    if comes_back:
+        builder.record(2)
+    builder.tracks.pop("mic-judge")
+    builder.record(30)
+    builder.close()
+    verdict = verify(builder.root, outside)
+    assert codes(verdict) == {"hole_unexplained"}
+    assert [one.track for one in verdict.not_recorded if not one.declared] == ["mic-judge"]
 
 
 def test_media_changed_while_the_recorder_was_down_is_found_although_the_recovery_signed_it(begun: Begun, outside: Outside) -> None:
