@@ -229,7 +229,7 @@ class Replay:
         if track.continuous:
             self.story.media_hole(entry.track, track.end_us, start_us, place)
         end_us = (entry.t0 + entry.dur) * 1_000_000 // timescale
-        self.story.media_at(entry.track, start_us, end_us, place)
+        self.story.media_at(entry.track, start_us, end_us)
         summed = track.sum
         track.pieces.append(Piece(entry.off, entry.len, entry.sha256, "frag", entry.n, line.seq, start_us, end_us))
         self.unsigned.append(UnsignedFragment(line.seq, entry.track, entry.part, entry.seg, entry.off, entry.len, entry.sha256))

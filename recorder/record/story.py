@@ -1,7 +1,7 @@
 """What a journal tells of the hearing: who paused, what was not recorded and why, and whether the media's own times agree. Pure."""
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from recorder.record import entries
@@ -15,6 +15,8 @@ MARGIN_US = 1_500_000
 ALIVE_US = 15_000_000
 """The recorder says at least every 10 s that it is there while nothing is recorded."""
 _NEVER_US = 2**63
+_MOST_TOLD = 10
+"""Of so many pauses at most it is told that a track has media from within: a verdict lists no more findings of a kind."""
 _COMMON = (entries.Frag, entries.Checkpoint)
 """Nearly all lines of a journal are of these."""
 
@@ -31,26 +33,61 @@ class _Media:
     """When there are media of a track, as stretches of time with holes between them."""
 
     def __init__(self) -> None:
-        self._stretches: list[list[int]] = []
+        self.stretches: list[list[int]] = []
+        """From when to when; in order once it is settled."""
 
     def take(self, start_us: int, end_us: int) -> None:
         """A fragment more; nearly always one that goes on where the one before it ended."""
-        last = self._stretches[-1] if self._stretches else None
+        last = self.stretches[-1] if self.stretches else None
         if last is not None and last[0] <= start_us <= last[1] + HOLE_US:
             last[1] = max(last[1], end_us)
         else:
-            self._stretches.append([start_us, max(start_us, end_us)])
+            self.stretches.append([start_us, max(start_us, end_us)])
 
     def settle(self) -> None:
         """All has come: put in order what ran backwards."""
-        self._stretches, unordered = [], sorted(self._stretches)
+        self.stretches, unordered = [], sorted(self.stretches)
         for start_us, end_us in unordered:
             self.take(start_us, end_us)
 
     def next_us(self, at_us: int) -> int | None:
         """Where the media begins that follows a moment, be it at once; None: none follows."""
-        after = bisect_right(self._stretches, at_us + MARGIN_US, key=lambda stretch: stretch[1])
-        return max(at_us, self._stretches[after][0]) if after < len(self._stretches) else None
+        after = bisect_right(self.stretches, at_us + MARGIN_US, key=lambda stretch: stretch[1])
+        return max(at_us, self.stretches[after][0]) if after < len(self.stretches) else None
+
+
+@dataclass(slots=True)
+class _Paused:
+    from_us: int
+    to_us: int
+    place: str
+    states: list[str]
+
+
+class _Pauses:
+    """Times that no media can be from: pauses without devices' margins, those as one that follow each other at once."""
+
+    def __init__(self, pauses: Iterable[tuple[Interval, str]]) -> None:
+        found: list[_Paused] = []
+        for pause, place in sorted(pauses, key=lambda one: one[0].from_us):
+            to_us = (_NEVER_US if pause.to_us is None else pause.to_us) - MARGIN_US
+            if not found or pause.from_us - MARGIN_US > found[-1].to_us:
+                found.append(_Paused(pause.from_us + MARGIN_US, to_us, place, []))
+            found[-1].to_us = max(found[-1].to_us, to_us)
+            if pause.cause not in found[-1].states:
+                found[-1].states.append(pause.cause)
+        self._found = [paused for paused in found if paused.from_us < paused.to_us]
+
+    def with_media(self, media: _Media) -> Iterator[tuple[_Paused, int]]:
+        """The first of them that media are from, and how much of each."""
+        sums_us: dict[int, int] = {}
+        for start_us, end_us in media.stretches:
+            at = bisect_right(self._found, start_us, key=lambda paused: paused.to_us)
+            while at < len(self._found) and self._found[at].from_us < end_us and len(sums_us) < _MOST_TOLD:
+                paused = self._found[at]
+                sums_us[at] = sums_us.get(at, 0) + min(end_us, paused.to_us) - max(start_us, paused.from_us)
+                at += 1
+        return ((self._found[at], media_us) for at, media_us in sums_us.items())
 
 
 class _Declared:
@@ -84,6 +121,8 @@ class Story:
         """From which entry on, what error bound the PC claimed of its UTC."""
         self._findings = findings
         self._pause: Interval | None = None
+        self._pauses: list[tuple[Interval, str]] = []
+        """All of them, and their entries."""
         self._gaps: dict[str, Interval] = {}
         self._holes: list[_Hole] = []
         self._media: dict[str, _Media] = {}
@@ -115,6 +154,7 @@ class Story:
                     self._pause.to_us = max(self._pause.from_us, entry.from_us)
                 detail = entry.reason + (f" (order {entry.order})" if entry.order else "")
                 self._pause = Interval("", entry.state, entry.from_us, None, entry.actor, detail)
+                self._pauses.append((self._pause, place))
                 self._tell(self._pause)
             case entries.Resume():
                 if self._pause is None:
@@ -142,14 +182,12 @@ class Story:
             case _:
                 pass
 
-    def media_at(self, track: str, start_us: int, end_us: int, place: str) -> None:
+    def media_at(self, track: str, start_us: int, end_us: int) -> None:
         """A fragment's media are of this time."""
         media = self._media.get(track)
         if media is None:
             media = self._media[track] = _Media()
         media.take(start_us, end_us)
-        if self._pause is not None and start_us > self._pause.from_us + MARGIN_US:
-            self._findings.doubt("media_in_pause", place, f"track {track} has media from within the interval '{self._pause.cause}'")
 
     def media_hole(self, track: str, end_us: int, start_us: int, place: str) -> None:
         """A fragment ended at ``end_us``, the next begins at ``start_us``."""
@@ -167,9 +205,13 @@ class Story:
         self.intervals.append(Interval(track, "damaged", from_us, to_us, "", detail))
 
     def finish(self) -> None:
-        """Judge the holes, now that all intervals are known, and order the intervals."""
-        for media in self._media.values():
+        """Judge the media and the holes, now that all intervals are known, and order the intervals."""
+        pauses = _Pauses(self._pauses)
+        for track, media in self._media.items():
             media.settle()
+            for paused, media_us in pauses.with_media(media):
+                text = f"track {track} has {media_us / 1e6:.1f} s of media from within the interval '{', '.join(paused.states)}'"
+                self._findings.doubt("media_in_pause", paused.place, text)
         for interval in self._said:
             if interval.to_us is None and interval.track in self._media:
                 interval.to_us = self._media[interval.track].next_us(interval.from_us)

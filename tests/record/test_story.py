@@ -60,7 +60,7 @@ def test_a_hole_is_explained_by_what_begins_with_it_and_carries_on_to_its_end_or
     story = Story(Findings())
     gaps(story, said)
     for track, start_us in media:
-        story.media_at(track, start_us, start_us + FRAGMENT_US, "entry 1")
+        story.media_at(track, start_us, start_us + FRAGMENT_US)
     for track, from_us, to_us in holes:
         story.media_hole(track, from_us, to_us, "entry 1")
     wanted = [(t, a, b) for t, a, b in holes if b - a > HOLE_US and not explains(said, media, t, a, b)]
@@ -102,3 +102,68 @@ def test_a_device_that_came_and_went_all_day_is_judged_at_once() -> None:
         story.media_hole("cam", at * stretch_us, at * stretch_us + 3 * S_US // 2, "entry 1")
     story.media_hole("mic", 0, stretch_us, "entry 2")
     assert unexplained(story) == [("mic", 0, stretch_us)]
+
+
+def paused(story: Story, pauses: list[tuple[int, int]]) -> None:
+    for at, (from_us, to_us) in enumerate(pauses):
+        story.take(line(2 * at), entries.Pause(state="privileged", actor="", reason="", order="", from_us=from_us))
+        story.take(line(2 * at + 1), entries.Resume(state="privileged", actor="", from_us=from_us, to_us=to_us))
+
+
+def in_pauses(findings: Findings) -> list[str]:
+    return [finding.place for finding in findings.all() if finding.code == "media_in_pause"]
+
+
+pauses = st.lists(st.integers(0, 20).map(lambda half: half * S_US // 2), max_size=12).map(
+    lambda steps: [sum(steps[: at + 1]) for at in range(len(steps) // 2 * 2)]
+)
+
+
+@given(edges=pauses, media=fragments, told_first=st.booleans())
+def test_media_from_within_a_pause_is_told_whenever_it_was_journaled(
+    edges: list[int], media: list[tuple[str, int]], told_first: bool
+) -> None:
+    findings = Findings(limit=1000)
+    story, times_us = Story(findings), list(zip(edges[::2], edges[1::2], strict=True))
+    if told_first:
+        paused(story, times_us)
+    for track, start_us in media:
+        story.media_at(track, start_us, start_us + FRAGMENT_US)
+    if not told_first:
+        paused(story, times_us)
+    story.finish()
+
+    def within(at_us: int) -> bool:
+        return all(
+            any(from_us <= at_us + way_us <= to_us for from_us, to_us in times_us) for way_us in range(-MARGIN_US, MARGIN_US + 1, S_US // 4)
+        )
+
+    deep = [(track, start_us) for track, start_us in media if within(start_us + FRAGMENT_US // 2)]
+    assert bool(deep) <= bool(in_pauses(findings))
+    if not any(from_us - FRAGMENT_US < start_us < to_us for _, start_us in media for from_us, to_us in times_us):
+        assert not in_pauses(findings)
+
+
+def test_of_devices_margins_at_the_edges_of_a_pause_nothing_is_told() -> None:
+    findings = Findings()
+    story = Story(findings)
+    paused(story, [(10 * S_US, 12 * S_US), (20 * S_US, 30 * S_US), (30 * S_US, 30 * S_US)])
+    for start_us, end_us in (
+        (0, 10 * S_US + MARGIN_US),
+        (10 * S_US + MARGIN_US, 20 * S_US + MARGIN_US),
+        (30 * S_US - MARGIN_US, 60 * S_US),
+    ):
+        story.media_at("cam", start_us, end_us)
+    story.finish()
+    assert not findings.all()
+
+
+@pytest.mark.timeout(20)
+def test_many_tracks_through_many_pauses_are_judged_at_once() -> None:
+    findings = Findings()
+    story, number = Story(findings), 20_000
+    paused(story, [(at * 10 * S_US, at * 10 * S_US + 5 * S_US) for at in range(number)])
+    for track in range(1000):
+        story.media_at(f"remote-{track}-audio", 0, number * 10 * S_US)
+    story.finish()
+    assert in_pauses(findings)[0] == "entry 0"

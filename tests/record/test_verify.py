@@ -1,6 +1,7 @@
 """What an honest record is told to be."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,35 @@ def test_what_has_no_known_end_hides_no_later_silence(begun: Begun, outside: Out
     assert found == [(track, silent_us, silent_us + 60_000_000) for track in ("cam-judge", "mic-judge")]
     ends = {one.to_us for one in verdict.not_recorded if one.declared}
     assert ends == ({7_000_000} if before == "gap without an end" else {None})
+
+
+@pytest.mark.parametrize("journaled", ["before the pause", "within the pause", "after the pause"])
+def test_media_from_within_a_pause_is_named(begun: Begun, outside: Outside, journaled: str) -> None:
+    builder = begun()
+    builder.record(4)
+    from_us = builder.t_us
+    pause = entries.Pause(state="privileged", actor="clerk", reason="", order="", from_us=from_us)
+    held_back: list[FragmentItem] = []
+    if journaled != "before the pause":
+        builder.entry(pause)
+    for half in range(40):
+        made = builder.fragments()
+        builder.wait(0.5)
+        if journaled == "after the pause":
+            held_back += [item for item in made if isinstance(item, FragmentItem)]
+        else:
+            builder.put(*made)
+        if half % 10 == 9:
+            builder.entry(entries.Alive(state="privileged"))
+            builder.checkpoint()
+    if journaled == "before the pause":
+        builder.entry(pause)
+    builder.entry(entries.Resume(state="privileged", actor="clerk", from_us=from_us, to_us=builder.t_us))
+    builder.put(*[replace(item, times=builder.times) for item in held_back])
+    builder.record(4)
+    builder.close()
+    verdict = verify(builder.root, outside)
+    assert codes(verdict) == {"media_in_pause"}
 
 
 def test_a_record_that_still_runs_is_unsealed_and_intact(begun: Begun, outside: Outside) -> None:
