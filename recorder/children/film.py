@@ -1,7 +1,8 @@
 """Makes ``hearing.mp4`` of a readable copy: one camera and one sound in a file that any player opens.
 
 ``python -m recorder.children.film PLAN OUT``; the plan is JSON: ``video`` and ``audio``, each a list of ``{header, file, t_us}``. Pictures
-are passed on as they are; sound becomes AAC, with silence where nothing was recorded, so that both stay together.
+are passed on as they are, where the parts' parameter sets differ each part's with its own; sound becomes AAC, with silence where nothing
+was recorded, so that both stay together.
 """
 
 import io
@@ -14,6 +15,10 @@ from typing import Any
 import av
 import numpy as np
 
+from recorder.children.parameter_sets import ParameterSets
+
+IN_BAND = "avc3"
+"""The sample entry of a stream whose pictures bring their parameter sets themselves."""
 RATE_HZ = 48_000
 BIT_RATE = 96_000
 _BLOCK = 1024
@@ -45,13 +50,27 @@ def _video_stream(film: av.container.OutputContainer, base: Path, pieces: list[d
     if not pieces:
         return None
     with _open(base, pieces[0]) as container:
-        return film.add_stream_from_template(container.streams.video[0])
+        stream = film.add_stream_from_template(container.streams.video[0])
+    if _is_changing(base, pieces):
+        stream.codec_context.codec_tag = IN_BAND
+    return stream
+
+
+def _is_changing(base: Path, pieces: list[dict[str, Any]]) -> bool:
+    """Whether the parts' headers describe pictures of more than one kind: one header for all would show those of the others wrong."""
+    found = set()
+    for name in {piece["header"] for piece in pieces}:
+        with av.open(str(base / name), "r", format="mp4") as header:
+            found.add(header.streams.video[0].codec_context.extradata)
+    return len(found) > 1
 
 
 def _mux_video(film: av.container.OutputContainer, stream: Any, base: Path, pieces: list[dict[str, Any]], first_us: int) -> None:  # noqa: ANN401
     last_dts = -1
+    in_band = stream is not None and stream.codec_context.codec_tag == IN_BAND
     for piece in pieces:
         with _open(base, piece) as container:
+            sets = ParameterSets(container.streams.video[0].codec_context.extradata or b"") if in_band else None
             for packet in container.demux(container.streams.video[0]):
                 if packet.dts is None or packet.pts is None or packet.time_base is None:
                     continue
@@ -61,8 +80,16 @@ def _mux_video(film: av.container.OutputContainer, stream: Any, base: Path, piec
                     move = last_dts + 1 - packet.dts
                     packet.pts, packet.dts = packet.pts + move, packet.dts + move
                 last_dts = packet.dts
-                packet.stream = stream
-                film.mux(packet)
+                made = packet if sets is None else _with_sets(packet, sets)
+                made.stream = stream
+                film.mux(made)
+
+
+def _with_sets(packet: "av.Packet[Any]", sets: ParameterSets) -> "av.Packet[Any]":
+    made: av.Packet[Any] = av.Packet(sets.put(bytes(packet), key=packet.is_keyframe))
+    made.pts, made.dts, made.time_base, made.duration = packet.pts, packet.dts, packet.time_base, packet.duration
+    made.is_keyframe = packet.is_keyframe
+    return made
 
 
 def _mux_sound(film: av.container.OutputContainer, stream: av.AudioStream, base: Path, pieces: list[dict[str, Any]], first_us: int) -> None:
