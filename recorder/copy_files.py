@@ -42,8 +42,8 @@ def write_page(out: Path, story: Story, copied: Copied, verdict: Verdict) -> Non
     ends += [one.to_us for one in copied.left_out]
     told = manifest(story.lines)
     page = player_page(
-        title=story.genesis.title or story.genesis.hearing,
-        case=story.genesis.case,
+        title=_title(story.genesis, verdict.hearing),
+        case=verdict.case,
         first_us=copied.film_first_us,
         duration_us=max(ends, default=0),
         notes=[{"at_us": note.at_us, "author": note.author, "text": note.text} for note in story.notes],
@@ -89,7 +89,7 @@ def sign(
             "anchored_to": verdict.anchored_to,
             "findings": [msgspec.to_builtins(finding) for finding in verdict.findings],
         },
-        "hearing": story.genesis.hearing,
+        "hearing": verdict.hearing,
         "tool": {"name": "courtroom copy", "version": version("courtroom-agent"), "arguments": list(arguments)},
         "choice": {"tracks": sorted(choice.tracks), "from_us": choice.from_us, "to_us": choice.to_us, "max_level": choice.max_level},
         "orders": [
@@ -109,6 +109,12 @@ def sign(
         builder = pkcs7.PKCS7SignatureBuilder().set_data(listed).add_signer(reader.certificate, reader.key, hashes.SHA256())
         options = [pkcs7.PKCS7Options.DetachedSignature, pkcs7.PKCS7Options.Binary]
         (out / layout.SUMS_SIGNATURE).write_bytes(builder.sign(serialization.Encoding.DER, options))
+
+
+def _title(genesis: entries.Genesis, hearing: str) -> str:
+    """What people call the hearing; of one that the record was bound to only since, nobody told the title."""
+    is_its_own = genesis.hearing in {"", hearing}
+    return (genesis.title if is_its_own else "") or hearing
 
 
 def _shown(one: LeftOut, story: Story) -> dict[str, Any]:
