@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
 from recorder import copy_files, readable
+from recorder.film_pieces import film_pieces
 from recorder.fragment_choice import summed
 from recorder.readable import LEVELS, Choice, Copied, CopyError, Reader, Story
 from recorder.record.cli import CA_HELP, say, session_time, verified
@@ -94,6 +95,9 @@ def _tell(console: Console, out: Path, copied: Copied, verdict: Verdict) -> None
         console.print(f"· left out: {one.track}, {session_time(one.from_us)} to {session_time(one.to_us)}, {why}", highlight=False)
     if copied.notes_left_out:
         console.print(f"· left out: {copied.notes_left_out} note(s) of a higher level", highlight=False)
+    for from_us, to_us in copied.film_without:
+        why = "the camera's pictures were no H.264 then; they are in its playlist"
+        console.print(f"· {FILM} shows nothing from {session_time(from_us)} to {session_time(to_us)}: {why}", highlight=False)
     console.print(f"{shown(str(out))}: {len(copied.tracks)} tracks; open index.html, {FILM} or master.m3u8", highlight=False)
 
 
@@ -149,22 +153,17 @@ def _fill(console: Console, out: Path, story: Story, reader: Reader | None, choi
     copy_files.write_notes(out, story.notes)
     copy_files.write_master(out, copied)
     with console.status("making one file of it"):
-        _film(out, copied)
+        _film(out, story, copied)
     copy_files.write_page(out, story, copied, verdict)
     copy_files.sign(out, story, choice, reader, copied, verdict, sys.argv[1:])
     return copied
 
 
-def _film(out: Path, copied: Copied) -> None:
+def _film(out: Path, story: Story, copied: Copied) -> None:
     """One camera and the room mix as one file, made by a child: only children hold codecs."""
-    cameras = [track.name for track in copied.tracks if track.kind == "video" and track.codecs.startswith("avc1")]
-    sounds = [track.name for track in copied.tracks if track.kind == "audio"]
-    sound = "room-mix" if "room-mix" in sounds else (sounds[0] if sounds else None)
-    pieces = {
-        "video": copied.segments.get(cameras[0], []) if cameras else [],
-        "audio": copied.segments.get(sound, []) if sound else [],
-    }
-    copied.film_first_us = min([segment.t_us for found in pieces.values() for segment in found], default=0)
+    chosen = film_pieces(copied.tracks, copied.segments, story.tracks)
+    copied.film_first_us, copied.film_without = chosen.first_us, chosen.without
+    pieces = {"video": chosen.video, "audio": chosen.audio}
     plan = out / "film.json"
     plan.write_text(
         json.dumps({kind: [{"header": s.header, "file": s.file, "t_us": s.t_us} for s in found] for kind, found in pieces.items()}),

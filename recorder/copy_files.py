@@ -49,6 +49,7 @@ def write_page(out: Path, story: Story, copied: Copied, verdict: Verdict) -> Non
         notes=[{"at_us": note.at_us, "author": note.author, "text": note.text} for note in story.notes],
         gaps=told["not_recorded"],
         left_out=[_shown(one, story) for one in summed(copied.left_out)],
+        film_without=[{"from_us": from_us, "to_us": to_us} for from_us, to_us in copied.film_without],
         tracks=[{"name": track.name, "label": track.label, "playlist": track.playlist} for track in copied.tracks],
         source=source_of(verdict),
     )

@@ -20,12 +20,14 @@ def player_page(
     notes: Sequence[dict[str, Any]],
     gaps: Sequence[dict[str, Any]],
     left_out: Sequence[dict[str, Any]],
+    film_without: Sequence[dict[str, int]] = (),
     tracks: Sequence[dict[str, str]],
     source: dict[str, Any],
 ) -> str:
     """The page.
 
-    Times are session time; ``first_us`` is where ``hearing.mp4`` begins. What was said and written is data, never markup.
+    Times are session time; ``first_us`` is where ``hearing.mp4`` begins, ``film_without`` the stretches whose pictures only the camera's
+    playlist has. What was said and written is data, never markup.
 
     ``source`` is what the record proved when the copy was made: its ``level``, and in words what was ``found`` that breaks it, or how far
     it is proven.
@@ -36,6 +38,7 @@ def player_page(
         "notes": list(notes),
         "gaps": list(gaps),
         "left_out": list(left_out),
+        "film_without": list(film_without),
         "tracks": list(tracks),
         "source": source,
     }

@@ -76,6 +76,8 @@ class Copied:
     damaged: list[str] = field(default_factory=list)
     film_first_us: int = 0
     """Session time at which the one-file film begins."""
+    film_without: list[tuple[int, int]] = field(default_factory=list)
+    """Stretches of session time whose pictures the one-file film cannot show, but the track's playlist."""
 
 
 def load_reader(key: Path, certificate: Path | None) -> Reader:
