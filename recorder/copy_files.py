@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 
 from recorder.copy_story import Story
 from recorder.fragment_choice import LeftOut, summed
-from recorder.manifest import manifest
 from recorder.player_page import player_page
 from recorder.playlist import master_playlist
 from recorder.readable import Choice, Copied, Reader
@@ -40,14 +39,13 @@ def write_page(out: Path, story: Story, copied: Copied, verdict: Verdict) -> Non
     """The page that plays the copy."""
     ends = [segment.t_us + segment.dur_us for segments in copied.segments.values() for segment in segments]
     ends += [one.to_us for one in copied.left_out]
-    told = manifest(story.lines)
     page = player_page(
         title=_title(story.genesis, verdict.hearing),
         case=verdict.case,
         first_us=copied.film_first_us,
         duration_us=max(ends, default=0),
         notes=[{"at_us": note.at_us, "author": note.author, "text": note.text} for note in story.notes],
-        gaps=told["not_recorded"],
+        gaps=[msgspec.to_builtins(interval) for interval in verdict.not_recorded],
         left_out=[_shown(one, story) for one in summed(copied.left_out)],
         film_without=[{"from_us": from_us, "to_us": to_us} for from_us, to_us in copied.film_without],
         tracks=[{"name": track.name, "label": track.label, "playlist": track.playlist} for track in copied.tracks],

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recorder.record import entries, layout
-from recorder.record.entries import AnyEntry, Line
+from recorder.record.entries import Line
 from recorder.record.journal import BEFORE_FIRST, Head
 from recorder.record.levels import Levels
 from recorder.record.order import OrderError
@@ -45,8 +45,6 @@ class Story:
     utc_of_zero_us: int
     tracks: dict[str, Track] = field(default_factory=dict)
     notes: list[entries.Note] = field(default_factory=list)
-    lines: list[tuple[Line, AnyEntry]] = field(default_factory=list)
-    """The entries of which ``manifest`` makes the intervals that were not recorded."""
     levels: Levels = field(default_factory=Levels)
     orders: list[GivenOrder] = field(default_factory=list)
 
@@ -88,8 +86,6 @@ def _read(record: Path, end: Head | None) -> Story | None:
         if isinstance(entry, entries.Init | entries.Frag | entries.Key):
             _check(story, line, entry)
         story.levels.take(line, entry)
-        if not isinstance(entry, entries.Frag | entries.Checkpoint | entries.Alive):
-            story.lines.append((line, entry))
         if isinstance(entry, entries.Init):
             story.tracks.setdefault(entry.track, Track(entry.track)).inits[entry.part] = entry
         elif isinstance(entry, entries.Frag):

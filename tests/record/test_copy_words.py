@@ -12,11 +12,13 @@ import pytest
 
 from recorder import copy_files
 from recorder.copy_story import read_story
+from recorder.player_page import player_page
 from recorder.readable import Choice, Copied
-from recorder.record import entries
+from recorder.record import entries, layout
 from recorder.record.copy_check import check_copy
 from recorder.record.journal import Head
 from recorder.record.verify import Outside, verify
+from tests.lab import browser
 from tests.record.record_builder import Builder
 from tests.record.test_bindings import bind
 
@@ -48,6 +50,14 @@ class Words:
         found = re.search(r"<h1>(.*?)</h1><p>.*?</span> (.*?)</p>", self.page)
         assert found is not None
         return html.unescape(found[1]), html.unescape(found[2])
+
+    @property
+    def story(self) -> dict[str, Any]:
+        """What the page's script shows."""
+        found = re.search(r'<script type="application/json" id="story">(.*?)</script>', self.page)
+        assert found is not None
+        told: dict[str, Any] = json.loads(found[1])
+        return told
 
     @property
     def derivative(self) -> dict[str, Any]:
@@ -96,3 +106,40 @@ def test_a_copy_is_of_the_hearing_that_the_record_was_bound_to_last(
     assert words.derivative["hearing"] == hearing
     assert check_copy(words.out, None, 0, workers=1).hearing == hearing
     assert words.heading == heading
+
+
+def test_a_copy_lists_all_that_was_not_recorded_as_the_verifier_does(
+    begun: Callable[..., Builder], outside: Outside, tmp_path: Path
+) -> None:
+    """What an entry says, what only the media's times show, and what the disk lost in a crash."""
+    builder = begun()
+    builder.record(2)
+    builder.pause(3, "privileged", "counsel confers")
+    builder.record(2)
+    builder.wait(6)
+    builder.record(3)
+    builder.put(*builder.fragments())
+    segment = max((builder.root / layout.TRACKS / "cam-judge").glob("seg-*"))
+    segment.write_bytes(segment.read_bytes()[:-4000])
+    builder.recover()
+    builder.record(2)
+    builder.close()
+    words = Words(builder, outside, tmp_path / "copy")
+    listed = {(gap["track"], gap["cause"]) for gap in words.story["gaps"]}
+    assert listed == {(one.track, one.cause) for one in verify(builder.root, outside).not_recorded}
+    assert {"privileged", "unexplained", "damaged", "recorder_down"} == {cause for _, cause in listed}
+
+
+@pytest.mark.lab
+@pytest.mark.skipif(browser.missing(), reason="Debian's chromium is missing")
+def test_a_page_shows_until_when_nothing_was_recorded_only_where_that_is_known(tmp_path: Path) -> None:
+    gaps = [
+        {"track": "", "cause": "privileged", "from_us": 10_000_000, "to_us": 20_000_000, "detail": "", "by": "", "declared": True},
+        {"track": "", "cause": "recorder_down", "from_us": 30_000_000, "to_us": None, "detail": "", "by": "", "declared": True},
+        {"track": "cam", "cause": "unplugged", "from_us": 40_000_000, "to_us": None, "detail": "", "by": "", "declared": True},
+    ]
+    source = {"level": "sealed", "found": []}
+    page = player_page(title="", case="", first_us=0, duration_us=90_000_000, notes=[], gaps=gaps, left_out=[], tracks=[], source=source)
+    (tmp_path / "index.html").write_text(page, encoding="utf-8")
+    shown = browser.ask(f"file://{tmp_path}/index.html", "[...document.querySelectorAll('#gaps li')].map(e => e.textContent)")
+    assert shown == ["0:00:10 – 0:00:20  all: privileged", "0:00:30 – …  all: recorder down", "0:00:40 – 0:01:30  cam: unplugged"]
