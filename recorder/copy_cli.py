@@ -35,8 +35,8 @@ def copy(
     key: Annotated[Path | None, typer.Option(help="A recipient's private key (PEM); not needed for a record in the clear.")] = None,
     cert: Annotated[Path | None, typer.Option(help="The recipient's certificate (default: beside the key, ending in .pem).")] = None,
     track: Annotated[list[str] | None, typer.Option(help="Only this track (may be repeated).")] = None,
-    from_s: Annotated[float, typer.Option("--from", min=0, help="From this second of the session on.")] = 0,
-    to_s: Annotated[float | None, typer.Option("--to", min=0, help="Up to this second of the session.")] = None,
+    from_s: Annotated[float, typer.Option("--from", min=0, help="From this second of the session on, and what belongs to it.")] = 0,
+    to_s: Annotated[float | None, typer.Option("--to", min=0, help="Up to this second, and what belongs to it.")] = None,
     max_level: Annotated[str, typer.Option(help="Highest level to copy: open, closed, secret. Identity is never copied.")] = "closed",
     ca: Annotated[Path | None, typer.Option(help=CA_HELP)] = None,
     even_if_broken: Annotated[
@@ -47,6 +47,9 @@ def copy(
 
     What is of a higher level, by the journal or by the orders given since (`courtroom level`), is left out, and listed. An order that does
     not hold lets no copy be made.
+
+    With --from and --to the copy begins and ends at the nearest seams outside: sound is cut between fragments (half a second), pictures are
+    only from keyframe to keyframe. It lists from when to when it has each track.
 
     The record is verified first, as `courtroom verify` does, and stays as it is; what it proved stands in the copy. Of a broken record no
     copy is made; with --even-if-broken media whose hash does not fit the journal is named and left out, and the exit status is 1.

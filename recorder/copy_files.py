@@ -21,9 +21,10 @@ from recorder.seal import file_sha256
 
 
 def choose_notes(story: Story, choice: Choice, copied: Copied) -> None:
-    """Keep the notes that the level allows: what is said in an interval that is left out may stand in a note of it."""
-    kept = [note for note in story.notes if rank(story.levels.of_session(note.at_us)) <= rank(choice.max_level)]
-    copied.notes_left_out = len(story.notes) - len(kept)
+    """Keep the notes of the chosen time that the level allows: what is said in what is left out may stand in a note of it."""
+    chosen = [note for note in story.notes if choice.from_us <= note.at_us and (choice.to_us is None or note.at_us < choice.to_us)]
+    kept = [note for note in chosen if rank(story.levels.of_session(note.at_us)) <= rank(choice.max_level)]
+    copied.notes_left_out = len(chosen) - len(kept)
     story.notes = kept
 
 
@@ -94,6 +95,10 @@ def sign(
         "orders": [
             {"number": given.order.number, "level": given.order.level, "order": given.order.order, "sha256": given.sha256}
             for given in story.orders
+        ],
+        "copied": [
+            {"track": name, "from_us": min(one.t_us for one in made), "to_us": max(one.t_us + one.dur_us for one in made)}
+            for name, made in sorted(copied.segments.items())
         ],
         "left_out": msgspec.to_builtins(copied.left_out),
         "notes_left_out": copied.notes_left_out,

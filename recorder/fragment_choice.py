@@ -4,7 +4,7 @@ Sound is chosen fragment by fragment. A picture is made of those since the last 
 keyframe to keyframe, when a moment of it is of too high a level: rounding is always to the side of secrecy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from recorder.record.entries import Level, TrackKind
@@ -40,15 +40,31 @@ class LeftOut:
 
 def highest_of_groups(candidates: Sequence[Candidate], kind: TrackKind) -> list[Level]:
     """For each fragment the level by which it is judged: its own, or that of its group of pictures."""
-    levels = [candidate.level for candidate in candidates]
-    if kind == "audio":
-        return levels
+    return [
+        level for group in _groups(candidates, kind) for level in [max((candidate.level for candidate in group), key=rank)] * len(group)
+    ]
+
+
+def overlapping(candidates: Sequence[Candidate], kind: TrackKind, from_us: int, to_us: int | None) -> list[bool]:
+    """For each fragment whether it, or its group of pictures, has a moment of an interval (``to_us`` None: to the end)."""
+    return [
+        wanted
+        for group in _groups(candidates, kind)
+        for wanted in [any(_has_moment(candidate, from_us, to_us) for candidate in group)] * len(group)
+    ]
+
+
+def _has_moment(candidate: Candidate, from_us: int, to_us: int | None) -> bool:
+    return max(candidate.to_us, candidate.from_us + 1) > from_us and (to_us is None or candidate.from_us < to_us)
+
+
+def _groups(candidates: Sequence[Candidate], kind: TrackKind) -> Iterator[Sequence[Candidate]]:
+    """The fragments that go together: of sound each alone, of pictures those from one random access point to the next."""
     begin = 0
     for at in range(1, len(candidates) + 1):
-        if at == len(candidates) or candidates[at].key:
-            levels[begin:at] = [max(levels[begin:at], key=rank)] * (at - begin)
+        if at == len(candidates) or candidates[at].key or kind == "audio":
+            yield candidates[begin:at]
             begin = at
-    return levels
 
 
 def add(stretches: list[LeftOut], new: LeftOut) -> None:

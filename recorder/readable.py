@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from recorder.cenc import CencError, clear_fragment, clear_header
 from recorder.copy_story import CopyError, Segment, Story, Track, read_story, total_bytes
-from recorder.fragment_choice import Candidate, LeftOut, add, highest_of_groups
+from recorder.fragment_choice import Candidate, LeftOut, add, highest_of_groups, overlapping
 from recorder.fragment_look import look
 from recorder.part_keys import KeyDamagedError, NotAddressedError, open_key
 from recorder.playlist import PlaylistSegment, PlaylistTrack, media_playlist
@@ -57,7 +57,10 @@ class Reader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What of a record to copy: tracks (empty: all), session time, and the highest level."""
+    """What of a record to copy: tracks (empty: all), session time, and the highest level.
+
+    A fragment of sound, or a group of pictures, that has a moment of that time is copied whole.
+    """
 
     tracks: frozenset[str] = frozenset()
     from_us: int = 0
@@ -177,13 +180,15 @@ class _TrackCopy:
         return end_us > self.choice.from_us and (self.choice.to_us is None or start_us < self.choice.to_us)
 
     def _runs(self, init: entries.Init, segment: Segment) -> list[list[_Fragment]]:
-        """The runs of fragments that the level allows; what it does not is noted as left out."""
+        """The runs of fragments that were chosen and the level allows; what it does not is noted as left out."""
         fragments = self._read(init, segment)
         runs: list[list[_Fragment]] = []
         open_run = False
-        judged = highest_of_groups([fragment.candidate for fragment in fragments], init.kind)
-        for fragment, level in zip(fragments, judged, strict=True):
-            because = self._refusal(init, level)
+        candidates = [fragment.candidate for fragment in fragments]
+        judged = highest_of_groups(candidates, init.kind)
+        chosen = overlapping(candidates, init.kind, self.choice.from_us, self.choice.to_us)
+        for fragment, level, is_chosen in zip(fragments, judged, chosen, strict=True):
+            because = self._refusal(init, level) if is_chosen else ""
             if because is not None:
                 at = fragment.candidate
                 if because:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recorder.cenc import CencError, clear_fragment, clear_header
 from recorder.children.boxes import Cutter, read_fragment
 from recorder.children.fragmenter import MOVFLAGS
-from recorder.fragment_choice import Candidate, LeftOut, add, highest_of_groups, summed
+from recorder.fragment_choice import Candidate, LeftOut, add, highest_of_groups, overlapping, summed
 from recorder.fragment_look import look
 from recorder.record.levels import LEVELS, rank
 
@@ -33,6 +33,23 @@ def test_a_fragment_is_never_judged_below_its_own_level_and_a_group_of_pictures_
         groups[-1].append(at)
     for group in groups:
         assert {judged[at] for at in group} == {max((fragments[at].level for at in group), key=rank)}
+
+
+@given(fragments=candidates, from_us=st.integers(0, 11_000), length_us=st.integers(1, 5_000) | st.none())
+def test_of_an_interval_every_fragment_of_sound_is_chosen_and_every_whole_group_of_pictures(
+    fragments: list[Candidate], from_us: int, length_us: int | None
+) -> None:
+    to_us = None if length_us is None else from_us + length_us
+    sound = [one.to_us > from_us and (to_us is None or one.from_us < to_us) for one in fragments]
+    assert overlapping(fragments, "audio", from_us, to_us) == sound
+    begins = [at for at, one in enumerate(fragments) if one.key or at == 0]
+    group = [max(begin for begin in begins if begin <= at) for at in range(len(fragments))]
+    pictures = [any(sound[other] for other in range(len(fragments)) if group[other] == group[at]) for at in range(len(fragments))]
+    assert overlapping(fragments, "video", from_us, to_us) == pictures
+
+
+def test_what_has_no_length_is_of_the_moment_at_which_it_is() -> None:
+    assert overlapping([Candidate(0, 0, True, "open")], "audio", 0, None) == [True]
 
 
 def test_stretches_are_told_as_one_where_they_go_on_and_by_track_where_they_overlap() -> None:
