@@ -98,6 +98,8 @@ def _tell(console: Console, out: Path, copied: Copied, verdict: Verdict) -> None
         console.print(f"· left out: {one.track}, {session_time(one.from_us)} to {session_time(one.to_us)}, {why}", highlight=False)
     if copied.notes_left_out:
         console.print(f"· left out: {copied.notes_left_out} note(s) of a higher level", highlight=False)
+    if copied.reasons_left_out:
+        console.print(f"· left out: why nothing was recorded, {copied.reasons_left_out} time(s), of a higher level", highlight=False)
     for from_us, to_us in copied.film_without:
         why = "the camera's pictures were no H.264 then; they are in its playlist"
         console.print(f"· {FILM} shows nothing from {session_time(from_us)} to {session_time(to_us)}: {why}", highlight=False)
@@ -157,7 +159,7 @@ def _fill(console: Console, out: Path, story: Story, reader: Reader | None, choi
     copy_files.write_master(out, copied)
     with console.status("making one file of it"):
         _film(out, story, copied)
-    copy_files.write_page(out, story, copied, verdict)
+    copy_files.write_page(out, story, choice, copied, verdict)
     copy_files.sign(out, story, choice, reader, copied, verdict, sys.argv[1:])
     return copied
 

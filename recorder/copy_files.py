@@ -1,6 +1,7 @@
 """What stands beside the media in a readable copy: notes, page, master playlist, what it was made of, and the signature over all."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from recorder.playlist import master_playlist
 from recorder.readable import Choice, Copied, Reader
 from recorder.record import canonical, entries, layout
 from recorder.record.levels import rank
-from recorder.record.verdict import PROVEN, Verdict
+from recorder.record.verdict import PROVEN, Interval, Verdict
 from recorder.seal import file_sha256
 
 
@@ -28,6 +29,18 @@ def choose_notes(story: Story, choice: Choice, copied: Copied) -> None:
     story.notes = kept
 
 
+def choose_reasons(story: Story, choice: Choice, copied: Copied, not_recorded: Sequence[Interval]) -> list[Interval]:
+    """All that was not recorded, without the words (a pause's reason, a gap's detail) that are of a higher level, as notes are."""
+    chosen = []
+    for one in not_recorded:
+        ends_us = (one.from_us, one.from_us if one.to_us is None else max(one.from_us, one.to_us - 1))
+        is_higher = max(rank(story.levels.of_session(at_us)) for at_us in ends_us) > rank(choice.max_level)
+        if is_higher and one.detail:
+            copied.reasons_left_out += 1
+        chosen.append(replace(one, detail="") if is_higher else one)
+    return chosen
+
+
 def write_notes(out: Path, notes: Sequence[entries.Note]) -> None:
     """The notes as WebVTT, each for five seconds from its time."""
     lines = ["WEBVTT", ""]
@@ -36,7 +49,7 @@ def write_notes(out: Path, notes: Sequence[entries.Note]) -> None:
     (out / "notes.vtt").write_text("\n".join(lines), encoding="utf-8")
 
 
-def write_page(out: Path, story: Story, copied: Copied, verdict: Verdict) -> None:
+def write_page(out: Path, story: Story, choice: Choice, copied: Copied, verdict: Verdict) -> None:
     """The page that plays the copy."""
     ends = [segment.t_us + segment.dur_us for segments in copied.segments.values() for segment in segments]
     ends += [one.to_us for one in copied.left_out]
@@ -46,7 +59,7 @@ def write_page(out: Path, story: Story, copied: Copied, verdict: Verdict) -> Non
         first_us=copied.film_first_us,
         duration_us=max(ends, default=0),
         notes=[{"at_us": note.at_us, "author": note.author, "text": note.text} for note in story.notes],
-        gaps=[msgspec.to_builtins(interval) for interval in verdict.not_recorded],
+        gaps=[msgspec.to_builtins(interval) for interval in choose_reasons(story, choice, copied, verdict.not_recorded)],
         left_out=[_shown(one, story) for one in summed(copied.left_out)],
         film_without=[{"from_us": from_us, "to_us": to_us} for from_us, to_us in copied.film_without],
         tracks=[{"name": track.name, "label": track.label, "playlist": track.playlist} for track in copied.tracks],
@@ -102,6 +115,7 @@ def sign(
         ],
         "left_out": msgspec.to_builtins(copied.left_out),
         "notes_left_out": copied.notes_left_out,
+        "reasons_left_out": copied.reasons_left_out,
         "damaged": copied.damaged,
         "by": reader.certificate.subject.rfc4514_string() if reader else None,
     }

@@ -76,6 +76,8 @@ class Copied:
     segments: dict[str, list[PlaylistSegment]] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
     notes_left_out: int = 0
+    reasons_left_out: int = 0
+    """Of how many intervals that were not recorded the words are of too high a level."""
     damaged: list[str] = field(default_factory=list)
     film_first_us: int = 0
     """Session time at which the one-file film begins."""

@@ -37,7 +37,7 @@ class Words:
         verdict = verify(self.builder.root, self.outside)
         story = read_story(self.builder.root, Head(verdict.entries - 1, verdict.head))
         copied = Copied()
-        copy_files.write_page(self.out, story, copied, verdict)
+        copy_files.write_page(self.out, story, self.choice, copied, verdict)
         copy_files.sign(self.out, story, self.choice, None, copied, verdict, [])
 
     @property
@@ -128,6 +128,28 @@ def test_a_copy_lists_all_that_was_not_recorded_as_the_verifier_does(
     listed = {(gap["track"], gap["cause"]) for gap in words.story["gaps"]}
     assert listed == {(one.track, one.cause) for one in verify(builder.root, outside).not_recorded}
     assert {"privileged", "unexplained", "damaged", "recorder_down"} == {cause for _, cause in listed}
+
+
+def test_why_nothing_was_recorded_is_told_to_nobody_who_may_not_have_what_was_said_then(
+    begun: Callable[..., Builder], outside: Outside, tmp_path: Path
+) -> None:
+    builder = begun()
+    builder.record(2)
+    builder.pause(3, reason="a break for lunch")
+    builder.record(2)
+    builder.set_level("secret")
+    builder.record(2)
+    builder.pause(3, reason="witness A is from Abai street")
+    builder.record(2)
+    builder.close()
+    closed = Words(builder, outside, tmp_path / "closed")
+    told = [(gap["cause"], gap["detail"]) for gap in closed.story["gaps"]]
+    assert told == [("off_record", "a break for lunch (order order 7)"), ("off_record", "")]
+    assert closed.derivative["reasons_left_out"] == 1
+    assert not [path for path in closed.out.iterdir() if "Abai street" in path.read_text(encoding="utf-8")]
+    secret = Words(builder, outside, tmp_path / "secret", Choice(max_level="secret"))
+    assert "Abai street" in secret.story["gaps"][1]["detail"]
+    assert secret.derivative["reasons_left_out"] == 0
 
 
 @pytest.mark.lab
