@@ -23,6 +23,8 @@ RATE_HZ = 48_000
 BIT_RATE = 96_000
 _BLOCK = 1024
 _MOST_SILENCE_S = 3600
+_MOST_OFF = RATE_HZ // 50
+"""Samples by which sound may lie beside its time."""
 
 
 def main(plan_file: Path, target: Path) -> int:
@@ -93,7 +95,7 @@ def _with_sets(packet: "av.Packet[Any]", sets: ParameterSets) -> "av.Packet[Any]
 
 
 def _mux_sound(film: av.container.OutputContainer, stream: av.AudioStream, base: Path, pieces: list[dict[str, Any]], first_us: int) -> None:
-    at = 0
+    at = too_many = 0
     held = np.zeros(0, np.float32)
 
     def write(samples: Any, *, last: bool = False) -> None:  # noqa: ANN401
@@ -113,10 +115,14 @@ def _mux_sound(film: av.container.OutputContainer, stream: av.AudioStream, base:
                 if frame.pts is not None and frame.time_base is not None:
                     due = round((frame.pts * frame.time_base - Fraction(first_us, 1_000_000)) * RATE_HZ)
                     missing = due - at - len(held)
-                    if missing > RATE_HZ // 50:
+                    if missing > _MOST_OFF:
                         write(np.zeros(min(missing, _MOST_SILENCE_S * RATE_HZ), np.float32))
+                    elif missing < -_MOST_OFF:  # a device whose clock runs fast gives more samples than its time has
+                        too_many = -missing
                 for out in resampler.resample(frame):
-                    write(out.to_ndarray()[0])
+                    samples = out.to_ndarray()[0]
+                    dropped, too_many = min(too_many, len(samples)), max(0, too_many - len(samples))
+                    write(samples[dropped:])
     write(np.zeros(0, np.float32), last=True)
     film.mux(stream.encode(None))
 

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import itertools
 import json
 import struct
 import subprocess
@@ -15,7 +16,7 @@ import av
 import numpy as np
 import pytest
 
-from recorder.children.encoder import PictureEncoder
+from recorder.children.encoder import PictureEncoder, SoundEncoder
 from recorder.children.fragmenter import Fragmenter, PartPlan
 from recorder.children.parameter_sets import ParameterSets
 from recorder.contract import child
@@ -94,6 +95,42 @@ def test_a_film_of_one_format_stays_as_every_old_player_knows_it(tmp_path: Path)
     with av.open(str(path)) as container:
         assert container.streams.video[0].codec_context.codec_tag == "avc1"
     assert len(shown(path)) == 2 * PICTURES
+
+
+RATE_HZ = 48_000
+SPAN_S = 5
+
+
+def sound_piece(folder: Path, number: int, samples: int) -> dict[str, Any]:
+    """A part that begins every five seconds, with a click a second behind that, however many samples its device gave."""
+    header: list[bytes] = []
+    fragments: list[bytes] = []
+
+    def keep(message: Any, data: Any) -> None:
+        (header if isinstance(message, child.Init) else fragments).append(bytes(data))
+
+    encoder = SoundEncoder(RATE_HZ, 16)
+    fragmenter = Fragmenter(PartPlan(track="judge", part=number, key=None), encoder.stream, RATE_HZ, keep)
+    sound = np.zeros(samples, np.int16)
+    sound[RATE_HZ : RATE_HZ + 480] = 20_000
+    for packet in encoder.encode(sound) + encoder.flush():
+        assert packet.pts is not None
+        fragmenter.mux(packet, number * SPAN_S * 1_000_000 + packet.pts * 1_000_000 // RATE_HZ)
+    fragmenter.close()
+    named = {"header": f"sound-{number}.mp4", "file": f"sound-{number}.m4s"}
+    (folder / named["header"]).write_bytes(b"".join(header))
+    (folder / named["file"]).write_bytes(b"".join(fragments))
+    return {**named, "t_us": number * SPAN_S * 1_000_000}
+
+
+@pytest.mark.parametrize("off_ms", [-15, 15, 30, 500])
+def test_sound_of_a_device_whose_clock_is_off_stays_where_it_was_heard(tmp_path: Path, off_ms: int) -> None:
+    pieces = [sound_piece(tmp_path, number, RATE_HZ * (SPAN_S * 1000 + off_ms) // 1000) for number in range(10)]
+    with av.open(str(film(tmp_path, [], pieces))) as container:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    loud = np.flatnonzero(np.abs(sound) > 0.2)
+    clicks = [int(loud[0]), *(int(at) for before, at in itertools.pairwise(loud) if at - before > RATE_HZ)]
+    assert [at / RATE_HZ for at in clicks] == pytest.approx([number * SPAN_S + 1 for number in range(10)], abs=0.05)
 
 
 SEEN = """(async () => {
