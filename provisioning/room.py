@@ -19,6 +19,7 @@ def _id(text: str) -> str:
 
 
 Id = Annotated[str, Field(pattern=f"^{ID_PATTERN}$"), AfterValidator(_id)]
+TRUSTED_BY_THE_PC = "/etc/ssl/certs/ca-certificates.crt"  # Debian's package ca-certificates; of whom ``rtsps://`` leads to
 LONGEST_TEXT = 4_096
 """The longest path of a file; what names devices and people is held to ``Label``. Much of it stands in a line of the record."""
 Label = Annotated[str, Field(max_length=200)]
@@ -168,6 +169,7 @@ class RtspCamera(CameraDevice):
     sub_url: RtspUrl | None = None
     user: str = ""
     password_file: str = ""
+    ca_file: str = TRUSTED_BY_THE_PC
     audio: bool = False
 
 
@@ -223,6 +225,7 @@ class RtspMicrophone(MicrophoneDevice):
     url: RtspUrl
     user: str = ""
     password_file: str = ""
+    ca_file: str = TRUSTED_BY_THE_PC
 
 
 class Aes67Microphone(MicrophoneDevice):

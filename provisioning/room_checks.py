@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from provisioning.audience import AudienceTokenError, read_token
 from provisioning.certificate_checks import check_centre, check_recipient, check_signing
+from provisioning.named_files import no_authorities, openable, unreadable
+from provisioning.network_checks import check_network_device
 from provisioning.problems import Finding
 from provisioning.room import (
     Aes67Microphone,
@@ -31,13 +33,10 @@ from provisioning.toml_places import Place
 from provisioning.turn_server import TurnSecretError, read_secret
 from recorder.baseline_file import REMEDY, BaselineError, read_floors
 from recorder.record.levels import LEVELS
-from recorder.record.trust import TrustError, load_certificates
 
 FULL_HD_PIXELS_PER_S = 1920 * 1080 * 25
 """One raw 1080p25 camera: 0.34 of a core by libx264 superfast, 0.54 with both rungs for viewers; two cores carry one beside the rest."""
 _CARD_NUMBER = re.compile(r"(?<=\S) *\(hw:\d+,\d+\)")
-_SECRET_NAME = re.compile(r"[a-z_-]*(pass|pwd|psw|secret|token|auth|apikey|api_key)[a-z_-]*=", re.IGNORECASE)
-"""A name in an address's query whose value is likely a secret, as ``password`` in ``?user=admin&password=…``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,23 +73,6 @@ def check_config(config: RoomConfig, now: dt.datetime, machine: Machine) -> list
         *_cameras(config, machine),
         *_microphones(config),
     ]
-
-
-def openable(path: str, made_by: str) -> str:
-    """What to do about a file that cannot be read: make it, by what makes it, or let the recorder's user read it."""
-    if Path(path).exists():
-        return f"chown courtroom-recorder {path}, where the recorder runs as that user; and let it into the directories above"
-    return f"{made_by}; or correct the path"
-
-
-def unreadable(path: str) -> str | None:
-    """Why a file cannot be read, or None."""
-    try:
-        with Path(path).open("rb") as file:
-            file.read(1)
-    except OSError as error:
-        return f"{path} cannot be read: {error.strerror}"
-    return None
 
 
 def _room(config: RoomConfig) -> Iterator[Finding]:
@@ -228,16 +210,8 @@ def _agents_secret(place: Place, path: Path, read: Callable[[Path], str], remedy
 def _vouching(config: RoomConfig) -> Iterator[Finding]:
     if config.vks is None or config.vks.vouching is None:
         return
-    path = Path(config.vks.vouching.ca)
-    try:
-        load_certificates(path)
-    except OSError as error:
-        what = f"{path} cannot be read: {error.strerror}"
-    except TrustError as error:
-        what = str(error)
-    else:
-        return
-    yield Finding(place=("vks", "vouching", "ca"), what=what, remedy="until it is right, the clerk alone vouches", severity="warning")
+    if what := no_authorities(config.vks.vouching.ca):
+        yield Finding(place=("vks", "vouching", "ca"), what=what, remedy="until it is right, the clerk alone vouches", severity="warning")
 
 
 def _recipients(config: RoomConfig, now: dt.datetime) -> Iterator[Finding]:
@@ -311,9 +285,7 @@ def _cameras(config: RoomConfig, machine: Machine) -> Iterator[Finding]:
     for index, camera in enumerate(config.camera):
         place: Place = ("camera", index)
         if isinstance(camera, RtspCamera):
-            yield from _network(place, camera.url, camera.user, camera.password_file)
-            if camera.sub_url:
-                yield from _secret_in_url((*place, "sub_url"), camera.sub_url)
+            yield from check_network_device(place, camera)
             continue
         if isinstance(camera, PatternCamera) or camera.format != "h264":
             raw.append((index, camera.width * camera.height * camera.fps))
@@ -341,26 +313,6 @@ def _v4l2(place: Place, path: str) -> Iterator[Finding]:
         yield Finding(place=(*place, "path"), what=what, remedy="`courtroom devices` lists what this PC has", severity="warning")
 
 
-def _network(place: Place, url: str, user: str, password_file: str) -> Iterator[Finding]:
-    yield from _secret_in_url((*place, "url"), url)
-    if bool(user) != bool(password_file):
-        missing, there = ("password_file", "user") if user else ("user", "password_file")
-        yield Finding(place=(*place, there), what=f"'{there}' stands without '{missing}'", remedy=f"add {missing}")
-
-
-def _secret_in_url(place: Place, url: str) -> Iterator[Finding]:
-    parts = urlsplit(url)
-    where = "every reader of this file sees it"
-    remedy = "take it out, and name user and password_file"
-    if parts.password is not None:
-        what = "a password stands in the address, where every reader of this file and of the log sees it"
-        yield Finding(place=place, what=what, remedy=remedy)
-    named = _SECRET_NAME.search(parts.query) or _SECRET_NAME.search(parts.path)
-    if named:
-        what = f"what looks like a secret ('{named[0].strip('=')}') stands in the address's path or query, where {where}"
-        yield Finding(place=place, what=what, remedy=f"{remedy}, if the device takes them", severity="warning")
-
-
 def _card_number(place: Place, device: str) -> Iterator[Finding]:
     """PortAudio takes any part of a name, so that the number, which another card may have after a start, can be left out."""
     if found := _CARD_NUMBER.search(device):
@@ -383,7 +335,7 @@ def _microphones(config: RoomConfig) -> Iterator[Finding]:
                 yield Finding(place=(*place, "device"), what=once, remedy="put all its channels in one [[microphone]]")
             cards.add(microphone.device)
         if isinstance(microphone, RtspMicrophone):
-            yield from _network(place, microphone.url, microphone.user, microphone.password_file)
+            yield from check_network_device(place, microphone)
         if isinstance(microphone, AlsaMicrophone):
             if microphone.device.startswith(("hw:", "plughw:")) and microphone.device.split(":", 1)[1][:1].isdigit():
                 what = f"{microphone.device} may be another card after the next start"

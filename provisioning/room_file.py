@@ -24,7 +24,7 @@ from provisioning.toml_places import Place, lines
 _PATHS: tuple[tuple[str, ...], ...] = (
     ("storage", "primary"), ("storage", "mirror"), ("signing", "pin_file"), ("recipient", "*", "certificate"), ("timestamp", "roots"),
     ("watch", "baseline"), ("centre_roots",), ("camera", "*", "path"), ("camera", "*", "password_file"),
-    ("microphone", "*", "password_file"), ("microphone", "*", "sdp"),
+    ("microphone", "*", "password_file"), ("microphone", "*", "sdp"), ("camera", "*", "ca_file"), ("microphone", "*", "ca_file"),
     ("centre", "key"), ("centre", "certificate"), ("centre", "roots"), ("centre", "receipt_roots"),
     ("centre", "revocations"), ("centre_revocations",), ("vks", "certificate"), ("vks", "key"), ("vks", "turn", "secret"),
     ("vks", "audience", "token"), ("vks", "audience", "ca"),

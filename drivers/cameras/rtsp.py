@@ -15,6 +15,7 @@ from drivers.capabilities import AudioFormat, Encoded, Sound, SourceLostError, V
 from drivers.microphones.decoded import lost
 from drivers.microphones.pcm import interleaved, sample_bits
 from drivers.microphones.rtsp_sound import with_password, without_secrets
+from drivers.rtsps import refused, tls_options
 
 OPEN_S = 5.0
 STALL_S = 1.8
@@ -30,12 +31,12 @@ def open(stanza: Mapping[str, Any]) -> "RtspCameraSource":  # noqa: A001 - the d
     """Open the camera at the stanza's ``url``; with ``audio`` its sound too.
 
     Raises:
-        SourceLostError: ``missing`` when nobody answers, ``error`` when the password is refused, ``format`` when it sends no picture
-            that can be recorded.
+        SourceLostError: ``missing`` when nobody answers, ``error`` when password or certificate is refused, ``format`` when it sends no
+            picture that can be recorded.
     """
     address = without_secrets(stanza["url"])
     url = with_password(stanza["url"], stanza.get("user", ""), stanza.get("password_file", ""))
-    container = open_container(url, address, media="video+audio" if stanza.get("audio") else "video")
+    container = open_container(url, address, media="video+audio" if stanza.get("audio") else "video", ca_file=stanza.get("ca_file", ""))
     if not container.streams.video:
         container.close()
         raise SourceLostError("format", f"{address}: sends no picture")
@@ -47,7 +48,7 @@ def open(stanza: Mapping[str, Any]) -> "RtspCameraSource":  # noqa: A001 - the d
     return RtspCameraSource(container, video, audio, address, stanza.get("serial", ""))
 
 
-def open_container(url: str, address: str, media: str) -> av.container.InputContainer:
+def open_container(url: str, address: str, media: str, ca_file: str) -> av.container.InputContainer:
     """Open an RTSP stream.
 
     Raises:
@@ -55,9 +56,9 @@ def open_container(url: str, address: str, media: str) -> av.container.InputCont
     """
     options = {"rtsp_transport": "tcp", "allowed_media_types": media, "fflags": "nobuffer", "analyzeduration": "2000000"}
     try:
-        return av.open(url, format="rtsp", options=options, timeout=(OPEN_S, STALL_S))
+        return av.open(url, format="rtsp", options=options | tls_options(url, ca_file), timeout=(OPEN_S, STALL_S))
     except av.FFmpegError as error:
-        raise lost(address, error) from None
+        raise refused(url, address, ca_file, error) from None
 
 
 class RtspCameraSource:

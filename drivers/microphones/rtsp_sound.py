@@ -12,6 +12,7 @@ import av
 from drivers.capabilities import AudioFormat, Encoded, Sound, SourceLostError
 from drivers.microphones.decoded import DecodedSound, lost
 from drivers.microphones.pcm import sample_bits
+from drivers.rtsps import refused, tls_options
 
 OPEN_S = 5.0
 STALL_S = 2.0
@@ -55,20 +56,21 @@ def open(stanza: Mapping[str, Any]) -> "RtspSoundSource":  # noqa: A001 - the dr
     """Open the sound of the stanza's ``url`` by TCP, with ``user`` and ``password_file`` where given.
 
     Raises:
-        SourceLostError: ``missing`` when nobody answers, ``error`` when the password is refused, ``format`` when there is no sound.
+        SourceLostError: ``missing`` when nobody answers, ``error`` when password or certificate is refused, ``format`` without sound.
 
     """
     address = without_secrets(stanza["url"])
     url = with_password(stanza["url"], stanza.get("user", ""), stanza.get("password_file", ""))
+    ca_file = stanza.get("ca_file", "")
     try:
         container = av.open(
             url,
             format="rtsp",
-            options={"rtsp_transport": "tcp", "allowed_media_types": "audio"},
+            options={"rtsp_transport": "tcp", "allowed_media_types": "audio"} | tls_options(url, ca_file),
             timeout=(OPEN_S, STALL_S),
         )
     except av.FFmpegError as error:
-        raise lost(address, error) from None
+        raise refused(url, address, ca_file, error) from None
     if not container.streams.audio:
         container.close()
         raise SourceLostError("format", f"{address}: has no sound")

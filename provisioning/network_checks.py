@@ -1,0 +1,53 @@
+"""What may be wrong with a device that is reached by the network: secrets in its address, who it is, who vouches for it."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from provisioning.named_files import no_authorities, openable, unreadable
+from provisioning.problems import Finding
+from provisioning.room import TRUSTED_BY_THE_PC, RtspCamera, RtspMicrophone
+from provisioning.toml_places import Place
+
+_SECRET_NAME = re.compile(r"[a-z_-]*(pass|pwd|psw|secret|token|auth|apikey|api_key)[a-z_-]*=", re.IGNORECASE)
+"""A name in an address's query whose value is likely a secret, as ``password`` in ``?user=admin&password=…``."""
+
+
+def check_network_device(place: Place, device: RtspCamera | RtspMicrophone) -> Iterator[Finding]:
+    """All findings about a device by RTSP but those of who may read its password's file."""
+    urls = {"url": device.url}
+    if isinstance(device, RtspCamera) and device.sub_url:
+        urls["sub_url"] = device.sub_url
+    for key, url in urls.items():
+        yield from _secret_in_url((*place, key), url)
+    if bool(device.user) != bool(device.password_file):
+        missing, there = ("password_file", "user") if device.user else ("user", "password_file")
+        yield Finding(place=(*place, there), what=f"'{there}' stands without '{missing}'", remedy=f"add {missing}")
+    yield from _vouched_for((*place, "ca_file"), device, any(urlsplit(url).scheme == "rtsps" for url in urls.values()))
+
+
+def _vouched_for(place: Place, device: RtspCamera | RtspMicrophone, in_tls: bool) -> Iterator[Finding]:
+    if not in_tls:
+        if "ca_file" in device.model_fields_set:
+            what = "vouches for nobody: by rtsp:// the device's password and pictures go to whoever answers"
+            yield Finding(place=place, what=what, remedy="take the device's address of rtsps://, where it has one", severity="warning")
+        return
+    made_by = "apt install ca-certificates" if device.ca_file == TRUSTED_BY_THE_PC else "ask for the authority's certificate (PEM)"
+    reason, remedy = unreadable(device.ca_file), openable(device.ca_file, made_by)
+    if reason is None and device.ca_file != TRUSTED_BY_THE_PC:
+        reason, remedy = no_authorities(device.ca_file), made_by
+    if reason:
+        yield Finding(place=place, what=f"{reason}; without it no certificate of the device is believed", remedy=remedy)
+
+
+def _secret_in_url(place: Place, url: str) -> Iterator[Finding]:
+    parts = urlsplit(url)
+    where = "every reader of this file sees it"
+    remedy = "take it out, and name user and password_file"
+    if parts.password is not None:
+        what = "a password stands in the address, where every reader of this file and of the log sees it"
+        yield Finding(place=place, what=what, remedy=remedy)
+    named = _SECRET_NAME.search(parts.query) or _SECRET_NAME.search(parts.path)
+    if named:
+        what = f"what looks like a secret ('{named[0].strip('=')}') stands in the address's path or query, where {where}"
+        yield Finding(place=place, what=what, remedy=f"{remedy}, if the device takes them", severity="warning")
