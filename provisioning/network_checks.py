@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 from provisioning.named_files import no_authorities, openable, unreadable
 from provisioning.problems import Finding
@@ -11,6 +12,9 @@ from provisioning.toml_places import Place
 
 _SECRET_NAME = re.compile(r"[a-z_-]*(pass|pwd|psw|secret|token|auth|apikey|api_key)[a-z_-]*=", re.IGNORECASE)
 """A name in an address's query whose value is likely a secret, as ``password`` in ``?user=admin&password=…``."""
+
+LONGEST_ACCESS_BYTES = 127
+"""As the driver has it (drivers/microphones/rtsp_sound.py), whose codecs nobody here may import."""
 
 
 def check_network_device(place: Place, device: RtspCamera | RtspMicrophone) -> Iterator[Finding]:
@@ -23,7 +27,23 @@ def check_network_device(place: Place, device: RtspCamera | RtspMicrophone) -> I
     if bool(device.user) != bool(device.password_file):
         missing, there = ("password_file", "user") if device.user else ("user", "password_file")
         yield Finding(place=(*place, there), what=f"'{there}' stands without '{missing}'", remedy=f"add {missing}")
+    elif device.user:
+        yield from _too_long((*place, "password_file"), device)
     yield from _vouched_for((*place, "ca_file"), device, any(urlsplit(url).scheme == "rtsps" for url in urls.values()))
+
+
+def _too_long(place: Place, device: RtspCamera | RtspMicrophone) -> Iterator[Finding]:
+    try:
+        password = Path(device.password_file).read_text(encoding="utf-8").rstrip("\r\n")  # as the driver reads it
+    except (OSError, UnicodeDecodeError):
+        return
+    taken = len(quote(device.user, safe="")) + 1 + len(quote(password, safe=""))
+    if taken > LONGEST_ACCESS_BYTES:
+        what = f"user and password take {taken} bytes in the device's address, and {LONGEST_ACCESS_BYTES} are the most"
+        remedy = (
+            "give the device a shorter password: letters and digits of a-z count one byte, most other characters three for each of theirs"
+        )
+        yield Finding(place=place, what=what, remedy=remedy)
 
 
 def _vouched_for(place: Place, device: RtspCamera | RtspMicrophone, in_tls: bool) -> Iterator[Finding]:

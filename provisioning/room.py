@@ -19,7 +19,7 @@ def _id(text: str) -> str:
 
 
 Id = Annotated[str, Field(pattern=f"^{ID_PATTERN}$"), AfterValidator(_id)]
-TRUSTED_BY_THE_PC = "/etc/ssl/certs/ca-certificates.crt"  # Debian's package ca-certificates; of whom ``rtsps://`` leads to
+TRUSTED_BY_THE_PC = "/etc/ssl/certs/ca-certificates.crt"  # Debian's package ca-certificates
 LONGEST_TEXT = 4_096
 """The longest path of a file; what names devices and people is held to ``Label``. Much of it stands in a line of the record."""
 Label = Annotated[str, Field(max_length=200)]

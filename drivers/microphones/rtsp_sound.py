@@ -16,6 +16,8 @@ from drivers.rtsps import refused, tls_options
 
 OPEN_S = 5.0
 STALL_S = 2.0
+LONGEST_ACCESS_BYTES = 127
+"""Of ``user:password`` as it stands in an address: FFmpeg cuts what is longer (libavformat/rtsp.c, ``auth[128]``), and says nothing."""
 _IN_MP4 = frozenset({"aac", "opus", "mp3", "ac3", "eac3"})
 _SECRET_IN_PATH = re.compile(r"[^/]*(user|usr|pass|pwd)[^/=]*=.*", re.IGNORECASE | re.DOTALL)
 
@@ -33,7 +35,7 @@ def with_password(url: str, user: str, password_file: str) -> str:
     """The URL with the user and the password that the file holds.
 
     Raises:
-        SourceLostError: ``missing``: the file cannot be read.
+        SourceLostError: ``missing``: the file cannot be read; ``error``: user and password are too long for FFmpeg.
 
     """
     if not user:
@@ -44,8 +46,12 @@ def with_password(url: str, user: str, password_file: str) -> str:
             password = Path(password_file).read_text(encoding="utf-8").rstrip("\r\n")
         except OSError as error:
             raise SourceLostError("missing", f"password file {password_file}: {error.strerror}") from error
+    access = f"{quote(user, safe='')}:{quote(password, safe='')}"
+    if len(access) > LONGEST_ACCESS_BYTES:
+        long = f"user and password take {len(access)} bytes in an address, and {LONGEST_ACCESS_BYTES} are the most"
+        raise SourceLostError("error", f"password file {password_file}: {long}; `courtroom check-config` says what to do")
     parts = _without_user(urlsplit(url))
-    return urlunsplit(parts._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{parts.netloc}"))
+    return urlunsplit(parts._replace(netloc=f"{access}@{parts.netloc}"))
 
 
 def _without_user(parts: SplitResult) -> SplitResult:

@@ -1,10 +1,11 @@
-"""Devices that are reached by the network: who vouches for them."""
+"""Devices that are reached by the network: who vouches for them, and passwords that would not arrive."""
 
 from pathlib import Path
 
 import pytest
 
-from provisioning.network_checks import check_network_device
+from drivers.microphones import rtsp_sound
+from provisioning.network_checks import LONGEST_ACCESS_BYTES, check_network_device
 from provisioning.problems import Finding
 from provisioning.room import RtspCamera, RtspMicrophone
 from provisioning.room_file import load
@@ -55,3 +56,20 @@ def test_an_authority_is_named_from_the_files_own_directory(tmp_path: Path) -> N
     (device,) = load(room).camera
     assert isinstance(device, RtspCamera)
     assert device.ca_file == str(tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize("url", ["rtsp://192.0.2.10/1", "rtsps://192.0.2.10/1"])
+def test_a_password_that_would_be_cut_is_an_error_and_one_that_fits_is_none(tmp_path: Path, url: str) -> None:
+    password = tmp_path / "password"
+    access = {"url": url, "user": "c@urt", "password_file": str(password), "ca_file": str(Authority(tmp_path).roots)}
+    if url.startswith("rtsp:"):
+        del access["ca_file"]
+    fits = "%" * 39 + "xx"
+    password.write_text(f"{fits}\n")
+    assert len("c%40urt:") + len(fits.replace("%", "%25")) == LONGEST_ACCESS_BYTES == rtsp_sound.LONGEST_ACCESS_BYTES
+    assert found(camera(**access)) == []
+    password.write_text(f"{fits}x\n")
+    (finding,) = found(camera(**access))
+    assert (finding.place, finding.severity) == (("camera", 0, "password_file"), "error")
+    assert "128 bytes" in finding.what
+    assert "shorter password" in finding.remedy
