@@ -7,8 +7,8 @@ import re
 import tempfile
 import zoneinfo
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,6 +31,7 @@ from provisioning.room import (
 )
 from provisioning.toml_places import Place
 from provisioning.turn_server import TurnSecretError, read_secret
+from provisioning.unit_places import check_places, writable
 from recorder.baseline_file import REMEDY, BaselineError, read_floors
 from recorder.record.levels import LEVELS
 
@@ -45,12 +46,15 @@ class Machine:
 
     cores: int
     hardware_encoder: bool
+    units: Mapping[str, list[str]] = field(default_factory=dict)
+    """Where the installed systemd units may write (``unit_places.writable``)."""
 
     @staticmethod
     def here() -> "Machine":
         """This PC. A render node or an encoder device promises hardware; only the recorder's trial encode proves it."""
         promising = ("/dev/dri/renderD128", "/dev/dri/renderD129", "/dev/nvidia0", "/dev/video11")
-        return Machine(cores=os.cpu_count() or 1, hardware_encoder=any(Path(path).exists() for path in promising))
+        hardware = any(Path(path).exists() for path in promising)
+        return Machine(cores=os.cpu_count() or 1, hardware_encoder=hardware, units=writable())
 
 
 MAKES_KEYS = "`courtroom keys make` or `courtroom enrol` makes it"
@@ -61,6 +65,7 @@ def check_config(config: RoomConfig, now: dt.datetime, machine: Machine) -> list
     return [
         *_room(config),
         *_storage(config),
+        *check_places(config.storage, machine.units),
         *check_signing(config, now),
         *_key_files(config),
         *_agents_secrets(config),
