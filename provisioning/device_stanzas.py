@@ -75,9 +75,9 @@ def card(found: FoundCard, ids: Ids) -> str:
     return _microphone("alsa", found.device, found.name, rate_hz, channels, ids)
 
 
-def portaudio(found: FoundPortAudio, ids: Ids) -> str:
-    """A PortAudio device's stanza."""
-    return _microphone("portaudio", found.name, found.name, found.rate_hz, min(found.inputs, _MOST_CHANNELS), ids)
+def portaudio(found: FoundPortAudio, name: str, ids: Ids) -> str:
+    """The stanza of a PortAudio device that is called so."""
+    return _microphone("portaudio", name, name, found.rate_hz, min(found.inputs, _MOST_CHANNELS), ids)
 
 
 def _microphone(driver: str, device: str, name: str, rate_hz: int, channels: int, ids: Ids) -> str:

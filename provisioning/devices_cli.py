@@ -13,6 +13,7 @@ from rich.table import Column, Table
 
 from drivers import discovery
 from provisioning import device_stanzas as stanzas
+from provisioning.card_number import lasting_name
 
 
 def survey(root: Path) -> list[dict[str, Any]]:
@@ -26,10 +27,12 @@ def survey(root: Path) -> list[dict[str, Any]]:
         abilities = f"{_some(card.channels)} channels, {_some(card.rates_hz)} Hz"
         rows.append(_row("alsa", card.name, card.device, abilities, stanzas.card(card, ids), asdict(card)))
     if root == discovery.ROOT:
-        for device in discovery.portaudio():
+        found = discovery.portaudio()
+        for device in found:
+            name = lasting_name(device.name, [other.name for other in found])
             abilities = f"{device.inputs} in, {device.outputs} out, {device.rate_hz} Hz"
-            stanza = stanzas.portaudio(device, ids) if device.inputs else f"[speaker]\ndevice = {stanzas.quoted(device.name)}\n"
-            rows.append(_row("portaudio", device.name, device.name, abilities, stanza, asdict(device)))
+            stanza = stanzas.portaudio(device, name, ids) if device.inputs else f"[speaker]\ndevice = {stanzas.quoted(name)}\n"
+            rows.append(_row("portaudio", device.name, name, abilities, stanza, asdict(device)))
     return rows
 
 
@@ -40,9 +43,10 @@ def devices(
 ) -> None:
     """List this PC's cameras and sound devices, each with its stanza for room.toml.
 
-    Cameras are named by the socket they are plugged into and sound cards by their name, never by a number that changes at the next start.
-    A card shows twice: by "alsa" (all channels, the better choice) and by "portaudio". Network cameras (RTSP) and AES67 streams cannot be
-    found here: write their stanzas by hand. Without any device the stanzas of the test picture and the test tone are printed.
+    Cameras are named by the socket they are plugged into and sound cards by their name; by a number, which may be another after the next
+    start, only where two are called alike. A card shows twice: by "alsa" (all channels, the better choice) and by "portaudio". Network
+    cameras (RTSP) and AES67 streams cannot be found here: write their stanzas by hand. Without any device the stanzas of the test picture
+    and the test tone are printed.
 
     Example: courtroom devices, then paste what you need into room.toml, then courtroom check-config room.toml.
     """

@@ -3,7 +3,6 @@
 import datetime as dt
 import difflib
 import os
-import re
 import tempfile
 import zoneinfo
 from collections import Counter
@@ -13,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from provisioning.audience import AudienceTokenError, read_token
+from provisioning.card_number import without_card_number
 from provisioning.certificate_checks import check_centre, check_recipient, check_signing
 from provisioning.named_files import no_authorities, openable, unreadable
 from provisioning.network_checks import check_network_device
@@ -37,7 +37,6 @@ from recorder.record.levels import LEVELS
 
 FULL_HD_PIXELS_PER_S = 1920 * 1080 * 25
 """One raw 1080p25 camera: 0.34 of a core by libx264 superfast, 0.54 with both rungs for viewers; two cores carry one beside the rest."""
-_CARD_NUMBER = re.compile(r"(?<=\S) *\(hw:\d+,\d+\)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,9 +319,10 @@ def _v4l2(place: Place, path: str) -> Iterator[Finding]:
 
 def _card_number(place: Place, device: str) -> Iterator[Finding]:
     """PortAudio takes any part of a name, so that the number, which another card may have after a start, can be left out."""
-    if found := _CARD_NUMBER.search(device):
+    plain = without_card_number(device)
+    if plain != device:
         what = f"{device} has the card's number in it, which may be another after the next start: then nothing is found"
-        remedy = f'leave it out, where no other device is called so: "{device[: found.start()]}"'
+        remedy = f'leave it out, where no other device is called so: "{plain}"'
         yield Finding(place=place, what=what, remedy=remedy, severity="warning")
 
 

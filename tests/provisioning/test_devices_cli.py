@@ -143,7 +143,7 @@ names = st.text(st.characters(blacklist_categories=["Cs"]), max_size=60)
 def test_any_name_of_a_device_makes_a_stanza_that_room_toml_takes(given_names: list[str]) -> None:
     ids = stanzas.Ids()
     parts = [stanzas.card(FoundCard(device=f"hw:{name}", name=name, channels=[3]), ids) for name in given_names]
-    parts += [stanzas.portaudio(FoundPortAudio(name=name, inputs=2, outputs=0, rate_hz=44100), ids) for name in given_names]
+    parts += [stanzas.portaudio(FoundPortAudio(name=name, inputs=2, outputs=0, rate_hz=44100), name, ids) for name in given_names]
     parts += [stanzas.camera(FoundCamera(path=f"/dev/{name}", name=name), ids) for name in given_names]
     config = accepted(*parts)
     assert [camera.label for camera in config.camera] == given_names
