@@ -28,14 +28,17 @@ def check_network_device(place: Place, device: RtspCamera | RtspMicrophone) -> I
         missing, there = ("password_file", "user") if device.user else ("user", "password_file")
         yield Finding(place=(*place, there), what=f"'{there}' stands without '{missing}'", remedy=f"add {missing}")
     elif device.user:
-        yield from _too_long((*place, "password_file"), device)
+        yield from _password((*place, "password_file"), device)
     yield from _vouched_for((*place, "ca_file"), device, any(urlsplit(url).scheme == "rtsps" for url in urls.values()))
 
 
-def _too_long(place: Place, device: RtspCamera | RtspMicrophone) -> Iterator[Finding]:
+def _password(place: Place, device: RtspCamera | RtspMicrophone) -> Iterator[Finding]:
     try:
         password = Path(device.password_file).read_text(encoding="utf-8").rstrip("\r\n")  # as the driver reads it
-    except (OSError, UnicodeDecodeError):
+    except OSError:
+        return  # told where it is asked who may read it
+    except UnicodeDecodeError:
+        yield Finding(place=place, what=f"{device.password_file} is no UTF-8", remedy="save it as UTF-8")
         return
     taken = len(quote(device.user, safe="")) + 1 + len(quote(password, safe=""))
     if taken > LONGEST_ACCESS_BYTES:

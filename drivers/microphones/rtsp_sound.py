@@ -35,7 +35,7 @@ def with_password(url: str, user: str, password_file: str) -> str:
     """The URL with the user and the password that the file holds.
 
     Raises:
-        SourceLostError: ``missing``: the file cannot be read; ``error``: user and password are too long for FFmpeg.
+        SourceLostError: ``missing``: the file cannot be read; ``error``: it is no UTF-8, or user and password are too long for FFmpeg.
 
     """
     if not user:
@@ -46,6 +46,8 @@ def with_password(url: str, user: str, password_file: str) -> str:
             password = Path(password_file).read_text(encoding="utf-8").rstrip("\r\n")
         except OSError as error:
             raise SourceLostError("missing", f"password file {password_file}: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise SourceLostError("error", f"password file {password_file}: is no UTF-8; save it as UTF-8") from None
     access = f"{quote(user, safe='')}:{quote(password, safe='')}"
     if len(access) > LONGEST_ACCESS_BYTES:
         long = f"user and password take {len(access)} bytes in an address, and {LONGEST_ACCESS_BYTES} are the most"

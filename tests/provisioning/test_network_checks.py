@@ -58,6 +58,13 @@ def test_an_authority_is_named_from_the_files_own_directory(tmp_path: Path) -> N
     assert device.ca_file == str(tmp_path / "ca.pem")
 
 
+def test_a_password_in_another_coding_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "password").write_bytes("пароль\n".encode("cp1251"))
+    (finding,) = found(camera(url="rtsp://192.0.2.10/1", user="court", password_file=str(tmp_path / "password")))
+    assert (finding.place, finding.severity) == (("camera", 0, "password_file"), "error")
+    assert "no UTF-8" in finding.what
+
+
 @pytest.mark.parametrize("url", ["rtsp://192.0.2.10/1", "rtsps://192.0.2.10/1"])
 def test_a_password_that_would_be_cut_is_an_error_and_one_that_fits_is_none(tmp_path: Path, url: str) -> None:
     password = tmp_path / "password"

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers.capabilities import SourceLostError
 from drivers.microphones import test_tone
 from drivers.microphones.edge import SLIP_US, EdgeModel
 from drivers.microphones.pcm import from_16, from_24_in_3, from_32, interleaved, sample_bits
@@ -72,6 +73,13 @@ def test_a_url_is_shown_without_its_password_and_a_strange_password_survives(tmp
     url = with_password("rtsp://camera.local:554/a?b=c", "court", str(secret))
     assert url == "rtsp://court:p%40ss%3Aw%2Frd@camera.local:554/a?b=c"
     assert without_secrets(url) == "rtsp://camera.local:554/a"
+
+
+def test_a_password_in_another_coding_is_told_of_by_its_files_name(tmp_path: Path) -> None:
+    (tmp_path / "password").write_bytes("пароль\n".encode("cp1251"))
+    with pytest.raises(SourceLostError, match=r"password file .*/password: is no UTF-8") as lost:
+        with_password("rtsp://camera.local/a", "court", str(tmp_path / "password"))
+    assert lost.value.cause == "error"
 
 
 @pytest.mark.parametrize(
