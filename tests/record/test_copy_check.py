@@ -29,7 +29,7 @@ def root_pem(keys: Hierarchy, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make(finished: tuple[Builder, object], keys: Hierarchy, tmp_path: Path) -> Maker:
     def made(by: Identity | None = keys.court, level: ProofLevel = "sealed") -> Path:
-        verdict = Verdict(level=level, record=str(finished[0].record_id), signer_trusted=True)
+        verdict = Verdict(level=level, record=str(finished[0].record_id), hearing=finished[0].hearing, signer_trusted=True)
         return readable_copy(tmp_path / "copy", finished[0], verdict, by)
 
     return made
