@@ -190,7 +190,7 @@ async def test_hundreds_of_small_files_in_a_row_are_noted_in_notes_that_the_cent
     centre: Centre, authorities: Authorities, keys: Hierarchy, tmp_path: Path
 ) -> None:
     """As in the record of a hearing with many participants: far more parts than one note may hold, of few bytes."""
-    centre.builder = Builder(tmp_path / "many", keys, tracks={f"p{number:03}-voice": ("audio", 100) for number in range(120)})
+    centre.builder = Builder(tmp_path / "many", keys, tracks={f"p{number:03}-voice": ("audio", 200) for number in range(120)})
     centre.builder.record(1)
     centre.builder.close()
     offered = make_offer(centre.builder.root)

@@ -40,8 +40,9 @@ Make = Callable[..., Builder]
 def tamper(record: Path) -> Path:
     """Change media, and the list of hashes alike."""
     segment = next((record / layout.TRACKS).glob("mic-judge/seg-*.m4s"))
-    before = hashlib.sha256(segment.read_bytes()).hexdigest()
-    segment.write_bytes(b"\x00" + segment.read_bytes()[1:])
+    media = segment.read_bytes()
+    before = hashlib.sha256(media).hexdigest()
+    segment.write_bytes(media[:-1] + bytes([media[-1] ^ 1]))
     after = hashlib.sha256(segment.read_bytes()).hexdigest()
     sums = record / layout.SUMS
     sums.write_text(sums.read_text().replace(before, after))
