@@ -97,3 +97,19 @@ async def test_a_torn_line_is_cut_off_and_comes_again(tmp_path: Path, directory:
             damaged.write(torn)
         await Custodian(backend.ledger, directory).copy()
     assert counters(file) == [1, 2, 3]
+
+
+async def test_what_somebody_else_wrote_behind_receipts_is_left_as_it_is(tmp_path: Path, directory: Path) -> None:
+    """As a later version of this program may, which is taken back."""
+    file = directory / "ledger.jsonl"
+    async with centre(tmp_path / "c.sqlite") as backend:
+        await countersign(backend, 1, 2)
+        await Custodian(backend.ledger, directory).copy()
+        with file.open("ab") as end:
+            end.write(b'{"counter":3,"of":"another form"}\n')
+        before = file.read_bytes()
+        await countersign(backend, 3)
+        for _ in range(2):
+            await Custodian(backend.ledger, directory).copy()
+    assert file.read_bytes() == before
+    assert counters(directory / "ledger-2.jsonl") == [1, 2, 3]

@@ -67,7 +67,15 @@ class Custodian:
     async def _begin(self) -> int:
         """Find the file that goes on with the ledger, and its last counter. Another ledger's stays as it is; a new one is begun beside."""
         self._path = await asyncio.to_thread(newest_file, self._directory)
-        last = await asyncio.to_thread(last_receipt, self._path)
+        try:
+            last = await asyncio.to_thread(last_receipt, self._path)
+        except StrangeLineError as error:
+            before, self._path, last = self._path, await asyncio.to_thread(free_file, self._directory), None
+            log.error(
+                "the second custodian's file ends otherwise than we write: a new one is begun, keep both",
+                before=str(before),
+                error=str(error),
+            )
         if last is not None:
             there = await self._ledger.after(last.counter - 1, 1)
             # Signed anew by another certificate it is the same receipt still.
@@ -80,6 +88,10 @@ class Custodian:
         await asyncio.to_thread(self._path.touch)
         self._file = await asyncio.to_thread(_file_at, self._path)
         return last.counter if last is not None else 0
+
+
+class StrangeLineError(Exception):
+    """A whole line that no crash leaves, and that is no receipt as this program knows them: nothing before or behind it is touched."""
 
 
 class _File(NamedTuple):
@@ -112,6 +124,7 @@ def last_receipt(path: Path) -> Receipt | None:
 
     Raises:
         OSError: it cannot be read or written.
+        StrangeLineError: somebody else wrote there.
     """
     path.parent.stat()
     with path.open("ab+") as file:
@@ -138,8 +151,18 @@ def _last_in(tail: bytes) -> tuple[int, Receipt | None]:
         try:
             return end, msgspec.json.decode(tail[begin:end], type=Receipt)
         except (msgspec.DecodeError, UnicodeDecodeError):
+            if _is_json(tail[begin:end]):
+                raise StrangeLineError(tail[begin:end][:200].decode(errors="replace")) from None
             end = begin
     return 0, None
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _file_at(path: Path) -> _File | None:
