@@ -13,9 +13,6 @@ from recorder.seal_trust import SealTrust
 
 log = structlog.get_logger()
 
-TOMBSTONE = ".deleted.json"
-"""Behind the name of a record: on this disk it was deleted, after the archive had acknowledged it."""
-
 
 def unsealed(bases: list[Path], trust: SealTrust, tell: Callable[[str], None]) -> list[Path]:
     """Records that have a seal on no disk, each on the disk where it goes on; ``tell`` hears of what somebody must have changed.
@@ -45,7 +42,7 @@ def unsealed(bases: list[Path], trust: SealTrust, tell: Callable[[str], None]) -
 
 def was_deleted(name: str, bases: list[Path]) -> bool:
     """Whether a disk says that it had this record, and that it was deleted there."""
-    return any((base / f"{name}{TOMBSTONE}").exists() for base in bases)
+    return any((base / f"{name}{layout.TOMBSTONE}").exists() for base in bases)
 
 
 def set_false_seal_aside(root: Path, trust: SealTrust) -> None:

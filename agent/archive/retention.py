@@ -145,8 +145,8 @@ def finish(base: Path) -> None:
         _remove(root, base / root.name)
     if deleting.is_dir():
         deleting.rmdir()
-    for tombstone in base.glob("*.deleted.json"):
-        root = base / tombstone.name.removesuffix(".deleted.json")
+    for tombstone in base.glob(f"*{layout.TOMBSTONE}"):
+        root = base / tombstone.name.removesuffix(layout.TOMBSTONE)
         if (root / layout.JOURNAL).exists():
             tombstone.unlink()
         else:
@@ -156,7 +156,7 @@ def finish(base: Path) -> None:
 
 def tombstone_file(root: Path) -> Path:
     """Where a record's tombstone is: beside the place where it was."""
-    return root.with_name(f"{root.name}.deleted.json")
+    return root.with_name(f"{root.name}{layout.TOMBSTONE}")
 
 
 def tombstones(base: Path, tell: Callable[[str], None]) -> list[Tombstone]:
@@ -166,8 +166,8 @@ def tombstones(base: Path, tell: Callable[[str], None]) -> list[Tombstone]:
         OSError: the disk failed.
     """
     found = []
-    for path in base.glob("*.deleted.json"):
-        gone = path.name.removesuffix(".deleted.json")
+    for path in base.glob(f"*{layout.TOMBSTONE}"):
+        gone = path.name.removesuffix(layout.TOMBSTONE)
         if not (base / gone).exists() and not (base / LEAVING / gone).exists():
             try:
                 found.append(msgspec.json.decode(read_small(path), type=Tombstone))

@@ -10,6 +10,8 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 
+TOMBSTONE = ".deleted.json"
+"""Behind a record's name, beside where it was: it was deleted on this disk after the archive had acknowledged it."""
 JOURNAL = "journal.jsonl"
 ANCHORS = "anchors.jsonl"
 BINDINGS = "bindings.jsonl"
