@@ -185,7 +185,14 @@ async def test_a_packet_that_is_refused_ends_nothing_and_a_name_that_is_ends_tha
             recording.stop("../p2", "left")
             await until(lambda: len(ingest.all(child.TrackOpened)) == 2, "the track again")
             assert [one.what for one in ingest.all(child.Refused)] == ["time", "name"]
-    assert capsys.readouterr().out.count("ingest refused") == 2
+            said = ""
+
+            def refusals() -> int:
+                nonlocal said
+                said += capsys.readouterr().out
+                return said.count("ingest refused")
+
+            await until(lambda: refusals() == 2, "both refusals in the log")
 
 
 @pytest.mark.parametrize("paced", [True, False])
