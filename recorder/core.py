@@ -24,7 +24,7 @@ from recorder.commit import CommitReport
 from recorder.contract import child, control
 from recorder.notary import Notary
 from recorder.open_session import OpenSession
-from recorder.orders_in_force import OrdersInForce, begun_with, obey_again
+from recorder.orders_in_force import OrdersInForce, begun_with
 from recorder.participants import Participants
 from recorder.receipts import Receipts, authorities_of
 from recorder.record import entries
@@ -89,7 +89,7 @@ class Recorder(ChildOwner):
         """Take up what a crash left open, and start the children."""
         if self._store.unread_recipients:
             self.alarm("recipient_unread", "", on=True, detail="; ".join(self._store.unread_recipients))
-        recovered = await self._store.recover(self._on_commit, self._on_trouble, lambda record: self._orders.get(record).stop)
+        recovered = await self._store.recover(self._on_commit, self._on_trouble, self._orders.stop_of)
         if recovered is not None:
             self._take_up(recovered)
         for process in self.children.values():
@@ -246,9 +246,7 @@ class Recorder(ChildOwner):
     def _take_up(self, recovered: OpenSession) -> None:
         """Go on with a session that a crash broke off; the children record again as soon as they are there."""
         session = self._run(recovered)
-        orders = self._orders.get(session.record)
-        obey_again(session, orders, mono_us())
-        self._requests.took_up(orders)
+        self._requests.goes_on(session, recovered.left)
         if session.state in rules.DROPPING:
             log.warning("the session goes on as it was left", state=session.state)
         if session.state != "open":

@@ -2,6 +2,7 @@
 
 The journal says it as soon as a disk takes it. Until then a recorder that is killed, or whose only disk with that line died, would come
 back recording what nobody may hear. The file is no evidence and is not synced: a power cut takes it, and the journal is what there is then.
+Of that only what is signed ends a pause or lowers a level: whoever has the disk of a dark room writes a line without any key.
 """
 
 import contextlib
@@ -17,11 +18,17 @@ from recorder.contract.control import State
 from recorder.record import entries
 from recorder.record.entries import Level, PausedState
 from recorder.running import RunningSession
+from recorder.signed_end import SignedEnd
 
 log = structlog.get_logger()
 
 _LEVELS: tuple[Level, ...] = get_args(Level)
+_PAUSED: tuple[PausedState, ...] = get_args(PausedState)
 _STRICTNESS: dict[State, int] = {"open": 0, "off_record": 1, "privileged": 2, "deliberation": 2}
+_RECORDER = "recorder"
+UNSIGNED = "the end of this pause was written just before a power cut and is signed by nobody"
+KEPT_PAUSED = "kept_paused"
+"""The alarm of a session that was taken up in a pause of which only that end is known."""
 
 
 class InForce(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +44,15 @@ def begun_with(record: str, request: control.Start) -> InForce:
     """The orders in force of a session that begins: its level is one, for the journal's line of it may be torn off."""
     ordered = request.level != "open"
     return InForce(record=record, level=control.SetLevel(level=request.level, actor=request.actor) if ordered else None)
+
+
+def signed_orders(record: str, signed: SignedEnd | None) -> InForce:
+    """What held as of the last line that is signed, as orders: of these and the journal the stricter holds after a power cut."""
+    if signed is None:
+        return InForce(record=record)
+    state = next((paused for paused in _PAUSED if paused == signed.state), None)
+    pause = None if state is None else control.PauseRequest(state=state, actor=_RECORDER, reason=UNSIGNED)
+    return InForce(record=record, pause=pause, level=control.SetLevel(level=signed.level, actor=_RECORDER))
 
 
 class OrdersInForce:
@@ -55,16 +71,21 @@ class OrdersInForce:
         except OSError as error:
             log.error("the orders in force stand in the journal alone", file=str(self._path), error=str(error))
 
-    def get(self, record: str) -> InForce:
-        """The orders in force for this record, as far as the file knows it."""
+    def get(self, record: str) -> InForce | None:
+        """The orders in force for this record; None where the file does not know it."""
         try:
             found = msgspec.json.decode(self._path.read_bytes(), type=InForce)
         except FileNotFoundError:
-            return InForce(record=record)
+            return None
         except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
             log.error("the orders in force cannot be read; those of the journal hold", file=str(self._path), error=str(error))
-            return InForce(record=record)
-        return found if found.record == record else InForce(record=record)
+            return None
+        return found if found.record == record else None
+
+    def stop_of(self, record: str) -> control.StopRequest | None:
+        """The end that was asked for of this record, as far as the file knows it."""
+        orders = self.get(record)
+        return None if orders is None else orders.stop
 
     def clear(self) -> None:
         """The session is over."""

@@ -14,11 +14,12 @@ from recorder.clock import mono_us
 from recorder.contract import control
 from recorder.notary import Notary
 from recorder.open_session import OpenSession
-from recorder.orders_in_force import InForce, OrdersInForce
+from recorder.orders_in_force import KEPT_PAUSED, UNSIGNED, InForce, OrdersInForce, obey_again, signed_orders
 from recorder.receipts import ForgedReceiptError, ReceiptError, Receipts
 from recorder.record import entries
 from recorder.record.canonical import NotCanonicalError
 from recorder.record.entries import Level
+from recorder.recovery import Left
 from recorder.running import RunningSession
 
 DURABLE_S = 2.0
@@ -107,8 +108,18 @@ class Requests:
             return None
         return f"this was meant for session {request.record}, which does not run any more; session {session.record} runs, and goes on"
 
+    def goes_on(self, session: RunningSession, left: Left | None) -> None:
+        """A session was taken up: what had been ordered holds on."""
+        known = self._orders.get(session.record)
+        orders = known or signed_orders(session.record, None if left is None else left.signed)
+        was = session.state
+        obey_again(session, orders, mono_us())
+        if known is None and session.state != was:
+            self._room.alarm(KEPT_PAUSED, "", on=True, detail=f"{session.state}: {UNSIGNED}; resume the session if it goes on")
+        self.took_up(orders)
+
     def took_up(self, orders: InForce) -> None:
-        """A session begins, or goes on, with these orders in force."""
+        """A session runs with these orders in force."""
         self._in_force = orders
         self._orders.put(orders)
 
@@ -168,6 +179,7 @@ class Requests:
         elif isinstance(request, control.ResumeRequest):
             self._guard.mute(on=False)
             session.resume(request.actor, now_us)
+            self._room.alarm(KEPT_PAUSED, "", on=False, detail="")
             pause, otherwise = None, "The recorder would come back paused"
         else:
             session.set_level(request, now_us)

@@ -8,10 +8,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from recorder.contract.control import State
 from recorder.journal_state import JournalState
 from recorder.record import entries
 from recorder.record.checkpoint import signing_text
-from recorder.record.entries import AnyEntry, Line
+from recorder.record.entries import AnyEntry, Level, Line
 from recorder.record.journal import Head
 from recorder.record.seal_check import UNSIGNED_US
 
@@ -21,7 +22,7 @@ _MOST_LINES = 100_000
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """Where a line stands."""
+    """Where a line stands, and what holds as of it."""
 
     head: Head
     t_us: int
@@ -29,6 +30,8 @@ class _Said:
     """How far lines and media go."""
     down_us: int
     """For how long no recorder was there before this line, by the recoveries among the lines that were read."""
+    state: State
+    level: Level
 
 
 class SignedEnd:
@@ -41,6 +44,16 @@ class SignedEnd:
         self._reach_us = 0
         self._signed = self._last = self._said(state.head, state.last.t_us if state.last is not None else 0)
         self._lines: deque[_Said] = deque(maxlen=_MOST_LINES)
+
+    @property
+    def state(self) -> State:
+        """As of the last line that is signed."""
+        return self._signed.state
+
+    @property
+    def level(self) -> Level:
+        """As of the last line that is signed."""
+        return self._signed.level
 
     @property
     def doubt(self) -> str:
@@ -67,7 +80,7 @@ class SignedEnd:
 
     def _said(self, head: Head, t_us: int) -> _Said:
         self._reach_us = max(self._reach_us, t_us)
-        return _Said(head, t_us, self._reach_us, self._down_us)
+        return _Said(head, t_us, self._reach_us, self._down_us, self._state.state, self._state.level)
 
     def _take_checkpoint(self, entry: entries.Checkpoint) -> None:
         genesis = self._state.genesis

@@ -117,6 +117,11 @@ _ALARMS: dict[str, Words] = {
     },
     "record_unread": {"kk": "бұрынғы жазба оқылмайды", "ru": "прежняя запись не читается", "en": "an earlier record cannot be read"},
     "record_unsealed": {"kk": "жазба мөрленбеген", "ru": "запись не опечатана", "en": "a record is not sealed"},
+    "kept_paused": {
+        "kk": "жазба тоқтатулы: жалғастыру бұйрығына қол қойылмаған",
+        "ru": "запись на паузе: команда продолжить не подписана",
+        "en": "paused: the order to resume is not signed",
+    },
     "record_damaged": {"kk": "жазба зақымданған", "ru": "запись повреждена", "en": "a record is damaged"},
     "recheck_failed": {"kk": "жазба қайта оқылмады", "ru": "запись не удалось перечитать", "en": "a record could not be read again"},
     "copies_not_completed": {"kk": "көшірме аяқталмады", "ru": "копия записи не завершена", "en": "a copy of a record is not complete"},
