@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from recorder.child_process import ChildProcess
-from recorder.children_plan import INGEST, expected_tracks
+from recorder.children_plan import INGEST, expected_tracks, lacking_tracks
 from recorder.participants import Participants
 from recorder.running import RunningSession
 
@@ -18,6 +18,7 @@ def begin_parts(
     for process in children.values():
         if process.opened is not None and process.plan.module != INGEST:
             session.add_tracks(process.plan.name, process.opened.tracks, continuous=process.opened.continuous)
+            session.lacks(process.plan.name, lacking_tracks(process.plan, process.opened.tracks))
             session.start_device(process.plan.name, from_us)
         elif process.opened is not None:
             participants.begin(session, process.plan.name)

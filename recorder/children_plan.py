@@ -1,5 +1,6 @@
 """Which children a room needs: room.toml's devices turned into the configurations of processes. Pure."""
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 from provisioning.room import Camera, RoomConfig, RtspCamera, V4l2Camera
@@ -25,6 +26,11 @@ def expected_tracks(plan: ChildPlan) -> dict[str, Literal["video", "audio"]]:
     if plan.device.get("audio"):
         tracks[f"{plan.name}-sound"] = "audio"
     return tracks
+
+
+def lacking_tracks(plan: ChildPlan, given: Collection[str]) -> dict[str, Literal["video", "audio"]]:
+    """Those of the tracks that a device must give which it does not, now that it is open."""
+    return {track: kind for track, kind in expected_tracks(plan).items() if track not in given}
 
 
 def _encodes_itself(camera: Camera) -> bool:

@@ -18,7 +18,7 @@ from recorder.child_entries import entry_of
 from recorder.child_guard import ChildGuard
 from recorder.child_limits import ChildLimits
 from recorder.child_process import ChildOwner, ChildProcess
-from recorder.children_plan import INGEST, WATCH, expected_tracks, plans
+from recorder.children_plan import INGEST, WATCH, expected_tracks, lacking_tracks, plans
 from recorder.clock import mono_us, utc_us
 from recorder.commit import CommitReport
 from recorder.contract import child, control
@@ -37,6 +37,7 @@ from recorder.session_store import SessionStore
 from recorder.sources import sources
 from recorder.status import status_of
 from recorder.threads import until
+from recorder.tracks import NOT_GIVEN
 from recorder.watch_link import WatchLink
 
 log = structlog.get_logger()
@@ -350,12 +351,16 @@ class Recorder(ChildOwner):
             self._view.add(track, kind, name)
             self.alarm("source_lost", track, on=False, detail="")
         self.alarm("source_lost", name, on=False, detail="")
+        lacking = lacking_tracks(process.plan, message.tracks)
+        for track in lacking:
+            self.alarm("source_lost", track, on=True, detail=NOT_GIVEN)
         log.info("device open", device=name, driver=message.driver, address=message.address, detail=message.detail)
         session = self._session
         if session is None or process.plan.module == INGEST:
             return
         known = name in session.devices()
         session.add_tracks(name, message.tracks, continuous=message.continuous)
+        session.lacks(name, lacking)
         if known:
             for track in message.tracks:
                 session.journal(entries.SourceChange(track=track, detail=f"opened again: {message.detail or message.driver}"))

@@ -17,7 +17,7 @@ from recorder.record import entries, layout
 from recorder.record.entries import Entry, Level, PausedState
 from recorder.record.journal import Times
 from recorder.record.levels import rank
-from recorder.tracks import PausedTime, Track
+from recorder.tracks import NOT_GIVEN, PausedTime, Track
 
 log = structlog.get_logger()
 
@@ -114,6 +114,13 @@ class RunningSession:
                 self.tracks[name] = Track(name=name, kind=kind, device=device, continuous=continuous, next_part=first, first_part=first)
             track = self.tracks[name]
             track.device, track.gone, track.least = device, False, max(track.least, least, key=rank)
+            track.lacking = False
+
+    def lacks(self, device: str, kinds: Mapping[str, Literal["video", "audio"]]) -> None:
+        """A device is open and does not give these tracks, though it is to."""
+        self.add_tracks(device, kinds, continuous=True)
+        for name in kinds:
+            self.tracks[name].lacking = True
 
     def start_device(self, device: str, from_mono_us: int, only: str | None = None) -> None:
         """Let a device record its tracks (or one of them) from this moment on; keys are stored before their first fragment."""
@@ -122,6 +129,9 @@ class RunningSession:
         wrapped: list[tuple[str, int, bytes]] = []
         for track in self.tracks.values():
             if track.device != device or track.gone or (only is not None and track.name != only):
+                continue
+            if track.lacking:
+                self.journal(*track.missing("missing", NOT_GIVEN, self.clock.t_us(from_mono_us)))
                 continue
             number = track.start(self.clock.t_us(from_mono_us))
             numbers[track.name], self.next_parts[track.name] = number, number + 1

@@ -18,6 +18,8 @@ STALLED_US = 4_000_000
 """A device that gave media and gives none for so long is started again (its child's own rules are quicker where they see it)."""
 FIRST_MEDIA_US = 15_000_000
 """A camera may have its next keyframe only so late."""
+NOT_GIVEN = "the camera gives no sound: switch it on there, or take `audio = true` out of room.toml"
+"""Of a track that an open device does not give."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,8 @@ class Track:
     running: bool = False
     gone: bool = False
     """A participant's track that has ended: nothing is due until it opens again."""
+    lacking: bool = False
+    """Its device is open and does not give it: it is missing whenever the others record."""
     bytes: int = 0
     total_us: int = 0
 
