@@ -29,7 +29,11 @@ def check_network_device(place: Place, device: RtspCamera | RtspMicrophone) -> I
         yield Finding(place=(*place, there), what=f"'{there}' stands without '{missing}'", remedy=f"add {missing}")
     elif device.user:
         yield from _password((*place, "password_file"), device)
-    yield from _vouched_for((*place, "ca_file"), device, any(urlsplit(url).scheme == "rtsps" for url in urls.values()))
+    clear = [key for key, url in urls.items() if urlsplit(url).scheme != "rtsps"]
+    yield from _vouched_for((*place, "ca_file"), device, len(clear) < len(urls))
+    if len(clear) == len(urls) - 1 > 0:
+        what = "is not in TLS, though the device's other address is: by this one its password and pictures go to whoever answers"
+        yield Finding(place=(*place, clear[0]), what=what, remedy="take the device's address of rtsps:// for both", severity="warning")
 
 
 def _password(place: Place, device: RtspCamera | RtspMicrophone) -> Iterator[Finding]:

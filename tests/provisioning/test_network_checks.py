@@ -28,7 +28,11 @@ def test_an_authority_that_is_named_is_enough(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["rtsps://192.0.2.10/1", "rtsp://192.0.2.10/1"])
 def test_an_authority_that_cannot_be_read_is_an_error_also_of_the_small_stream(tmp_path: Path, url: str) -> None:
-    (finding,) = found(camera(url=url, sub_url="rtsps://192.0.2.10/2", ca_file=str(tmp_path / "none.pem")))
+    (finding,) = (
+        finding
+        for finding in found(camera(url=url, sub_url="rtsps://192.0.2.10/2", ca_file=str(tmp_path / "none.pem")))
+        if finding.place[-1] == "ca_file"
+    )
     assert (finding.place, finding.severity) == (("camera", 0, "ca_file"), "error")
     assert "No such file" in finding.what
 
@@ -45,6 +49,17 @@ def test_an_authority_for_an_address_that_is_not_in_tls_is_a_warning(tmp_path: P
     (finding,) = found(camera(url="rtsp://192.0.2.10/1", ca_file=str(Authority(tmp_path).roots)))
     assert (finding.place, finding.severity) == (("camera", 0, "ca_file"), "warning")
     assert found(camera(url="rtsp://192.0.2.10/1")) == []
+
+
+@pytest.mark.parametrize("clear", ["url", "sub_url"])
+def test_an_address_in_clear_beside_one_in_tls_is_a_warning(tmp_path: Path, clear: str) -> None:
+    urls = {"url": "rtsps://192.0.2.10/1", "sub_url": "rtsps://192.0.2.10/2"}
+    authority = str(Authority(tmp_path).roots)
+    assert found(camera(**urls, ca_file=authority)) == []
+    urls[clear] = urls[clear].replace("rtsps", "rtsp")
+    (finding,) = found(camera(**urls, ca_file=authority))
+    assert (finding.place, finding.severity) == (("camera", 0, clear), "warning")
+    assert "password" in finding.what
 
 
 def test_an_authority_is_named_from_the_files_own_directory(tmp_path: Path) -> None:
