@@ -22,7 +22,7 @@ from recorder.record.trust import Authorities, TrustError, may_sign_documents, n
 VERDICTS = frozenset({"sealed", "anchored", "sealed in part", "anchored in part"})
 """What the archive must have found. ``in part``: more than 10 s before a crash were signed only when the recorder was back."""
 MAX_BYTES = 64 * 1024
-_EARLY_US = 300_000_000
+EARLY_US = 300_000_000
 """By how much the signer's clock may be ahead of ours."""
 
 
@@ -88,7 +88,7 @@ def check(
         raise AcknowledgementError(f"the acknowledgement is signed by a room ({name(certificate)}); only an archive can give one")
     if not may_sign_documents(certificate):
         raise AcknowledgementError(f"the certificate of {name(certificate)} is not for signing documents")
-    if ack.utc_us > now_us + _EARLY_US:
+    if ack.utc_us > now_us + EARLY_US:
         raise AcknowledgementError("the acknowledgement is dated in the future: compare this room's clock with the archive's")
     refusal = authorities.refusal(certificate, others, ack.utc_us)
     if refusal is not None:

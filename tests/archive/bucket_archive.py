@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive.offer import make_offer
 from agent.upstream import transfer
+from agent.upstream.centre.notary import Notary
 from agent.upstream.centre.s3_storage import S3Settings, S3Storage
-from agent.upstream.centre.uploads import Notary, Uploads
+from agent.upstream.centre.uploads import Uploads
 from provisioning.keys import Hierarchy
 from recorder.record.checkpoint import Receipt
 from recorder.record.trust import Authorities

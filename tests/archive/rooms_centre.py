@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.upstream import transfer
+from agent.upstream.centre.notary import Notary
 from agent.upstream.centre.s3_storage import S3Settings, S3Storage
 from agent.upstream.centre.storage import DirectoryStorage, Storage, StorageError, WrongPartError
-from agent.upstream.centre.uploads import Notary, RefusedError, Uploads
+from agent.upstream.centre.uploads import RefusedError, Uploads
 from recorder.record.checkpoint import Receipt
 from recorder.record.trust import Authorities
 

@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive.offer import make_offer
 from agent.upstream import transfer
+from agent.upstream.centre.notary import Notary
 from agent.upstream.centre.storage import DirectoryStorage, Room, StorageError, Target, room_of
 from agent.upstream.centre.upload_store import Most
-from agent.upstream.centre.uploads import MOST, OPEN_DAYS, REFUSED_DAYS, Notary, RefusedError, Uploads
+from agent.upstream.centre.uploads import MOST, OPEN_DAYS, REFUSED_DAYS, RefusedError, Uploads
 from agent.upstream.transfer import UploadOffer, UploadState
 from provisioning.keys import Hierarchy, build
 from recorder.record.checkpoint import Receipt

@@ -27,6 +27,7 @@ from agent.upstream.centre.listener import Listener
 from agent.upstream.centre.nats_backend import nats_backend
 from agent.upstream.centre.nats_connection import Servers
 from agent.upstream.centre.nats_names import Streams
+from agent.upstream.centre.notary import Notary
 from agent.upstream.centre.overview import Overview
 from agent.upstream.centre.page_server import loopback_page, loopback_place
 from agent.upstream.centre.public import public_door
@@ -39,7 +40,7 @@ from agent.upstream.centre.source_file import FileSource
 from agent.upstream.centre.sqlite_backend import SqlitePlan, sqlite_backend
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from agent.upstream.centre.storage import DirectoryStorage, Storage
-from agent.upstream.centre.uploads import Notary, Uploads
+from agent.upstream.centre.uploads import Uploads
 from provisioning import sole_process
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ given its key, so that however late it is removed, nothing goes that a room was 
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,15 +252,15 @@ class UploadStore:
         with self._transaction():
             self._begin_verifying(upload)
 
-    def doubt(self, upload: str, certificate: str) -> None:
-        """An acknowledgement by another certificate than this one, in DER and Base64, holds no more: the record is verified again.
+    def doubt(self, upload: str, stands: Callable[[Acknowledgement], bool]) -> None:
+        """An acknowledgement that does not stand holds no more: the record is verified again.
 
-        Whoever signed may have been revoked, and rooms would refuse the same acknowledgement for ever.
+        Whoever signed it may have been revoked, or the clock was wrong: rooms would refuse the same acknowledgement for ever.
         """
         with self._transaction():
             given = "SELECT ack FROM uploads JOIN acknowledgements USING (upload) WHERE upload = ? AND state = 'acknowledged'"
             row = self._db.execute(given, (upload,)).fetchone()
-            if row is None or msgspec.json.decode(row[0], type=Acknowledgement).certificate == certificate:
+            if row is None or stands(msgspec.json.decode(row[0], type=Acknowledgement)):
                 return
             self._withdraw(upload)
             self._db.execute("UPDATE uploads SET state = 'verifying', detail = '' WHERE upload = ?", (upload,))

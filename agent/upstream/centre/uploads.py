@@ -9,18 +9,16 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.archive.acknowledgement import VERDICTS, encoded, sign
+from agent.archive.acknowledgement import VERDICTS
 from agent.upstream import transfer
 from agent.upstream.centre.backend import AwayError
 from agent.upstream.centre.background import keep_on
+from agent.upstream.centre.notary import Notary, NotaryError
 from agent.upstream.centre.record_check import Found, RecordCheckError, check_record, most_s_of
 from agent.upstream.centre.storage import ADDRESS_S, LostError, NoRoomError, Storage, StorageError, Target
 from agent.upstream.centre.turns import Turns
@@ -59,15 +57,6 @@ class RefusedError(Exception):
 def no_room(error: NoRoomError) -> RefusedError:
     """What a room is told: it keeps the record, and tries again."""
     return RefusedError(507, "The archive's disk is full; what it took stays.", str(error))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notary:
-    """Who signs acknowledgements: the key, its certificate (with documentSigning), and the name that stands in them."""
-
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
-    by: str
 
 
 class Uploads:
@@ -131,17 +120,17 @@ class Uploads:
         self._thread.shutdown()
 
     async def offer(self, room: str, offer: transfer.UploadOffer) -> transfer.UploadState:
-        """``offerRecord``: the same offer again finds the same upload; what another certificate acknowledged is verified anew."""
+        """``offerRecord``: the same offer again finds the same upload; what was acknowledged as no room takes it is verified anew."""
         problem = await self._do(offer_problem, offer)
         if problem is not None:
             raise RefusedError(422, "The offer is not one of a sealed record.", problem)
-        upload = await self._do(upload_name, room, offer)
+        upload, now_utc_us = await self._do(upload_name, room, offer), time.time_ns() // 1000
         try:
-            await self._do(self._store.offer, upload, room, offer, time.time_ns() // 1000, self._most)
+            await self._do(self._store.offer, upload, room, offer, now_utc_us, self._most)
         except FullError as error:
             raise RefusedError(429, "Too much of this room is on its way.", str(error)) from error
         await self._do(self._store.begin_verifying, upload)
-        await self._do(self._store.doubt, upload, encoded(self._notary.certificate))
+        await self._do(self._store.doubt, upload, lambda ack: self._notary.stands_by(ack, now_utc_us))
         return await self._answer(upload)
 
     async def state(self, room: str, upload: str) -> transfer.UploadState:
@@ -285,7 +274,7 @@ class Uploads:
                 async with self._turns.of(head.room):
                     await self._verify_once(upload)
                 return
-            except (StorageError, RecordCheckError, OSError, AwayError) as error:
+            except (StorageError, RecordCheckError, NotaryError, OSError, AwayError) as error:
                 if str(error) != told:
                     told = str(error)
                     log.error("a record waits to be verified: it is tried again and again", room=head.room, record=head.name, error=told)
@@ -297,6 +286,7 @@ class Uploads:
         head = await self._do(self._store.upload, upload, None)
         if head is None or head.state != "verifying":
             return
+        self._notary.check(time.time_ns() // 1000)  # before hours of work, and a lock that nobody shortens
         files = await self._do(self._store.files, upload)
         place = self._work / upload
         root = place / head.name
@@ -363,8 +353,7 @@ class Uploads:
             files=head.files, verdict=found.verdict, counter=counter, utc_us=time.time_ns() // 1000, by=self._notary.by, sig="",
             certificate="",
         )  # fmt: skip
-        ack = sign(bare, self._notary.key, self._notary.certificate)
-        if not await self._do(self._store.acknowledge, head.upload, ack):
+        if not await self._do(self._store.acknowledge, head.upload, self._notary.signed(bare)):
             raise StorageError("the storage does not hold all of the record any more")
 
     async def _do(self, function: Callable[..., Answer], *args: object) -> Answer:
