@@ -12,9 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive.offer import make_offer
 from agent.upstream import transfer
+from agent.upstream.centre.disk_room import Room, room_of
 from agent.upstream.centre.notary import Notary
 from agent.upstream.centre.s3_storage import S3Settings, S3Storage
 from agent.upstream.centre.uploads import Uploads
+from agent.upstream.centre.workroom import Workroom
 from provisioning.keys import Hierarchy
 from recorder.record.checkpoint import Receipt
 from recorder.record.trust import Authorities
@@ -26,6 +28,8 @@ class BucketArchive:
     """The archive, and the room's side of it."""
 
     def __init__(self, root: Path, keys: Hierarchy, settings: S3Settings) -> None:
+        self.room: Room | None = None
+        """What the centre's own disk has, where that is not to be the truth."""
         assert isinstance(keys.centre.key, ec.EllipticCurvePrivateKey)
         self.settings = settings
         self.storage = S3Storage(settings)
@@ -37,8 +41,9 @@ class BucketArchive:
         async def no_receipts(_record: str) -> Sequence[Receipt]:
             return ()
 
+        work = Workroom(root / "work", lambda path: self.room or room_of(path))
         self.uploads = Uploads(
-            root / "uploads.sqlite", self.storage, root / "work", authorities=authorities, ledger=no_receipts,
+            root / "uploads.sqlite", self.storage, work, authorities=authorities, ledger=no_receipts,
             notary=Notary(key=keys.centre.key, certificate=keys.centre.certificate, by="Centre"), retry_s=(0.05, 0.1),
         )  # fmt: skip
 

@@ -21,6 +21,7 @@ from agent.upstream.centre.notary import Notary
 from agent.upstream.centre.s3_storage import S3Settings, S3Storage
 from agent.upstream.centre.storage import DirectoryStorage, Storage, StorageError, WrongPartError
 from agent.upstream.centre.uploads import RefusedError, Uploads
+from agent.upstream.centre.workroom import Workroom
 from recorder.record.checkpoint import Receipt
 from recorder.record.trust import Authorities
 
@@ -98,8 +99,9 @@ def made(settings: dict[str, Any]) -> tuple[Uploads, Storage]:
         return roots
 
     uploads = Uploads(
-        home / "uploads.sqlite", storage, home / "work", authorities=authorities, ledger=no_receipts, notary=notary, retry_s=(0.1, 1.0)
-    )
+        home / "uploads.sqlite", storage, Workroom(home / "work"), authorities=authorities, ledger=no_receipts, notary=notary,
+        retry_s=(0.1, 1.0),
+    )  # fmt: skip
     return uploads, storage
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from agent.archive.offer import make_offer
 from agent.upstream import transfer
 from agent.upstream.centre import front
-from agent.upstream.centre.storage import RESERVE_BYTES, NoRoomError, Room, is_short
+from agent.upstream.centre.disk_room import RESERVE_BYTES, Room, is_short
+from agent.upstream.centre.storage import NoRoomError
 from agent.upstream.centre.uploads import RefusedError, no_room
 from provisioning.keys import Hierarchy
 from tests.archive.test_upload_sweep import ROOM, archive

@@ -15,10 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive.offer import make_offer
 from agent.upstream import transfer
+from agent.upstream.centre.disk_room import Room, room_of
 from agent.upstream.centre.notary import Notary
-from agent.upstream.centre.storage import DirectoryStorage, Room, StorageError, Target, room_of
+from agent.upstream.centre.storage import DirectoryStorage, StorageError, Target
 from agent.upstream.centre.upload_store import Most
 from agent.upstream.centre.uploads import MOST, OPEN_DAYS, REFUSED_DAYS, RefusedError, Uploads
+from agent.upstream.centre.workroom import Workroom
 from agent.upstream.transfer import UploadOffer, UploadState
 from provisioning.keys import Hierarchy, build
 from recorder.record.checkpoint import Receipt
@@ -55,9 +57,12 @@ class Archive:
         self.room: Room | None = None
         """What its disk has, where that is not to be the truth."""
         self.trusted = keys
+        self.work_room: Room | None = None
+        """What the disk of its verifications has, likewise."""
+        work = Workroom(root / "work", lambda path: self.work_room or room_of(path))
         self.storage = Hooked(root / "storage", room=lambda path: self.room or room_of(path))
         self.uploads = Uploads(
-            root / "uploads.sqlite", self.storage, root / "work", authorities=self._authorities, ledger=self._no_receipts,
+            root / "uploads.sqlite", self.storage, work, authorities=self._authorities, ledger=self._no_receipts,
             notary=Notary(key=keys.centre.key, certificate=keys.centre.certificate, by="Centre"), retry_s=(0.05, 0.1), most=most,
         )  # fmt: skip
 

@@ -41,6 +41,7 @@ from agent.upstream.centre.sqlite_backend import SqlitePlan, sqlite_backend
 from agent.upstream.centre.sqlite_registry import SqliteRegistry
 from agent.upstream.centre.storage import DirectoryStorage, Storage
 from agent.upstream.centre.uploads import Uploads
+from agent.upstream.centre.workroom import Workroom
 from provisioning import sole_process
 
 log = structlog.get_logger()
@@ -168,7 +169,7 @@ def _uploads(home: CentreHome, settings: Settings, storage: Storage, backend: Ba
     store = home.root / "uploads.sqlite"
     try:
         return Uploads(
-            store, storage, home.root / "work",
+            store, storage, Workroom(home.root / "work"),
             authorities=lambda: vouching(backend.registry, authority), ledger=backend.ledger.of_record,
             notary=Notary(key=notary.key, certificate=notary.certificate, by=settings.name),
         )  # fmt: skip

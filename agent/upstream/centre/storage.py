@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 import structlog
 
+from agent.upstream.centre.disk_room import Room, is_short, room_of
 from agent.upstream.transfer import PART_BYTES
 
 log = structlog.get_logger()
@@ -29,8 +30,6 @@ _AT_ONCE = 4
 """Parts of one room that are held in memory at once: nobody can keep other rooms from sending."""
 _PART_S = 900
 """How long a part may take to come."""
-RESERVE_BYTES = 2 * 1024**3
-"""So much of the disk is left free, at most a twentieth of it: the centre's own files mostly lie there too, and events must be taken."""
 
 
 class StorageError(Exception):
@@ -74,24 +73,6 @@ class Address:
     headers: dict[str, str]
 
 
-class Room(NamedTuple):
-    """What a disk has: all of it, and what is free."""
-
-    all_bytes: int
-    free_bytes: int
-
-
-def room_of(path: Path) -> Room:
-    """What the disk of a directory has for this process."""
-    found = os.statvfs(path)
-    return Room(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
-
-
-def is_short(room: Room, wanted_bytes: int) -> bool:
-    """Whether less than the reserve would be left. Pure."""
-    return room.free_bytes - wanted_bytes < min(RESERVE_BYTES, room.all_bytes // 20)
-
-
 class Storage(Protocol):
     """What the centre wants. All may raise ``StorageError``."""
 
@@ -125,6 +106,10 @@ class Storage(Protocol):
         Raises:
             LostError: parts are not there.
         """
+        ...
+
+    def copies_to(self, directory: Path) -> bool:
+        """Whether what is fetched there takes room of its own on that disk."""
         ...
 
     async def fetch(self, target: Target, to: Path) -> str:
@@ -269,6 +254,13 @@ class DirectoryStorage:
         """See ``Storage``."""
         del parts
         await asyncio.to_thread(self._complete, target)
+
+    def copies_to(self, directory: Path) -> bool:
+        """See ``Storage``: there is no link from one disk to another."""
+        try:
+            return directory.stat().st_dev != self._records.stat().st_dev
+        except OSError as error:
+            raise StorageError(f"{error.filename} cannot be used: {error.strerror}") from error
 
     async def fetch(self, target: Target, to: Path) -> str:
         """See ``Storage``; the file is linked, or copied where the path is on another disk."""

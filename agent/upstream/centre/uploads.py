@@ -5,7 +5,6 @@ Each method takes the room's name as its certificate has it, and a message; what
 
 import asyncio
 import hashlib
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from agent.upstream.centre.storage import ADDRESS_S, LostError, NoRoomError, Sto
 from agent.upstream.centre.turns import Turns
 from agent.upstream.centre.upload_offer import MOST_BYTES, offer_problem, upload_name
 from agent.upstream.centre.upload_store import FullError, Most, StoredFile, Upload, UploadStore
+from agent.upstream.centre.workroom import Workroom
 from agent.upstream.transfer import PART_BYTES
 from recorder.record.checkpoint import Receipt
 from recorder.record.trust import Authorities
@@ -65,7 +65,7 @@ class Uploads:
     Args:
         store: the file of its tables.
         storage: where records are kept.
-        work: a directory of its own for records that are being verified; it needs room for the longest one.
+        work: where records lie that are being verified; what a bucket holds needs room there for the longest one.
         authorities: who vouches for rooms' devices; asked anew for each verification.
         ledger: the receipts of a record.
         notary: who signs.
@@ -77,7 +77,7 @@ class Uploads:
         self,
         store: Path,
         storage: Storage,
-        work: Path,
+        work: Workroom,
         *,
         authorities: Vouching,
         ledger: Ledger,
@@ -98,13 +98,14 @@ class Uploads:
         self._turns = Turns()
         self._sweeper: asyncio.Task[None] | None = None
         self._checker: asyncio.Task[None] | None = None
+        self._cleaner: asyncio.Task[None] | None = None
         self._handles = asyncio.Lock()
         self._begun_s = dict[str, float]()
         """When the storage said last that a handle stands."""
 
     async def start(self) -> None:
         """Take up the verifications that a stop or a crash interrupted."""
-        self._work.mkdir(parents=True, exist_ok=True)
+        self._cleaner = asyncio.create_task(self._clear())
         for upload in await self._do(self._store.verifying):
             self._verify_soon(upload)
         self._sweeper = asyncio.create_task(keep_on("the sweep of the archive", self._sweep))
@@ -112,7 +113,7 @@ class Uploads:
 
     async def stop(self) -> None:
         """End; what is being verified is taken up at the next start."""
-        tasks = [*self._tasks.values(), *(task for task in (self._sweeper, self._checker) if task is not None)]
+        tasks = [*self._tasks.values(), *(task for task in (self._sweeper, self._checker, self._cleaner) if task is not None)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -238,6 +239,14 @@ class Uploads:
         except (StorageError, LostError) as error:
             log.error("the storage of records cannot be used as it is: mend it, or [s3] in centre.toml", error=str(error))
 
+    async def _clear(self) -> None:
+        """Give the room back that a kill in a verification left taken, before the next one."""
+        async with self._turns.of(""):
+            try:
+                await self._work.clear()
+            except OSError as error:
+                log.error("what was left of a verification cannot be removed", directory=str(self._work.base), error=str(error))
+
     async def _sweep(self) -> None:
         while True:
             try:
@@ -288,10 +297,8 @@ class Uploads:
             return
         self._notary.check(time.time_ns() // 1000)  # before hours of work, and a lock that nobody shortens
         files = await self._do(self._store.files, upload)
-        place = self._work / upload
-        root = place / head.name
-        await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
-        try:
+        taken_bytes = head.bytes if self._storage.copies_to(self._work.base) else 0
+        async with self._work.record(head.name, [file.path for file in files], taken_bytes) as root:
             versions = await self._fetch(upload, root, files)
             if versions is None:
                 return
@@ -305,15 +312,12 @@ class Uploads:
                 else:
                     await self._do(self._store.refuse, upload, refusal, time.time_ns() // 1000)
                 return
-        finally:
-            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
         for file in files:
             await self._storage.keep(file.target, versions[file.path])
         await self._acknowledge(head, found)
 
     async def _fetch(self, upload: str, root: Path, files: Sequence[StoredFile]) -> dict[str, str] | None:
         """Have the storage finish all files and read them back; versions by path. None: some were lost, and are missing again."""
-        await asyncio.to_thread(_make_directories, root, files)
         versions: dict[str, str] = {}
         lost: list[StoredFile] = []
         queue = list(reversed(files))
@@ -370,11 +374,6 @@ def _refusal(head: Upload, found: Found, files_sha256: str) -> str | None:
     if (found.sums_sha256, found.files_sha256) != (head.sums_sha256, files_sha256):
         return "The files are not those that were offered."
     return None
-
-
-def _make_directories(root: Path, files: Sequence[StoredFile]) -> None:
-    for directory in {root, *((root / file.path).parent for file in files)}:
-        directory.mkdir(parents=True, exist_ok=True)
 
 
 def _damaged(root: Path, files: Sequence[StoredFile]) -> list[StoredFile]:
