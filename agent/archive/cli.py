@@ -161,6 +161,9 @@ def receive(
                 failed = True
             else:
                 _say(f"{root.name}: {ack.verdict}; receipt {ack.counter} is {receipt_file(root)}")
+                place = post.place_of(root.name, ack.sums_sha256)
+                if place.name != root.name:
+                    _say(f"  the archive has it under another seal too; this one lies in {place}: compare both by `courtroom verify`")
     if failed:
         raise typer.Exit(1)
 

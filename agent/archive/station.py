@@ -31,7 +31,8 @@ from agent.archive.handover import (
     receipt_file,
     two_people,
 )
-from agent.archive.offer import GROWING, OfferError, read_sums, sums_sha256
+from agent.archive.offer import GROWING, OfferError, read_sums
+from agent.archive.offer import sums_sha256 as sums_of
 from agent.archive.records import SealedRecord
 from agent.upstream.centre.record_check import Found, RecordCheckError, check_record
 from agent.upstream.transfer import Acknowledgement, files_sha256
@@ -59,7 +60,8 @@ class Station:
     def take(self, root: Path, people: tuple[str, str], progress: Progress | None = None) -> Acknowledgement:
         """Copy one record into the archive, verify the copy, sign, and lay ``<record>.receipt.json`` beside the record on the disk.
 
-        Until it is verified it lies under ``.incoming/``. To a record that the archive has, only that is added which came to it since.
+        Until it is verified it lies under ``.incoming/``. To a record that the archive has, only that is added which came to it since. One
+        that is sealed otherwise lies beside it (``place_of``).
 
         Raises:
             HandoverError: nobody signed for it, it does not verify, or a disk fails; nothing is signed then.
@@ -76,12 +78,13 @@ class Station:
         others, now_us = acknowledgement.intermediates(root), time.time_ns() // 1000
         check_handover(handover, self.authorities, others, now_us)
         check_signer(self.certificate, self.authorities, others, now_us)
-        target, place = self.into / root.name, self.into / INCOMING / root.name
         try:
-            if sums_sha256(root) != handover.sums_sha256:
+            target = self.place_of(root.name, handover.sums_sha256)
+            place = self.into / INCOMING / target.name
+            if sums_of(root) != handover.sums_sha256:
                 raise HandoverError(f"{root.name} is not taken: its seal is not the one that {' and '.join(handover.people)} signed for")
             _link(target, place)
-            delivered = copy_into(root, self.into, f"{INCOMING}/{root.name}", progress)
+            delivered = copy_into(root, self.into, f"{INCOMING}/{target.name}", progress)
             found = asyncio.run(check_record(place, self.authorities, self.ledger))
             refusal = _refusal(handover, delivered, found)
             if refusal is not None:
@@ -95,6 +98,17 @@ class Station:
         except OSError as error:
             raise HandoverError(f"{root.name} is not taken: {error.filename or ''} {error.strerror or error}") from error
         return ack
+
+    def place_of(self, record: str, sums_sha256: str) -> Path:
+        """Where a record of this name and seal lies in the archive, or will.
+
+        Where the archive has it under another seal (the room's two disks were apart), it lies beside that one, named by its seal too.
+
+        Raises:
+            OfferError: the seal of the one in the archive cannot be read.
+        """
+        place = self.into / record
+        return place if not place.exists() or sums_of(place) == sums_sha256 else self.into / f"{record}.{sums_sha256}"
 
     def _sign(self, handover: Handover, verdict: str, people: tuple[str, str]) -> Acknowledgement:
         with _locked(self.into / GIVEN) as (given, counter):
@@ -261,7 +275,10 @@ def _put(place: Path, target: Path, delivered: dict[str, str]) -> None:
             continue
         if not may_replace(old, new, path):
             shutil.rmtree(place)
-            raise HandoverError(f"{target / path} is in the archive already and is another: somebody must look")
+            raise HandoverError(
+                f"{target / path} is in the archive already and is another: compare both records by `courtroom verify`; "
+                "where both are sound, take this one --into another directory"
+            )
         old.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         new.replace(old)
         sync_directory(old.parent)

@@ -75,7 +75,7 @@ def recorder(run: Path, records: Path, keys: KeyFiles) -> Iterator[None]:
     """The recorder's control socket with its notary behind it: whose device key nobody else has."""
     run.mkdir(exist_ok=True)
     signer = open_signer(FileKey(kind="file", key=str(keys.device_key), chain=str(keys.chain)))
-    notary = Notary(RoomDisks(Storage(primary=str(records)), SealTrust(signer.chain)), signer)
+    notary = Notary(RoomDisks(Storage(primary=str(records), mirror=str(records.with_name("mirror"))), SealTrust(signer.chain)), signer)
 
     async def do(request: control.AnyRequest) -> control.Reply:
         assert isinstance(request, control.CertifyHandover)

@@ -1,6 +1,7 @@
 """A record goes to an archive on a disk and its receipt comes back, by the commands."""
 
 import datetime as dt
+import hashlib
 import json
 import re
 import shutil
@@ -14,11 +15,12 @@ from agent.archive.acknowledgement import load, place
 from agent.archive.handover import copy_record, handover_file, receipt_file
 from agent.archive.reasons import NAME, Reasons, keep
 from agent.archive.station import GIVEN
-from provisioning.keys import CLOSED_DIRECTORY, build, write
+from provisioning.keys import CLOSED_DIRECTORY, Hierarchy, build, write
 from recorder.record import layout
 from recorder.record.trust import Authorities
 from recorder.record.verify import Outside, verify
-from tests.archive.closed import ARCHIVISTS, CARRIERS, Closed, Make, good
+from tests.archive.closed import ARCHIVISTS, CARRIERS, Closed, Make, good, in_archive
+from tests.record.record_builder import Builder
 
 
 def test_a_record_goes_there_and_its_receipt_comes_back(closed: Closed, make_record: Make, authorities: Authorities) -> None:
@@ -55,6 +57,40 @@ def test_a_record_that_one_disk_damaged_is_carried_from_the_other(closed: Closed
     assert "copied from the other disk" in good(closed.copy())
     assert "sealed; receipt 1" in good(closed.receive())
     assert verify(closed.into / root.name, Outside(authorities=authorities)).level == "sealed"
+
+
+def test_a_record_that_the_two_disks_sealed_otherwise_is_taken_under_both_seals(
+    closed: Closed, keys: Hierarchy, authorities: Authorities
+) -> None:
+    mirror = closed.base / "mirror"
+    closed.config.write_text(closed.config.read_text().replace("[storage]\n", f'[storage]\nmirror = "{mirror}"\n'))
+    for base, seconds in ((closed.records, 6), (mirror, 3)):
+        builder = Builder(base, keys)
+        builder.record(seconds)
+        builder.close()
+    name = builder.root.name
+    for receipt in (1, 2):
+        good(closed.copy())
+        assert f"sealed; receipt {receipt}" in good(closed.receive())
+        good(closed.accept())
+        shutil.rmtree(closed.disk)
+        closed.disk.mkdir()
+    assert "nothing to carry" in good(closed.copy())
+    seals = {hashlib.sha256((base / name / layout.SUMS).read_bytes()).hexdigest() for base in (closed.records, mirror)}
+    first, second = in_archive(closed)
+    assert first == name
+    assert second.removeprefix(f"{name}.") in seals
+    assert {hashlib.sha256((closed.into / one / layout.SUMS).read_bytes()).hexdigest() for one in (first, second)} == seals
+    assert [verify(closed.into / one, Outside(authorities=authorities)).level for one in (first, second)] == ["sealed", "sealed"]
+    # What comes to either later goes to where it lies.
+    builder.receipt(journal=False)
+    good(closed.copy())
+    said = good(closed.receive())
+    assert "anchored; receipt 3" in said
+    assert f"under another seal too; this one lies in {closed.into / second}" in said
+    assert in_archive(closed) == [first, second]
+    good(closed.accept())
+    assert "nothing to carry" in good(closed.copy())
 
 
 def test_the_stations_receipt_says_that_a_stretch_was_signed_too_late(closed: Closed, make_record: Make) -> None:
