@@ -195,6 +195,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     wanted: Binding | None = None
     delivery: Delivery | None = None
     """Told when the session has ended."""
+    further_deliveries: list[Delivery] = []
+    """Likewise, where the room's two disks sealed its record otherwise."""
+    seals_told: list[str] = []
+    """By which seals (hashes of SHA256SUMS) it was told that the archive has its record."""
     not_begun: bool = False
     """Nothing could be recorded in it: it is no record of its hearing."""
     final_head: contract.Head | None = None

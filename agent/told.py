@@ -285,19 +285,28 @@ def delivered(facts: Facts, schedule: Schedule, *, record: str, sums_sha256: str
     known = turn.sessions.get(record)
     if known is None:
         turn.events.append(contract.RecordDelivered(record=record, sums_sha256=sums_sha256, by=by))
-    elif known.state != "delivered":
-        turn.sessions[record] = change(known, delivery=Delivery(sums_sha256=sums_sha256, by=by))
-        if known.state not in RUNNING:
-            _tell_delivery(turn, record)
+        return turn.outcome()
+    new = Delivery(sums_sha256=sums_sha256, by=by)
+    if known.delivery is None or known.delivery.sums_sha256 == sums_sha256:
+        turn.sessions[record] = change(known, delivery=new)
+    else:
+        others = [one for one in known.further_deliveries if one.sums_sha256 != sums_sha256]
+        turn.sessions[record] = change(known, further_deliveries=[*others, new])
+    if known.state not in RUNNING:
+        _tell_delivery(turn, record)
     return turn.outcome()
 
 
 def _tell_delivery(turn: Turn, session: str) -> None:
     """Tell what the archive has said of a session that has ended, also of one whose record was believed to be lost."""
     known = turn.sessions[session]
-    if known.delivery is not None:
-        turn.events.append(contract.RecordDelivered(record=session, sums_sha256=known.delivery.sums_sha256, by=known.delivery.by))
-        turn.sessions[session] = change(known, delivery=None)
+    if known.delivery is None:
+        return
+    news = [one for one in (known.delivery, *known.further_deliveries) if one.sums_sha256 not in known.seals_told]
+    turn.events.extend(contract.RecordDelivered(record=session, sums_sha256=one.sums_sha256, by=one.by) for one in news)
+    seals = [*known.seals_told, *(one.sums_sha256 for one in news)]
+    turn.sessions[session] = change(known, delivery=None, further_deliveries=[], seals_told=seals)
+    if known.state != "delivered":
         turn.move_session(session, "delivered")
         hearing = turn.hearings.get(known.hearing)
         whole = all(other.state == "delivered" for other in turn.sessions_of(known.hearing))

@@ -25,6 +25,7 @@ from agent.archive.acknowledgement import write_durably
 from agent.archive.queue import Outcome, Queue
 from agent.archive.reasons import Reasons
 from agent.archive.records import Records, SealedRecord
+from agent.archive.told import Told
 from agent.archive.upload import UploadStoppedError, UploadTroubledError, VerificationWaitsError
 from agent.archive.vouchers import Vouchers
 from agent.upstream.contract import RecordDeleted, RecordDelivered
@@ -88,13 +89,6 @@ class DeliveryStatus:
         }  # fmt: skip
 
 
-class _Told(msgspec.Struct):
-    """Which deliveries and deletions were told: the seal's hash by the record."""
-
-    delivered: dict[str, str] = msgspec.field(default_factory=dict)
-    deleted: dict[str, str] = msgspec.field(default_factory=dict)
-
-
 class Delivery:
     """Runs until it is cancelled; a deletion that has begun is over then, or is broken off without having deleted anything.
 
@@ -135,7 +129,7 @@ class Delivery:
         self._waits_for_clock = False
         self._look_s = look_s
         self._queue = Queue()
-        self._told: _Told | None = None
+        self._told: Told | None = None
         self._right: set[Path] = set()
         self._found: list[SealedRecord] = []
         self._hearing, self._ends = False, False
@@ -247,12 +241,12 @@ class Delivery:
         if self._told is not None:
             return
         try:
-            self._told = msgspec.json.decode(self._told_file.read_bytes(), type=_Told)
+            self._told = msgspec.json.decode(self._told_file.read_bytes(), type=Told)
         except FileNotFoundError:
-            self._told = _Told()
+            self._told = Told()
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             log.error("it is not known what was told; it is told again", file=str(self._told_file), error=str(error))
-            self._told = _Told()
+            self._told = Told()
 
     async def _tell_next(self) -> None:
         await self._news.wait()
@@ -262,12 +256,13 @@ class Delivery:
     async def _tell_news(self, found: list[SealedRecord]) -> None:
         assert self._told is not None
         before = msgspec.json.encode(self._told)
-        # Of copies that are delivered each by itself the first one stands for the record.
-        for one in reversed({one.record: one for one in reversed(found)}.values()):
-            if one.acknowledgement is not None and self._told.delivered.get(one.record) != one.sums_sha256:
-                await self._tell(RecordDelivered(record=one.record, sums_sha256=one.sums_sha256, by=one.acknowledgement.by))
-                self._told.delivered[one.record] = one.sums_sha256
-                log.info("a record is in the archive", record=one.name, by=one.acknowledgement.by)
+        for one in found:
+            for ack in one.acknowledged:
+                if self._told.has_delivered(one.record, ack.sums_sha256):
+                    continue
+                await self._tell(RecordDelivered(record=one.record, sums_sha256=ack.sums_sha256, by=ack.by))
+                self._told.add_delivered(one.record, ack.sums_sha256)
+                log.info("a record is in the archive", record=one.name, by=ack.by)
                 self.hurry()  # it may be deleted now
         there = {one.name for one in found}
         for gone in await asyncio.to_thread(self._gone):
@@ -296,7 +291,7 @@ class Delivery:
         if not self._clock_believed:
             return
         assert self._told is not None
-        told = [one for one in self._found if self._told.delivered.get(one.record) == one.sums_sha256]
+        told = [one for one in self._found if self._told.has_delivered(one.record, one.sums_sha256)]
         chosen = retention.choose(told, now_us=time.time_ns() // 1000, keep_days=self._keep_days, need_bytes=need_bytes)
         for record in chosen:
             await asyncio.to_thread(self._trust_anew)

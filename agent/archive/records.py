@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -39,11 +39,18 @@ class SealedRecord:
     changed_utc_us: int
     """When the last of its files came, by the room's clock."""
     acknowledgement: Acknowledgement | None = None
+    others: tuple[Acknowledgement, ...] = ()
+    """Those of its copies that are delivered by themselves, for none of them has all that the others have."""
     acknowledged_utc_us: int | None = None
     """When it was acknowledged or the room got to know of it, whichever is later."""
     why: str = ""
     kept: str = ""
     """Why it is not deleted whatever the archive has: a copy cannot be read, or the copies differ."""
+
+    @property
+    def acknowledged(self) -> list[Acknowledgement]:
+        """All that the archive has acknowledged of it, by whatever seals."""
+        return [*([self.acknowledgement] if self.acknowledgement is not None else []), *self.others]
 
     @property
     def root(self) -> Path:
@@ -140,6 +147,8 @@ class Records:
             self.broken[name] = "; ".join(wrong)
         else:
             self.broken.pop(name, None)  # not before: others ask meanwhile, and a broken record is read at each look
+        acks = [one.acknowledgement for one in made if one.acknowledgement is not None]
+        made = [replace(one, others=tuple(ack for ack in acks if ack != one.acknowledgement)) for one in made]
         # Where all of them are delivered the first one stands for the record.
         made = [one for one in made if one.standing != "delivered"] or made[:1]
         if stamp is not None and len(copies) == len(roots) and made and not closed:

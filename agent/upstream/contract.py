@@ -211,7 +211,7 @@ class CommandDone(EventData, frozen=True, kw_only=True, tag="command.done"):
 
 
 class RecordDelivered(EventData, frozen=True, kw_only=True, tag="record.delivered"):
-    """The room holds the acknowledgement for a whole record, from the centre or from an archive station."""
+    """The room holds the acknowledgement for a whole record under this seal, from the centre or from an archive station."""
 
     record: Text
     sums_sha256: Sha256

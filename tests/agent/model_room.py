@@ -141,8 +141,8 @@ class ModelRoom:
         self.look()
         self.look()
 
-    def archive_acknowledges(self, record: str) -> None:
-        self._told(told.delivered, record=record, sums_sha256="0" * 64, by="centre")
+    def archive_acknowledges(self, record: str, sums_sha256: str = "0" * 64) -> None:
+        self._told(told.delivered, record=record, sums_sha256=sums_sha256, by="centre")
 
     # what came of it
 

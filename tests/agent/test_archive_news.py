@@ -44,6 +44,25 @@ def test_a_delivery_that_is_told_before_the_seal_is_kept_and_told_behind_it(time
     assert len(deliveries(room)) == 1
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_a_record_that_the_two_disks_sealed_otherwise_is_told_by_each_of_its_seals_once(*, early: bool) -> None:
+    room = recording()
+    session = room.session.session
+    seals = ["0" * 64, "1" * 64]
+    if not early:
+        room.clerk_stops()
+    for seal in (*seals, *seals):
+        room.archive_acknowledges(session, seal)
+    if early:
+        room.clerk_stops()
+        room.look()
+    assert deliveries(room) == [(session, seal, "centre") for seal in seals]
+    for seal in seals:
+        room.archive_acknowledges(session, seal)
+    assert len(deliveries(room)) == 2
+    assert room.outcomes() == ["sealed", "delivered"]
+
+
 def test_a_record_that_was_away_for_a_while_is_told_when_the_session_is_recovered_and_sealed() -> None:
     room = recording()
     session = room.session.session

@@ -93,6 +93,28 @@ def test_two_copies_that_are_sealed_otherwise_are_both_delivered_and_none_is_del
     check_that_each_is_delivered_by_itself(bases, builder.root.name, keys, authorities, builder)
 
 
+async def test_each_seal_of_a_record_that_is_sealed_otherwise_is_told_once_though_the_service_starts_again(
+    room: Room, keys: Hierarchy
+) -> None:
+    for base, seconds in zip(room.records.bases, (6, 3), strict=True):
+        builder = Builder(base, keys)
+        builder.record(seconds)
+        builder.close()
+    seals = []
+    for base in room.records.bases:
+        builder.root = base / builder.root.name
+        ack = acknowledged(builder, keys.centre)
+        async with room.running(uploads=False) as delivery:
+            store(builder.root, ack)
+            seals.append(ack.sums_sha256)
+            await until(lambda: len(room.told) == len(seals))
+            await looks(delivery)
+    async with room.running(uploads=False) as delivery:
+        await looks(delivery)
+    assert seals[0] != seals[1]
+    assert [event.sums_sha256 for event in room.told] == seals
+
+
 def test_an_order_on_one_disk_and_a_receipt_on_the_other_are_both_delivered(
     make_record: Make, keys: Hierarchy, authorities: Authorities, tmp_path: Path
 ) -> None:
