@@ -24,12 +24,13 @@ from agent.archive.offer import OfferError, sealed_files
 from agent.archive.reasons import read as read_reasons
 from agent.archive.records import Records, SealedRecord
 from agent.archive.vouchers import revocations_of
-from agent.upstream.transfer import Acknowledgement, files_sha256
+from agent.upstream.transfer import files_sha256
 from provisioning.revocations import load_revocations
 from provisioning.room import RoomConfig
 from provisioning.room_file import ConfigError, load
 from recorder.contract.client import ControlClient, ControlError
 from recorder.contract.control import CertifyHandover
+from recorder.record.acknowledgement import Acknowledgement
 from recorder.record.anchors import LedgerError, parse_ledger
 from recorder.record.cli import USAGE_STATUS
 from recorder.record.shown import shown

@@ -29,7 +29,7 @@ from agent.archive.told import Told
 from agent.archive.upload import UploadStoppedError, UploadTroubledError, VerificationWaitsError
 from agent.archive.vouchers import Vouchers
 from agent.upstream.contract import RecordDeleted, RecordDelivered
-from agent.upstream.transfer import Acknowledgement
+from recorder.record.acknowledgement import Acknowledgement
 from recorder.record.shown import encodable
 from recorder.record.trust import TrustError
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from agent.archive import acknowledgement
-from agent.archive.acknowledgement import AcknowledgementError
 from agent.archive.offer import GROWING, Genesis, OfferError, files_by_seal, hash_file, read_genesis, read_sums, sums_sha256
-from agent.upstream.transfer import Acknowledgement
 from recorder.record import layout
+from recorder.record.acknowledgement import Acknowledgement, AcknowledgementError, check_acknowledgement
 from recorder.record.file_check import LIST_BYTES, read_small
 from recorder.record.trust import Authorities
 
@@ -165,7 +164,7 @@ class Records:
             try:
                 path = acknowledgement.place(copy.root)
                 found = acknowledgement.load(path)
-                acknowledgement.check(
+                check_acknowledgement(
                     found, record=leader.genesis.record, room=leader.genesis.room, sums_sha256=leader.sums_sha256,
                     authorities=self.authorities, others=acknowledgement.intermediates(leader.root), now_us=time.time_ns() // 1000,
                 )  # fmt: skip

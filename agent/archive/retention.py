@@ -22,12 +22,13 @@ from pathlib import Path
 import msgspec
 
 from agent.archive import acknowledgement
-from agent.archive.acknowledgement import AcknowledgementError, sync_directory
+from agent.archive.acknowledgement import sync_directory
 from agent.archive.offer import GROWING, OfferError, Progress, files_by_bytes
 from agent.archive.records import SealedRecord
 from agent.archive.vouchers import is_listed_by
-from agent.upstream.transfer import Acknowledgement, files_sha256
+from agent.upstream.transfer import files_sha256
 from recorder.record import layout
+from recorder.record.acknowledgement import Acknowledgement, AcknowledgementError, check_acknowledgement
 from recorder.record.file_check import LIST_BYTES, inventory, read_small
 from recorder.record.trust import Authorities, name, parse_certificate
 
@@ -189,7 +190,7 @@ def _judge(record: SealedRecord, authorities: Authorities, stopped: Callable[[],
     if ack is None:
         raise RetentionError(f"{record.name} is not deleted: the archive has not acknowledged it")
     found = files_by_bytes(leader, go_on)
-    acknowledgement.check(
+    check_acknowledgement(
         ack, record=record.record, room=record.room, sums_sha256=found[layout.SUMS], authorities=authorities,
         others=acknowledgement.intermediates(leader), now_us=time.time_ns() // 1000,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive import acknowledgement
-from agent.archive.acknowledgement import VERDICTS, AcknowledgementError, sync_directory
+from agent.archive.acknowledgement import sync_directory
 from agent.archive.handover import (
     INCOMING,
     HandoverError,
@@ -35,8 +35,9 @@ from agent.archive.offer import GROWING, OfferError, read_sums
 from agent.archive.offer import sums_sha256 as sums_of
 from agent.archive.records import SealedRecord
 from agent.upstream.centre.record_check import Found, RecordCheckError, check_record
-from agent.upstream.transfer import Acknowledgement, files_sha256
+from agent.upstream.transfer import files_sha256
 from recorder.record import layout
+from recorder.record.acknowledgement import VERDICTS, Acknowledgement, AcknowledgementError, check_acknowledgement
 from recorder.record.checkpoint import Receipt
 from recorder.record.file_check import LIST_BYTES, read_small
 from recorder.record.handover import Handover
@@ -139,7 +140,7 @@ def load_signer(key: Path, certificate: Path) -> tuple[ec.EllipticCurvePrivateKe
 
 
 def check_signer(certificate: x509.Certificate, authorities: Authorities, others: Sequence[x509.Certificate], now_us: int) -> None:
-    """Hold a station's certificate against what a room asks of a receipt's signer (``acknowledgement.check``), before anything is signed.
+    """Hold a station's certificate against what a room asks of a receipt's signer (``check_acknowledgement``), before anything is signed.
 
     Args:
         certificate: the station's.
@@ -208,7 +209,7 @@ def accepted(file: Path, records: Sequence[SealedRecord], authorities: Authoriti
     if record is None:
         raise HandoverError(f"{file}: it is about a record that is not here")
     try:
-        acknowledgement.check(
+        check_acknowledgement(
             ack, record=record.record, room=record.room, sums_sha256=record.sums_sha256, authorities=authorities,
             others=acknowledgement.intermediates(record.root), now_us=time.time_ns() // 1000,
         )  # fmt: skip

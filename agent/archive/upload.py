@@ -18,6 +18,7 @@ from agent.archive.part_sender import PartSender, PutError
 from agent.archive.whole_check import WholeCheck
 from agent.upstream import transfer
 from agent.upstream.client import RefusedError, UpstreamError
+from recorder.record.acknowledgement import Acknowledgement, AcknowledgementError
 from recorder.record.trust import Authorities
 
 BATCH_PARTS, BATCH_BYTES = 100, 128 * 1024 * 1024
@@ -124,7 +125,7 @@ class Uploader:
         troubled: Callable[[str], None] | None = None,
         tries: int | None = None,
         patience_s: float | None = None,
-    ) -> transfer.Acknowledgement | None:
+    ) -> Acknowledgement | None:
         """Send a record and wait until the archive has verified it; the acknowledgement is checked, and stored by nobody yet.
 
         Args:
@@ -154,7 +155,7 @@ class Uploader:
         self._hashed.forget(root)
         try:
             await asyncio.to_thread(self._check, root, offer, ack)
-        except (acknowledgement.AcknowledgementError, OfferError) as error:
+        except (AcknowledgementError, OfferError) as error:
             raise UploadStoppedError(f"{root.name}: {error}") from error
         return ack
 
@@ -166,7 +167,7 @@ class Uploader:
 
     async def _deliver(
         self, sending: "_Sending", troubled: Callable[[str], None] | None, tries: int | None, patience_s: float | None
-    ) -> transfer.Acknowledgement | None:
+    ) -> Acknowledgement | None:
         """Send until the archive has it all and has verified it; None where that takes longer than one has patience for."""
         wait_s, failures = self._retry_s[0], 0
         while True:
@@ -196,10 +197,10 @@ class Uploader:
                     raise VerificationWaitsError(sending.waits_for)
                 return None
 
-    def _check(self, root: Path, offer: transfer.UploadOffer, ack: transfer.Acknowledgement) -> None:
+    def _check(self, root: Path, offer: transfer.UploadOffer, ack: Acknowledgement) -> None:
         acknowledgement.check_for(root, ack, self._authorities())
         if ack.files_sha256 != transfer.files_sha256({file.path: file.sha256 for file in offer.files}):
-            raise acknowledgement.AcknowledgementError("the acknowledgement is for other files than were sent")
+            raise AcknowledgementError("the acknowledgement is for other files than were sent")
 
     @property
     def parts(self) -> PartSender:
@@ -254,7 +255,7 @@ class _Sending:
             self._there.clear()
             self.there_bytes = 0
 
-    async def advance(self) -> transfer.Acknowledgement | None:
+    async def advance(self) -> Acknowledgement | None:
         """One round: what the centre says now, and everything that it has not yet. None: ask again.
 
         Raises:

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agent.upstream.contract import Count, Hearing, Id, Micros, Sha256, Struct, Text
+from agent.upstream.contract import Count, Hearing, Id, Sha256, Struct, Text
+from recorder.record.acknowledgement import Acknowledgement
 
 PART_BYTES = 8 * 1024 * 1024
 """A file is sent in parts of this size, the last one shorter; S3 takes none below 5 MiB but the last."""
@@ -81,30 +82,6 @@ class PartsDone(Struct, frozen=True, kw_only=True):
     parts: Annotated[list[PartDone], msgspec.Meta(min_length=1, max_length=100)]
 
 
-class Acknowledgement(Struct, frozen=True, kw_only=True):
-    """The archive holds the whole record and has verified it: only this lets a room delete its own copy.
-
-    ``files_sha256`` names all files that were delivered, with those that came after the seal. ``people`` are the two who answer for it at
-    an archive station; the centre names none. ``sig`` is base64 of a DER ECDSA P-256 signature over ``acknowledgement_text``,
-    ``certificate`` base64 of the signer's DER certificate.
-    """
-
-    record: str
-    room: str
-    sums_sha256: Sha256
-    files_sha256: Sha256
-    bytes: Count
-    files: Count
-    verdict: str
-    counter: Count
-    utc_us: Micros
-    by: str
-    people: tuple[str, ...] = ()
-    sig: str
-    certificate: str
-    v: Literal[1] = 1
-
-
 class UploadState(Struct, frozen=True, kw_only=True):
     """How an upload stands. ``missing_parts`` counts what the storage has not yet."""
 
@@ -164,15 +141,6 @@ class Problem(Struct, frozen=True, kw_only=True):
     title: str
     status: int
     detail: str = ""
-
-
-def acknowledgement_text(ack: Acknowledgement) -> bytes:
-    """The text under an acknowledgement's signature."""
-    lines = (
-        "courtroom-acknowledgement-v1", ack.record, ack.room, ack.sums_sha256, ack.files_sha256, ack.bytes, ack.files, ack.verdict,
-        ack.counter, ack.utc_us, ack.by, *ack.people,
-    )  # fmt: skip
-    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def files_sha256(files: Mapping[str, str]) -> str:

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive.acknowledgement import sign
 from agent.archive.offer import files_by_seal, sums_sha256
-from agent.upstream.transfer import Acknowledgement
 from provisioning.keys import Hierarchy, Identity, KeyFiles, build, write
+from recorder.record.acknowledgement import Acknowledgement
 from recorder.record.trust import Authorities
 from tests.archive.closed import Closed, closed_network
 from tests.archive.seaweed import Seaweed, free_port, running

@@ -9,11 +9,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.archive.acknowledgement import AcknowledgementError, check_for
+from agent.archive.acknowledgement import check_for
 from agent.archive.offer import make_offer
 from agent.upstream.centre.authority import Authority, Issuer
 from agent.upstream.centre.uploads import REFUSED_DAYS
 from provisioning.keys import Hierarchy, Identity
+from recorder.record.acknowledgement import AcknowledgementError
 from recorder.record.trust import Authorities
 from tests.archive.test_revocations import revocation_list
 from tests.archive.test_upload_sweep import ROOM, archive, in_days, make_old, others

@@ -12,11 +12,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from structlog.testing import capture_logs
 
-from agent.archive.acknowledgement import AcknowledgementError, check_for, sign
+from agent.archive.acknowledgement import check_for, sign
 from agent.archive.offer import make_offer
 from agent.upstream.centre.authority import Authority, Issuer
-from agent.upstream.transfer import Acknowledgement
 from provisioning.keys import Hierarchy, Identity
+from recorder.record.acknowledgement import Acknowledgement, AcknowledgementError
 from recorder.record.trust import Authorities
 from tests.archive.test_upload_sweep import ROOM, Archive, archive
 from tests.lab.waiting import until

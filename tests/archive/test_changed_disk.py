@@ -15,9 +15,9 @@ from agent.archive import handover as handovers
 from agent.archive.acknowledgement import place, sign
 from agent.archive.handover import handover_file, receipt_file
 from agent.archive.offer import hash_file
-from agent.upstream.transfer import Acknowledgement
 from provisioning.keys import Hierarchy, build
 from recorder.record import layout
+from recorder.record.acknowledgement import Acknowledgement
 from recorder.record.handover import Handover, handover_text
 from recorder.record.trust import Authorities
 from recorder.record.verify import Outside, verify

@@ -22,9 +22,9 @@ from agent.archive.records import Records
 from agent.archive.retention import tombstones
 from agent.archive.upload import UnreadableError, UploadStoppedError, UploadTroubledError
 from agent.upstream.contract import RecordDeleted, RecordDelivered
-from agent.upstream.transfer import Acknowledgement
 from provisioning.keys import Hierarchy
 from recorder.record import layout
+from recorder.record.acknowledgement import Acknowledgement
 from recorder.record.file_check import SMALL_BYTES
 from recorder.record.trust import Authorities
 from tests.archive.conftest import acknowledged, until

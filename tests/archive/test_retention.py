@@ -19,11 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.archive import retention
-from agent.archive.acknowledgement import AcknowledgementError, check_for, place, store
+from agent.archive.acknowledgement import check_for, place, store
 from agent.archive.records import Records, SealedRecord, Standing
 from agent.archive.retention import RetentionError, choose, delete, finish, tombstone_file, tombstones
 from provisioning.keys import Hierarchy
 from recorder.record import layout
+from recorder.record.acknowledgement import AcknowledgementError
 from recorder.record.trust import Authorities
 from recorder.record.verify import Outside, verify
 from tests.archive.conftest import acknowledged

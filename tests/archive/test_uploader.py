@@ -19,9 +19,9 @@ from agent.archive.pace import Pace
 from agent.archive.upload import UnreadableError, Uploader, UploadStoppedError, UploadTroubledError, VerificationWaitsError
 from agent.upstream import transfer
 from agent.upstream.client import RefusedError, UpstreamError
-from agent.upstream.transfer import Acknowledgement
 from provisioning.keys import Hierarchy
 from recorder.record import layout
+from recorder.record.acknowledgement import Acknowledgement
 from recorder.record.trust import Authorities
 from tests.archive.conftest import acknowledged, until
 from tests.archive.seaweed import free_port

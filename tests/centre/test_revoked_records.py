@@ -15,8 +15,8 @@ from agent.archive.upload import Uploader, UploadStoppedError
 from agent.upstream import contract
 from agent.upstream.centre import admin
 from agent.upstream.enrolment import RoomFiles, enrol
-from agent.upstream.transfer import Acknowledgement
 from provisioning.keys import build
+from recorder.record.acknowledgement import Acknowledgement
 from recorder.record.checkpoint import Receipt
 from recorder.record.trust import Authorities, load_certificates
 from recorder.signing import KeySigner

@@ -9,7 +9,8 @@ import pytest
 
 from agent.upstream.centre.database import DatabaseError
 from agent.upstream.centre.upload_store import Most, UploadStore
-from agent.upstream.transfer import PART_BYTES, Acknowledgement, PartDone, RecordFile, UploadOffer
+from agent.upstream.transfer import PART_BYTES, PartDone, RecordFile, UploadOffer
+from recorder.record.acknowledgement import Acknowledgement
 
 MOST = Most(records=2, offers=3, bytes=100 * PART_BYTES)
 MEDIA = "tracks/cam-judge/000001.m4s"

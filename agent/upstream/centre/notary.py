@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.archive.acknowledgement import EARLY_US, encoded, sign
-from agent.upstream.transfer import Acknowledgement
+from agent.archive.acknowledgement import encoded, sign
+from recorder.record.acknowledgement import EARLY_US, Acknowledgement
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 

@@ -24,7 +24,8 @@ import msgspec
 from agent.upstream.centre.database import DatabaseError
 from agent.upstream.centre.storage import Target
 from agent.upstream.centre.upload_tables import STEPS, SWEEP
-from agent.upstream.transfer import PART_BYTES, Acknowledgement, PartDone, RecordFile, UploadOffer, UploadState
+from agent.upstream.transfer import PART_BYTES, PartDone, RecordFile, UploadOffer, UploadState
+from recorder.record.acknowledgement import Acknowledgement
 
 State = Literal["open", "superseded", "verifying", "acknowledged", "refused"]
 """Superseded: the room sends another offer of the record in its place. It may offer this one again; until then it is told of none."""

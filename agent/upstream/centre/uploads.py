@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import structlog
 
-from agent.archive.acknowledgement import VERDICTS
 from agent.upstream import transfer
 from agent.upstream.centre.backend import AwayError
 from agent.upstream.centre.background import keep_on
@@ -25,6 +24,7 @@ from agent.upstream.centre.upload_offer import MOST_BYTES, offer_problem, upload
 from agent.upstream.centre.upload_store import FullError, Most, StoredFile, Upload, UploadStore
 from agent.upstream.centre.workroom import Workroom
 from agent.upstream.transfer import PART_BYTES
+from recorder.record.acknowledgement import VERDICTS, Acknowledgement
 from recorder.record.checkpoint import Receipt
 from recorder.record.trust import Authorities
 
@@ -352,7 +352,7 @@ class Uploads:
 
     async def _acknowledge(self, head: Upload, found: Found) -> None:
         counter = await self._do(self._store.next_counter, head.upload)
-        bare = transfer.Acknowledgement(
+        bare = Acknowledgement(
             record=head.record, room=head.room, sums_sha256=found.sums_sha256, files_sha256=found.files_sha256, bytes=head.bytes,
             files=head.files, verdict=found.verdict, counter=counter, utc_us=time.time_ns() // 1000, by=self._notary.by, sig="",
             certificate="",
