@@ -14,6 +14,7 @@ from provisioning.room import RoomConfig
 from recorder import session as rules
 from recorder.alarms import Alarms
 from recorder.beginning import begin_parts
+from recorder.centre_trust import authorities_of
 from recorder.child_entries import entry_of
 from recorder.child_guard import ChildGuard
 from recorder.child_limits import ChildLimits
@@ -26,7 +27,7 @@ from recorder.notary import Notary
 from recorder.open_session import OpenSession
 from recorder.orders_in_force import OrdersInForce, begun_with
 from recorder.participants import Participants
-from recorder.receipts import Receipts, authorities_of
+from recorder.receipts import Receipts
 from recorder.record import entries
 from recorder.record.entries import Level
 from recorder.requests import Requests

@@ -4,14 +4,21 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from recorder.copies import chain_end, longer
 from recorder.file_copy import Pair, set_aside
 from recorder.record import layout
+from recorder.record.acknowledgement import Acknowledgement, AcknowledgementError, check_acknowledgement
+from recorder.record.file_check import read_small
 from recorder.seal_trust import SealTrust
 
 log = structlog.get_logger()
+
+
+class _Tombstone(msgspec.Struct, frozen=True):
+    acknowledgement: Acknowledgement
 
 
 def unsealed(bases: list[Path], trust: SealTrust, tell: Callable[[str], None]) -> list[Path]:
@@ -24,7 +31,7 @@ def unsealed(bases: list[Path], trust: SealTrust, tell: Callable[[str], None]) -
     for base in bases:
         for root in _there(base):
             try:
-                if root.name in sealed or not (root / layout.JOURNAL).exists() or was_deleted(root.name, bases):
+                if root.name in sealed or not (root / layout.JOURNAL).exists() or was_deleted(root.name, bases, trust, tell):
                     continue
                 if any(trust.is_sealed(path / root.name) for path in bases):
                     sealed.add(root.name)
@@ -40,9 +47,18 @@ def unsealed(bases: list[Path], trust: SealTrust, tell: Callable[[str], None]) -
     return list(found.values())
 
 
-def was_deleted(name: str, bases: list[Path]) -> bool:
-    """Whether a disk says that it had this record, and that it was deleted there."""
-    return any((base / f"{name}{layout.TOMBSTONE}").exists() for base in bases)
+def was_deleted(name: str, bases: list[Path], trust: SealTrust, tell: Callable[[str], None]) -> bool:
+    """Whether a disk proves that it had this record, and that it was deleted there; ``tell`` hears of what says so and proves nothing.
+
+    Whoever had one disk can lay such a file there. What he cannot make is the archive's acknowledgement of this record, which is in it.
+    """
+    for tombstone in [base / f"{name}{layout.TOMBSTONE}" for base in bases]:
+        if tombstone.exists():
+            why = _doubt(tombstone, name.rpartition("_")[2], trust)
+            if not why:
+                return True
+            tell(f"{tombstone} says that this record was deleted, and proves nothing: {why}; what is here of the record counts")
+    return False
 
 
 def set_false_seal_aside(root: Path, trust: SealTrust) -> None:
@@ -61,6 +77,22 @@ def set_false_seal_aside(root: Path, trust: SealTrust) -> None:
 def named(base: Path) -> list[Path]:
     """What may be a record on a disk, by its name."""
     return sorted(path for path in base.iterdir() if layout.may_be_record(path.name))
+
+
+def _doubt(tombstone: Path, record: str, trust: SealTrust) -> str:
+    """Why the acknowledgement in a tombstone proves nothing, in words; empty where it holds."""
+    try:
+        ack = msgspec.json.decode(read_small(tombstone), type=_Tombstone).acknowledgement
+        if trust.archive is None:  # it is taken as it comes, as receipts are
+            return "" if ack.record == record else f"it is about record {ack.record}"
+        # By its own date: this clock may be wrong at a start. Who was revoked since had deleted the record all the same.
+        check_acknowledgement(
+            ack, record=record, room=ack.room, sums_sha256=ack.sums_sha256, authorities=trust.archive, others=trust.chain[1:],
+            now_us=ack.utc_us,
+        )  # fmt: skip
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, AcknowledgementError) as error:
+        return str(error)
+    return ""
 
 
 def _there(base: Path) -> list[Path]:

@@ -18,11 +18,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from provisioning.room import RoomConfig
 from recorder.open_session import OpenSession
 from recorder.record import canonical, entries, layout
 from recorder.record.checkpoint import Receipt, receipt_text
-from recorder.record.trust import Authorities, TrustError, load_certificates, name, parse_certificate, rooms
+from recorder.record.trust import Authorities, TrustError, name, parse_certificate, rooms
 from recorder.room_disks import RoomDisks
 from recorder.threads import apart
 
@@ -102,15 +101,3 @@ def refusal(receipt: Receipt, chain: Sequence[x509.Certificate], authorities: Au
     if rooms(signer) or signer in chain:
         return f"the receipt is signed by a room's device ({name(signer)}), which proves nothing from outside"
     return None if authorities is None else authorities.refusal(signer, list(chain[1:]), receipt.utc_us)
-
-
-def authorities_of(config: RoomConfig) -> Authorities | None:
-    """Who vouches for the signers of receipts, by room.toml; None where nobody is named, or the file cannot be read."""
-    path = (config.centre.receipt_roots if config.centre is not None else "") or config.centre_roots
-    if not path:
-        return None
-    try:
-        return Authorities(load_certificates(Path(path)))
-    except (OSError, TrustError) as error:
-        log.warning("the signers of receipts are taken as they come: their authorities cannot be read", file=path, error=str(error))
-        return None

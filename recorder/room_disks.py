@@ -321,7 +321,7 @@ class RoomDisks:
     def _not_to_be_completed(self, record: Path, copy: Path, bases: list[Path]) -> str | None:
         """Why a copy is not to be completed from a record: in words, empty where nothing is wrong; None: it is to be."""
         if not is_sealed(record):
-            if (record / layout.JOURNAL).exists() and was_deleted(record.name, bases):
+            if (record / layout.JOURNAL).exists() and was_deleted(record.name, bases, self._trust, log.warning):
                 return f"{record} was left behind: the record was delivered, and deleted on the other disk; look at it, and remove it"
             return ""
         if not copy.is_dir():

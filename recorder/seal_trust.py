@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from provisioning.room import RoomConfig
+from recorder.centre_trust import authorities_of
 from recorder.record import layout
 from recorder.record.cms import CmsError, CmsSigner, check_detached
 from recorder.record.file_check import LIST_BYTES, read_small
@@ -32,11 +33,13 @@ class _Manifest(msgspec.Struct, frozen=True):
 class SealTrust:
     """Whose seals count: this device's, and those of devices of this room for which its authorities vouch.
 
-    ``chain`` is the device's certificate, then those that issued it; ``roots`` are the room's authorities.
+    ``chain`` is the device's certificate, then those that issued it; ``roots`` are the room's authorities. ``archive`` vouches for who
+    acknowledges records; None: nobody is named, or they cannot be read.
     """
 
     chain: Sequence[x509.Certificate]
     roots: Sequence[x509.Certificate] = ()
+    archive: Authorities | None = None
 
     @property
     def key(self) -> ec.EllipticCurvePublicKey | None:
@@ -100,13 +103,14 @@ class SealTrust:
 
 def trust_of(config: RoomConfig, chain: Sequence[x509.Certificate]) -> SealTrust:
     """Whose seals count by room.toml; where its authorities cannot be read, the device's own and those of its issuer."""
+    archive = authorities_of(config)
     if not config.centre_roots:
-        return SealTrust(chain)
+        return SealTrust(chain, archive=archive)
     try:
-        return SealTrust(chain, load_certificates(Path(config.centre_roots)))
+        return SealTrust(chain, load_certificates(Path(config.centre_roots)), archive)
     except (OSError, TrustError) as error:
         log.warning("seals of earlier devices count by this device's issuer alone", file=config.centre_roots, error=str(error))
-        return SealTrust(chain)
+        return SealTrust(chain, archive=archive)
 
 
 def _key(certificate: x509.Certificate) -> bytes:

@@ -55,7 +55,8 @@ def signer() -> KeySigner:
 
 
 def trust() -> SealTrust:
-    return SealTrust(signer().chain, [keys().root.certificate])
+    root = keys().root.certificate
+    return SealTrust(signer().chain, [root], Authorities([root]))
 
 
 def fault(number: int) -> OSError:

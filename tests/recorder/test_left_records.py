@@ -8,14 +8,18 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.archive.retention import tombstone_file
-from provisioning.keys import build
+from agent.archive.acknowledgement import sign
+from agent.archive.retention import Tombstone, tombstone_file
+from provisioning.keys import Identity, build
 from provisioning.room import Storage
 from recorder.checkpointer import checkpoint
+from recorder.left_records import unsealed
 from recorder.record import entries, layout
+from recorder.record.acknowledgement import Acknowledgement
 from recorder.record.journal import Chain, Times
 from recorder.recovery import chain_of
 from recorder.room_disks import RoomDisks
@@ -23,8 +27,26 @@ from recorder.seal import cms_signature
 from recorder.seal_trust import SealTrust
 from recorder.signing import KeySigner
 from tests.lab.waiting import until
-from tests.recorder.committing import NAME, Writer, bytes_of, copy_of, judged, keys, sealed_and_behind, signer, trust
+from tests.recorder.committing import NAME, RECORD, START_UTC_US, Writer, bytes_of, copy_of, judged, keys, sealed_and_behind, signer, trust
 from tests.recorder.room_in_process import RoomInProcess
+
+
+def tombstone(*, signer: Identity | None = None, record: str = str(RECORD), forged: bool = False) -> bytes:
+    """What a deletion leaves, by an archive's acknowledgement; a forged one was changed behind its signature."""
+    archive = signer or keys().centre
+    assert isinstance(archive.key, ec.EllipticCurvePrivateKey)
+    bare = Acknowledgement(
+        record=record, room="room-1", sums_sha256="0" * 64, files_sha256="1" * 64, bytes=1, files=1, verdict="sealed", counter=1,
+        utc_us=START_UTC_US, by="Centre", sig="", certificate="",
+    )  # fmt: skip
+    ack = sign(bare, archive.key, archive.certificate)
+    if forged:
+        ack = msgspec.structs.replace(ack, counter=2)
+    made = Tombstone(
+        name=NAME, record=record, room="room-1", sums_sha256="0" * 64, files_sha256="1" * 64, bytes=1, files=1,
+        deleted_utc_us=START_UTC_US, acknowledgement=ack,
+    )  # fmt: skip
+    return msgspec.json.encode(made)
 
 
 def other_signer(room: str) -> KeySigner:
@@ -192,6 +214,46 @@ def test_what_is_left_of_a_record_that_was_delivered_and_deleted_is_not_sealed_a
     shutil.rmtree(record)
     disks = disks_of(tmp_path)
     assert disks.unsealed() == [behind]
-    tombstone_file(record).write_bytes(b"{}")
+    tombstone_file(record).write_bytes(tombstone())
     assert disks.unsealed() == []
     assert f"{behind} was left behind" in disks._complete_each()
+
+
+OTHERS = build("room-1", dt.datetime.now(dt.UTC))
+
+
+@pytest.mark.parametrize(
+    ("planted", "why"),
+    [
+        (lambda: b"{}", "missing required field"),
+        (lambda: tombstone()[:-200], "truncated"),
+        (lambda: tombstone(signer=keys().device), "signed by a room"),
+        (lambda: tombstone(signer=OTHERS.centre), "no given authority vouches for"),
+        (lambda: tombstone(record="7d9f1c1e-52a4-4f0e-9c2b-3f6f8f3b9a12"), "is about record 7d9f1c1e-52a4-4f0e-9c2b-3f6f8f3b9a12"),
+        (lambda: tombstone(forged=True), "signature does not hold"),
+    ],
+)
+def test_a_file_that_says_without_proof_that_a_record_was_deleted_keeps_no_session_from_going_on(
+    tmp_path: Path, planted: Callable[[], bytes], why: str
+) -> None:
+    root = left_open(tmp_path)
+    (tmp_path / "mirror").mkdir()
+    tombstone_file(tmp_path / "mirror" / root.name).write_bytes(planted())
+    disks, told = disks_of(tmp_path), list[str]()
+    disks.trouble = lambda code, detail, on: told.append(f"{code} {detail} {on}")
+    assert disks.unsealed() == [root]
+    (alarm,) = told
+    assert alarm.startswith("record_damaged ")
+    assert "proves nothing" in alarm
+    assert why in alarm
+
+
+def test_where_nobody_is_named_who_vouches_for_an_archive_its_word_counts_for_the_record_that_it_names(tmp_path: Path) -> None:
+    root, told = left_open(tmp_path), list[str]()
+    alone = SealTrust(signer().chain)
+    tombstone_file(root).write_bytes(tombstone(signer=OTHERS.centre))
+    assert unsealed([root.parent], alone, told.append) == []
+    assert told == []
+    tombstone_file(root).write_bytes(tombstone(record="7d9f1c1e-52a4-4f0e-9c2b-3f6f8f3b9a12"))
+    assert unsealed([root.parent], alone, told.append) == [root]
+    assert len(told) == 1
