@@ -30,6 +30,8 @@ MOST_ASKED = 32
 SOUND_QUOTA_BPS = 256_000
 PICTURE_QUOTA_BPS = 4_000_000
 """More than any browser sends of what is asked for: what is over it is dropped unseen."""
+LEAST_BYTES = 60
+"""Each packet counts as that many bytes at least: it costs work and a place in the record, however little it carries."""
 _RTT_UNKNOWN_DLSR = 0
 _MOST_32 = (1 << 32) - 1
 """A report has 32 bits for the jitter, and a sender may make up its timestamps."""
@@ -223,10 +225,11 @@ class Inbound:
         most = self._quota_bps / 8
         self._quota_bytes = min(most, self._quota_bytes + (now_s - self._quota_s) * most)
         self._quota_s = now_s
-        if size_bytes > self._quota_bytes:
+        taken_bytes = max(size_bytes, LEAST_BYTES)
+        if taken_bytes > self._quota_bytes:
             self.counts.over_quota += 1
             return False
-        self._quota_bytes -= size_bytes
+        self._quota_bytes -= taken_bytes
         self.counts.packets += 1
         self.counts.bytes += size_bytes
         return True

@@ -18,6 +18,8 @@ PAST_US = 10_000_000
 AHEAD_US = 500_000
 MAX_DUR_US = 1_000_000
 MAX_DELAY_US = 5_000_000
+MOST_PER_S = {"audio": 500, "video": 240}
+"""Of Opus packets, the shortest of which last 2.5 ms, and of pictures: each is held and named in the record, however small it is."""
 BURST_S = 4
 """A track's quota may be used up for so many seconds at once (a keyframe, a stall of the network)."""
 LABEL_CHARS = 200
@@ -53,6 +55,7 @@ class _Track:
     peer: int
     kind: str
     bytes_left: Bucket
+    packets_left: Bucket
     told: Bucket
     last_us: int = 0
 
@@ -129,7 +132,8 @@ class Gate:
             raise self._not_begun(peer, message.track, "tracks", "tracks are started too often")
         self._peers[peer].not_begun.discard(message.track)
         quota = Bucket(self._track_bytes_per_s, self._track_bytes_per_s * BURST_S)
-        self._tracks[name] = _Track(peer, message.kind, quota, Bucket(TOLD_PER_S, TOLD_BURST))
+        most = MOST_PER_S[message.kind]
+        self._tracks[name] = _Track(peer, message.kind, quota, Bucket(most, most * BURST_S), Bucket(TOLD_PER_S, TOLD_BURST))
         return name
 
     def media(self, peer: int, message: ingest.MediaPacket, size_bytes: int, now_us: int) -> str:
@@ -139,6 +143,8 @@ class Gate:
             raise refused_packet("packet", f"{size_bytes} bytes for {message.dur_us} us on '{name}'", message)
         if not track.bytes_left.take(now_us, size_bytes):
             raise refused_packet("quota", f"'{name}' brings more than {self._track_bytes_per_s} bytes a second", message)
+        if not track.packets_left.take(now_us):
+            raise refused_packet("quota", f"'{name}' brings more than {MOST_PER_S[track.kind]} packets a second", message)
         if not now_us - PAST_US <= message.mono_us <= now_us + AHEAD_US or message.mono_us <= track.last_us:
             detail = f"a packet of '{name}' lies {message.mono_us - now_us} us from now, or not after the one before"
             raise refused_packet("time", detail, message)

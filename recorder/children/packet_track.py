@@ -1,7 +1,8 @@
 """A track of packets that are encoded already, cut into the recorder's fragments. Pure: packets and times in, messages out.
 
 Time is what the packets say: a gap is a gap (the next fragment's time leaps), never filler. Sound inside a segment lies sample on
-sample, so that jitter of its times is not heard; each segment begins at its true time again. A picture lasts until the next one.
+sample, so that jitter of its times is not heard; each segment begins at its true time again. Where packets hold more sound than their times
+leave room for, by a fast sound card or because their sender says what is not so, their times count. A picture lasts until the next one.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,9 @@ from recorder.contract import h264
 from recorder.contract.child import Fragment, Init, MediaKey, Message, PartEnded
 
 SOUND_GAP_US = 40_000
-"""Sound whose time differs by more from where the sound before it ended is not its continuation."""
+"""Sound whose time lies so far behind the end of the sound before it is not its continuation; so far before that end, it is too long."""
+KEY_FRAGMENT_US = 100_000
+"""A keyframe begins no fragment sooner than so long after the one before it: each fragment is a line of the journal."""
 PICTURE_GAP_US = 2_000_000
 """A picture lasts until the next, but no longer than this: then there was a gap."""
 _OPUS_FRAME_US = (10_000, 20_000, 40_000, 60_000) * 3 + (10_000, 20_000) * 2 + (2_500, 5_000, 10_000, 20_000) * 4
@@ -107,7 +110,7 @@ class PacketTrack:
             ValueError: it is no Opus packet.
 
         """
-        dur = opus_dur_us(packet) * 48 // 1000 if samples is None else samples
+        dur = held = opus_dur_us(packet) * 48 // 1000 if samples is None else samples
         part = self._part
         if part is None or mono_us < part.from_us:
             return []
@@ -117,14 +120,16 @@ class PacketTrack:
         wanted = round((mono_us - part.origin_us) * 48 / 1000)
         if not part.samples and part.segment_us is None:
             part.next_t = max(0, wanted)
-        elif abs(wanted - part.next_t) > SOUND_GAP_US * 48 // 1000:
+        elif wanted - part.next_t > SOUND_GAP_US * 48 // 1000:
             out += self._flush(part)
-            part.next_t = max(wanted, part.next_t)
+            part.next_t = wanted
         if part.next_t - part.t0 >= self._fragment_us * 48 // 1000:
             out += self._flush(part)
         if not part.samples and self._segment_is_over(part, mono_us):
             part.next_t = max(wanted, part.next_t)
-        self._append(part, Sample([packet], dur, key=True), mono_us, mono_us + dur * 1000 // 48 - 1)
+        if part.next_t - wanted > SOUND_GAP_US * 48 // 1000:
+            dur = max(1, min(dur, wanted + dur - part.next_t))
+        self._append(part, Sample([packet], dur, key=True), mono_us, mono_us + held * 1000 // 48 - 1)
         return out
 
     def add_picture(self, units: list[bytes], mono_us: int, dur_us: int) -> list[Out]:
@@ -147,7 +152,7 @@ class PacketTrack:
             h264.picture_size(sps)
             out += self._begin(part, Avc3(sps, pps))
         out += self._release(part, mono_us)
-        if part.samples and (key or mono_us - part.begun_us >= self._fragment_us):
+        if part.samples and mono_us - part.begun_us >= (KEY_FRAGMENT_US if key else self._fragment_us):
             out += self._flush(part)
         part.held = (units, mono_us, dur_us, key)
         return out + self._release(part, None) if self._at_once else out

@@ -1,4 +1,6 @@
+import contextlib
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 import pytest
@@ -122,6 +124,24 @@ def test_a_track_within_its_quota_goes_on_for_hours_and_one_above_it_ends(gate: 
             gate.media(1, media("p", at_us), 1_000, at_us)
             taken += 1
     assert taken * 1_000 < 10_000 * (BURST_S + 1) * 4
+
+
+@pytest.mark.parametrize(("kind", "codec", "honest_per_s"), [("audio", "opus", 400), ("video", "h264", 60)])
+def test_of_a_flood_of_tiny_packets_only_as_many_are_taken_as_anyone_needs(
+    gate: Gate, kind: Literal["audio", "video"], codec: Literal["opus", "h264"], honest_per_s: int
+) -> None:
+    begin = ingest.TrackStart(track="p", kind=kind, codec=codec, label="x")
+    gate.start(1, begin, NOW_US)
+    for n in range(honest_per_s * 60):
+        at_us = NOW_US + n * 1_000_000 // honest_per_s
+        gate.media(1, media("p", at_us), 2, at_us)
+    taken = 0
+    for _ in range(10_000 * 10):
+        at_us += 100
+        with contextlib.suppress(RefusedError):
+            gate.media(1, media("p", at_us), 1, at_us)
+            taken += 1
+    assert taken < 10_000
 
 
 def test_what_only_came_of_a_participant_or_too_soon_is_of_his_track_alone(gate: Gate) -> None:

@@ -12,7 +12,7 @@ from tests.vks.browsers import PictureEncoder, Shades, until
 from vks.connection import Connection, OfferError
 from vks.forwarding import KEYFRAME_AGAIN_US, Feed, Slot
 from vks.h264_payloads import split
-from vks.inbound import PICTURE_QUOTA_BPS
+from vks.inbound import LEAST_BYTES, PICTURE_QUOTA_BPS
 from vks.jitter import Unit
 from vks.outbound import AGAIN_MOST
 from vks.times import mono_us
@@ -134,6 +134,21 @@ async def test_a_picture_larger_than_the_quota_is_cut_down_to_it(pair: Pair) -> 
     assert sum(taken) <= PICTURE_QUOTA_BPS / 8 * (took_s + 1)
     assert inbound.counts.over_quota > 0
     assert pair.open
+
+
+async def test_a_flood_of_tiny_packets_is_cut_down_though_it_carries_next_to_nothing(pair: Pair) -> None:
+    inbound = pair.ours.inbound(0)
+    await until(lambda: inbound.counts.packets, "pictures arrive")
+    ssrc, kind = 12_345, next(iter(inbound._codecs))
+    inbound._quota_bps, before, began_s = 80_000, inbound.counts.packets, time.monotonic()
+    for number in range(2_000):
+        packet = rtp.RtpPacket(payload_type=kind, marker=1, sequence_number=number, timestamp=number * 300, ssrc=ssrc, payload=b"\x65\x88")
+        await pair.send(packet.serialize())
+        if number % 20 == 0:
+            await asyncio.sleep(0.001)
+    await asyncio.sleep(0.2)
+    assert inbound.counts.over_quota > 1_000
+    assert inbound.counts.packets - before <= 80_000 / 8 / LEAST_BYTES * (time.monotonic() - began_s + 1)
 
 
 async def test_made_up_timestamps_do_not_end_the_reports(pair: Pair) -> None:
