@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
 from provisioning.room import CredentialKey, FileKey, Signing, TokenKey
+from recorder.record.trust import MOST_IN_CHAIN
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -80,14 +81,17 @@ def load_chain(path: Path) -> list[x509.Certificate]:
     """Read a PEM chain, the device's certificate first.
 
     Raises:
-        SigningError: no such file, or no certificate in it.
+        SigningError: no such file, no certificate in it, or more than a verifier takes.
     """
     try:
-        return x509.load_pem_x509_certificates(path.read_bytes())
+        chain = x509.load_pem_x509_certificates(path.read_bytes())
     except OSError as error:
         raise SigningError(f"cannot read the certificate chain {path}: {error.strerror}") from error
     except ValueError as error:
         raise SigningError(f"{path} holds no PEM certificate: {error}") from error
+    if len(chain) > MOST_IN_CHAIN:
+        raise SigningError(f"{path} holds {len(chain)} certificates; leave the device's and those that issued it, at most {MOST_IN_CHAIN}")
+    return chain
 
 
 def _from_files(key: Path, chain: Path, *, kept_by_systemd: bool = False) -> KeySigner:

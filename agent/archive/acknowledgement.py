@@ -12,10 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive.offer import read_genesis, sums_sha256
-from recorder.record import layout
 from recorder.record.acknowledgement import Acknowledgement, AcknowledgementError, acknowledgement_text, check_acknowledgement
 from recorder.record.file_check import read_small
-from recorder.record.trust import Authorities, TrustError, parse_chain
+from recorder.record.trust import Authorities, TrustError, read_device_chain
 
 MAX_BYTES = 64 * 1024
 
@@ -48,7 +47,7 @@ def check_for(root: Path, ack: Acknowledgement, authorities: Authorities) -> Non
 def intermediates(root: Path) -> list[x509.Certificate]:
     """The authorities that a record's own device chain brings along; they need no trust of their own."""
     try:
-        return parse_chain(read_small(root / layout.DEVICE_CHAIN), layout.DEVICE_CHAIN)[1:]
+        return read_device_chain(root)[1:]
     except (OSError, TrustError):
         return []
 

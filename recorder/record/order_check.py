@@ -19,7 +19,7 @@ from recorder.record.cms import Addressee, CmsError, addressees, check_detached
 from recorder.record.file_check import LIST_BYTES, inventory, open_regular, read_small
 from recorder.record.levels import Levels, PartSpan, rank
 from recorder.record.order import FIRST_PREVIOUS, LevelOrder, OrderError, OrderKey, order_sha256, read_order
-from recorder.record.trust import TrustError, name, parse_chain
+from recorder.record.trust import TrustError, name, read_device_chain
 
 LAST_US = canonical.MAX_INTEGER
 """Behind every session time."""
@@ -94,7 +94,7 @@ def seal_of(root: Path, genesis: entries.Genesis) -> bytes:
     try:
         sums = read_small(root / layout.SUMS, LIST_BYTES)
         signer = check_detached(read_small(root / layout.SUMS_SIGNATURE), sums).certificate
-        chain = parse_chain(read_small(root / layout.DEVICE_CHAIN), layout.DEVICE_CHAIN)
+        chain = read_device_chain(root)
         listed = checksums.parse(sums)
         journals = {leaf.name: _file_sha256(leaf) for leaf in root.iterdir() if layout.journal_number(leaf.name) is not None}
     except (OSError, CmsError, TrustError, checksums.ChecksumsError) as error:

@@ -22,7 +22,7 @@ from recorder.record.cms import CmsError, check_detached
 from recorder.record.file_check import LIST_BYTES, read_small
 from recorder.record.journal_reader import JournalReader
 from recorder.record.replay import Replay
-from recorder.record.trust import Authorities, TrustError, name, parse_chain, rooms
+from recorder.record.trust import Authorities, TrustError, name, read_device_chain, rooms
 from recorder.record.unsigned_media import UnsignedMedia
 from recorder.record.verdict import SIGNER_UNKNOWN, UNSIGNED_STRETCH, Findings
 
@@ -47,7 +47,7 @@ def check_checkpoints(root: Path, replay: Replay, findings: Findings) -> Signed:
     """Check all checkpoints by the certificate that the record's first line names."""
     genesis = replay.genesis
     try:
-        chain = parse_chain(read_small(root / layout.DEVICE_CHAIN), layout.DEVICE_CHAIN)
+        chain = read_device_chain(root)
     except FileNotFoundError:
         findings.error("certificate_missing", layout.DEVICE_CHAIN, "the device's certificate is not there, so no signature can be checked")
         return Signed([], -1)

@@ -14,11 +14,14 @@ from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
 
-from recorder.record.file_check import LIST_BYTES, read_given
+from recorder.record import layout
+from recorder.record.file_check import LIST_BYTES, read_given, read_small
 
 ROOM_URN = "urn:courtroom:room:"
 DOCUMENT_SIGNING = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 """id-kp-documentSigning, RFC 9336."""
+MOST_IN_CHAIN = 16
+"""The most certificates that a device's chain has; there are two to four. What is judged by them is so once for each receipt."""
 _UNUSABLE = (
     ValueError,
     x509.InvalidVersion,
@@ -103,11 +106,11 @@ class Authorities:
 
     def revoked(self, leaf: x509.Certificate, others: Sequence[x509.Certificate]) -> Revoked | None:
         """Whether one of the lists that its issuer signed withdraws ``leaf`` or one of ``others``."""
-        candidates = [*others, *self.roots]
+        issuers = (*others, *self.roots)
+        signed = [listed for listed in self.revocation_lists if any(_is_signed_by(listed, issuer) for issuer in issuers)]
         for certificate in (leaf, *others):
-            issuers = [other for other in candidates if other.subject == certificate.issuer]
-            for listed in self.revocation_lists:
-                if not any(_is_signed_by(listed, issuer) for issuer in issuers):
+            for listed in signed:
+                if listed.issuer != certificate.issuer:
                     continue
                 entry = listed.get_revoked_certificate_by_serial_number(certificate.serial_number)
                 if entry is not None:
@@ -141,6 +144,19 @@ def parse_chain(pem: bytes, place: str) -> list[x509.Certificate]:
     for certificate in certificates:
         _read_whole(certificate)
     return certificates
+
+
+def read_device_chain(root: Path) -> list[x509.Certificate]:
+    """The certificates that a record brings along, its device's first.
+
+    Raises:
+        TrustError: there is none, one is damaged, or there are more than a chain has.
+        OSError: they cannot be read.
+    """
+    chain = parse_chain(read_small(root / layout.DEVICE_CHAIN), layout.DEVICE_CHAIN)
+    if len(chain) > MOST_IN_CHAIN:
+        raise TrustError(f"{layout.DEVICE_CHAIN} holds {len(chain)} certificates, and a chain has at most {MOST_IN_CHAIN}")
+    return chain
 
 
 def parse_certificate(der: bytes) -> x509.Certificate:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.upstream.centre.authority import Authority, found
 from agent.upstream.requests import new_key, request
@@ -92,6 +94,30 @@ def test_a_revocation_list_that_the_issuer_did_not_sign_is_ignored(
     assert outside.authorities is not None
     verdict = verify(finished[0].root, replace(outside, authorities=Authorities(outside.authorities.roots, [listed])))
     assert verdict.level == "anchored"
+
+
+def called_as_the_issuer(keys: Hierarchy, count: int) -> list[x509.Certificate]:
+    """Certificates that anybody makes, each of which gives its issuer the name of the device's."""
+    named, key, now = keys.issuing.certificate.subject, ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
+    builder = x509.CertificateBuilder().subject_name(named).issuer_name(named).public_key(key.public_key())
+    builder = builder.not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1))
+    return [builder.serial_number(number).sign(key, hashes.SHA256()) for number in range(1, count + 1)]
+
+
+def test_a_chain_of_more_certificates_than_any_device_has_is_called_damaged(sealed: Builder, keys: Hierarchy, outside: Outside) -> None:
+    with (sealed.root / layout.DEVICE_CHAIN).open("ab") as file:
+        for certificate in called_as_the_issuer(keys, 15):
+            file.write(certificate.public_bytes(serialization.Encoding.PEM))
+    found = [(finding.code, finding.text) for finding in verify(sealed.root, outside).errors if finding.place == layout.DEVICE_CHAIN]
+    assert found[0] == ("certificate_damaged", "device-chain.pem holds 17 certificates, and a chain has at most 16")
+
+
+@pytest.mark.timeout(20)
+def test_each_certificate_of_a_chain_is_compared_with_a_revocation_list_once(keys: Hierarchy) -> None:
+    many, listed = called_as_the_issuer(keys, 1_000), revocation(keys, dt.datetime.now(dt.UTC))
+    authorities = Authorities([keys.root.certificate], [listed])
+    assert authorities.revoked(many[0], [*many[1:], keys.issuing.certificate]) is None
+    assert authorities.revoked(many[0], [*many[1:], keys.issuing.certificate, keys.device.certificate]) is not None
 
 
 def test_receipts_that_nobody_vouches_for_anchor_nothing(keys: Hierarchy, tmp_path: Path, outside: Outside) -> None:

@@ -69,12 +69,14 @@ def test_a_key_that_others_can_read_is_refused(files: KeyFiles, tmp_path: Path, 
 def test_what_does_not_fit_is_refused_in_one_sentence_with_its_remedy(files: KeyFiles, tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "empty").chmod(0o600)
+    (tmp_path / "long").write_bytes(files.chain.read_bytes() * 9)
     for wrong, words in (
         (FileKey(kind="file", key=str(tmp_path / "nowhere"), chain=str(files.chain)), "nowhere"),
         (FileKey(kind="file", key=str(tmp_path / "empty"), chain=str(files.chain)), "no unencrypted PEM key"),
         (FileKey(kind="file", key=str(files.court_key), chain=str(files.chain)), "P-256"),
         (FileKey(kind="file", key=str(files.centre_key), chain=str(files.chain)), "is not the key of"),
         (FileKey(kind="file", key=str(files.device_key), chain=str(tmp_path / "empty")), "empty"),
+        (FileKey(kind="file", key=str(files.device_key), chain=str(tmp_path / "long")), "holds 18 certificates; leave the device's"),
     ):
         with pytest.raises(SigningError, match=words) as raised:
             open_signer(wrong)
