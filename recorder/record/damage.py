@@ -58,7 +58,7 @@ class FileJudge:
                 self.findings.error("file_odd", path, text)
             else:
                 self.findings.error("file_unlisted", path, f"is not in {layout.SUMS}: it was added after the seal")
-        elif sums[path] != state.sha256 and not state.unreadable:
+        elif sums[path] != state.sha256 and state.sha256:
             self.findings.error("file_altered", path, f"is not the file that {layout.SUMS} lists")
 
     def _judge_other(self, path: str, state: FileState, *, listed: bool) -> None:

@@ -25,7 +25,7 @@ Progress = Callable[[int], None]
 
 @dataclass(slots=True)
 class FileState:
-    """A file as it is: its length and hash, and the pieces whose bytes are others."""
+    """A file as it is: its length and hash, and the pieces whose bytes are others. Of one that was not read the hash is empty."""
 
     len: int
     sha256: str

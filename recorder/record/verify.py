@@ -116,7 +116,7 @@ class _Verification:
             why = f"there is no {layout.JOURNAL}" if self._root.is_dir() else "is no directory"
             findings.error("no_journal", str(self._root), why)
             return self._ended("not_a_record")
-        self._total_bytes = sum(sizes.values())
+        self._total_bytes = sum(size for name, size in sizes.items() if not layout.is_half_written(name))
         for other in others:
             findings.error("not_a_file", other, "is no regular file; a record holds no links and no devices")
         if unread := self._read_small(sizes):
@@ -134,6 +134,8 @@ class _Verification:
             findings.error("no_genesis", layout.JOURNAL, "the journal's first line is not there: nothing says which hearing this is")
         signed = check_checkpoints(self._root, replay, findings)
         sealed = layout.SUMS in sizes and layout.SUMS_SIGNATURE in sizes
+        left = {name for name in sizes if layout.is_half_written(name) and name not in replay.loose}
+        states |= {name: FileState(0, "") for name in left}  # belongs to nothing, and may be gone by now: another process was writing it
         states |= check_files(self._root, sorted(name for name in sizes if name not in states), replay.files, self._workers, self._tell)
         self._check_files({name: state for name, state in states.items() if name not in orders}, sealed=sealed, signed_to=signed.to)
         bindings = self._check_bindings(sealed=sealed, chain=signed.chain)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from recorder.record import layout
+from recorder.record import entries, layout
 from recorder.record.verify import Outside, verify
+from recorder.seal import cms_signature
 from tests.record.record_builder import Builder
 
 Put = Callable[[Path], None]
@@ -58,6 +59,44 @@ def test_what_was_left_half_written_belongs_to_nothing(begun: Callable[..., Buil
     level, findings = found(begun, outside, put(name), crash=crash)
     # The chain is written again under this name at the seal, and that takes it away.
     assert (level, findings) == ("sealed", [] if name.startswith(layout.DEVICE_CHAIN) else [("leftover", "note")])
+
+
+def test_what_was_left_half_written_is_not_read(begun: Callable[..., Builder], outside: Outside) -> None:
+    """It may be as long as somebody likes, on a disk that cannot read it, or gone by now."""
+    builder = begun()
+    builder.record(3)
+    builder.close()
+    without = verify(builder.root, outside)
+    put("tracks/cam-judge/seg-000044.m4s.part")(builder.root)
+    os.truncate(builder.root / "tracks/cam-judge/seg-000044.m4s.part", 10_000_000)
+    verdict = verify(builder.root, outside)
+    assert [(finding.code, finding.severity) for finding in verdict.findings] == [("leftover", "note")]
+    assert (verdict.level, verdict.files, verdict.bytes_read) == ("sealed", without.files + 1, without.bytes_read)
+
+
+@pytest.mark.parametrize("named_by", ["the list", "a recovery"])
+def test_what_names_a_half_written_file_as_one_of_the_record_contradicts_itself(
+    begun: Callable[..., Builder], outside: Outside, named_by: str
+) -> None:
+    builder, name = begun(), "keys/cam-judge-07.cms.part"
+    builder.record(3)
+    put(name)(builder.root)
+    if named_by == "a recovery":
+        other = entries.ByteRange(file=name, off=0, len=1, sha256="0" * 64)
+        builder.entry(
+            entries.Recovered(
+                last=builder.ledger.head.at, boot="boot-1", same_boot=True, torn=[other], damaged=[], from_us=builder.t_us,
+                to_us=builder.t_us, origin_mono_us=builder.origin_mono_us,
+            )
+        )  # fmt: skip
+    builder.close()
+    if named_by == "the list":
+        listed = [*(builder.root / layout.SUMS).read_text().splitlines(), f"{'0' * 64}  {name}"]
+        sums = "".join(f"{line}\n" for line in sorted(listed, key=lambda line: line[66:])).encode()
+        (builder.root / layout.SUMS).write_bytes(sums)
+        (builder.root / layout.SUMS_SIGNATURE).write_bytes(cms_signature(sums, builder.key))
+    code = "file_altered" if named_by == "a recovery" else "file_unjournaled"
+    assert [(finding.code, finding.place) for finding in verify(builder.root, outside).errors] == [(code, name)]
 
 
 @pytest.mark.parametrize("crash", [False, True])
