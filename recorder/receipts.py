@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from recorder.open_session import OpenSession
 from recorder.record import canonical, entries, layout
-from recorder.record.checkpoint import Receipt, receipt_text
+from recorder.record.checkpoint import MOST_RECEIPT_BYTES, Receipt, receipt_text
 from recorder.record.trust import Authorities, TrustError, name, parse_certificate, rooms
 from recorder.room_disks import RoomDisks
 from recorder.threads import apart
@@ -56,6 +56,8 @@ class Receipts:
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
             raise ReceiptError(f"not a receipt: {error}") from error
         line = msgspec.json.encode(receipt, order="sorted")
+        if len(line) > MOST_RECEIPT_BYTES:
+            raise ForgedReceiptError(f"a receipt of {len(line)} bytes, and no verifier takes more than {MOST_RECEIPT_BYTES}")
         opened = opened if opened is not None and opened.record == receipt.record else None
         leader = None if opened is None else opened.committer.disk.root
         await apart(partial(self._store, receipt, line, leader), "take a receipt")

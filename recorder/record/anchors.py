@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 from cryptography import x509
@@ -11,8 +13,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from recorder.record import canonical, layout
-from recorder.record.checkpoint import Receipt, receipt_text
+from recorder.record import canonical, entries, layout
+from recorder.record.checkpoint import MOST_RECEIPT_BYTES, Receipt, receipt_text
 from recorder.record.journal_reader import JournalReader
 from recorder.record.replay import Replay
 from recorder.record.trust import Authorities, name, parse_certificate, rooms
@@ -20,6 +22,8 @@ from recorder.record.verdict import Findings
 
 CLOCK_TOLERANCE_US = 60_000_000
 """How far the room's claim of UTC may lie from what others' clocks prove, beside the error that it claimed itself."""
+_MOST_IDLE = 1000
+"""Of so many lines of ``anchors.jsonl`` that count for nothing each is judged."""
 
 
 class LedgerError(ValueError):
@@ -68,13 +72,11 @@ def check_anchors(
     if genesis is None:
         return None
     checker = _Checker(reader, replay, authorities, chain, findings)
-    stored = _stored(anchors, findings)
-    _check_stored(stored, replay, findings)
-    for place, _, receipt in stored:
-        if receipt.record != genesis.record or receipt.room != genesis.room:
-            findings.doubt("receipt_foreign", place, "is a receipt for another record or room; it counts for nothing")
-        else:
-            checker.check(place, receipt, from_record=True)
+    held = _check_stored(anchors, genesis, checker)
+    for seq, entry in replay.receipts:
+        if entry.receipt_sha256 not in held:
+            text = f"the receipt for entry {entry.at} was stored in {layout.ANCHORS} and is not there any more"
+            findings.error("receipt_missing", f"entry {seq}", text)
     own = [receipt for receipt in ledger or () if receipt.record == genesis.record]
     for receipt in own:
         checker.check(f"ledger, receipt {receipt.counter}", receipt, from_record=False)
@@ -86,28 +88,51 @@ def check_anchors(
     return checker.anchored
 
 
-def _stored(anchors: bytes, findings: Findings) -> list[tuple[str, str, Receipt]]:
-    found = []
-    for number, line in enumerate(anchors.split(b"\n"), 1):
+def _check_stored(anchors: bytes, genesis: entries.Genesis, checker: "_Checker") -> set[str]:
+    """Judge the receipts in the record, each once; returns the hashes of their lines.
+
+    Whoever adds lines that count for nothing has as many read as a disk's crashes might leave, and then no more: what the journal names
+    is found wherever it stands.
+    """
+    findings, held, idle = checker.findings, set[str](), 0
+    named = {entry.receipt_sha256 for _, entry in checker.replay.receipts}
+    for number, line in enumerate(_lines(anchors), 1):
         if not line:
             continue
+        digest = hashlib.sha256(line).hexdigest()
+        if digest in held or (idle > _MOST_IDLE and digest not in named):
+            continue
         place = f"{layout.ANCHORS}, line {number}"
+        counts = False
         try:
-            found.append((place, hashlib.sha256(line).hexdigest(), _parse(line)))
+            receipt = _parse(line)
         except ValueError as error:
             findings.doubt("receipt_unreadable", place, f"is no receipt ({error}); a crash can tear a line")
-    return found
+        else:
+            held.add(digest)
+            if receipt.record != genesis.record or receipt.room != genesis.room:
+                findings.doubt("receipt_foreign", place, "is a receipt for another record or room; it counts for nothing")
+            else:
+                counts = checker.check(place, receipt, from_record=True)
+        idle += not counts
+        if idle == _MOST_IDLE + 1 and not counts:
+            text = f"more than {_MOST_IDLE} lines count for nothing; behind this one only those are read that the journal names"
+            findings.doubt("receipts_unread", place, text)
+    return held
 
 
-def _check_stored(stored: Iterable[tuple[str, str, Receipt]], replay: Replay, findings: Findings) -> None:
-    held = {digest for _, digest, _ in stored}
-    for seq, entry in replay.receipts:
-        if entry.receipt_sha256 not in held:
-            text = f"the receipt for entry {entry.at} was stored in {layout.ANCHORS} and is not there any more"
-            findings.error("receipt_missing", f"entry {seq}", text)
+def _lines(data: bytes) -> Iterator[bytes]:
+    """One after another: there may be a hundred million."""
+    at = 0
+    while (end := data.find(b"\n", at)) >= 0:
+        yield data[at:end]
+        at = end + 1
+    yield data[at:]
 
 
 def _parse(line: bytes) -> Receipt:
+    if len(line) > MOST_RECEIPT_BYTES:
+        raise ValueError(f"it has {len(line)} bytes, and a receipt at most {MOST_RECEIPT_BYTES}")
     return msgspec.convert(canonical.decode(line), Receipt)
 
 
@@ -119,18 +144,25 @@ class _Checker:
     chain: Sequence[x509.Certificate]
     findings: Findings
     anchored: Anchored | None = None
+    stored_at: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """By the entry that a receipt is for, the entries that say that it was stored."""
 
-    def check(self, place: str, receipt: Receipt, *, from_record: bool) -> None:
-        """One receipt of this record."""
+    def __post_init__(self) -> None:
+        for seq, entry in self.replay.receipts:
+            self.stored_at[entry.at].append(seq)
+
+    def check(self, place: str, receipt: Receipt, *, from_record: bool) -> bool:
+        """Judge one receipt of this record; whether it counts, for the record or against it."""
         why = self._refusal(receipt)
         if why is not None:
             self.findings.doubt("receipt_forged" if from_record else "ledger_untrusted", place, f"{why}; it counts for nothing")
-            return
+            return False
         if self.authorities is None and from_record:  # of whom a ledger is, whoever brings it knows; of this, nobody
             text = "who signed it was not checked, as no authority was given (--ca); it counts for nothing"
-            if not self._fits(receipt):
+            fits = self._fits(receipt)
+            if not fits:
                 self.findings.doubt("receipt_unchecked", place, f"speaks of another chain than this; {text}")
-            return
+            return fits
         head = self.reader.digest(receipt.at)
         if head is None:
             last = self.reader.head.at
@@ -138,14 +170,15 @@ class _Checker:
             if self.reader.broken:
                 text = f"somebody outside the room held entry {receipt.at}, which this journal does not prove"
             self.findings.error("tail_missing", place, text)
-            return
+            return True
         if head != receipt.head:
             text = f"somebody outside the room held another head for entry {receipt.at}: the journal was rewritten after that"
             self.findings.error("head_contradicted", place, text)
-            return
+            return True
         self._check_clock(place, receipt)
         if self.authorities is not None and (self.anchored is None or receipt.at > self.anchored.at):
             self.anchored = Anchored(receipt.at, receipt.utc_us)
+        return True
 
     def _fits(self, receipt: Receipt) -> bool:
         return self.reader.digest(receipt.at) == receipt.head
@@ -177,8 +210,8 @@ class _Checker:
 
     def _check_clock(self, place: str, receipt: Receipt) -> None:
         self._compare(place, receipt.at, receipt.utc_us, ahead=True)
-        for seq, entry in self.replay.receipts:
-            if entry.at == receipt.at and seq < len(self.reader.utc_us):
+        for seq in self.stored_at.get(receipt.at, ()):
+            if seq < len(self.reader.utc_us):
                 self._compare(place, seq, receipt.utc_us, ahead=False)
 
     def _compare(self, place: str, seq: int, other_us: int, *, ahead: bool) -> None:
@@ -190,7 +223,8 @@ def compare_clock(reader: JournalReader, replay: Replay, findings: Findings, pla
     claim_us = reader.utc_us[seq]
     off_us = claim_us - other_us if ahead else other_us - claim_us
     # Nothing is said where another line stands before the genesis.
-    error_us = next((bound for since, bound in reversed(replay.story.error_us) if since <= seq), None)
+    before = bisect_right(replay.story.error_us, seq, key=lambda said: said[0])
+    error_us = replay.story.error_us[before - 1][1] if before else None
     if off_us <= CLOCK_TOLERANCE_US + (error_us or 0):
         return
     which = "ahead of" if ahead else "behind"

@@ -2,6 +2,9 @@
 
 import msgspec
 
+MOST_RECEIPT_BYTES = 64 * 1024
+"""The most that a receipt's line has; it has about one KiB, most of it the certificate."""
+
 
 def signing_text(record: str, at: int, head: str) -> bytes:
     """The text under a checkpoint's signature (ECDSA P-256, SHA-256): the head (hex) of the chain of ``record`` at line ``at``."""

@@ -220,6 +220,26 @@ def test_a_receipt_that_anybody_may_write_into_the_record_neither_anchors_nor_br
     assert (unchecked.level, unchecked.errors) == ("signed_only", [])
 
 
+def test_however_much_is_written_among_the_receipts_those_that_the_journal_names_count(
+    sealed: Builder, finished: tuple[Builder, list[Receipt]], outside: Outside
+) -> None:
+    late = sealed.receipt(journal=False)
+    genuine = (sealed.root / layout.ANCHORS).read_bytes()
+    long, junk = b"[" + b"0," * 40_000 + b"0]\n", b"".join(b"no receipt %d\n" % number for number in range(3_000))
+    (sealed.root / layout.ANCHORS).write_bytes(long + junk + genuine)
+    verdict = verify(sealed.root, outside)
+    assert (verdict.level, verdict.anchored_to, verdict.errors) == ("anchored", finished[1][-1].at, [])
+    assert late.at > finished[1][-1].at, "and what it does not name is not looked for without end"
+    found = {finding.code: finding for finding in verdict.findings if not finding.place.endswith("places")}
+    assert found.keys() == {"receipt_unreadable", "receipts_unread"}
+    assert found["receipts_unread"].place == "anchors.jsonl, line 1001"
+    assert [finding.text for finding in verdict.findings if finding.place == "anchors.jsonl, line 1"] == [
+        "is no receipt (it has 80003 bytes, and a receipt at most 65536); a crash can tear a line"
+    ]
+    (sealed.root / layout.ANCHORS).write_bytes(genuine + junk)
+    assert verify(sealed.root, outside).anchored_to == late.at
+
+
 @pytest.mark.parametrize("crash", [False, True])
 @pytest.mark.parametrize("name", ["journal-0000.jsonl", "journal-0001.jsonl"])
 def test_what_only_looks_like_a_journal_is_no_part_of_a_sealed_record(

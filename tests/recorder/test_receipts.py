@@ -77,6 +77,8 @@ async def test_no_receipt_that_would_spoil_a_record_is_stored_and_the_room_is_to
         reply = await it.do(control.AddReceipt(receipt=text))
         assert not reply.ok, text
         assert it.alarms() == ["receipt_refused"]
+    long = await it.do(control.AddReceipt(receipt=signed(real, keys().centre).replace('"certificate":"', f'"certificate":"{"A" * 70_000}')))
+    assert "no verifier takes more than 65536" in long.error
     elsewhere = signed(msgspec.structs.replace(real, record="7d9f1c1e-52a4-4f0e-9c2b-3f6f8f3b9a11"), keys().centre)
     assert not (await it.do(control.AddReceipt(receipt=elsewhere))).ok
     assert [bytes_of(record) for record in (first, second)] == before
