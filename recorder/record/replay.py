@@ -4,6 +4,8 @@ Intervals and clocks are told to ``story`` and ``clock_check``; here are tracks,
 """
 
 import hashlib
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +15,11 @@ import msgspec
 from recorder.record import entries, layout
 from recorder.record.entries import AnyEntry, Line
 from recorder.record.story import Story
+from recorder.record.unsigned_fragments import UnsignedFragment, UnsignedFragments
 from recorder.record.verdict import Findings, TrackSum
+
+_MOST_RECOVERIES = 100
+"""So many may be cut off one after the other before one closes the segments that it found open: it does so in its first append."""
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -28,18 +34,6 @@ class Piece(msgspec.Struct, frozen=True):
     from_us: int = 0
     to_us: int = 0
     """Of a fragment: the session time of its media."""
-
-
-class UnsignedFragment(msgspec.Struct, frozen=True, gc=False):
-    """Where a fragment lies that no checkpoint covered, so far or when a recovery found it."""
-
-    seq: int
-    track: str
-    part: int
-    seg: int
-    off: int
-    len: int
-    sha256: str
 
 
 @dataclass(slots=True)
@@ -85,7 +79,10 @@ class _Track:
     off: int = 0
     begun_seq: int = -1
     pieces: list[Piece] = field(default_factory=list)
-    keep_pieces: bool = False
+    begun_in: int = 0
+    """How many recoveries stood before the open segment."""
+    recoveries: int = 0
+    """So many spoke of its bytes."""
     damaged: bool = False
     start_us: int = -1
     end_us: int = -1
@@ -107,11 +104,9 @@ class Replay:
         self.checkpoints: list[tuple[int, entries.Checkpoint]] = []
         self.receipts: list[tuple[int, entries.Receipt]] = []
         self.taken_up: list[TakenUp] = []
-        self.unsigned: list[UnsignedFragment] = []
-        """In order: those that a recovery found unsigned, and behind them those since the last checkpoint. A journal's lines are longer."""
+        self.unsigned = UnsignedFragments()
         self.reach_us = 0
         """How far media and lines go, but for the seal: its line may come long behind what it ends, where a disk was slow."""
-        self.signed_to = -1
         self.last_us = 0
         self.story = Story(findings)
         self._findings = findings
@@ -120,8 +115,7 @@ class Replay:
         self.seal_seq = -1
         self._gaps: list[TakenUp] = []
         """Those behind which time passed that no media are from, so far."""
-        self._found = 0
-        """So many of ``unsigned`` a recovery found: what is signed behind it was not signed then."""
+        self._recoveries = 0
 
     def take(self, line: Line, entry: AnyEntry) -> None:
         """Look at the next entry."""
@@ -219,7 +213,7 @@ class Replay:
                 self._findings.error("segment_order", place, f"track {entry.track}: segment {entry.seg} begins out of order")
                 self._drop_open(entry.track, track)
             track.segment, track.last_segment, track.off, track.pieces = entry.seg, max(track.last_segment, entry.seg), 0, []
-            track.begun_seq = line.seq
+            track.begun_seq, track.begun_in, track.recoveries = line.seq, self._recoveries, 0
         if entry.off != track.off:
             text = f"track {entry.track}: a fragment at byte {entry.off} of segment {entry.seg}, where byte {track.off} follows"
             self._findings.error("frag_offset", place, text)
@@ -232,7 +226,7 @@ class Replay:
         self.story.media_at(entry.track, start_us, end_us)
         summed = track.sum
         track.pieces.append(Piece(entry.off, entry.len, entry.sha256, "frag", entry.n, line.seq, start_us, end_us))
-        self.unsigned.append(UnsignedFragment(line.seq, entry.track, entry.part, entry.seg, entry.off, entry.len, entry.sha256))
+        self.unsigned.add(UnsignedFragment(line.seq, entry.track, entry.part, entry.seg, entry.off, entry.len, entry.sha256))
         track.next_n, track.off = entry.n + 1, entry.off + entry.len
         track.start_us, track.end_us = start_us, end_us if summed.to_us is None else max(track.end_us, end_us)
         self.reach_us = max(self.reach_us, end_us)
@@ -262,11 +256,11 @@ class Replay:
             self._findings.error("segment_length", place, text)
         self._whole(place, entry.file, layout.segment_file(entry.track, entry.seg), entry, track.begun_seq)
         expected = self.files.get(entry.file)
-        if expected is not None and (track.keep_pieces or track.damaged):
+        if expected is not None and (track.begun_in != self._recoveries or track.damaged):
             expected.pieces, expected.may_lack = track.pieces, track.damaged
         track.digests.update(self._raw_hash(place, entry.sha256))
         track.segments += 1
-        track.segment, track.pieces, track.keep_pieces, track.damaged = None, [], False, False
+        track.segment, track.pieces, track.damaged = None, [], False
 
     def _take_abandoned(self, place: str, line: Line, entry: entries.Abandoned) -> None:
         track = self._tracks.get(entry.track)
@@ -278,6 +272,7 @@ class Replay:
             named = layout.segment_of(entry.file)
             track.last_segment = max(track.last_segment + 1, named[1] if named is not None else 0)
             track.segment, track.off, track.pieces, track.begun_seq = track.last_segment, 0, [], line.seq
+            track.begun_in, track.recoveries = self._recoveries, 0
         if entry.file != layout.segment_file(entry.track, track.segment) or entry.off != track.off:
             self._findings.error("abandoned", place, f"{entry.file}, byte {entry.off}: not where the open segment ends")
         track.pieces.append(Piece(entry.off, entry.len, entry.sha256, "abandoned"))
@@ -288,46 +283,67 @@ class Replay:
             self._findings.error("checkpoint_head", place, f"the device signed another head for entry {entry.at} than this chain has there")
             return
         self.checkpoints.append((line.seq, entry))
-        covered = self._found
-        while covered < len(self.unsigned) and self.unsigned[covered].seq <= entry.at:
-            covered += 1
-        del self.unsigned[self._found : covered]
+        self.unsigned.cover(entry.at)
 
     def _take_recovered(self, place: str, line: Line, entry: entries.Recovered) -> None:
-        self._found = len(self.unsigned)
+        self.unsigned.recover()
         if entry.last != line.seq - 1:
             self._findings.error("recovery_place", place, f"a recovery that knew entries up to {entry.last}")
-        open_files = {
-            layout.segment_file(name, track.segment): (name, track) for name, track in self._tracks.items() if track.segment is not None
-        }
-        for _, track in open_files.values():
-            track.keep_pieces = True
-        for lost in entry.damaged:
-            if lost.file not in open_files:
-                self._findings.error("recovery_place", place, f"the recovery calls {lost.file} damaged, which was not open")
+        self._recoveries += 1
+        lost: defaultdict[str, list[entries.ByteRange]] = defaultdict(list)
+        torn: defaultdict[str, list[entries.ByteRange]] = defaultdict(list)
+        for one in entry.damaged:
+            name = self._open_track(one.file)
+            if name is None:
+                self._findings.error("recovery_place", place, f"the recovery calls {one.file} damaged, which was not open")
+            else:
+                lost[name].append(one)
+        for one in entry.torn:
+            name = self._open_track(one.file)
+            if name is not None:
+                torn[name].append(one)
+            elif layout.journal_number(one.file) is None:
+                if one.off or one.file in self.files:
+                    self._findings.error("recovery_place", place, f"{one.file}: torn bytes in a file that was closed")
+                self.loose[one.file] = one
+        for name in dict.fromkeys([*lost, *torn]):
+            track = self._tracks[name]
+            track.recoveries += 1
+            if track.recoveries > _MOST_RECOVERIES:  # each looks at all of the segment's fragments
+                path = layout.segment_file(name, track.last_segment)
+                self._findings.error("recovery_place", place, f"{path}: {_MOST_RECOVERIES} recoveries spoke of it, and none closed it")
                 continue
-            name, track = open_files[lost.file]
-            track.damaged = True
-            hit = [piece for piece in track.pieces if piece.what == "frag" and lost.off <= piece.off < lost.off + max(1, lost.len)]
-            track.pieces = [piece for piece in track.pieces if piece not in hit]
-            track.pieces.append(Piece(lost.off, lost.len, lost.sha256, "damaged"))
-            from_us = min((piece.from_us for piece in hit), default=entry.from_us)
-            self.story.damaged(name, lost, from_us, max((piece.to_us for piece in hit), default=from_us))
-        for torn in entry.torn:
-            if torn.file in open_files:
-                track = open_files[torn.file][1]
-                if torn.off > track.off or (torn.off < track.off and not track.damaged):
-                    self._findings.error(
-                        "recovery_place", place, f"{torn.file}: torn bytes at {torn.off}, but the file's end is {track.off}"
-                    )
-                track.pieces.append(Piece(torn.off, torn.len, torn.sha256, "torn"))
-                track.off = torn.off + torn.len
-            elif layout.journal_number(torn.file) is None:
-                if torn.off or torn.file in self.files:
-                    self._findings.error("recovery_place", place, f"{torn.file}: torn bytes in a file that was closed")
-                self.loose[torn.file] = torn
-        for _, track in open_files.values():
+            self._lose(name, track, lost[name], entry.from_us)
+            for one in torn[name]:
+                if one.off > track.off or (one.off < track.off and not track.damaged):
+                    text = f"{one.file}: torn bytes at {one.off}, but the file's end is {track.off}"
+                    self._findings.error("recovery_place", place, text)
+                track.pieces.append(Piece(one.off, one.len, one.sha256, "torn"))
+                track.off = one.off + one.len
             track.pieces.sort(key=lambda piece: piece.off)
+
+    def _lose(self, name: str, track: _Track, lost: list[entries.ByteRange], from_us: int) -> None:
+        """Put in place of fragments what a recovery found where they lay."""
+        lost.sort(key=lambda one: one.off)
+        begins = [one.off for one in lost]
+        hits: list[list[Piece]] = [[] for _ in lost]
+        kept: list[Piece] = []
+        for piece in track.pieces:
+            at = bisect_right(begins, piece.off) - 1
+            is_hit = piece.what == "frag" and at >= 0 and piece.off < lost[at].off + max(1, lost[at].len)
+            (hits[at] if is_hit else kept).append(piece)
+        track.pieces = kept
+        for one, hit in zip(lost, hits, strict=True):
+            track.damaged = True
+            track.pieces.append(Piece(one.off, one.len, one.sha256, "damaged"))
+            begun_us = min((piece.from_us for piece in hit), default=from_us)
+            self.story.damaged(name, one, begun_us, max((piece.to_us for piece in hit), default=begun_us))
+
+    def _open_track(self, path: str) -> str | None:
+        """Of which track this is the open segment, or None."""
+        named = layout.segment_of(path)
+        track = self._tracks.get(named[0]) if named is not None else None
+        return named[0] if named is not None and track is not None and track.segment == named[1] else None
 
     def _whole(self, place: str, path: str, proper: str, entry: entries.Init | entries.Key | entries.Segment, seq: int) -> bool:
         what = line_type(entry)

@@ -9,7 +9,7 @@ from pathlib import Path
 from recorder.record import layout
 from recorder.record.file_check import BLOCK_BYTES, open_inside, read_small
 from recorder.record.fragment_time import BOX_HEAD_BYTES, BoxError, fragment_time, header_timescale, moof_bytes
-from recorder.record.replay import UnsignedFragment
+from recorder.record.unsigned_fragments import UnsignedFragment
 
 
 class UnsignedMedia:

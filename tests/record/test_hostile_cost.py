@@ -1,0 +1,71 @@
+"""A journal may say as much as somebody likes: it is judged in the time that it takes to read it."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from recorder.record import entries, layout
+from recorder.record.entries import AnyEntry, Line
+from recorder.record.replay import Replay
+from recorder.record.verdict import Findings
+
+HASH = "0" * 64
+SEGMENT = layout.segment_file("mic", 0)
+
+
+def replayed(taken: Iterable[AnyEntry]) -> tuple[Replay, Findings]:
+    findings = Findings()
+    replay = Replay(findings, lambda _: HASH)
+    for seq, entry in enumerate(taken, 1):
+        replay.take(Line(v=1, seq=seq, type="", prev="", mono_us=0, utc_us=0, t_us=0), entry)
+    return replay, findings
+
+
+def header() -> entries.Init:
+    return entries.Init(
+        track="mic", part=0, file=layout.init_file("mic", 0), len=0, sha256=HASH, kind="audio", codec="opus", timescale=1000,
+        key=None,
+    )  # fmt: skip
+
+
+def fragments(count: int) -> Iterable[entries.Frag]:
+    return (entries.Frag(track="mic", part=0, seg=0, n=n, off=n, len=1, sha256=HASH, t0=n, dur=1) for n in range(count))
+
+
+def recovery(last: int, *lost: tuple[int, int]) -> entries.Recovered:
+    damaged = [entries.ByteRange(file=SEGMENT, off=off, len=size, sha256=HASH) for off, size in lost]
+    return entries.Recovered(
+        last=last, boot="boot", same_boot=True, torn=[], damaged=damaged, from_us=0, to_us=0, origin_mono_us=0
+    )  # fmt: skip
+
+
+@pytest.mark.timeout(20)
+def test_a_segment_of_as_many_fragments_as_somebody_likes_may_be_lost() -> None:
+    count = 60_000
+    replay, findings = replayed([header(), *fragments(count), recovery(count + 1, (0, count))])
+    assert findings.all() == []
+    replay.finish()
+    assert [(piece.what, piece.off, piece.len) for piece in replay.files[SEGMENT].pieces] == [("damaged", 0, count)]
+    assert [(lost.cause, lost.from_us, lost.to_us) for lost in replay.story.intervals][1:] == [("damaged", 0, count * 1000)]
+
+
+def test_what_a_recovery_found_damaged_takes_the_place_of_those_fragments_alone() -> None:
+    replay, _ = replayed([header(), *fragments(6), recovery(7, (1, 1), (3, 0), (4, 1))])
+    replay.finish()
+    pieces = [(piece.what, piece.off) for piece in replay.files[SEGMENT].pieces]
+    assert pieces == [("frag", 0), ("damaged", 1), ("frag", 2), ("damaged", 3), ("damaged", 4), ("frag", 5)]
+
+
+@pytest.mark.timeout(20)
+def test_as_many_checkpoints_as_somebody_likes_may_lag_behind_the_media() -> None:
+    count = 300_000
+    checkpoints = (entries.Checkpoint(at=at, head=HASH, sig="", key_id="") for at in range(count))
+    replay, findings = replayed([header(), *fragments(count), *checkpoints])
+    assert findings.all() == []
+    assert [fragment.seq for fragment in replay.unsigned] == [count, count + 1]
+
+
+def test_recoveries_that_never_close_a_segment_are_none() -> None:
+    found = {count: replayed([header(), *fragments(5), *(recovery(6 + n, (2, 1)) for n in range(count))])[1] for count in (100, 101)}
+    assert found[100].all() == []
+    assert [(finding.code, finding.place) for finding in found[101].all()] == [("recovery_place", "entry 107")]
