@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -133,7 +132,10 @@ def _lines(data: bytes) -> Iterator[bytes]:
 def _parse(line: bytes) -> Receipt:
     if len(line) > MOST_RECEIPT_BYTES:
         raise ValueError(f"it has {len(line)} bytes, and a receipt at most {MOST_RECEIPT_BYTES}")
-    return msgspec.convert(canonical.decode(line), Receipt)
+    receipt = canonical.decode_as(line, Receipt)
+    if receipt.v != 1:
+        raise ValueError(f"it is of format {receipt.v}; known is 1")
+    return receipt
 
 
 @dataclass(slots=True)

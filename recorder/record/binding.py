@@ -75,8 +75,8 @@ def check_bindings(data: bytes, record: str, sums_sha256: str, chain: Sequence[x
             continue
         place = f"{layout.BINDINGS}, line {line_number}"
         try:
-            binding = msgspec.convert(canonical.decode(line), Binding)
-        except (canonical.NotCanonicalError, msgspec.ValidationError) as error:
+            binding = canonical.decode_as(line, Binding)
+        except canonical.NotCanonicalError as error:
             found.torn.append((place, f"is no binding ({error}); a crash can tear a line"))
             continue
         why = _refusal(binding, record, sums_sha256, found, chain)

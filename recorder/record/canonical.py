@@ -67,6 +67,23 @@ def decode(line: bytes) -> Any:  # noqa: ANN401 - plain JSON
     return value
 
 
+def decode_as(line: bytes, kind: type[_Struct]) -> _Struct:
+    """Decode canonical bytes into a struct all of whose fields are there.
+
+    Raises:
+        NotCanonicalError: as ``decode``, or they are another thing.
+
+    """
+    plain = decode(line)
+    try:
+        value = msgspec.convert(plain, kind)
+    except msgspec.ValidationError as error:
+        raise NotCanonicalError(str(error)) from error
+    if msgspec.to_builtins(value) != plain:
+        raise NotCanonicalError("a field is left out")
+    return value
+
+
 def normalised(value: Json) -> Json:
     """The same plain value with its texts in normalisation form C, and what is no Unicode (of a file's name) replaced."""
     if isinstance(value, str):

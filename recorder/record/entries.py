@@ -36,7 +36,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_
     """Base of all entries; the tag is the line's ``type``."""
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A device as the session found it. ``latency_us`` is what commissioning measured from the event to the capture time."""
 
     id: str
@@ -46,7 +46,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     latency_us: int = 0
 
 
-class ClockState(msgspec.Struct, frozen=True, kw_only=True):
+class ClockState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the PC knew of UTC: ``error_us`` is the bound of its error, or None where nothing disciplines the clock."""
 
     source: str
@@ -55,7 +55,7 @@ class ClockState(msgspec.Struct, frozen=True, kw_only=True):
     error_us: int | None = None
 
 
-class Recipient(msgspec.Struct, frozen=True, kw_only=True):
+class Recipient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who can decrypt the media: a name and the SHA-256 of the DER certificate."""
 
     name: str
@@ -313,7 +313,7 @@ def down_words(*, told_to_end: bool) -> str:
     return "the recorder was told to end, and was started again" if told_to_end else "crash or power cut"
 
 
-class ByteRange(msgspec.Struct, frozen=True, kw_only=True):
+class ByteRange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bytes of a file that no entry covers, left where they lie."""
 
     file: str
@@ -353,7 +353,7 @@ class Recovered(Entry, frozen=True, kw_only=True, tag="recovered"):
     origin_mono_us: int
 
 
-class TrackTotal(msgspec.Struct, frozen=True, kw_only=True):
+class TrackTotal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A track's sums at the seal. ``sha256`` is over the concatenated 32-byte hashes of its inits and segments in journal order."""
 
     track: str

@@ -105,6 +105,9 @@ def read_line(raw: bytes, head: Head) -> tuple[Line, AnyEntry, Head]:
         entry = msgspec.convert({key: value for key, value in fields.items() if key not in LINE_FIELDS}, AnyEntry)
     except (msgspec.ValidationError, AttributeError) as error:
         raise JournalError("fields", str(error)) from error
+    # What is left out would be read as what nobody said.
+    if left_out := [name for name, value in msgspec.to_builtins(entry).items() if name not in fields or fields[name] != value]:
+        raise JournalError("fields", f"a field is left out: {', '.join(left_out)}")
     if line.v != FORMAT_VERSION:
         raise JournalError("version", f"format version {line.v}, this verifier knows {FORMAT_VERSION}")
     if line.seq != head.at + 1:

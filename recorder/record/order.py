@@ -82,8 +82,8 @@ def read_order(data: bytes, number: int) -> LevelOrder:
         OrderError: it is none, or contradicts itself.
     """
     try:
-        order = msgspec.convert(canonical.decode(data.removesuffix(b"\n")), LevelOrder)
-    except (canonical.NotCanonicalError, msgspec.ValidationError) as error:
+        order = canonical.decode_as(data.removesuffix(b"\n"), LevelOrder)
+    except canonical.NotCanonicalError as error:
         raise OrderError(f"is no level order: {error}") from error
     if not data.endswith(b"\n"):
         raise OrderError("is no level order: its line does not end")

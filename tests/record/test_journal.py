@@ -1,10 +1,11 @@
 import json
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recorder.record import entries
+from recorder.record import canonical, entries
 from recorder.record.canonical import MAX_INTEGER, NotCanonicalError
 from recorder.record.entries import Entry
 from recorder.record.journal import (
@@ -93,6 +94,53 @@ def test_a_line_in_any_other_form_is_refused(old: bytes, new: bytes, kind: str) 
     changed = raw.replace(old, new)
     assert answer(read_line, changed, BEFORE_FIRST)[0] == kind
     assert answer(read_line_fast, changed, BEFORE_FIRST)[0] == kind
+
+
+CLOCK = entries.ClockState(source="kernel")
+BYTES = entries.ByteRange(file="f", off=0, len=1, sha256="0")
+WHOLE: list[Entry] = [
+    entries.Init(track="t", part=0, file="f", len=0, sha256="0", kind="audio", codec="flac", timescale=1),
+    entries.Genesis(
+        record="r", hearing="h", case="c", title="t", court="c", room="r", actor="a", start_token="", previous_head="0",
+        device_certificate_sha256="0", boot="b", agent_version="1", config_sha256="0", origin_mono_us=0, clock=CLOCK,
+        sources=[entries.Source(id="i", driver="d", address="a")], recipients=[entries.Recipient(name="n", certificate_sha256="0")],
+        media="clear",
+    ),
+    entries.Clock(clock=CLOCK),
+    entries.Recovered(
+        last=0, boot="b", same_boot=True, torn=[BYTES], damaged=[BYTES], from_us=0, to_us=None, origin_mono_us=0
+    ),
+    entries.Seal(
+        reason="r", actor="a", duration_us=0, paused_us={}, mirror="none",
+        tracks=[entries.TrackTotal(track="t", bytes=0, fragments=0, segments=0, sha256="0")],
+    ),
+]  # fmt: skip
+
+
+def objects(value: object) -> Iterator[dict[str, object]]:
+    """An object, and those within it."""
+    if isinstance(value, dict):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from objects(item)
+
+
+@pytest.mark.parametrize("entry", WHOLE, ids=lambda entry: str(entry.__struct_config__.tag))
+def test_every_field_of_a_line_and_of_what_is_within_it_is_there_and_no_other_is(entry: Entry) -> None:
+    def said(line: bytes) -> set[str]:
+        return {answer(read, line, BEFORE_FIRST)[0] for read in (read_line, read_line_fast)}
+
+    raw = Chain().line(entry, Times(1, 2, 3))[:-1]
+    assert said(raw) == {"line"}
+    for number, whole in enumerate(objects(json.loads(raw))):
+        for name in whole:
+            fields = json.loads(raw)
+            del list(objects(fields))[number][name]
+            assert said(canonical.encode(fields)) == {"fields"}, (name, whole)
+        if whole:  # but for the sums of a seal's pauses, which may have any name
+            fields = json.loads(raw)
+            list(objects(fields))[number]["tier"] = 1
+            assert said(canonical.encode(fields)) == {"fields"}, whole
 
 
 def test_a_line_can_be_checked_by_anyone_who_reads_json() -> None:

@@ -274,6 +274,19 @@ def test_a_receipt_with_letters_that_no_base64_has_counts_for_nothing(
     assert (by_ledger.level, {finding.code for finding in by_ledger.findings}) == ("anchored", {"receipt_forged", "ledger_untrusted"})
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [(',"v":1', "", "a field is left out"), ('"v":1', '"v":2', "it is of format 2; known is 1")],
+)
+def test_a_receipt_of_another_form_is_none(sealed: Builder, outside: Outside, old: str, new: str, why: str) -> None:
+    line = (sealed.root / layout.ANCHORS).read_text().splitlines()[-1]
+    assert old in line
+    with (sealed.root / layout.ANCHORS).open("a") as file:
+        file.write(f"{line.replace(old, new)}\n")
+    found = [(finding.code, finding.text) for finding in verify(sealed.root, outside).findings]
+    assert found == [("receipt_unreadable", f"is no receipt ({why}); a crash can tear a line")]
+
+
 @pytest.mark.parametrize("name", [layout.ANCHORS, layout.BINDINGS, layout.JOURNAL])
 def test_lists_within_lists_are_no_line_of_a_record(sealed: Builder, outside: Outside, name: str) -> None:
     """However many: with some, they can just be read, and not be written again."""
