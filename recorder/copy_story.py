@@ -10,6 +10,7 @@ from recorder.record.levels import Levels
 from recorder.record.order import OrderError
 from recorder.record.order_check import GivenOrder, read_orders
 from recorder.seal import read_heads
+from recorder.utc_map import UtcMap
 
 _LONGEST_US = 366 * 86_400_000_000
 """Behind every session: a year of session time."""
@@ -42,7 +43,7 @@ class Story:
     """The whole of it."""
 
     genesis: entries.Genesis
-    utc_of_zero_us: int
+    utc: UtcMap = field(default_factory=UtcMap)
     tracks: dict[str, Track] = field(default_factory=dict)
     notes: list[entries.Note] = field(default_factory=list)
     levels: Levels = field(default_factory=Levels)
@@ -80,9 +81,10 @@ def _read(record: Path, end: Head | None) -> Story | None:
     for line, entry, head in read_heads(record):
         last = head
         if isinstance(entry, entries.Genesis):
-            story = Story(entry, line.utc_us - line.t_us)
+            story = Story(entry)
         if story is None:
             continue
+        story.utc.take(line.t_us, line.utc_us)
         if isinstance(entry, entries.Init | entries.Frag | entries.Key):
             _check(story, line, entry)
         story.levels.take(line, entry)

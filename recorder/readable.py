@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from recorder.cenc import CencError, clear_fragment, clear_header
+from recorder.codec_name import codec_name
 from recorder.copy_story import CopyError, Segment, Story, Track, read_story, total_bytes
 from recorder.fragment_choice import Candidate, LeftOut, add, highest_of_groups, overlapping
 from recorder.fragment_look import look
 from recorder.part_keys import KeyDamagedError, NotAddressedError, open_key
-from recorder.playlist import PlaylistSegment, PlaylistTrack, media_playlist
+from recorder.playlist import PlaylistSegment, PlaylistTrack, media_playlist, peak_bits_per_s
 from recorder.record import entries, layout
 from recorder.record.entries import Level
 from recorder.record.file_check import open_inside
@@ -44,7 +45,6 @@ _FIT_US = 100_000
 """By how much a sample's time, fitted to its device's clock, may lie behind the moment at which the recorder cut a part for a ``level``
 entry: what the cut kept in the part of the lower level is not left out for that."""
 _SHOWN = 10
-_CODECS = {"flac": "fLaC", "opus": "Opus", "aac": "mp4a.40.2", "hevc": "hvc1.1.6.L120.90"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +290,7 @@ class _TrackCopy:
         (self.out / target).write_bytes(b"".join(pieces))
         start_us = run[0].frag.t0 * 1_000_000 // init.timescale
         end_us = (run[-1].frag.t0 + run[-1].frag.dur) * 1_000_000 // init.timescale
-        return PlaylistSegment(target, header, start_us, end_us - start_us, self.story.utc_of_zero_us + start_us)
+        return PlaylistSegment(target, header, start_us, end_us - start_us, self.story.utc.utc_us(start_us))
 
     def _header(self, init: entries.Init, key: bytes | None) -> str | None:
         target = self.out / init.file
@@ -326,15 +326,13 @@ def _why(error: OSError) -> str:
 
 
 def _describe(out: Path, track: Track, segments: list[PlaylistSegment], playlist: str) -> PlaylistTrack:
-    init = next(iter(track.inits.values()))
-    size = sum((out / segment.file).stat().st_size for segment in segments)
-    length_us = sum(segment.dur_us for segment in segments) or 1
-    codecs = _avc(out / segments[0].header) if init.codec == "h264" else _CODECS.get(init.codec, init.codec)
-    return PlaylistTrack(init.track, init.label, init.kind, playlist, codecs, size * 8_000_000 // length_us, init.width, init.height)
-
-
-def _avc(header: Path) -> str:
-    """RFC 6381 name of an H.264 track, from its avcC box (profile, constraints, level)."""
-    data = header.read_bytes()
-    at = data.find(b"avcC")
-    return f"avc1.{data[at + 5 : at + 8].hex()}" if at > 0 else "avc1.64001f"
+    """Of all parts that were copied: a device may have changed its format."""
+    of_header = {init.file: init for init in track.inits.values()}
+    parts = {header: of_header[header] for header in dict.fromkeys(segment.header for segment in segments)}
+    codecs = dict.fromkeys(codec_name((out / header).read_bytes(), init.codec) for header, init in parts.items())
+    largest = max(parts.values(), key=lambda init: init.width * init.height)
+    first = next(iter(parts.values()))
+    sizes = [((out / segment.file).stat().st_size, segment.dur_us) for segment in segments]
+    return PlaylistTrack(
+        track.name, first.label, first.kind, playlist, tuple(codecs), peak_bits_per_s(sizes), largest.width, largest.height
+    )

@@ -17,7 +17,7 @@ def readable_copy(out: Path, builder: Builder, verdict: Verdict, by: Identity | 
     (out / "tracks/mic-judge").mkdir(parents=True)
     (out / "tracks/mic-judge/seg-000000.m4s").write_bytes(b"sound")
     (out / "index.html").write_text("page", encoding="utf-8")
-    story = Story(msgspec.structs.replace(builder.genesis), 0)
+    story = Story(msgspec.structs.replace(builder.genesis))
     reader = None if by is None else Reader(by.key, by.certificate)  # type: ignore[arg-type]
     sign(out, story, Choice(), reader, Copied(), verdict, ["RECORD", "OUT"])
     return out

@@ -36,7 +36,7 @@ def segments(track: Track) -> list[PlaylistSegment]:
 
 
 def choose(*tracks: Track) -> tuple[list[str], list[str], list[tuple[int, int]]]:
-    listed = [PlaylistTrack(track.name, "", track.inits[0].kind, "", "", 1) for track in tracks]
+    listed = [PlaylistTrack(track.name, "", track.inits[0].kind, "", (), 1) for track in tracks]
     chosen = film_pieces(listed, {track.name: segments(track) for track in tracks}, {track.name: track for track in tracks})
     return [segment.file for segment in chosen.video], [segment.file for segment in chosen.audio], chosen.without
 
