@@ -34,7 +34,9 @@ class FileState:
 
 
 def inventory(root: Path) -> tuple[dict[str, int], list[str]]:
-    """The regular files under a directory with their lengths, and what is there besides (links, devices). Follows no link.
+    """The regular files under a directory with their lengths, and what is there besides. Follows no link.
+
+    That is links, devices, and directories with the name of a record's file.
 
     Raises:
         OSError: a directory cannot be read: what is in it is not known, which is another thing than that nothing is.
@@ -52,7 +54,7 @@ def inventory(root: Path) -> tuple[dict[str, int], list[str]]:
             relative = path.relative_to(root).as_posix()
             if stat.S_ISREG(status.st_mode):
                 files[relative] = status.st_size
-            elif not stat.S_ISDIR(status.st_mode):
+            elif not stat.S_ISDIR(status.st_mode) or layout.is_for_a_file(relative):
                 others.append(relative)
     return files, others
 

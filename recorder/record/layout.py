@@ -127,7 +127,16 @@ def order_number(path: str) -> int | None:
 def is_half_written(path: str) -> bool:
     """Whether a crash, or a copying that broke off, left this: a name that a file of a record may have, and ``.part``."""
     name = path.removesuffix(".part")
-    return name != path and (name in _FIXED or journal_number(name) is not None or _part_file.fullmatch(name) is not None)
+    return name != path and _is_file_beside_orders(name)
+
+
+def is_for_a_file(path: str) -> bool:
+    """Whether a path is that of a file of a record, be it half written: whoever reads or writes one there finds no directory."""
+    return _is_file_beside_orders(path.removesuffix(".part")) or order_number(path) is not None
+
+
+def _is_file_beside_orders(path: str) -> bool:
+    return path in _FIXED or journal_number(path) is not None or _part_file.fullmatch(path) is not None
 
 
 def can_be_listed(path: str) -> bool:

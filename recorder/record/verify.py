@@ -111,14 +111,14 @@ class _Verification:
             sizes, others = inventory(self._root) if self._root.is_dir() else ({}, [])
         except OSError as error:
             return self._unreadable([(str(error.filename or self._root), error)])
+        for other in others:
+            findings.error("not_a_file", other, "is no regular file; a record holds no links, no devices, no directory of a file's name")
         journals = [name for name in (layout.journal_file(number + 1) for number in range(9999)) if name in sizes]
         if not journals and layout.SUMS not in sizes:
             why = f"there is no {layout.JOURNAL}" if self._root.is_dir() else "is no directory"
             findings.error("no_journal", str(self._root), why)
             return self._ended("not_a_record")
         self._total_bytes = sum(size for name, size in sizes.items() if not layout.is_half_written(name))
-        for other in others:
-            findings.error("not_a_file", other, "is no regular file; a record holds no links and no devices")
         if unread := self._read_small(sizes):
             return self._unreadable(unread)
         orders = {name: size for name, size in sizes.items() if name.startswith(f"{layout.ORDERS}/")}

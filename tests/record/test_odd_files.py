@@ -32,6 +32,10 @@ def pipe(record: Path) -> None:
     os.mkfifo(record / "tracks/pipe")
 
 
+def directory(name: str) -> Put:
+    return lambda record: (record / name).mkdir(parents=True)
+
+
 def found(begun: Callable[..., Builder], outside: Outside, put: Put, *, crash: bool) -> tuple[str, list[tuple[str, str]]]:
     builder = begun()
     builder.record(3)
@@ -108,6 +112,8 @@ def test_what_names_a_half_written_file_as_one_of_the_record_contradicts_itself(
         (put("tracks/e\u0301"), "file_odd"),
         (link, "not_a_file"),
         (pipe, "not_a_file"),
+        (directory("tracks/cam-judge/seg-000044.m4s"), "not_a_file"),
+        (directory("orders/0001.json"), "not_a_file"),
         (put("orders/0001.json"), "order_damaged"),
     ],
 )
@@ -115,6 +121,24 @@ def test_what_somebody_put_there_is_called_so_and_nothing_else(
     begun: Callable[..., Builder], outside: Outside, put: Put, code: str, crash: bool
 ) -> None:
     assert found(begun, outside, put, crash=crash) == ("broken", [(code, "error")])
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("name", ["journal-0002.jsonl", "journal.jsonl.part"])
+def test_a_directory_with_the_name_of_a_journal_is_told(begun: Callable[..., Builder], outside: Outside, name: str, sealed: bool) -> None:
+    builder = begun()
+    builder.record(3)
+    if sealed:
+        builder.close()
+    directory(name)(builder.root)
+    verdict = verify(builder.root, outside)
+    assert (verdict.level, [(finding.code, finding.place) for finding in verdict.findings]) == ("broken", [("not_a_file", name)])
+
+
+def test_a_directory_in_place_of_the_journal_makes_no_record_and_is_told(tmp_path: Path) -> None:
+    directory("journal.jsonl")(tmp_path)
+    verdict = verify(tmp_path)
+    assert (verdict.level, [finding.code for finding in verdict.findings]) == ("not_a_record", ["not_a_file", "no_journal"])
 
 
 @pytest.mark.parametrize("name", ["tracks/cam-judge/film.part", "keys/anything.part"])
