@@ -38,7 +38,7 @@ def check_network_device(place: Place, device: RtspCamera | RtspMicrophone) -> I
 
 def _password(place: Place, device: RtspCamera | RtspMicrophone) -> Iterator[Finding]:
     try:
-        password = Path(device.password_file).read_text(encoding="utf-8").rstrip("\r\n")  # as the driver reads it
+        password = Path(device.password_file).read_text(encoding="utf-8-sig").rstrip("\r\n")  # as the driver reads it
     except OSError:
         return  # told where it is asked who may read it
     except UnicodeDecodeError:

@@ -192,7 +192,7 @@ def _from_token(signing: TokenKey) -> KeySigner:
     if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name != "secp256r1":
         raise SigningError(f"the device's certificate in {signing.chain} must hold a P-256 key")
     try:
-        pin = Path(signing.pin_file).read_text(encoding="utf-8").strip()
+        pin = Path(signing.pin_file).read_text(encoding="utf-8-sig").strip()  # with or without the mark of Windows
         token = pkcs11.lib(signing.module).get_token(token_label=signing.token)
         handle = token.open(user_pin=pin).get_key(object_class=pkcs11.ObjectClass.PRIVATE_KEY, label=signing.label)
     except OSError as error:

@@ -43,7 +43,8 @@ def with_password(url: str, user: str, password_file: str) -> str:
     password = ""
     if password_file:
         try:
-            password = Path(password_file).read_text(encoding="utf-8").rstrip("\r\n")
+            # What Windows calls UTF-8 begins with a mark that is no part of the password (U+FEFF).
+            password = Path(password_file).read_text(encoding="utf-8-sig").rstrip("\r\n")
         except OSError as error:
             raise SourceLostError("missing", f"password file {password_file}: {error.strerror}") from error
         except UnicodeDecodeError:

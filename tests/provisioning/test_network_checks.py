@@ -90,6 +90,8 @@ def test_a_password_that_would_be_cut_is_an_error_and_one_that_fits_is_none(tmp_
     password.write_text(f"{fits}\n")
     assert len("c%40urt:") + len(fits.replace("%", "%25")) == LONGEST_ACCESS_BYTES == rtsp_sound.LONGEST_ACCESS_BYTES
     assert found(camera(**access)) == []
+    password.write_bytes(f"\ufeff{fits}\r\n".encode())  # as Windows writes it
+    assert found(camera(**access)) == []
     password.write_text(f"{fits}x\n")
     (finding,) = found(camera(**access))
     assert (finding.place, finding.severity) == (("camera", 0, "password_file"), "error")

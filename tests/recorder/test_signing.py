@@ -99,7 +99,7 @@ def token(keys: Hierarchy, files: KeyFiles, tmp_path: Path, monkeypatch: pytest.
     subprocess.run([*tool, "--init-token", "--free", "--label", "room", "--so-pin", PIN, "--pin", PIN], check=True, capture_output=True)
     imported = ["--import", str(pkcs8), "--token", "room", "--label", "device", "--id", "01", "--pin", PIN]
     subprocess.run([*tool, *imported], check=True, capture_output=True)
-    (tmp_path / "pin").write_text(PIN + "\n")
+    (tmp_path / "pin").write_bytes(f"\ufeff{PIN}\r\n".encode())  # as Windows writes it
     return TokenKey(
         kind="pkcs11", module=SOFTHSM, token="room", label="device", pin_file=str(tmp_path / "pin"), chain=str(files.chain)
     )  # fmt: skip

@@ -1,5 +1,6 @@
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import av
 import numpy as np
@@ -73,6 +74,11 @@ def test_a_url_is_shown_without_its_password_and_a_strange_password_survives(tmp
     url = with_password("rtsp://camera.local:554/a?b=c", "court", str(secret))
     assert url == "rtsp://court:p%40ss%3Aw%2Frd@camera.local:554/a?b=c"
     assert without_secrets(url) == "rtsp://camera.local:554/a"
+
+
+def test_a_password_file_that_windows_wrote_holds_the_password_alone(tmp_path: Path) -> None:
+    (tmp_path / "password").write_bytes("\ufeffпароль\r\n".encode())
+    assert with_password("rtsp://camera.local/a", "court", str(tmp_path / "password")) == f"rtsp://court:{quote('пароль')}@camera.local/a"
 
 
 def test_a_password_in_another_coding_is_told_of_by_its_files_name(tmp_path: Path) -> None:
