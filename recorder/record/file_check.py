@@ -164,19 +164,55 @@ def check_files(root: Path, names: list[str], expected: Mapping[str, Expected], 
 
 
 def check_file(path: Path, pieces: list[Piece], progress: Progress) -> FileState:
-    """Read one file once, for its hash as a whole and for those of its pieces."""
-    whole = hashlib.sha256()
-    hashes = [hashlib.sha256() for _ in pieces]
-    at = 0
+    """Read one file once, for its hash as a whole and for those of its pieces. One that lies over another is wrong: none was written so."""
+    whole, at = hashlib.sha256(), 0
+    inside = _Pieces(pieces)
     try:
         for block in blocks(path, progress):
             whole.update(block)
-            end = at + len(block)
-            for piece, digest in zip(pieces, hashes, strict=True):
-                if piece.off < end and piece.off + piece.len > at:
-                    digest.update(block[max(0, piece.off - at) : piece.off + piece.len - at])
-            at = end
+            inside.update(block, at)
+            at += len(block)
     except OSError as error:
         return FileState(at, "", list(pieces), error.strerror or str(error))
-    wrong = [piece for piece, digest in zip(pieces, hashes, strict=True) if digest.hexdigest() != piece.sha256]
-    return FileState(at, whole.hexdigest(), wrong)
+    right = inside.right()
+    return FileState(at, whole.hexdigest(), [piece for number, piece in enumerate(pieces) if number not in right])
+
+
+class _Pieces:
+    """Hashes a file's pieces one behind the other, as its bytes come."""
+
+    def __init__(self, pieces: list[Piece]) -> None:
+        self._apart: list[tuple[int, Piece]] = []
+        end = 0
+        for number, piece in sorted(enumerate(pieces), key=lambda one: (one[1].off, one[1].len)):
+            if piece.off >= end and piece.len >= 0:
+                self._apart.append((number, piece))
+                end = piece.off + piece.len
+        self._next = 0
+        self._digest = hashlib.sha256()
+        self._right: set[int] = set()
+
+    def update(self, block: memoryview, at: int) -> None:
+        """The file's bytes from ``at`` on."""
+        end = at + len(block)
+        while self._next < len(self._apart):
+            piece = self._apart[self._next][1]
+            if piece.off >= end:
+                return
+            self._digest.update(block[max(0, piece.off - at) : piece.off + piece.len - at])
+            if piece.off + piece.len > end:
+                return
+            self._judge()
+
+    def right(self) -> set[int]:
+        """The places of those whose bytes are theirs, now that the file has ended."""
+        while self._next < len(self._apart):
+            self._judge()
+        return self._right
+
+    def _judge(self) -> None:
+        number, piece = self._apart[self._next]
+        if self._digest.hexdigest() == piece.sha256:
+            self._right.add(number)
+        self._next += 1
+        self._digest = hashlib.sha256()

@@ -217,6 +217,8 @@ class Replay:
         if entry.off != track.off:
             text = f"track {entry.track}: a fragment at byte {entry.off} of segment {entry.seg}, where byte {track.off} follows"
             self._findings.error("frag_offset", place, text)
+        if entry.len < 1:
+            self._findings.error("frag_length", place, f"track {entry.track}: a fragment of {entry.len} bytes")
         start_us = entry.t0 * 1_000_000 // timescale
         if start_us < track.start_us:
             self._findings.doubt("media_backwards", place, f"track {entry.track}: the media's time runs backwards")
@@ -273,7 +275,7 @@ class Replay:
             track.last_segment = max(track.last_segment + 1, named[1] if named is not None else 0)
             track.segment, track.off, track.pieces, track.begun_seq = track.last_segment, 0, [], line.seq
             track.begun_in, track.recoveries = self._recoveries, 0
-        if entry.file != layout.segment_file(entry.track, track.segment) or entry.off != track.off:
+        if entry.file != layout.segment_file(entry.track, track.segment) or entry.off != track.off or entry.len < 0:
             self._findings.error("abandoned", place, f"{entry.file}, byte {entry.off}: not where the open segment ends")
         track.pieces.append(Piece(entry.off, entry.len, entry.sha256, "abandoned"))
         track.off = entry.off + entry.len
@@ -315,7 +317,7 @@ class Replay:
                 continue
             self._lose(name, track, lost[name], entry.from_us)
             for one in torn[name]:
-                if one.off > track.off or (one.off < track.off and not track.damaged):
+                if one.len < 0 or one.off > track.off or (one.off < track.off and not track.damaged):
                     text = f"{one.file}: torn bytes at {one.off}, but the file's end is {track.off}"
                     self._findings.error("recovery_place", place, text)
                 track.pieces.append(Piece(one.off, one.len, one.sha256, "torn"))

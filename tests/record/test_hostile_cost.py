@@ -1,12 +1,16 @@
 """A journal may say as much as somebody likes: it is judged in the time that it takes to read it."""
 
+import hashlib
 from collections.abc import Iterable
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from recorder.record import entries, layout
 from recorder.record.entries import AnyEntry, Line
-from recorder.record.replay import Replay
+from recorder.record.file_check import check_file
+from recorder.record.replay import Piece, Replay
 from recorder.record.verdict import Findings
 
 HASH = "0" * 64
@@ -69,3 +73,31 @@ def test_recoveries_that_never_close_a_segment_are_none() -> None:
     found = {count: replayed([header(), *fragments(5), *(recovery(6 + n, (2, 1)) for n in range(count))])[1] for count in (100, 101)}
     assert found[100].all() == []
     assert [(finding.code, finding.place) for finding in found[101].all()] == [("recovery_place", "entry 107")]
+
+
+@pytest.mark.timeout(20)
+def test_a_file_of_as_many_pieces_as_somebody_likes_is_read_once(tmp_path: Path) -> None:
+    size, count = 1 << 30, 300_000
+    with (tmp_path / "segment").open("wb") as file:
+        file.truncate(size)
+    zero, apart = hashlib.sha256(b"\0").hexdigest(), size // count
+    pieces = [Piece(n * apart, 1, zero, "frag", n) for n in range(count)]
+    other = Piece(7 * apart + 1, 1, HASH, "frag", count)
+    assert check_file(tmp_path / "segment", [other, *pieces], lambda _: None).wrong == [other]
+
+
+@pytest.mark.timeout(20)
+def test_pieces_that_lie_over_each_other_are_wrong_and_not_read_again(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 40_000
+    (tmp_path / "segment").write_bytes(data)
+    whole = Piece(0, len(data), hashlib.sha256(data).hexdigest(), "frag")
+    again = [Piece(0, len(data), whole.sha256, "frag", n) for n in range(5_000)]
+    backwards = Piece(len(data), -len(data), hashlib.sha256().hexdigest(), "frag")
+    behind = Piece(len(data) + 5, 0, hashlib.sha256().hexdigest(), "damaged")
+    assert check_file(tmp_path / "segment", [whole, *again, backwards, behind], lambda _: None).wrong == [*again, backwards]
+
+
+def test_a_fragment_has_bytes() -> None:
+    backwards = msgspec.structs.replace(next(iter(fragments(1))), n=1, off=1, len=-1)
+    _, findings = replayed([header(), *fragments(1), backwards])
+    assert [(finding.code, finding.place) for finding in findings.all()] == [("frag_length", "entry 3")]
