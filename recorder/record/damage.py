@@ -1,17 +1,19 @@
 """Says what is wrong with a record's files, from what was expected and what was found. Pure but for ``Locator``, which reads again."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from recorder.record import layout
 from recorder.record.file_check import FileState
 from recorder.record.replay import Expected, Piece, Replay
 from recorder.record.verdict import UNREADABLE, Findings
 
-Locator = Callable[[str], tuple[list[Piece], FileState]]
-"""For a file that is not what it must be: all its fragments by the journal, and the file read again piece by piece."""
+Locator = Callable[[Sequence[str]], Mapping[str, tuple[list[Piece], FileState]]]
+"""For segments that are not what they must be: all their fragments by the journal, and each file read again piece by piece."""
 
 _SHOWN = 5
+_LOCATED = 1000
+"""Of so many damaged segments the fragments are looked at: they are held in memory, and a verdict lists ten."""
 
 
 @dataclass(slots=True)
@@ -25,9 +27,13 @@ class FileJudge:
     journal_broken: bool
     signed_to: int
     intact_to: int
+    located: Mapping[str, tuple[list[Piece], FileState]] = field(default_factory=dict)
 
     def judge(self, states: Mapping[str, FileState], sums: Mapping[str, str] | None) -> None:
         """Compare all files with the journal and with SHA256SUMS, both ways."""
+        damaged = (path for path, expected in self.replay.files.items() if path in states and _is_other(expected, states[path]))
+        if wanted := sorted(damaged)[:_LOCATED]:
+            self.located = self.locate(wanted)
         for path, state in sorted(states.items()):
             expected = self.replay.files.get(path)
             if state.unreadable:
@@ -78,7 +84,7 @@ class FileJudge:
         if expected.sha256 is None:
             self._judge_open(path, expected, state)
             return
-        if state.len == expected.len and state.sha256 == expected.sha256:
+        if (state.len, state.sha256) == (expected.len, expected.sha256):
             for piece in state.wrong:
                 # The recovery closed this segment as it found it: whoever changed it while the recorder was down is found here.
                 self.findings.error(
@@ -95,12 +101,11 @@ class FileJudge:
                 self.findings.error("file_altered", path, f"is not what entry {expected.seq} says")
             self._sink(expected.seq)
             return
-        self._locate(path, expected, state)
+        self._tell_fragments(path, expected, state)
 
-    def _locate(self, path: str, expected: Expected, state: FileState) -> None:
-        pieces, again = self.locate(path)
-        frags = {piece.sha256: piece for piece in pieces if piece.what == "frag"}
-        wrong = [piece for piece in again.wrong if piece.what == "frag"]
+    def _tell_fragments(self, path: str, expected: Expected, state: FileState) -> None:
+        pieces, again = self.located.get(path, ([], state))
+        wrong = again.wrong if path in self.located else []
         for piece in wrong[:_SHOWN]:
             text = f"{_name(piece)}: its bytes are not those that were recorded"
             self.findings.error("frag_altered", _at(path, piece), text)
@@ -108,7 +113,8 @@ class FileJudge:
             self.findings.note("frag_altered", path, f"{len(wrong) - _SHOWN} more fragments of this file are altered or displaced")
         if not wrong and state.len == expected.len:
             self.findings.error("file_altered", path, "its bytes are not those that were recorded")
-        self._sink(min((piece.seq for piece in wrong), default=expected.seq if not frags else max(p.seq for p in frags.values()) + 1))
+        behind = max(piece.seq for piece in pieces) + 1 if pieces else expected.seq
+        self._sink(min((piece.seq for piece in wrong), default=behind))
 
     def _judge_open(self, path: str, expected: Expected, state: FileState) -> None:
         for piece in state.wrong:
@@ -126,6 +132,12 @@ class FileJudge:
 
     def _sink(self, seq: int) -> None:
         self.intact_to = min(self.intact_to, seq - 1)
+
+
+def _is_other(expected: Expected, state: FileState) -> bool:
+    """Whether a segment that was closed is not what its entry says, though it could be read."""
+    is_closed = expected.what == "segment" and expected.sha256 is not None
+    return is_closed and not state.unreadable and (state.len, state.sha256) != (expected.len, expected.sha256)
 
 
 def _name(piece: Piece) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from cryptography import x509
 
 from recorder.record import checksums, layout
@@ -21,6 +20,7 @@ from recorder.record.checkpoint import Receipt
 from recorder.record.clock_check import ClockCheck
 from recorder.record.damage import FileJudge
 from recorder.record.file_check import LIST_BYTES, SMALL_BYTES, FileState, blocks, check_file, check_files, inventory, read_small
+from recorder.record.fragment_search import find_fragments
 from recorder.record.journal_reader import JournalReader, split_lines
 from recorder.record.levels import Levels
 from recorder.record.order_check import Orders, check_orders
@@ -75,19 +75,6 @@ class Outside:
 def verify(root: Path, outside: Outside | None = None, *, workers: int = 0, progress: Progress | None = None) -> Verdict:
     """Verify the record in a directory. ``workers`` 0 means all cores."""
     return _Verification(root, outside or Outside(), workers or len(os.sched_getaffinity(0)), progress).run()
-
-
-class _Frag(msgspec.Struct):
-    """What the search for damage wants of a line."""
-
-    type: str
-    seq: int
-    track: str = ""
-    seg: int = -1
-    n: int = -1
-    off: int = 0
-    len: int = 0
-    sha256: str = ""
 
 
 class _Verification:
@@ -223,24 +210,9 @@ class _Verification:
         judge.judge(states, sums)
         self._verdict.intact_to = judge.intact_to
 
-    def _locate(self, path: str) -> tuple[list[Piece], FileState]:
-        """The fragments of a damaged segment, by a second look at the journal, and which of them are not there."""
-        _, track, leaf = path.split("/")
-        wanted = (track, int(leaf.removeprefix("seg-").removesuffix(".m4s")))
-        decoder, pieces = msgspec.json.Decoder(_Frag), []
-        number = 1
-        while (journal := self._root / layout.journal_file(number)).is_file() and not journal.is_symlink():
-            for raw in split_lines(blocks(journal, lambda _: None)):
-                if b'"frag"' not in raw:
-                    continue
-                try:
-                    found = decoder.decode(raw)
-                except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
-                    continue
-                if found.type == "frag" and (found.track, found.seg) == wanted and found.seq <= self._reader.head.at:
-                    pieces.append(Piece(found.off, found.len, found.sha256, "frag", found.n, found.seq))
-            number += 1
-        return pieces, check_file(self._root / path, pieces, lambda _: None)
+    def _locate(self, segments: Sequence[str]) -> dict[str, tuple[list[Piece], FileState]]:
+        found = find_fragments(self._root, segments, self._reader.head.at)
+        return {path: (pieces, check_file(self._root / path, pieces, lambda _: None)) for path, pieces in found.items()}
 
     def _check_bindings(self, *, sealed: bool, chain: list[x509.Certificate]) -> list[Binding]:
         """Bindings stand beside the seal, and are signed by the record's own device."""

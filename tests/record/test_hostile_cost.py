@@ -1,17 +1,20 @@
 """A journal may say as much as somebody likes: it is judged in the time that it takes to read it."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from recorder.record import entries, layout
+from recorder.record.damage import FileJudge
 from recorder.record.entries import AnyEntry, Line
-from recorder.record.file_check import check_file
+from recorder.record.file_check import FileState, check_file
+from recorder.record.fragment_search import find_fragments
 from recorder.record.replay import Piece, Replay
 from recorder.record.verdict import Findings
+from tests.record.record_builder import Builder
 
 HASH = "0" * 64
 SEGMENT = layout.segment_file("mic", 0)
@@ -101,3 +104,31 @@ def test_a_fragment_has_bytes() -> None:
     backwards = msgspec.structs.replace(next(iter(fragments(1))), n=1, off=1, len=-1)
     _, findings = replayed([header(), *fragments(1), backwards])
     assert [(finding.code, finding.place) for finding in findings.all()] == [("frag_length", "entry 3")]
+
+
+def test_for_all_damaged_segments_the_journal_is_looked_at_once() -> None:
+    made: list[AnyEntry] = [header()]
+    for seg in range(1_200):
+        made += [msgspec.structs.replace(next(iter(fragments(1))), seg=seg, n=seg, t0=seg)]
+        made += [entries.Segment(track="mic", seg=seg, file=layout.segment_file("mic", seg), len=1, sha256=HASH)]
+    replay, findings = replayed(made)
+    asked: list[Sequence[str]] = []
+
+    def locate(segments: Sequence[str]) -> dict[str, tuple[list[Piece], FileState]]:
+        asked.append(segments)
+        return {path: ([piece], FileState(1, "1", [piece])) for path, piece in zip(segments, pieces, strict=False)}
+
+    pieces = [Piece(0, 1, HASH, "frag", seg, 2 + 2 * seg) for seg in range(1_200)]
+    judge = FileJudge(replay, findings, locate, True, False, -1, 2_401)
+    judge.judge({path: FileState(1, "1") if "seg-" in path else FileState(0, HASH) for path in replay.files}, None)
+    assert [len(segments) for segments in asked] == [1_000]
+    assert (judge.intact_to, findings.errors_found) == (1, 1_200)
+
+
+def test_fragments_of_several_segments_are_found_in_one_look(sealed: Builder) -> None:
+    paths = ["tracks/cam-judge/seg-000000.m4s", "tracks/mic-judge/seg-000001.m4s"]
+    found = find_fragments(sealed.root, paths, 10_000)
+    for path in paths:
+        assert sum(piece.len for piece in found[path]) == (sealed.root / path).stat().st_size
+        assert check_file(sealed.root / path, found[path], lambda _: None).wrong == []
+    assert find_fragments(sealed.root, paths[:1], found[paths[0]][0].seq) == {paths[0]: found[paths[0]][:1]}
