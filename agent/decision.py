@@ -13,7 +13,7 @@ can put it off, never bring it forward.
 """
 
 from agent.actions import BindRecord, Certify, RunChecks
-from agent.due import close_after_s, is_running, lasted_to, starts_itself, was_just
+from agent.due import close_after_s, lasted_to, running, starts_itself, was_just
 from agent.follow_recorder import Seen, follow_recorder
 from agent.follow_schedule import HEARD_TOO_LATE, NOBODY_STARTED, follow_schedule
 from agent.hearing import BEFORE, RUNNING, UNREACHABLE, Facts, Fault, HearingFacts
@@ -99,7 +99,7 @@ def _bind(turn: Turn, seen: Seen | None) -> None:
 
 def _prepare(turn: Turn, seen: Seen | None, now_utc_us: int) -> None:
     """The checks of a room in which nothing is recorded."""
-    if is_running(turn) or (seen is not None and seen.state != "idle"):
+    if running(turn) is not None or (seen is not None and seen.state != "idle"):
         return
     for facts, plan in _waiting(turn):
         asked_us = facts.checks_asked_utc_us
@@ -131,7 +131,7 @@ def _tell_late(turn: Turn, rules: Hearings, now_utc_us: int) -> None:
 
 def _start(turn: Turn, seen: Seen | None, rules: Hearings, now_utc_us: int) -> None:
     """Begin the hearing that is due, where that is to be done without the clerk."""
-    if seen is None or seen.state != "idle" or is_running(turn):
+    if seen is None or seen.state != "idle" or running(turn) is not None:
         return
     early_us = rules.start_early_s * 1_000_000
     due = [(facts, plan) for facts, plan in _waiting(turn) if plan.starts_utc_us - early_us <= now_utc_us < plan.ends_utc_us]

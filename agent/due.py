@@ -31,9 +31,10 @@ def starts_itself(turn: Turn, plan: contract.Hearing, rules: Hearings, now_utc_u
     return wanted and not follows_directly(turn, plan, now_utc_us)
 
 
-def is_running(turn: Turn) -> bool:
-    """Whether a session exists that is not sealed."""
-    return any(session.state in RUNNING for session in turn.sessions.values())
+def running(turn: Turn) -> Session | None:
+    """The session that is recorded, or may be while the recorder is away; not one that has ended and only lacks its seal."""
+    found = (session for session in turn.sessions.values() if session.state in RUNNING and session.ended_utc_us is None)
+    return max(found, key=lambda session: session.number, default=None)
 
 
 def was_just(utc_us: int | None, within_s: int, now_utc_us: int) -> bool:

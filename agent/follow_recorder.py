@@ -37,6 +37,8 @@ def follow_recorder(turn: Turn, seen: Seen | None, now_utc_us: int) -> None:
         if session.state != "unsealed":
             turn.move_session(session.session, "lost")
         if seen is not None:
+            ended_us = now_utc_us if session.ended_utc_us is None else session.ended_utc_us
+            turn.sessions[session.session] = change(turn.sessions[session.session], ended_utc_us=ended_us)
             turn.actions.append(FindOut(session=session.session, path=session.path))
     if seen is None:
         return

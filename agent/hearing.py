@@ -192,6 +192,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     stop_reason: str = ""
     stop_asked_utc_us: int | None = None
     ended_utc_us: int | None = None
+    """When it ended, sealed or not: the recorder was there, and did not have it any more."""
     wanted: Binding | None = None
     delivery: Delivery | None = None
     """Told when the session has ended."""

@@ -1,9 +1,9 @@
 """What the clerk should see now. Pure; of the facts as a decision leaves them."""
 
 from agent.actions import Prompt
-from agent.due import close_after_s, starts_itself
+from agent.due import close_after_s, running, starts_itself
 from agent.follow_recorder import Seen
-from agent.hearing import BEFORE, LIVE, PAUSED, RUNNING, UNREACHABLE, HearingFacts, Session, is_local
+from agent.hearing import BEFORE, LIVE, PAUSED, UNREACHABLE, HearingFacts, Session, is_local
 from agent.turn import Turn
 from agent.upstream import contract
 from provisioning.room import Hearings
@@ -19,21 +19,21 @@ def prompts(
     found: list[Prompt] = []
     if seen is None:
         found.append(Prompt(code="recorder_unreachable"))
-    running = next((session for session in turn.sessions.values() if session.state in RUNNING), None)
+    recorded = running(turn)
     due: HearingFacts | None = None
     for facts in turn.hearings.values():
         if facts.conflict:
             found.append(Prompt(code="hearing_changed", hearing=facts.hearing, session=facts.session, args={"change": facts.conflict}))
         if facts.state not in BEFORE or facts.plan is None:
             continue
-        found += _of_waiting(turn, facts, facts.plan, rules, is_free=running is None, now_utc_us=now_utc_us)
+        found += _of_waiting(turn, facts, facts.plan, rules, is_free=recorded is None, now_utc_us=now_utc_us)
         if facts.plan.starts_utc_us <= now_utc_us < facts.plan.ends_utc_us:
             due = facts
     for session in turn.sessions.values():
         if is_local(session.hearing):
-            args: dict[str, int | str] = {"next": due.hearing} if due is not None and session == running else {}
+            args: dict[str, int | str] = {"next": due.hearing} if due is not None and session == recorded else {}
             found.append(Prompt(code="bind_session", session=session.session, hearing=session.hearing, args=args))
-        elif session == running and due is not None and due.plan is not None:
+        elif session == recorded and due is not None and due.plan is not None:
             code = "wrong_case" if _is_wrong(turn, session) else "runs_over"
             late_s = (now_utc_us - due.plan.starts_utc_us) // 1_000_000
             found.append(

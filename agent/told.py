@@ -199,7 +199,7 @@ def sealed(
     known = _session(turn, session)
     if known.state not in RUNNING | {"failed"}:
         return turn.outcome()
-    ended_us = known.ended_utc_us if known.state == "failed" and known.ended_utc_us is not None else now_utc_us
+    ended_us = now_utc_us if known.ended_utc_us is None else known.ended_utc_us
     turn.sessions[session] = change(known, ended_utc_us=ended_us, final_head=head, fault=None if known.state == "failed" else known.fault)
     by, reason = (known.stop_by, known.stop_reason) if known.stop_by else ("recorder", "sealed by the recorder")
     turn.events.append(

@@ -23,7 +23,8 @@ class ModelRecorder:
         self.state: RecorderState = "idle"
         self.hearing, self.record, self.began_us = "", "", 0
         self.sealed: dict[str, int] = {}
-        self.reachable, self.refuses = True, False
+        self.unsealed: dict[str, int] = {}
+        self.reachable, self.refuses, self.seals = True, False, True
         self.count = 0
 
     def start(self, hearing: str, now_us: int) -> bool:
@@ -36,8 +37,13 @@ class ModelRecorder:
 
     def stop(self, now_us: int) -> None:
         if self.reachable and self.state != "idle":
-            self.sealed[self.record.rsplit("_", 1)[1]] = now_us - self.began_us
+            (self.sealed if self.seals else self.unsealed)[self.record.rsplit("_", 1)[1]] = now_us - self.began_us
             self.state, self.hearing, self.record = "idle", "", ""
+
+    def restart(self) -> None:
+        """What lacked its seal gets it when the recorder begins."""
+        self.sealed |= self.unsealed
+        self.unsealed = {}
 
     def seen(self, now_us: int) -> Seen | None:
         t_us = now_us - self.began_us if self.record else 0

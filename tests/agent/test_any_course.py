@@ -79,9 +79,10 @@ class AnyCourse(RuleBasedStateMachine):
     def clerk_binds(self, id_: str, data: st.DataObject) -> None:
         self.room.clerk_binds(data.draw(st.sampled_from(sorted(self.room.facts.sessions))), id_)
 
-    @rule(reachable=st.booleans(), refuses=st.booleans())
-    def recorder_falters(self, reachable: bool, refuses: bool) -> None:
-        self.room.recorder.reachable, self.room.recorder.refuses = reachable, refuses
+    @rule(reachable=st.booleans(), refuses=st.booleans(), seals=st.booleans())
+    def recorder_falters(self, reachable: bool, refuses: bool, seals: bool) -> None:
+        recorder = self.room.recorder
+        recorder.reachable, recorder.refuses, recorder.seals = reachable, refuses, seals
         self.room.look()
 
     @precondition(lambda self: self.room.facts.sessions)
@@ -117,7 +118,8 @@ class AnyCourse(RuleBasedStateMachine):
     def teardown(self) -> None:
         """In the end, when nothing is planned any more and everything works, all is reconciled and told so."""
         room = self.room
-        room.recorder.reachable, room.recorder.refuses = True, False
+        room.recorder.reachable, room.recorder.refuses, room.recorder.seals = True, False, True
+        room.recorder.restart()
         room.recorder.state = "open" if room.recorder.record else "idle"
         room.until(TEN + 16 * HOUR_US, quiet=True)
         for facts in room.facts.hearings.values():

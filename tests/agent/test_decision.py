@@ -119,6 +119,62 @@ def test_automatic_start_waits_until_the_people_of_an_unplanned_session_are_gone
     assert room.recorder.count == 2
 
 
+def test_a_record_that_is_not_sealed_keeps_no_later_hearing_from_its_checks_its_prompt_and_its_start() -> None:
+    room = planned(AUTOMATIC)
+    room.plan(hearing("h2", starts_us=TEN + 2 * HOUR_US))
+    room.plan(hearing("h3", starts_us=TEN + 4 * HOUR_US, automatic=False))
+    room.until(TEN + 50 * MINUTE_US)
+    room.recorder.seals = False
+    room.clerk_stops()
+    room.until(TEN + 2 * HOUR_US + MINUTE_US)
+    assert (room.state("h1"), room.state("h2"), room.recorder.hearing) == ("unsealed", "open", "h2")
+    checked = [event.hearing for event in room.events if isinstance(event, contract.DiagnosticsDone)]
+    assert checked == ["h1", "h2"]
+    room.recorder.stop(room.now_us)
+    room.until(TEN + 4 * HOUR_US)
+    assert (room.codes(), room.state("h3")) == ({"start_due"}, "ready")
+
+
+def test_a_session_that_runs_over_beside_a_record_that_is_not_sealed_is_the_one_that_the_clerk_is_told_of() -> None:
+    room = planned()
+    for number in (2, 3):
+        room.plan(hearing(f"h{number}", starts_us=TEN + (number - 1) * HOUR_US))
+    room.until(TEN)
+    room.clerk_starts("h1")
+    room.recorder.seals = False
+    room.clerk_stops()
+    room.until(TEN + HOUR_US)
+    room.clerk_starts("h2")
+    room.until(TEN + 2 * HOUR_US + MINUTE_US)
+    assert [(prompt.hearing, prompt.args["next"]) for prompt in room.prompts if prompt.code == "runs_over"] == [("h2", "h3")]
+    room.recorder.reachable = False
+    room.until(TEN + 2 * HOUR_US + 2 * MINUTE_US)
+    assert [prompt.hearing for prompt in room.prompts if prompt.code == "runs_over"] == ["h2"]
+
+
+def test_automatic_start_waits_until_the_people_of_a_session_whose_record_is_not_sealed_are_gone() -> None:
+    room = planned(AUTOMATIC)
+    room.until(TEN - 30 * MINUTE_US)
+    room.clerk_starts()
+    room.until(TEN - 5 * MINUTE_US)
+    room.recorder.seals = False
+    room.clerk_stops()
+    room.until(TEN + 9 * MINUTE_US)
+    assert room.recorder.count == 1
+    room.recorder.restart()
+    room.until(TEN + 11 * MINUTE_US)
+    assert room.recorder.count == 2
+
+
+def test_no_checks_run_while_a_recorder_that_is_away_may_still_record() -> None:
+    room = planned()
+    room.until(TEN - 40 * MINUTE_US)
+    room.clerk_starts()
+    room.recorder.reachable = False
+    room.until(TEN)
+    assert room.told_of(contract.DiagnosticsDone) == []
+
+
 def test_a_start_whose_answer_was_lost_still_bears_the_name_of_who_asked() -> None:
     room = planned()
     room.until(TEN)
