@@ -1,7 +1,7 @@
 """What a change of the schedule means to the room's hearings. Pure.
 
 A hearing that waits follows the plan. One that is being recorded only learns of it: the clerk and the centre are told, and recording
-goes on.
+goes on. One that was given another date meanwhile waits for that when its session has ended.
 """
 
 from typing import Literal
@@ -62,6 +62,8 @@ def _changed_while_recorded(turn: Turn, known: HearingFacts, told: contract.Chan
         turn.sessions[known.session] = change(session, ends_utc_us=ends_us)
     if known.plan is None or told.hearing == known.plan:
         return
+    if told.hearing.starts_utc_us != known.plan.starts_utc_us and known.recorded_for_utc_us is None:
+        turn.hearings[known.hearing] = change(turn.hearings[known.hearing], recorded_for_utc_us=known.plan.starts_utc_us)
     before = standing(contract.Change(offset=told.offset, hearing=known.plan), room)
     kind: Literal["cancelled", "moved", "retimed"] | None = "retimed" if _times(told.hearing) != _times(known.plan) else None
     if now != "planned" and now != before:  # noqa: PLR1714 - a type checker understands it so
@@ -88,13 +90,17 @@ def _changed_after(turn: Turn, known: HearingFacts, told: contract.Change, now: 
     plan = told.hearing
     if now == "planned":
         ended_without = known.state in {"cancelled", "moved"} and plan.ends_utc_us > now_utc_us
-        is_new_date = known.plan is not None and _times(plan) != _times(known.plan) and plan.starts_utc_us > now_utc_us
+        was_adjourned = known.recorded_for_utc_us not in {None, plan.starts_utc_us}
+        is_changed = known.plan is not None and (was_adjourned or _times(plan) != _times(known.plan))
+        is_new_date = is_changed and plan.starts_utc_us > now_utc_us
         # The clock was ahead when it was given up: its time is not over, or has not even come.
         is_by_clock = known.state == "not_held" and known.reason.split(";")[0] in {NOBODY_STARTED, HEARD_TOO_LATE}
         was_too_early = is_by_clock and plan.ends_utc_us > now_utc_us
         if ended_without or is_new_date or was_too_early:
             turn.hearings[known.hearing] = HearingFacts(hearing=known.hearing, plan=plan, offset=told.offset, state=known.state)
             turn.move_hearing(known.hearing, "planned_again")
+        elif known.recorded_for_utc_us is not None:  # that date is past too, or it has its old one again
+            turn.hearings[known.hearing] = change(turn.hearings[known.hearing], recorded_for_utc_us=None)
     elif now == "cancelled" and known.state in {"moved", "not_held"}:
         turn.move_hearing(known.hearing, "cancelled", "by_centre")
     elif now == "moved" and known.state == "cancelled":

@@ -148,6 +148,8 @@ class HearingFacts(msgspec.Struct, frozen=True, kw_only=True):
     start_asked_utc_us: int | None = None
     conflict: Literal["", "cancelled", "moved", "retimed"] = ""
     """How it was changed while it was recorded; the clerk has not seen it yet."""
+    recorded_for_utc_us: int | None = None
+    """The planned start for which it is recorded, where it was given another one meanwhile; None: it was not."""
     fault: Fault | None = None
 
 

@@ -151,7 +151,8 @@ class Turn:
         if not remaining and left.plan is None:
             del self.hearings[left.hearing]
             return
-        self.hearings[left.hearing] = change(left, state=follow(left.state, "unbound"), session="", reason="", conflict="")
+        state = follow(left.state, "unbound")
+        self.hearings[left.hearing] = change(left, state=state, session="", reason="", conflict="", recorded_for_utc_us=None)
         if remaining:
             self.attach(remaining[-1].session)
 

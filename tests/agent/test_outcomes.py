@@ -230,7 +230,7 @@ def test_a_hearing_that_is_begun_again_after_the_clock_was_set_back_follows_its_
     room = began_again_after_the_clock_was_set_back()
     second = record_of(room.recorder.record)
     assert (room.state(), room.hearing().session) == ("open", second)
-    room.plan(hearing(starts_us=TEN + 2 * HOUR_US))
+    room.plan(hearing(length_us=2 * HOUR_US))
     room.until(TEN + 20 * MINUTE_US)
     conflicts = [event for event in room.events if isinstance(event, contract.ScheduleConflict)]
     assert [(event.change, event.session) for event in conflicts] == [("retimed", second)]
