@@ -27,6 +27,8 @@ CHECK_BEFORE_S = 1_800
 CHECKS_LONGEST_S = 300
 """Checks that did not end in this time are asked for again."""
 START_AGAIN_S = 10
+BEGINS_WITHIN_S = 3
+"""A recorder that hung begins in this time what it was sent meanwhile."""
 STOP_AGAIN_S = 30
 NOT_HELD_AFTER_S = 4 * 3_600
 """So long after its planned end a hearing that nobody began counts as not held; until then the clerk is asked why."""
@@ -138,10 +140,18 @@ def _start(turn: Turn, seen: Seen | None, rules: Hearings, now_utc_us: int) -> N
     if not due:
         return
     facts, plan = max(due, key=lambda pair: (pair[1].starts_utc_us, pair[0].hearing))
-    was_asked = turn.asked is not None and turn.asked.to == "open"
-    is_too_soon = was_just(facts.start_asked_utc_us, START_AGAIN_S, now_utc_us)
-    if starts_itself(turn, plan, rules, now_utc_us) and not was_asked and not is_too_soon:
+    is_too_soon = was_just(facts.start_asked_utc_us, START_AGAIN_S, now_utc_us) or _may_begin(turn, facts, now_utc_us)
+    if starts_itself(turn, plan, rules, now_utc_us) and not is_too_soon:
         turn.ask_start(facts.hearing, by=BY_AGENT, now_utc_us=now_utc_us, automatic=True)
+
+
+def _may_begin(turn: Turn, facts: HearingFacts, now_utc_us: int) -> bool:
+    """Whether a start that was asked for may still be obeyed: a clerk's, or the agent's own by a recorder that has just come back."""
+    if turn.asked is None or turn.asked.to != "open":
+        return False
+    fault = facts.fault
+    is_back = fault is not None and fault.cause == UNREACHABLE and was_just(fault.until_utc_us, BEGINS_WITHIN_S, now_utc_us)
+    return is_back or not turn.asked.automatic
 
 
 def _stop_forgotten(

@@ -7,7 +7,7 @@ from agent import told
 from agent.actions import BindRecord, Certify, FindOut, Prompt, RunChecks, StartRecording, StopRecording
 from agent.decision import decide
 from agent.follow_recorder import Seen
-from agent.hearing import RUNNING, Facts, HearingFacts, Session, State
+from agent.hearing import RUNNING, UNREACHABLE, Facts, HearingFacts, Session, State
 from agent.schedule import Schedule, merge_change
 from agent.turn import Outcome
 from agent.upstream import contract
@@ -25,10 +25,11 @@ class ModelRecorder:
         self.sealed: dict[str, int] = {}
         self.unsealed: dict[str, int] = {}
         self.reachable, self.refuses, self.seals = True, False, True
+        self.answers = True  # False: a start is lost on its way
         self.count = 0
 
     def start(self, hearing: str, now_us: int) -> bool:
-        if self.refuses or not self.reachable or self.state != "idle":
+        if self.refuses or not self.answers or not self.reachable or self.state != "idle":
             return False
         self.count += 1
         self.record = f"/var/records/2026-01-01_{ROOM}_{UUID(int=self.count)}"
@@ -101,7 +102,8 @@ class ModelRoom:
     def _carry_out(self, action: object) -> None:
         if isinstance(action, StartRecording):
             if not self.recorder.start(action.hearing, self.now_us):
-                self._told(told.start_failed, hearing=action.hearing, cause="refused", detail="no disk", now_utc_us=self.now_us)
+                cause = "refused" if self.recorder.answers else UNREACHABLE
+                self._told(told.start_failed, hearing=action.hearing, cause=cause, detail="no disk", now_utc_us=self.now_us)
         elif isinstance(action, StopRecording):
             self.stops.append(action)
             self.stopped_at.append((self.now_us, self.quiet_s))
