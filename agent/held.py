@@ -9,7 +9,10 @@ from agent.upstream.contract import Hearing
 from recorder.contract import control
 
 OPENS_US = 60 * 60_000_000
-"""The lobby opens so long before the planned start, and stays open so long after the planned end of a hearing that did not begin."""
+"""The lobby opens so long before the planned start, and stays open so long after the planned end of a hearing that did not begin,
+unless the next one is about to."""
+GIVES_WAY_US = 15 * 60_000_000
+"""So long before the next one begins, one that is over has its lobby no more. Not earlier: it may be late, and all are sent away then."""
 SILENT_S = 2.0
 """The recorder tells its state five times a second, and one that is started anew is back sooner."""
 _BEFORE = frozenset({"planned", "preparing", "ready"})
@@ -79,7 +82,10 @@ def _near(facts: Facts, plans: dict[str, Hearing], now_utc_us: int) -> Held:
         if plan.state == "planned" and plan.starts_utc_us - OPENS_US <= now_utc_us < plan.ends_utc_us + OPENS_US
         and (plan.id not in facts.hearings or facts.hearings[plan.id].state in _BEFORE)
     ]  # fmt: skip
-    first = min(near, key=lambda plan: (plan.starts_utc_us, plan.id), default=None)
+    near.sort(key=lambda plan: (plan.starts_utc_us, plan.id))
+    due = [plan for plan in near if plan.starts_utc_us - GIVES_WAY_US <= now_utc_us < plan.ends_utc_us]
+    over = [plan for plan in near if plan.ends_utc_us <= now_utc_us]
+    first = next(iter([*due, *reversed(over), *near]), None)
     if first is None:
         return Held()
     return Held(id=first.id, hearing=first.id, title=_title(first), closed=first.level != "open")

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from agent.hearing import Facts
-from agent.held import OPENS_US, Follow, Held
+from agent.held import GIVES_WAY_US, OPENS_US, Follow, Held
 from agent.schedule import Schedule, merge_feed
 from agent.upstream import contract
 from recorder.contract.control import Status
@@ -35,6 +35,17 @@ def test_the_lobby_opens_before_the_planned_start_and_closes_when_nobody_began()
     near = look(Follow(), idle, PLAN.starts_utc_us - OPENS_US, PLAN)
     assert (near.id, near.title, near.state) == ("h1", PLAN.title or PLAN.case, "idle")
     assert look(Follow(), idle, PLAN.ends_utc_us + OPENS_US, PLAN).id == ""
+
+
+def test_a_hearing_that_nobody_began_gives_the_lobby_up_to_the_next_one_when_its_planned_end_is_over() -> None:
+    ends_us = PLAN.ends_utc_us
+    idle = replace(status(), state="idle", record="", hearing="")
+    for begins_us, given_up_us in ((ends_us, ends_us), (ends_us + OPENS_US // 2, ends_us + OPENS_US // 2 - GIVES_WAY_US)):
+        plans = (PLAN, hearing("h2", starts_us=begins_us, length_us=OPENS_US // 4))
+        assert look(Follow(), idle, given_up_us - 1, *plans).id == "h1", "it may only be late"
+        assert look(Follow(), idle, given_up_us, *plans).id == "h2"
+        assert look(Follow(), idle, plans[1].ends_utc_us, *plans).id == "h2", "nor does it come back"
+        assert look(Follow(), recording("h1"), given_up_us, *plans).id == "h1"
 
 
 def test_whoever_waited_for_the_hearing_is_in_it_when_it_begins() -> None:
