@@ -79,10 +79,10 @@ class AnyCourse(RuleBasedStateMachine):
     def clerk_binds(self, id_: str, data: st.DataObject) -> None:
         self.room.clerk_binds(data.draw(st.sampled_from(sorted(self.room.facts.sessions))), id_)
 
-    @rule(reachable=st.booleans(), refuses=st.booleans(), seals=st.booleans())
-    def recorder_falters(self, reachable: bool, refuses: bool, seals: bool) -> None:
+    @rule(reachable=st.booleans(), refuses=st.booleans(), answers=st.booleans(), seals=st.booleans())
+    def recorder_falters(self, reachable: bool, refuses: bool, answers: bool, seals: bool) -> None:
         recorder = self.room.recorder
-        recorder.reachable, recorder.refuses, recorder.seals = reachable, refuses, seals
+        recorder.reachable, recorder.refuses, recorder.answers, recorder.seals = reachable, refuses, answers, seals
         self.room.look()
 
     @precondition(lambda self: self.room.facts.sessions)
@@ -118,7 +118,7 @@ class AnyCourse(RuleBasedStateMachine):
     def teardown(self) -> None:
         """In the end, when nothing is planned any more and everything works, all is reconciled and told so."""
         room = self.room
-        room.recorder.reachable, room.recorder.refuses, room.recorder.seals = True, False, True
+        room.recorder.reachable, room.recorder.refuses, room.recorder.answers, room.recorder.seals = True, False, True, True
         room.recorder.restart()
         room.recorder.state = "open" if room.recorder.record else "idle"
         room.until(TEN + 16 * HOUR_US, quiet=True)
