@@ -8,6 +8,7 @@ import contextlib
 import pwd
 import signal
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -52,6 +53,8 @@ RECORDER = "courtroom-recorder"
 DELIVERY_SILENT_S = 10.0
 """It tells each second how it stands; what it said longer ago is not shown as what it does now."""
 MEASURE_S, SPAN_S, TIDY_S = 5.0, 60.0, 3_600.0
+TOLD_AGAIN = 256
+"""Among so many events of the delivery one that comes again is known; it tells them one by one."""
 
 
 class AgentError(Exception):
@@ -123,8 +126,8 @@ class Agent:
         self._delivery_alarms: tuple[str, ...] = ()
         self._sending: Sending | None = None
         self._delivery_heard_s = 0.0
-        self._untaken: list[contract.AnyData] = []
-        """What the delivery told and the agent's file has not taken yet."""
+        self._told_lately: deque[contract.AnyData] = deque(maxlen=TOLD_AGAIN)
+        """What the delivery told: it tells an event again until it has read the answer, which a disk or a stall may keep from it."""
         self._linked.sending = lambda: self._sending if time.monotonic() - self._delivery_heard_s < DELIVERY_SILENT_S else None
         self._look_ins: LookInDesk | None = None
         self._quarantine = None if centre is None else QuarantineDesk(process)
@@ -251,8 +254,9 @@ class Agent:
             DeskError: the agent's file takes nothing; the delivery tells it again.
         """
         for event in report.events:
-            if event in self._untaken:  # it was told before, and memory holds it until the file takes it
+            if event in self._told_lately:  # it is in the file, or memory holds it until the file takes it
                 continue
+            self._told_lately.append(event)  # before anything is waited for: the same may come again meanwhile
             if isinstance(event, contract.RecordDelivered):
                 await self._process.apply(
                     lambda facts, schedule, event=event: told.delivered(  # type: ignore[misc]
@@ -261,10 +265,8 @@ class Agent:
                 )
             else:
                 await self._process.tell(event)
-            self._untaken.append(event)
         if report.events and (trouble := await self._not_written()):
             raise DeskError(f"what the delivery tells is not kept yet: {trouble}")
-        self._untaken.clear()
         if report.indicators:  # without them it tells of an event alone
             self._measures.delivery = of_delivery(report.indicators)
             self._delivery_alarms, self._sending = tuple(report.alarms), report.sending

@@ -1,6 +1,8 @@
 """What the agent itself has trouble with, and goes on without."""
 
+import asyncio
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -61,12 +63,36 @@ async def test_what_the_delivery_tells_is_answered_only_when_the_agents_file_has
         for _ in range(3):
             with pytest.raises(DeskError, match="not kept yet"):
                 await agent._take_delivery(report)
+            await agent._take_delivery(DeliveryReport(indicators={"upload_sent_percent": 1.0}))  # each second, beside it
         await process.store.do(lambda store: writes(store, "off"))
         await agent._take_delivery(report)
         batch = await process.store.do(lambda store: store.outbox.batch())
         assert batch is not None
         assert [event.data for event in batch.events if isinstance(event.data, RecordDeleted)] == report.events
     finally:
+        await process.store.close()
+
+
+async def test_what_the_delivery_tells_again_because_no_answer_came_in_time_is_told_once(tmp_path: Path) -> None:
+    process = RoomProcess(CONFIG, tmp_path, ClockWatch())
+    await process.open(tmp_path / "agent.sqlite")
+    report = DeliveryReport(events=[RecordDeleted(record="r", sums_sha256="0" * 64, freed_bytes=1)])
+    goes_on = threading.Event()
+    try:
+        agent = Agent(process, tmp_path, tmp_path)
+        stalled = asyncio.create_task(process.store.do(lambda _: goes_on.wait()))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(agent._take_delivery(report))
+                await asyncio.sleep(0)
+            goes_on.set()
+        await stalled
+        await agent._take_delivery(report)
+        batch = await process.store.do(lambda store: store.outbox.batch())
+        assert batch is not None
+        assert [event.data for event in batch.events if isinstance(event.data, RecordDeleted)] == report.events
+    finally:
+        goes_on.set()
         await process.store.close()
 
 
