@@ -163,10 +163,16 @@ class Outbox:
         return len(rows)
 
     def begin_epoch(self, epoch: str) -> None:
-        """What waits is sent under this epoch; what the centre took stays known under the one of then."""
-        self._db.execute("UPDATE outbox SET epoch = ? WHERE state = 'taken' AND epoch IS NULL", (self.epoch,))
-        self._db.execute("UPDATE outbox SET epoch = NULL WHERE state = 'waiting'")
+        """Number what comes from now on under this epoch.
+
+        What was numbered before stays known under the one of then, also what waits: the centre may have it, and its answer was lost.
+        """
+        self._db.execute("UPDATE outbox SET epoch = ? WHERE epoch IS NULL", (self.epoch,))
         self.epoch = epoch
+
+    def number_anew(self) -> None:
+        """What waits is sent under the epoch of now: under the one of before the centre has other events by these numbers."""
+        self._db.execute("UPDATE outbox SET epoch = NULL WHERE state = 'waiting'")
 
     def send_again(self, behind: int = 0) -> None:
         """Let all of class A behind a number that the centre took in the last 30 days wait once more, under its old number and epoch."""

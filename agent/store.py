@@ -177,13 +177,13 @@ class Store:
     def begin_epoch(self, stamp: Stamp, taken_to: int = 0, why: str = "") -> bool:
         """The centre knows more of this epoch than this file: it is an old copy, whose numbers were given before.
 
-        The centre has all up to ``taken_to``; what else waits is sent under the new epoch. Returns whether that began: not where the file
-        cannot be written.
+        The centre has all up to ``taken_to``; what else waits is sent under the new epoch. Returns whether the file took that.
         """
 
         def begin() -> bool:
             self.outbox.acknowledge(taken_to, stamp.utc_us)
             self._new_epoch()
+            self.outbox.number_anew()
             return True
 
         begun = self._change(begin, stamp) is not None

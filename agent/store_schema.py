@@ -17,7 +17,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         ),
         "CREATE INDEX outbox_waiting ON outbox (seq) WHERE state = 'waiting'",
     ),
-    # Under which epoch the centre took an event; NULL: under the file's, or under none yet.
+    # Under which epoch an event was numbered; NULL: under the file's.
     ("ALTER TABLE outbox ADD COLUMN epoch TEXT",),
     # Why an event was set aside.
     ("ALTER TABLE outbox ADD COLUMN reason TEXT NOT NULL DEFAULT ''",),

@@ -89,6 +89,16 @@ class AnyCourseOfDelivery(RuleBasedStateMachine):
             self.store, self.pace = opened(self.path), Pace()
 
     @rule()
+    def the_file_is_carried_to_another_disk(self) -> None:
+        self.store.close()
+        carried = self.path.with_name("carried")
+        carried.write_bytes(self.path.read_bytes())
+        carried.replace(self.path)
+        epoch = self.store.outbox.epoch
+        self.store, self.pace = opened(self.path), Pace()
+        assert self.store.outbox.epoch != epoch
+
+    @rule()
     def all_that_was_taken_is_told_again(self) -> None:
         """As to a centre that was restored from a copy."""
         self.store.change(lambda outbox: outbox.send_again(), at(DAY))

@@ -20,6 +20,7 @@ from agent.store_schema import STEPS
 from agent.turn import Outcome
 from agent.upstream import contract
 from tests.agent.disks import full_disk
+from tests.agent.model_centre import ModelCentre
 from tests.agent.plans import DAY, DAY_US, ROOM, TEN, at, hearing, opened
 
 RESERVE = 1_500_000
@@ -161,6 +162,24 @@ def test_a_copy_that_somebody_put_back_begins_a_new_epoch(tmp_path: Path) -> Non
     again = opened(path)
     assert again.outbox.epoch != epoch
     assert waiting(again) == [done()]
+
+
+def test_what_waits_in_a_file_that_was_carried_to_another_disk_is_told_as_what_it_was_for_the_centre_may_have_it(tmp_path: Path) -> None:
+    centre = ModelCentre()
+    store = opened(tmp_path / "agent.db")
+    store.tell(done(1), at(DAY))
+    told = store.change(lambda outbox: outbox.batch(), at(DAY))
+    assert told is not None
+    centre.take(told)  # its answer is lost
+    store.close()
+    (tmp_path / "disk").mkdir()
+    again = opened(Path(shutil.copy(tmp_path / "agent.db", tmp_path / "disk")))
+    again.tell(done(2), at(DAY))
+    while (batch := again.change(lambda outbox: outbox.batch(), at(DAY))) is not None:
+        answer = centre.take(batch)
+        again.change(lambda outbox, to=answer.to: outbox.acknowledge(to, DAY), at(DAY))  # type: ignore[misc]
+    assert centre.data() == [done(1), done(2)]
+    assert set(centre.highest) == {told.epoch, again.outbox.epoch}
 
 
 def test_an_agent_without_a_place_for_its_file_works_from_memory_and_says_so(tmp_path: Path) -> None:
