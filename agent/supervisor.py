@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from agent.restarts import Restarts
 
@@ -103,7 +104,7 @@ class Supervisor:
             stderr=asyncio.subprocess.STDOUT,
             limit=LINE_BYTES,
             start_new_session=True,  # a Ctrl-C at the terminal reaches the parent alone, which ends them in order
-            preexec_fn=_die_with_parent,
+            preexec_fn=partial(_die_with, os.getpid()),
         )
 
     async def _attend(self, name: str, process: asyncio.subprocess.Process) -> int:
@@ -151,9 +152,9 @@ class Supervisor:
                 process.kill()
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:  # the parent was gone before
+    if os.getppid() != parent:  # it was gone before; that it is process 1 says nothing: in a container it may be
         os._exit(1)
 
 

@@ -186,6 +186,19 @@ def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
     asyncio.run(until(lambda: not any(map(is_running, pids.read_text().split())), "the end of both"))
 
 
+def test_a_parent_that_is_process_1_of_a_container_keeps_its_processes_running() -> None:
+    container = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*container, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("this machine makes no container")
+    script = (
+        "import asyncio, os\nfrom agent.supervisor import Program, Supervisor\n"
+        "def told(name, line):\n    print(os.getpid(), name, line)\n    if 'runs as' not in line: supervisor.end()\n"
+        f"supervisor = Supervisor([Program('agent', {SLEEPER!r})], told)\nasyncio.run(supervisor.run())"
+    )
+    told = subprocess.run([*container, sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    assert told.splitlines()[1:] == ["1 agent ready"]
+
+
 def is_running(pid: str) -> bool:
     """Whether the process is there and no zombie."""
     try:
