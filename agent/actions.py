@@ -45,6 +45,10 @@ class FindOut(Action, frozen=True, kw_only=True, tag="find_out"):
     path: str
 
 
+class FindMissed(Action, frozen=True, kw_only=True, tag="find_missed"):
+    """Ask which records the room has: those of sessions that these facts do not know are taken in (``missed.take_in``)."""
+
+
 class BindRecord(Action, frozen=True, kw_only=True, tag="bind"):
     """Write the signed entry: ``control.BindRequest``, or ``BindSealed`` where ``sealed``. Done: ``told.bound``."""
 
@@ -74,7 +78,7 @@ class Certify(Action, frozen=True, kw_only=True, tag="certify"):
     lost_s: int
 
 
-AnyAction = StartRecording | StopRecording | FindOut | BindRecord | RunChecks | Certify
+AnyAction = StartRecording | StopRecording | FindOut | FindMissed | BindRecord | RunChecks | Certify
 
 PromptCode = Literal[
     "start_due", "late", "not_started", "start_failed", "runs_over", "hearing_changed", "forgotten_stop", "paused_past_end", "bind_session",

@@ -12,12 +12,12 @@ from typing import Literal, assert_never
 import msgspec
 import structlog
 
-from agent import told
-from agent.actions import AnyAction, BindRecord, Certify, FindOut, RunChecks, StartRecording, StopRecording
+from agent import missed, told
+from agent.actions import AnyAction, BindRecord, Certify, FindMissed, FindOut, RunChecks, StartRecording, StopRecording
 from agent.diagnostics.check import Context
 from agent.diagnostics.registry import CHECKS
 from agent.diagnostics.runner import HearingRunsError, run_checks
-from agent.hearing import REFUSED, UNREACHABLE, Facts, Fault, record_of
+from agent.hearing import KEPT_S, REFUSED, UNREACHABLE, Facts, Fault, record_of
 from agent.not_before import NotBefore
 from agent.recorder_link import RecorderAwayError, RecorderLink, RecorderRefusedError
 from agent.room_process import RoomProcess
@@ -101,6 +101,8 @@ class Conductor:
                 await self._stop(action)
             case FindOut():
                 return await self._find_out(action)
+            case FindMissed():
+                return await self._find_missed()
             case BindRecord():
                 return await self._bind(action)
             case RunChecks():
@@ -224,6 +226,20 @@ class Conductor:
                 facts, schedule, session=action.session, fault=_lost(facts.sessions[action.session].began_utc_us, now_us, found.left)
             )
         )
+
+    async def _find_missed(self) -> bool:
+        process, now_us = self._process, self._process.stamp().utc_us
+        found = (await self._link.do(control.FindRecords(since_utc_us=max(0, now_us - KEPT_S * 1_000_000)))).records
+        if found is None:
+            return False
+        is_time_known = process.is_time_known
+        await self._apply(
+            lambda facts, schedule: missed.take_in(
+                facts, schedule, past=found.past, room=process.room, now_utc_us=now_us, is_time_known=is_time_known
+            )
+        )
+        process.records_are_known(are_all=not found.silent)
+        return not found.silent
 
     async def _bind(self, action: BindRecord) -> bool:
         words = {"hearing": action.hearing, "case": action.case, "actor": action.actor, "reason": action.reason}

@@ -12,7 +12,7 @@ Nothing here but a forgotten stop ends a recording, and that is held to the late
 can put it off, never bring it forward.
 """
 
-from agent.actions import BindRecord, Certify, RunChecks
+from agent.actions import BindRecord, Certify, FindMissed, RunChecks
 from agent.due import close_after_s, lasted_to, running, starts_itself, was_just
 from agent.follow_recorder import Seen, follow_recorder
 from agent.follow_schedule import HEARD_TOO_LATE, NOBODY_STARTED, follow_schedule
@@ -37,7 +37,7 @@ BY_AGENT = "agent"
 
 def decide(
     facts: Facts, schedule: Schedule, seen: Seen | None, rules: Hearings, *, room: str, quiet_s: float | None, now_utc_us: int,
-    is_time_known: bool = True,
+    is_time_known: bool = True, knows_records: bool = True,
 ) -> Outcome:  # fmt: skip
     """One decision.
 
@@ -51,6 +51,7 @@ def decide(
         now_utc_us: the PC's UTC.
         is_time_known: whether that can be believed. While it cannot, nothing is told of what is late or over, and no session is closed as
             one whose planned end is past. What is due is begun by itself all the same: a recording too many is better than one too few.
+        knows_records: whether it was asked of late which records the room has. While it was not, no hearing is ended as one without.
     """
     turn = Turn(facts, schedule)
     follow_schedule(turn, room=room, check_before_s=CHECK_BEFORE_S, now_utc_us=now_utc_us)
@@ -62,7 +63,9 @@ def decide(
         _tell_late(turn, rules, now_utc_us)
     _start(turn, seen, rules, now_utc_us)
     _stop_forgotten(turn, seen, rules, quiet_s, now_utc_us, is_time_known=is_time_known)
-    if is_time_known:
+    if seen is not None and not knows_records:
+        turn.actions.append(FindMissed())
+    if is_time_known and knows_records:
         _reconcile(turn, now_utc_us)
     _certify(turn, seen)
     turn.prompts = prompts(turn, seen, rules, quiet_s=quiet_s, now_utc_us=now_utc_us, is_time_known=is_time_known)

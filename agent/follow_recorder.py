@@ -48,7 +48,7 @@ def follow_recorder(turn: Turn, seen: Seen | None, now_utc_us: int) -> None:
     if current:
         known = turn.sessions.get(current)
         if known is None:
-            known = _take_up(turn, current, seen, now_utc_us)
+            known = take_up(turn, current, seen, now_utc_us)
         if known.state in RUNNING | {"failed"}:
             _follow_state(turn, known, seen)
             _follow_hearing(turn, current, seen)
@@ -56,15 +56,16 @@ def follow_recorder(turn: Turn, seen: Seen | None, now_utc_us: int) -> None:
         turn.asked = None
 
 
-def _take_up(turn: Turn, record: str, seen: Seen, now_utc_us: int) -> Session:
-    """A session that is new to the agent."""
+def take_up(turn: Turn, record: str, seen: Seen, now_utc_us: int, *, is_over: bool = False) -> Session:
+    """A session that is new to the agent. One that is over counts as before all others: its hearing follows the one that runs."""
     began_us = max(0, now_utc_us - seen.t_us)
     hearing = seen.hearing or f"{LOCAL_PREFIX}{record}"
-    asked = turn.asked if turn.asked is not None and (turn.asked.to, turn.asked.hearing) == ("open", hearing) else None
-    number = 1 + max((session.number for session in turn.sessions.values()), default=0)
+    asked = turn.asked if not is_over and turn.asked is not None and (turn.asked.to, turn.asked.hearing) == ("open", hearing) else None
+    number = 0 if is_over else 1 + max((session.number for session in turn.sessions.values()), default=0)
     session = Session(
         session=record, path=seen.record, number=number, hearing=hearing, began_as=hearing, case=asked.case if asked else "",
-        by=asked.by if asked else BY_ITSELF, automatic=asked is not None and asked.automatic, began_utc_us=began_us, ends_utc_us=None,
+        state="unsealed" if is_over else "open", by=asked.by if asked else BY_ITSELF, automatic=asked is not None and asked.automatic,
+        began_utc_us=began_us, ends_utc_us=None,
     )  # fmt: skip
     turn.sessions[record] = session
     if asked is not None:

@@ -175,7 +175,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     session: str
     path: str
     number: int = 0
-    """Rises with each session that is taken up, so no step of the clock makes an older one the newest; 0: before they were counted."""
+    """Rises with each session that is taken up, so no step of the clock makes an older one the newest.
+
+    0: it was over when the agent got to know of it, or came before they were counted.
+    """
     hearing: str
     began_as: str = ""
     """The hearing when it began, whatever it is bound to later; empty: taken up before that was kept."""
@@ -226,6 +229,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     hearings: dict[str, HearingFacts] = {}
     sessions: dict[str, Session] = {}
     asked: Asked | None = None
+    known_from_utc_us: int | None = None
+    """All sessions that were begun since then are known, or were missed; of those before, earlier facts knew. None: not yet asked."""
 
 
 def forget(facts: Facts, now_utc_us: int) -> Facts:

@@ -84,7 +84,9 @@ def page() -> str:
     foot = (
         f"\nHearings that wait ({waiting}) are reconciled at the latest four hours after their planned end. So are those that\n"
         "the centre plans when they are over. What a room's first snapshot says was over it may have recorded before its disk was\n"
-        "changed: of that it says nothing by itself, and `courtroom hearing not-held` ends it.\n"
+        "changed: of that it says nothing by itself, and `courtroom hearing not-held` ends it.\n\n"
+        "A session that the agent missed, for it did not run, is taken in by its record. So no hearing ends as `not_held` or `failed` by\n"
+        "itself while it is not known which records the room has: the recorder, or one of its disks, does not answer.\n"
     )
     return _HEAD + "\n".join(rows) + "\n" + foot + "\n" + diagram() + "\n"
 

@@ -256,6 +256,8 @@ class Agent:
         for event in report.events:
             if event in self._told_lately:  # it is in the file, or memory holds it until the file takes it
                 continue
+            if isinstance(event, contract.RecordDelivered) and self._process.may_lack(event.record):
+                raise DeskError("which sessions the agent missed has to be found out first")
             self._told_lately.append(event)  # before anything is waited for: the same may come again meanwhile
             if isinstance(event, contract.RecordDelivered):
                 await self._process.apply(

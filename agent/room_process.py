@@ -33,6 +33,10 @@ from recorder.record.checkpoint import Receipt
 log = structlog.get_logger()
 
 VERSION = version("courtroom-agent")
+RECORDS_AGAIN_S = 3_600.0
+"""So often it is asked which records the room has: one that a crash left is sealed in its time, and may be known only then."""
+RECORDS_S = 300.0
+"""At its start the recorder takes up what a crash left, and answers nobody; what the delivery tells waits no longer for it."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -60,7 +64,9 @@ class RoomProcess:
         """Called when there are new events to send."""
         self.on_alarms: list[Callable[[Status], None]] = []
         """Called with each state of the recorder."""
-        self._touched_s = time.monotonic()
+        self._touched_s = self._began_s = time.monotonic()
+        self._records_s: float | None = None
+        self._were_asked = False
         self._seen: tuple[str, str, str] = ("", "", "")
         self._store: StoreThread | None = None
 
@@ -96,6 +102,21 @@ class RoomProcess:
         """Whether this PC's UTC can be believed: somebody disciplines it, or the centre's clock says the same."""
         return is_believed(self.clock.latest, self.centre_clock.difference(time.monotonic()))
 
+    @property
+    def knows_records(self) -> bool:
+        """Whether the sessions that the facts lack were looked for of late, on all disks, and nothing can have been missed since."""
+        return self._records_s is not None and time.monotonic() - self._records_s < RECORDS_AGAIN_S
+
+    def may_lack(self, record: str) -> bool:
+        """Whether the facts have no session of this record, and may get it in a moment: the agent was just started."""
+        is_late = self._were_asked or time.monotonic() - self._began_s >= RECORDS_S
+        return not is_late and record not in self.store.sessions
+
+    def records_are_known(self, *, are_all: bool) -> None:
+        """The sessions of which there are records are taken in; ``are_all``: no disk was silent."""
+        self._were_asked = True
+        self._records_s = time.monotonic() if are_all else None
+
     def touched(self) -> None:
         """Somebody is at the console: the room is not empty."""
         self._touched_s = time.monotonic()
@@ -127,11 +148,11 @@ class RoomProcess:
         now_s, now_us = time.monotonic(), time.time_ns() // 1000
         heard_s = self.quiet.quiet_s(now_s)
         quiet_s = None if heard_s is None else min(heard_s, now_s - self._touched_s)
-        is_time_known = self.is_time_known
+        is_time_known, knows_records = self.is_time_known, self.knows_records
         outcome = await self.apply(
             lambda facts, schedule: decide(
                 facts, schedule, seen, self.config.hearings, room=self.room, quiet_s=quiet_s, now_utc_us=now_us,
-                is_time_known=is_time_known,
+                is_time_known=is_time_known, knows_records=knows_records,
             )
         )  # fmt: skip
         self.prompts = outcome.prompts
@@ -155,6 +176,7 @@ class RoomProcess:
     def _reachable(self, on: bool) -> None:
         if not on:
             self.history.away()
+            self._records_s = None
         self.wake.set()
 
 

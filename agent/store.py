@@ -188,10 +188,7 @@ class Store:
 
         begun = self._change(begin, stamp) is not None
         if begun:
-            log.error(
-                "the centre has events of this epoch that the file has not: it is an old copy; a new epoch begins",
-                file=str(self._path), detail=why,
-            )  # fmt: skip
+            log.error("the centre has other events of this epoch: the file is old; a new epoch begins", file=str(self._path), detail=why)
         return begun
 
     # the file
@@ -278,8 +275,9 @@ class Store:
         old, new = self._stored_facts, self.facts
         self._write_rows("hearings", old.hearings, new.hearings)
         self._write_rows("sessions", old.sessions, new.sessions)
-        if old.asked != new.asked:
+        if (old.asked, old.known_from_utc_us) != (new.asked, new.known_from_utc_us):
             self._set("asked", msgspec.json.encode(new.asked).decode())
+            self._set("known_from", msgspec.json.encode(new.known_from_utc_us).decode())
 
     def _write_rows(self, table: str, old: Mapping[str, msgspec.Struct], new: Mapping[str, msgspec.Struct]) -> None:
         gone = [(id_,) for id_ in old.keys() - new.keys()]
@@ -330,6 +328,7 @@ class Store:
             hearings={id_: msgspec.json.decode(value, type=HearingFacts) for id_, value in self._rows("hearings")},
             sessions={id_: msgspec.json.decode(value, type=Session) for id_, value in self._rows("sessions")},
             asked=msgspec.json.decode(self._get("asked") or "null", type=Asked | None),
+            known_from_utc_us=msgspec.json.decode(self._get("known_from") or "null", type=int | None),
         )
         self._stored_facts, self._stored_schedule = self.facts, self.schedule
 

@@ -200,6 +200,8 @@ def sealed(
     if known.state not in RUNNING | {"failed"}:
         return turn.outcome()
     ended_us = now_utc_us if known.ended_utc_us is None else known.ended_utc_us
+    if known.state == "unsealed":  # nobody may have seen its end
+        ended_us = min(ended_us, known.began_utc_us + duration_us)
     turn.sessions[session] = change(known, ended_utc_us=ended_us, final_head=head, fault=None if known.state == "failed" else known.fault)
     by, reason = (known.stop_by, known.stop_reason) if known.stop_by else ("recorder", "sealed by the recorder")
     turn.events.append(

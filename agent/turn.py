@@ -37,6 +37,7 @@ class Turn:
     hearings: dict[str, HearingFacts] = field(init=False)
     sessions: dict[str, Session] = field(init=False)
     asked: Asked | None = field(init=False)
+    known_from_utc_us: int | None = field(init=False)
     events: list[contract.AnyData] = field(default_factory=list)
     actions: list[AnyAction] = field(default_factory=list)
     prompts: list[Prompt] = field(default_factory=list)
@@ -45,10 +46,13 @@ class Turn:
         self.hearings = dict(self.before.hearings)
         self.sessions = dict(self.before.sessions)
         self.asked = self.before.asked
+        self.known_from_utc_us = self.before.known_from_utc_us
 
     def outcome(self) -> Outcome:
         """What became of it."""
-        facts = Facts(hearings=self.hearings, sessions=self.sessions, asked=self.asked)
+        facts = change(
+            self.before, hearings=self.hearings, sessions=self.sessions, asked=self.asked, known_from_utc_us=self.known_from_utc_us
+        )
         return Outcome(facts, tuple(self.events), tuple(self.actions), tuple(self.prompts))
 
     def move_hearing(self, hearing: str, cause: Cause, reason: str = "") -> None:

@@ -21,6 +21,7 @@ from recorder.clock import utc_us
 from recorder.contract import control
 from recorder.disk import sync_directory
 from recorder.file_copy import append_line, copy_lines
+from recorder.past_records import past_records
 from recorder.record import canonical, layout
 from recorder.record.binding import Binding, Bindings, binding_line, binding_text, check_bindings
 from recorder.record.canonical import NotCanonicalError
@@ -35,7 +36,7 @@ from recorder.threads import apart
 
 log = structlog.get_logger()
 
-Request = control.BindSealed | control.CertifyFault | control.CertifyHandover | control.FindRecord
+Request = control.BindSealed | control.CertifyFault | control.CertifyHandover | control.FindRecord | control.FindRecords
 ANSWER_S = 8.0
 """Nobody waits longer; the agent gives up after 10 s."""
 _HANGS = "a disk or the signing key does not answer; check them and ask again, it may have been done by then"
@@ -67,7 +68,7 @@ class Notary:
     async def do(self, request: Request) -> control.Reply:
         """Do what a request asks."""
         end_s = asyncio.get_running_loop().time() + ANSWER_S
-        signs = not isinstance(request, control.FindRecord)
+        signs = not isinstance(request, control.FindRecord | control.FindRecords)
         while signs in self._at and not self._at[signs].done():
             if not await _ended(self._at[signs], end_s):
                 return control.Reply(ok=False, error=_HANGS)
@@ -81,6 +82,9 @@ class Notary:
                 return control.Reply(ok=True, record=record)
             if isinstance(request, control.FindRecord):
                 return control.Reply(ok=True, found=await apart(partial(self._find, request.record), "find a record"))
+            if isinstance(request, control.FindRecords):
+                past = partial(past_records, self._disks, self._signer.chain, self._left, request.since_utc_us)
+                return control.Reply(ok=True, records=await apart(past, "find records"))
             signed = await apart(partial(self._sign, request), "sign")
             return control.Reply(ok=True, signed=msgspec.json.encode(signed).decode())
         except NotaryError as error:

@@ -136,7 +136,9 @@ class Requests:
             return self._room.arm(on=request.on)
         if isinstance(request, control.AddReceipt):
             return await self._receipt(request)
-        if isinstance(request, control.BindSealed | control.CertifyFault | control.CertifyHandover | control.FindRecord):
+        if isinstance(
+            request, control.BindSealed | control.CertifyFault | control.CertifyHandover | control.FindRecord | control.FindRecords
+        ):
             return await self._notary.do(request)
         session = self._room.session
         if session is None:

@@ -25,6 +25,7 @@ _ALWAYS: set[type[control.Request]] = {
     control.CertifyFault,
     control.CertifyHandover,
     control.FindRecord,
+    control.FindRecords,
 }
 _IN_SESSION: set[type[control.Request]] = {
     control.AddNote,

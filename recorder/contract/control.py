@@ -147,6 +147,12 @@ class FindRecord(Request, frozen=True, kw_only=True, tag="find_record"):
     record: Words
 
 
+class FindRecords(Request, frozen=True, kw_only=True, tag="find_records"):
+    """Which records that are not being made were begun since then: ``Reply.records``."""
+
+    since_utc_us: SessionTime
+
+
 class StopRequest(Request, frozen=True, kw_only=True, tag="stop"):
     """End the session and seal the record; answered when it is sealed.
 
@@ -187,7 +193,7 @@ class Subscribe(Request, frozen=True, kw_only=True, tag="subscribe"):
 
 AnyRequest = (
     Start | PauseRequest | ResumeRequest | AddNote | AddEvent | SetLevel | BindRequest | BindSealed | CertifyFault | CertifyHandover
-    | FindRecord | StopRequest | ArmRequest | KeyframeRequest | AddReceipt | GetStatus | Subscribe
+    | FindRecord | FindRecords | StopRequest | ArmRequest | KeyframeRequest | AddReceipt | GetStatus | Subscribe
 )  # fmt: skip
 
 
@@ -214,6 +220,22 @@ class RecordFound(msgspec.Struct, frozen=True, kw_only=True):
     left: LeftUnsealed | None = None
 
 
+class PastRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that is sealed, or is left without a seal: where it lies, of which room and hearing it is by now, and when it was begun."""
+
+    path: str
+    room: str
+    hearing: str
+    began_utc_us: int
+
+
+class RecordsFound(msgspec.Struct, frozen=True, kw_only=True):
+    """The oldest first. On a disk that is ``silent`` there may be others."""
+
+    past: list[PastRecord]
+    silent: list[str] = []
+
+
 class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="done"):
     """The answer: ``ok``, or the error in words with what to do. ``record`` is the path of the session's record.
 
@@ -226,6 +248,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply", tag="d
     t_us: int = 0
     signed: str = ""
     found: RecordFound | None = None
+    records: RecordsFound | None = None
 
 
 class ChannelStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from uuid import UUID
 
-from agent import told
-from agent.actions import BindRecord, Certify, FindOut, Prompt, RunChecks, StartRecording, StopRecording
+from agent import missed, told
+from agent.actions import BindRecord, Certify, FindMissed, FindOut, Prompt, RunChecks, StartRecording, StopRecording
 from agent.decision import decide
 from agent.follow_recorder import Seen
 from agent.hearing import RUNNING, UNREACHABLE, Facts, HearingFacts, Session, State
@@ -12,6 +12,7 @@ from agent.schedule import Schedule, merge_change
 from agent.turn import Outcome
 from agent.upstream import contract
 from provisioning.room import Hearings
+from recorder.contract.control import PastRecord
 from recorder.contract.control import State as RecorderState
 from tests.agent.plans import DAY, ROOM, hearing
 
@@ -24,6 +25,7 @@ class ModelRecorder:
         self.hearing, self.record, self.began_us = "", "", 0
         self.sealed: dict[str, int] = {}
         self.unsealed: dict[str, int] = {}
+        self.past: list[PastRecord] = []
         self.reachable, self.refuses, self.seals = True, False, True
         self.answers = True  # False: a start is lost on its way
         self.count = 0
@@ -39,6 +41,7 @@ class ModelRecorder:
     def stop(self, now_us: int) -> None:
         if self.reachable and self.state != "idle":
             (self.sealed if self.seals else self.unsealed)[self.record.rsplit("_", 1)[1]] = now_us - self.began_us
+            self.past.append(PastRecord(path=self.record, room=ROOM, hearing=self.hearing, began_utc_us=self.began_us))
             self.state, self.hearing, self.record = "idle", "", ""
 
     def restart(self) -> None:
@@ -59,12 +62,21 @@ class ModelRoom:
         self.rules = rules or Hearings()
         self.recorder = ModelRecorder()
         self.now_us, self.quiet_s, self.is_time_known = DAY, 0.0, True
+        self.knows_records = True
         self.events: list[contract.AnyData] = []
         self.prompts: list[Prompt] = []
         self.stops: list[StopRecording] = []
         self.stopped_at: list[tuple[int, float]] = []
         self.offset = 0
         self._keep = keep
+
+    # the agent
+
+    def starts_anew(self) -> None:
+        """The agent was away; what the recorder did meanwhile it has not seen."""
+        self.knows_records = False
+        self.look()
+        self.look()
 
     # the centre
 
@@ -87,7 +99,7 @@ class ModelRoom:
         seen = self.recorder.seen(self.now_us)
         outcome = decide(
             self.facts, self.schedule, seen, self.rules, room=ROOM, quiet_s=self.quiet_s, now_utc_us=self.now_us,
-            is_time_known=self.is_time_known,
+            is_time_known=self.is_time_known, knows_records=self.knows_records,
         )  # fmt: skip
         self.prompts = list(outcome.prompts)
         self.take(outcome)
@@ -112,6 +124,9 @@ class ModelRoom:
             length_us = self.recorder.sealed.get(action.session)
             if length_us is not None:
                 self._told(told.sealed, session=action.session, duration_us=length_us, head=None, now_utc_us=self.now_us)
+        elif isinstance(action, FindMissed):
+            self.knows_records = True
+            self._told(missed.take_in, past=self.recorder.past, room=ROOM, now_utc_us=self.now_us, is_time_known=self.is_time_known)
         elif isinstance(action, BindRecord):
             if not action.sealed:
                 self.recorder.hearing = action.hearing

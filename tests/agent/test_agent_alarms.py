@@ -10,9 +10,9 @@ import pytest
 from agent.clock_quality import ClockWatch
 from agent.desk import DeliveryReport, DeskError, Sending
 from agent.main import DELIVERY_SILENT_S, Agent
-from agent.room_process import RoomProcess
+from agent.room_process import RECORDS_S, RoomProcess
 from agent.store import Store
-from agent.upstream.contract import RecordDeleted
+from agent.upstream.contract import RecordDeleted, RecordDelivered
 from provisioning.room import Metrics
 from tests.agent.statuses import status
 from tests.agent.test_conduct import CONFIG
@@ -93,6 +93,26 @@ async def test_what_the_delivery_tells_again_because_no_answer_came_in_time_is_t
         assert [event.data for event in batch.events if isinstance(event.data, RecordDeleted)] == report.events
     finally:
         goes_on.set()
+        await process.store.close()
+
+
+async def test_a_delivery_of_a_session_that_may_have_been_missed_is_taken_when_that_is_known(tmp_path: Path) -> None:
+    process = RoomProcess(CONFIG, tmp_path, ClockWatch())
+    await process.open(tmp_path / "agent.sqlite")
+    report = DeliveryReport(events=[RecordDelivered(record="r", sums_sha256="0" * 64, by="centre")])
+    try:
+        agent = Agent(process, tmp_path, tmp_path)
+        with pytest.raises(DeskError, match="found out first"):
+            await agent._take_delivery(report)
+        process.records_are_known(are_all=False)
+        await agent._take_delivery(report)
+        late = Agent(RoomProcess(CONFIG, tmp_path, ClockWatch()), tmp_path, tmp_path)
+        late._process._store, late._process._began_s = process.store, late._process._began_s - RECORDS_S
+        await late._take_delivery(report)
+        batch = await process.store.do(lambda store: store.outbox.batch())
+        assert batch is not None
+        assert [event.data for event in batch.events] == report.events * 2
+    finally:
         await process.store.close()
 
 

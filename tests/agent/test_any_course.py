@@ -36,6 +36,7 @@ class AnyCourse(RuleBasedStateMachine):
         self.room = ModelRoom(Hearings())
         self.room.now_us = TEN - 3 * HOUR_US
         self.first_end_us: dict[str, int | None] = {}
+        self.room.starts_anew()
 
     @rule(change=hearings)
     def centre_changes(self, change: contract.Hearing) -> None:
@@ -85,6 +86,14 @@ class AnyCourse(RuleBasedStateMachine):
         recorder.reachable, recorder.refuses, recorder.answers, recorder.seals = reachable, refuses, answers, seals
         self.room.look()
 
+    @rule(id_=st.sampled_from(["", "h1", "h2", "h3"]), minutes=st.sampled_from([1, 61]))
+    def the_agent_is_away_while_somebody_records(self, id_: str, minutes: int) -> None:
+        began = self.room.recorder.start(id_, self.room.now_us)
+        self.room.now_us += minutes * MINUTE_US
+        if began:
+            self.room.recorder.stop(self.room.now_us)
+        self.room.starts_anew()
+
     @precondition(lambda self: self.room.facts.sessions)
     @rule(data=st.data())
     def archive_acknowledges(self, data: st.DataObject) -> None:
@@ -122,6 +131,8 @@ class AnyCourse(RuleBasedStateMachine):
         room.recorder.restart()
         room.recorder.state = "open" if room.recorder.record else "idle"
         room.until(TEN + 16 * HOUR_US, quiet=True)
+        room.starts_anew()
+        assert room.facts.sessions.keys() == room.recorder.sealed.keys()
         for facts in room.facts.hearings.values():
             assert facts.state in RECONCILED, facts
             assert room.outcomes(facts.hearing)[-1] == facts.state

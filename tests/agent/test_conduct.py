@@ -218,6 +218,30 @@ async def test_a_record_that_nobody_can_seal_ends_its_hearing_with_a_certificate
         assert (facts.sessions[RECORD].state, facts.hearings["h1"].state) == ("sealed", "sealed")
 
 
+async def test_a_session_that_the_agent_never_saw_is_taken_in_and_its_last_head_waits_for_the_centre(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        await until(lambda: it.recorder.count()["FindRecords"] > 0, "the records to be asked for")
+        assert not it.process.knows_records, "it did not answer"
+        now_us = it.process.stamp().utc_us
+        plan = contract.Hearing(id="h1", room="lab", starts_utc_us=now_us - 6 * 3_600_000_000, ends_utc_us=now_us - 5 * 3_600_000_000)
+        feed = contract.Feed(as_of=1, changes=[contract.Change(offset=1, hearing=plan)])
+        stamp = it.process.stamp()
+        await it.process.store.do(lambda store: store.take_feed(feed, stamp))
+        past = control.PastRecord(path=PATH, room="lab", hearing="h1", began_utc_us=plan.starts_utc_us)
+        sealed = control.RecordFound(there=True, sealed=True, duration_us=60_000_000, at=3, head="0" * 64)
+        it.recorder.answers[control.FindRecord] = control.Reply(ok=True, found=sealed)
+        found = control.RecordsFound(past=[past], silent=["mirror"])
+        it.recorder.answers[control.FindRecords] = control.Reply(ok=True, records=found)
+        await it.until_told(contract.SessionEnded)
+        assert not it.process.knows_records, "on the silent disk there may be others"
+        it.recorder.answers[control.FindRecords] = control.Reply(ok=True, records=control.RecordsFound(past=[past]))
+        await until(lambda: it.process.knows_records, "all disks to be looked at")
+        facts = await it.facts()
+        assert (facts.hearings["h1"].state, facts.sessions[RECORD].ended_utc_us) == ("sealed", plan.starts_utc_us + 60_000_000)
+        assert facts.sessions[RECORD].final_head == contract.Head(record=RECORD, at=3, sha256="0" * 64)
+        assert [event.outcome for event in await it.told() if isinstance(event, contract.Reconciled)] == ["sealed"]
+
+
 async def test_a_mistyped_hearing_is_refused_and_a_session_of_one_that_nobody_planned_stays_in_the_clerks_sight(tmp_path: Path) -> None:
     async with agent(tmp_path, WITH_CENTRE) as it:
         plan = contract.Hearing(id="h2", room="lab", starts_utc_us=1, ends_utc_us=2)

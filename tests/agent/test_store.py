@@ -33,6 +33,7 @@ FACTS = Facts(
         )
     },
     asked=Asked(to="open", by="clerk", utc_us=5),
+    known_from_utc_us=DAY,
 )  # fmt: skip
 FEED = contract.Feed(
     as_of=9, changes=[contract.Change(offset=9, hearing=hearing())],

@@ -126,6 +126,30 @@ async def test_that_a_record_is_gone_is_said_only_when_every_disk_was_looked_at(
     assert not found.there
 
 
+async def test_the_records_that_were_begun_since_then_are_named_with_the_hearing_that_they_belong_to_by_now(tmp_path: Path) -> None:
+    it = RoomInProcess(tmp_path)
+    first = (await it.begin()).name
+    await it.mirror_in_step()
+    await it.stop()
+    second = (await it.begin()).name
+    await it.stop()
+    await it.do(control.BindSealed(record=second.rpartition("_")[2], hearing="hearing-2", actor="Clerk"))
+    await it.begin()
+    (it.primary / "no record").mkdir()
+    (it.mirror / first / layout.JOURNAL).write_bytes(b"torn")
+    found = (await it.do(control.FindRecords(since_utc_us=0))).records
+    assert found is not None
+    assert [(Path(one.path).name, one.room, one.hearing) for one in found.past] == [
+        (first, "room-1", "hearing-1"), (second, "room-1", "hearing-2"),
+    ]  # fmt: skip
+    assert found.silent == []
+    it.mirror.rename(tmp_path / "away")
+    since = control.FindRecords(since_utc_us=found.past[0].began_utc_us + 1)
+    fewer = (await it.do(since)).records
+    assert fewer == control.RecordsFound(past=found.past[1:], silent=["mirror"])
+    await it.stop()
+
+
 async def test_a_record_is_found_to_its_end_where_a_failing_disk_left_its_journal_in_several_files(tmp_path: Path) -> None:
     it = RoomInProcess(tmp_path)
     shutil.rmtree(it.mirror)
