@@ -1,7 +1,9 @@
 """A real room and a real centre, over real TLS: what the court relies on, from the plan to the archive, whoever is killed on the way."""
 
 import hashlib
+import os
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import pytest
 from agent.upstream import contract
 from agent.upstream.centre import admin
 from agent.upstream.centre.looking_in import look_into
+from recorder.contract import control
+from recorder.contract.client import ControlClient
 from tests.lab.events import hearing
 from tests.lab.fronts import new_prefix
 from tests.lab.nats_cluster import NatsCluster, nats_cluster
@@ -212,3 +216,22 @@ def test_records_that_ended_offline_are_countersigned_to_their_last_entry_once_t
         it.until(lambda: len(it.data(contract.SessionEnded)) == 3, "the centre to know of all three")
         it.until(lambda: all(verdict.anchored_to == verdict.entries - 1 for verdict in it.verdicts().values()), "the last heads' receipts")
         assert [verdict.level for verdict in it.verdicts().values()] == ["anchored"] * 3
+
+
+@pytest.mark.long
+def test_what_was_recorded_while_the_agent_was_away_is_told_countersigned_and_delivered(tmp_path: Path) -> None:
+    with site(tmp_path) as it:
+        plan(it, planned("h-1"))
+        for pid in it.pids("agent"):
+            os.kill(pid, signal.SIGSTOP)
+        with ControlClient(it.run_dir, timeout_s=60.0) as recorder:
+            recorder.do(control.Start(hearing="h-1", actor="Clerk A."))
+            it.until(lambda: it.written_us() > 1e6, "media on the disk")
+            recorder.do(control.StopRequest(actor="Clerk A."))
+        it.kill("agent")
+        it.until(lambda: it.hearing("h-1").get("state") == "delivered", "the archive's acknowledgement")
+        it.until(lambda: all(verdict.anchored_to == verdict.entries - 1 for verdict in it.verdicts().values()), "the last head's receipt")
+        it.until(lambda: len(it.data(contract.Reconciled)) == 2, "the centre to know")
+        assert [event.outcome for event in it.data(contract.Reconciled)] == ["sealed", "delivered"]
+        assert [event.by for event in it.data(contract.SessionStarted)] == ["recorder"]
+        assert [event.record for event in it.data(contract.RecordDelivered)] == list(it.verdicts())
