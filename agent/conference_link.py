@@ -2,7 +2,7 @@
 
 vks may be killed at any time, and is: the link is made again for as long as it takes, and the conference goes on from what was kept here.
 What it tells for the record is handed to the recorder in order while a session runs (a fact whose answer was lost is told again, rather
-than not); when one begins, it begins with who is there.
+than not); what was arranged before one begins vks tells when it hears of it.
 """
 
 import asyncio
@@ -55,7 +55,6 @@ class ConferenceLink:
         self._facts: deque[conference.Fact] = deque()
         self._lost = 0
         self._due = asyncio.Event()
-        self._record = ""
         self.stands: conference.Stands | None = None
         """How the conference stands; what was told last, also while vks is away."""
         self._is_told = False
@@ -189,13 +188,9 @@ class ConferenceLink:
             if status is None:
                 continue  # it may be back at once, with its session: nothing is lost until then
             if status.state in {"idle", "closing"}:
-                self._facts.clear()  # what is not recorded has no record that it could stand in
-                self._record = ""
+                self._facts.clear()  # what is not recorded has no record that it could stand in; what lasts is told again when one begins
                 self._tell_what_was_lost()
                 continue
-            if status.record != self._record:
-                self._record = status.record
-                self._facts.extendleft(reversed(self._present()))
             await self._hand_over_all()
 
     async def _hand_over_all(self) -> None:
@@ -210,15 +205,6 @@ class ConferenceLink:
             if self._facts and self._facts[0] is fact:
                 self._facts.popleft()
         self._tell_what_was_lost()
-
-    def _present(self) -> list[conference.Fact]:
-        """Who is there when a session begins."""
-        people = [] if self.stands is None else self.stands.people
-        return [
-            conference.Fact(name="present", data={"person": one.person, "name": one.name, "role": one.role, "place": one.place})
-            for one in people
-            if one.connected
-        ]
 
 
 def _nothing(_: object) -> None:

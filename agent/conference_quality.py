@@ -28,7 +28,7 @@ class ConferenceQuality:
         if fact.name != "connected":
             return
         person = str(fact.data.get("person", ""))
-        self._reconnects += person in self._came
+        self._reconnects += person in self._came and "before" not in fact.data
         self._came.add(person)
 
     def values(self, now_s: float) -> dict[str, float]:

@@ -185,7 +185,7 @@ class GuestDesk:
             hearing=held.id, title=held.title, state=held.state, closed=held.closed, invitations=invitations,
             secret=self._guests.secret_of(held.id), relays=self._relays.relays(invitations, now_s),
             look_in_relays=self._relays.of_look_ins(now_s), audience=self._audience.server(now_s), visit=self.visits.visit(held),
-            unsure=held.unsure,
+            record=held.record, unsure=held.unsure,
         )  # fmt: skip
 
 

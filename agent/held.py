@@ -29,6 +29,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool = False
     """It is not public."""
     state: control.State = "idle"
+    record: str = ""
+    """The session that is recorded (the record's UUID); empty: none is."""
     unsure: bool = False
     """The recorder is silent: nobody knows whether it still does what it said last."""
 
@@ -65,6 +67,7 @@ class Follow:
         cases = [session.case for session in facts.sessions.values() if session.state in LIVE | {"closing"}]
         self._held = Held(
             id=name, hearing=status.hearing, title=_title(plan) or (cases[-1] if cases else ""), state=status.state,
+            record=record_of(status.record),
             closed=status.level != "open" or (plan is not None and plan.level != "open"),
         )  # fmt: skip
         return self._held

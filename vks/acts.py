@@ -83,12 +83,13 @@ class Vouched(OwnFact, frozen=True, kw_only=True, tag="vouched"):
 
 
 class RoomIs(OwnFact, frozen=True, kw_only=True, tag="room"):
-    """The recorder's state, and the hearing that is held."""
+    """The recorder's state, the hearing that is held, and the record that is made of it."""
 
     hearing: str
     state: RoomState
     closed: bool = False
     unsure: Unsure = ""
+    record: str = ""
 
 
 class Looks(OwnFact, frozen=True, kw_only=True, tag="looks"):

@@ -104,7 +104,9 @@ class Hall:
     def _room_is(self, hearing: contract.HearingIs, unsure: Unsure) -> None:
         self._unsure = unsure
         if self.conference is not None:
-            self.conference.act(acts.RoomIs(hearing=hearing.hearing, state=hearing.state, closed=hearing.closed, unsure=unsure))
+            self.conference.act(
+                acts.RoomIs(hearing=hearing.hearing, state=hearing.state, closed=hearing.closed, unsure=unsure, record=hearing.record)
+            )
         self.displays.follow(self.conference, hearing, unsure)
 
     def close(self, code: str, *, again: bool = False) -> None:

@@ -50,6 +50,8 @@ class OwnCertificate(Struct, frozen=True, kw_only=True):
 
     sha256: str
     how: Literal["code", "signature"]
+    by: str = ""
+    """Who."""
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -132,6 +134,8 @@ class Order(Struct, frozen=True, kw_only=True):
     room: RoomState = "idle"
     """What it was when it was known last."""
     unsure: Unsure = ""
+    record: str = ""
+    """That which is made of the hearing, and has been told how the conference stands."""
     closed: bool = False
     """The hearing is not public: no observers, no look-in, and nobody whose certificate is not vouched for."""
     people: dict[str, Person] = {}

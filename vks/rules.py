@@ -281,14 +281,14 @@ def _media(order: Order, act: acts.Media) -> Order:
 def _vouched(order: Order, act: acts.Vouched) -> Order:
     person = _person(order, act.person)
     others = [one for one in person.vouched if one.sha256 != act.certificate]
-    vouched = (*others, OwnCertificate(sha256=act.certificate, how=act.how))[-MOST_CERTIFICATES:]
+    vouched = (*others, OwnCertificate(sha256=act.certificate, how=act.how, by=act.by))[-MOST_CERTIFICATES:]
     return _with(order, replace(person, vouched=vouched))
 
 
 def _room_is(order: Order, act: acts.RoomIs) -> Order:
     if act.hearing != order.hearing:
-        return Order(hearing=act.hearing, room=act.state, closed=act.closed, unsure=act.unsure)
-    return replace(order, room=act.state, closed=act.closed, unsure=act.unsure)
+        order = Order(hearing=act.hearing)
+    return replace(order, room=act.state, closed=act.closed, unsure=act.unsure, record=act.record)
 
 
 def _begin_look_in(order: Order, act: staff.BeginLookIn, now_us: int) -> Order:

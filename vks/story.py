@@ -2,6 +2,8 @@
 
 The facts are found by comparing the order before and after, not told by whoever made the change: no act can alter who hears whom in silence
 (a property test holds it). The room's own state is told by the recorder (``pause`` and ``resume`` entries).
+
+A record that begins knows nothing of what was arranged before: it is told all that lasts, by comparison with a conference of nobody.
 """
 
 from collections.abc import Iterator
@@ -16,7 +18,8 @@ _PLACES = {"lobby": "waits", "hearing": "admitted", "isolated": "isolated", "dis
 
 def facts(before: Order, after: Order, by: str = "", reason: str = "") -> list[Fact]:
     """What changed, in a fixed order; ``by`` and ``reason`` are put into each fact where they are known."""
-    if before.hearing != after.hearing:
+    begins = after.record not in {"", before.record}
+    if begins or before.hearing != after.hearing:
         before = Order(hearing=after.hearing)
     found = [
         *_room(before, after),
@@ -26,7 +29,9 @@ def facts(before: Order, after: Order, by: str = "", reason: str = "") -> list[F
         *_screen(before, after),
     ]
     found += [*_look_ins(before, after), *_audience(before, after)]
-    told = {key: value for key, value in (("by", by), ("reason", reason)) if value}
+    told: dict[str, str | int] = {key: value for key, value in (("by", by), ("reason", reason)) if value}
+    if begins:
+        return [Fact(name="conference_began", data={}), *(Fact(name=name, data={**data, "before": 1}) for name, data in found)]
     return [Fact(name=name, data={**told, **data}) for name, data in found]
 
 
@@ -58,7 +63,7 @@ def _person(then: Person | None, now: Person) -> Iterator[_Found]:
         yield ("connected" if now.connected else "disconnected"), who
     for one in now.vouched:
         if one not in then.vouched:
-            yield "vouched", {**who, "fingerprint": one.sha256, "how": one.how}
+            yield "vouched", {**who, "fingerprint": one.sha256, "how": one.how, **({"by": one.by} if one.by else {})}
     if then.muted != now.muted:
         yield ("muted" if now.muted else "unmuted"), who
     if then.interprets != now.interprets:

@@ -285,6 +285,8 @@ class HearingIs(Message, frozen=True, kw_only=True, tag="hearing"):
     """The newest ``Stands.order`` of this hearing."""
     visit: Visit | None = None
     """The hearing of another room that this room takes part in."""
+    record: str = ""
+    """That of the session that is recorded (its UUID). Where it is another one, all that lasts is told for it."""
     unsure: bool = False
     """The recorder is silent: whether the session is recorded nobody knows."""
 

@@ -45,6 +45,7 @@ def test_who_comes_back_is_counted_and_who_comes_is_not() -> None:
     for person in ("p1", "p2", "p1", "p1"):
         quality.heard(connected(person))
         quality.heard(Fact(name="disconnected", data={"person": person}))
+    quality.heard(Fact(name="connected", data={"person": "p1", "before": 1}))  # a record begins: nobody has come back
     assert quality.values(1.0)["conference_reconnects"] == 2
 
 

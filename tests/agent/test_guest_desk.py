@@ -66,6 +66,10 @@ async def test_nobody_is_invited_to_a_room_that_no_link_leads_to(tmp_path: Path,
     assert Guests(tmp_path / "guests.json").of("h1") == []
 
 
+def test_the_conference_is_told_which_record_is_made(tmp_path: Path) -> None:
+    assert desk(tmp_path, Vks()).hearing_is(Held(id="h1", hearing="h1", record="r1")).record == "r1"
+
+
 @pytest.mark.parametrize(
     ("audience", "why"),
     [(None, r"room\.toml has no \[vks\.audience\]"), (Audience(whip="https://sfu.example/whip", token="missing.token"), "cannot be read")],

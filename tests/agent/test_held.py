@@ -56,6 +56,14 @@ def test_whoever_waited_for_the_hearing_is_in_it_when_it_begins() -> None:
     assert look(follow, recording("h1", state="privileged"), PLAN.starts_utc_us, PLAN).state == "privileged"
 
 
+def test_which_record_is_made_is_known_as_long_as_it_is() -> None:
+    follow = Follow()
+    idle = replace(status(), state="idle", record="", hearing="")
+    path = "/records/2026-08-03_lab_0f64"
+    seen = (idle, recording("h1", path), recording("h1", path, state="off_record"), None, idle)
+    assert [look(follow, now, PLAN.starts_utc_us, PLAN).record for now in seen] == ["", "0f64", "0f64", "0f64", ""]
+
+
 def test_a_session_that_is_bound_to_a_hearing_stays_the_conference_that_it_was() -> None:
     follow = Follow()
     assert look(follow, recording("local:1"), DAY).id == "local:1"

@@ -213,6 +213,22 @@ async def test_a_person_comes_by_the_link_waits_in_the_lobby_and_is_admitted(hou
     await until(lambda: agent.place("p1") == "", "the person is gone")
 
 
+async def test_what_the_clerk_arranged_before_the_session_is_told_when_it_begins(house: House) -> None:
+    token, invitation = invited("p1")
+    agent = await house.agent()
+    await agent.hold(invitation, state="idle")
+    await until(lambda: agent.stands, "the hearing is held")
+    page = await house.come(token)
+    await until(lambda: page.place == "lobby", "the lobby")
+    await agent.ask(contract.Admit(by=CLERK, person="p1"))
+    await agent.ask(contract.Mute(by=CLERK, person="p1", on=True))
+    await until(lambda: "muted" in [fact.name for fact in agent.told], "what stands in no record")
+    agent.told.clear()
+    await agent.hold(invitation, record="r1")
+    told = ["conference_began", "came", "admitted", "connected", "muted"]
+    await until(lambda: [fact.name for fact in agent.told] == told, "what the record has to know")
+
+
 async def test_who_comes_before_any_hearing_is_near_is_not_told_that_his_link_is_none(house: House) -> None:
     token, invitation = invited("p1")
     agent = await house.agent()

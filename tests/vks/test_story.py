@@ -62,3 +62,34 @@ def test_what_a_large_audience_had_is_told_with_who_wanted_it_and_why_it_ended()
     why = {"by": CLERK, "reason": "a witness is afraid"}
     assert told(on_air, staff.ToAudience(on=False, **why)) == [("audience_ended", why), ("audience_off", why)]
     assert told(wanted, acts.AudienceRefused(reason="401")) == [("audience_off", {"reason": "401"})]
+
+
+def test_a_record_is_told_what_was_arranged_before_it_began_and_each_one_once() -> None:
+    order = apply(Order(), acts.RoomIs(hearing="h1", state="idle", closed=True), 0)
+    for name in ("party", "counsel", "interpreter", "prosecutor", "witness"):
+        order = apply(order, came(name), 0)
+        order = apply(order, acts.Media(person=name, device="phone", certificate=name), 0)
+        order = apply(order, acts.Vouched(person=name, certificate=name, by=CLERK, how="code"), 0)
+        order = apply(order, staff.Admit(by=CLERK, person=name), 0)
+    for act in (
+        staff.Interpret(by=CLERK, person="interpreter", channel="kk"), staff.Mute(by=CLERK, person="prosecutor", on=True),
+        staff.Consult(by=CLERK, people=["party", "counsel"]), acts.Gone(person="witness", device="phone"),
+    ):  # fmt: skip
+        order = apply(order, act, 0)
+    begins = acts.RoomIs(hearing="h1", state="open", closed=True, record="r1")
+    (first, of_first), *then = told(order, begins)
+    assert (first, of_first) == ("conference_began", {})
+    assert all(data.pop("before") == 1 for _, data in then), "none of it happened now"
+    assert [(name, data) for name, data in then if data.get("person") == "prosecutor"] == [
+        ("came", {"person": "prosecutor", "name": "Prosecutor", "role": "prosecutor"}), ("admitted", {"person": "prosecutor"}),
+        ("connected", {"person": "prosecutor"}),
+        ("vouched", {"person": "prosecutor", "fingerprint": "prosecutor", "how": "code", "by": CLERK}), ("muted", {"person": "prosecutor"}),
+    ]  # fmt: skip
+    assert ("interprets", {"person": "interpreter", "channel": "kk"}) in then
+    assert [name for name, data in then if data.get("person") == "witness"] == ["came", "isolated", "vouched"], "who is away may come back"
+    assert then[-1] == ("consultation_began", {"consultation": 1, "person_1": "party", "person_2": "counsel"})
+    order = apply(order, begins, 0)
+    assert told(order, acts.RoomIs(hearing="h1", state="off_record", closed=True, record="r1")) == []
+    ended = acts.RoomIs(hearing="h1", state="idle", closed=True)
+    assert told(order, ended) == []
+    assert told(apply(order, ended, 0), acts.RoomIs(hearing="h1", state="open", closed=True, record="r2"))[0][0] == "conference_began"
