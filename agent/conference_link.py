@@ -52,7 +52,8 @@ class ConferenceLink:
         self._told: conference.HearingIs | None = None
         self._answers: dict[int, asyncio.Future[conference.Answer]] = {}
         self._number = 0
-        self._facts: deque[conference.Fact] = deque()
+        self._facts: deque[tuple[int, conference.Fact]] = deque()
+        """Each with when it was (CLOCK_MONOTONIC)."""
         self._lost = 0
         self._due = asyncio.Event()
         self.stands: conference.Stands | None = None
@@ -153,7 +154,7 @@ class ConferenceLink:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(message)
             case conference.Told():
-                self._facts.extend(message.facts)
+                self._facts.extend((message.mono_us, fact) for fact in message.facts)
                 for fact in message.facts:
                     self.quality.heard(fact)
                     self.on_fact(fact)
@@ -195,14 +196,14 @@ class ConferenceLink:
 
     async def _hand_over_all(self) -> None:
         while self._facts:
-            fact = self._facts[0]
+            mono_us, fact = first = self._facts[0]
             try:
-                await self._recorder.do(control.AddEvent(name=fact.name, data=dict(fact.data)))
+                await self._recorder.do(control.AddEvent(name=fact.name, data=dict(fact.data), mono_us=mono_us))
             except RecorderAwayError:
                 return
             except RecorderRefusedError as error:
                 log.error("the record does not take what the conference tells", fact=fact.name, error=str(error))
-            if self._facts and self._facts[0] is fact:
+            if self._facts and self._facts[0] is first:
                 self._facts.popleft()
         self._tell_what_was_lost()
 

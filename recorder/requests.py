@@ -152,7 +152,10 @@ class Requests:
                 return control.Reply(ok=False, error="cannot take a note: its at_us lies behind the session's present time")
             session.journal(entries.Note(author=request.author, text=request.text, at_us=at_us))
         elif isinstance(request, control.AddEvent):
-            session.journal(entries.Event(source="conference", name=request.name, track="", data=dict(request.data)))
+            data = dict(request.data)
+            if request.mono_us is not None:  # nothing was before the session, nor will be behind its present time
+                data["at_us"] = session.clock.t_us(min(request.mono_us, now_us))
+            session.journal(entries.Event(source="conference", name=request.name, track="", data=data))
         elif isinstance(request, control.BindRequest):
             bound = session.record, replace(request, record="")
             if bound != self._bound:  # who asks twice, because no answer reached him, changes nothing

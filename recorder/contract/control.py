@@ -85,6 +85,8 @@ class AddEvent(Request, frozen=True, kw_only=True, tag="event"):
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,47}$(?![\s\S])")]
     data: Annotated[dict[Words, Words | SessionTime], msgspec.Meta(max_length=40)]
+    mono_us: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] | None = None
+    """When it was (CLOCK_MONOTONIC): whoever tells it may have been held up. Stands in the entry's data as ``at_us``, session time."""
 
 
 class SetLevel(Request, frozen=True, kw_only=True, tag="level"):

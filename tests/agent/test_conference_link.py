@@ -16,6 +16,7 @@ from recorder.contract import conference, control
 from tests.agent.statuses import status
 from tests.lab.waiting import until
 
+WAS_US = 1_000_000
 STANDS = conference.Stands(hearing="h1", people=[], sharing="", look_ins=[], order=b"")
 
 
@@ -26,7 +27,7 @@ async def linked(run_dir: Path, recorder: RecorderLink, *names: str) -> AsyncIte
     async def agent(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        told = [conference.Told(mono_us=1, facts=[conference.Fact(name=name, data={})]) for name in names]
+        told = [conference.Told(mono_us=WAS_US, facts=[conference.Fact(name=name, data={})]) for name in names]
         for message in (*told, STANDS):
             await socket.send_str(conference.encoder.encode(message).decode())
         async for _ in socket:
@@ -58,5 +59,6 @@ async def test_facts_that_are_too_many_for_a_recorder_that_is_away_are_lost_alou
             recorder.reachable = True
             await until(lambda: recorder.do.await_count == 3, "what is left")
             await until(lambda: len(logs) > 1, "what is told when it is over")
-    assert [call.args[0] for call in recorder.do.await_args_list] == [control.AddEvent(name=name, data={}) for name in ("c", "d", "e")]
+    left = [control.AddEvent(name=name, data={}, mono_us=WAS_US) for name in ("c", "d", "e")]
+    assert [call.args[0] for call in recorder.do.await_args_list] == left, "with when they were, however late"
     assert [line.get("lost") for line in logs[:2]] == [None, 2]

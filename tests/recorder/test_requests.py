@@ -91,6 +91,22 @@ async def test_who_asks_for_the_same_binding_twice_finds_it_once_in_the_record(t
     assert bound == ["hearing-2", "hearing-3", "hearing-2"]
 
 
+async def test_an_event_that_is_told_late_says_when_it_was_and_never_outside_of_the_session(tmp_path: Path) -> None:
+    it = RoomInProcess(tmp_path)
+    await it.begin()
+    session = it.recorder.session
+    assert session is not None
+    origin_us = session.clock.origin_mono_us
+    told = {"known": origin_us + 1_000, "of_before": origin_us - 90_000_000, "of_tomorrow": origin_us + 10**12, "unknown": None}
+    for name, was_us in told.items():
+        assert (await it.do(control.AddEvent(name=name, data={"person": "g1"}, mono_us=was_us))).ok
+    ended_us = session.clock.times().t_us
+    events = {entry.name: entry.data for entry in entries_of(await it.stop()) if isinstance(entry, entries.Event)}
+    assert [events[name].get("at_us") for name in ("known", "of_before", "unknown")] == [1_000, 0, None]
+    assert 1_000 < int(events["of_tomorrow"]["at_us"]) <= ended_us
+    assert events["known"]["person"] == "g1"
+
+
 async def test_a_pause_waits_for_no_receipt_that_a_disk_does_not_take(tmp_path: Path) -> None:
     it = RoomInProcess(tmp_path)
     record = await it.begin()

@@ -132,4 +132,4 @@ async def test_a_script_checks_by_single_commands_and_reads_why_not(room: Site) 
         await asyncio.gather(browser.close(), page.close())
     record = await sealed(room)
     told = [entry.data for _, entry in read_journal(record) if isinstance(entry, entries.Event) and entry.name == "identity_refused"]
-    assert told == [{"person": "g1", "by": BY[1], "reason": "another face"}]
+    assert told == [{"person": "g1", "by": BY[1], "reason": "another face", "at_us": told[0]["at_us"]}]

@@ -91,7 +91,7 @@ async def test_the_situation_centre_sees_and_hears_until_the_clerk_ends_it_and_e
     record = await sealed(room)
     told = [entry for _, entry in read_journal(record) if isinstance(entry, entries.Event) and entry.name.startswith("look_in")]
     assert [entry.name for entry in told][:2] == ["look_in_began", "look_in_connected"]
-    assert told[0].data == {"look_in": name, "person": "B. Inspector", "reason": "a complaint"}
+    assert told[0].data == {"look_in": name, "person": "B. Inspector", "reason": "a complaint", "at_us": told[0].data["at_us"]}
     assert [entry.data.get("by") for entry in told if entry.name == "look_in_ended"] == ["A. Clerk"]
 
 
