@@ -143,6 +143,12 @@ class StillsLost(OwnFact, frozen=True, kw_only=True, tag="stills_lost"):
     """The recorder's ingest is gone. What was handed to it last may be in no record, so no still of a check that goes on counts."""
 
 
+class Restarted(OwnFact, frozen=True, kw_only=True, tag="restarted"):
+    """The process that held the conference is gone, and another one goes on with it: all connections are lost."""
+
+    reason: str = "the videoconference was started anew"
+
+
 class TimeIs(OwnFact, frozen=True, kw_only=True, tag="time"):
     """Nothing happened; what lasts until a time may be over."""
 
@@ -162,6 +168,7 @@ OfProcess = (
     | CheckSeen
     | StillTaken
     | StillsLost
+    | Restarted
     | TimeIs
 )
 AnyAct = OfStaff | OfCentre | OfParticipant | OfProcess

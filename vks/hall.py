@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 from cryptography import x509
-from msgspec.structs import replace
 
 from recorder.contract import conference as contract
 from recorder.contract.bucket import Bucket
@@ -77,16 +76,20 @@ class Hall:
 
     def hold(self, hearing: contract.HearingIs) -> None:
         """Take what the agent says of the hearing."""
+        kept = None
         if self.hearing is None or hearing.hearing != self.hearing.hearing or self.conference is None:
             self.close("hearing_over")
             if self.conference is not None:
                 self.conference.end()
-            self.conference = self._make(self._follow, _kept(hearing)) if hearing.hearing else None
+            kept = _kept(hearing)
+            self.conference = self._make(self._follow, kept) if hearing.hearing else None
             self._admission = None
             self._measures.clear()
         if self._admission is None or self.hearing is None or hearing.invitations != self.hearing.invitations:
             self._admission = Admission(hearing.hearing, hearing.invitations, hearing.secret)
         self.hearing = hearing
+        if kept is not None and self.conference is not None:
+            self.conference.act(acts.Restarted())  # as any other change: what ended with the process before this one is told
         self._room_is(hearing, "recording" if hearing.unsure else "")
         self.look_ins.follow()
         self.audience.follow()
@@ -260,7 +263,7 @@ def _is_same(one: Page, other: Page) -> bool:
 
 
 def _kept(hearing: contract.HearingIs) -> Order | None:
-    """Where the conference stood, when a process before this one held it: everybody has yet to come back."""
+    """Where the conference stood, when a process before this one held it."""
     if not hearing.kept:
         return None
     try:
@@ -268,11 +271,7 @@ def _kept(hearing: contract.HearingIs) -> Order | None:
     except msgspec.DecodeError as error:
         log.error("what was kept of the conference cannot be read; it begins anew", error=str(error))
         return None
-    if order.hearing != hearing.hearing:
-        return None
-    people = {name: replace(person, connected=False, rival="") for name, person in order.people.items()}
-    look_ins = tuple(replace(one, connected=False) for one in order.look_ins)
-    return replace(order, people=people, sharing="", look_ins=look_ins, reaches_audience=False)
+    return order if order.hearing == hearing.hearing else None
 
 
 def _nothing(_: contract.Visit | None) -> None:

@@ -84,6 +84,8 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "", seats: int
             order = _take_in(order, act)
         case acts.FeedRefused():
             order = _each(order, lambda one: replace(one, place="dismissed") if one.id == act.person else one)
+        case acts.Restarted():
+            order = _restarted(order)
         case acts.TimeIs():
             pass
         case acts.RaiseHand() | acts.Share() | acts.Listen() | acts.LeaveConsultation():
@@ -289,6 +291,12 @@ def _room_is(order: Order, act: acts.RoomIs) -> Order:
     if act.hearing != order.hearing:
         order = Order(hearing=act.hearing)
     return replace(order, room=act.state, closed=act.closed, unsure=act.unsure, record=act.record)
+
+
+def _restarted(order: Order) -> Order:
+    order = _each(order, lambda one: replace(one, connected=False, rival=""))
+    look_ins = tuple(replace(one, connected=False) for one in order.look_ins)
+    return replace(order, look_ins=look_ins, sharing="", reaches_audience=False)
 
 
 def _begin_look_in(order: Order, act: staff.BeginLookIn, now_us: int) -> Order:

@@ -316,7 +316,7 @@ def any_act(draw: st.DrawFn) -> tuple[acts.AnyAct, str]:
         staff.EndConsultation(by=CLERK, consultation=1), staff.Interpret(by=CLERK, person=person, channel="kk" if on else ""),
         staff.ChooseDevice(by=CLERK, person=person, accept=on), acts.Share(on=on), acts.Listen(channel="kk" if on else ""),
         acts.LeaveConsultation(), acts.RaiseHand(on=on), staff.StopShare(by=CLERK), look_in(), staff.StopLookIn(by=CLERK, look_in="l1"),
-        acts.RoomIs(hearing="h1", state="open" if on else "off_record"), staff.ToAudience(by=CLERK, on=on),
+        acts.RoomIs(hearing="h1", state="open" if on else "off_record"), staff.ToAudience(by=CLERK, on=on), acts.Restarted(),
     ]  # fmt: skip
     return draw(st.sampled_from(possible)), person
 

@@ -305,6 +305,28 @@ async def test_after_this_process_was_killed_everybody_comes_back_to_his_place(t
                     await task
 
 
+async def test_what_ended_with_a_killed_process_is_told_by_the_one_that_follows(house: House) -> None:
+    token, invitation = invited("p1")
+    agent = await house.agent()
+    await agent.hold(invitation, record="r1")
+    await until(lambda: [fact.name for fact in agent.told] == ["conference_began"], "a record that begins with nobody")
+    page = await house.come(token)
+    await until(lambda: page.place == "lobby", "the lobby")
+    await agent.ask(contract.Admit(by=CLERK, person="p1"))
+    await page.say(signalling.Do(act=acts.Share(on=True)))
+    await until(lambda: agent.stands and agent.stands.sharing == "p1", "the shared screen")
+    kept = agent.order
+    agent.told.clear()
+    hall = house.service.hall
+    hall.hearing = hall.conference = None  # as in a new process
+    await agent.hold(invitation, record="r1", kept=kept)
+    await until(lambda: [fact.name for fact in agent.told] == ["disconnected", "share_ended"], "what ended")
+    agent.told.clear()
+    hall.hearing = hall.conference = None
+    await agent.hold(invitation, record="r1")
+    await until(lambda: [fact.name for fact in agent.told] == ["conference_began"], "nothing was kept, and the record is told so")
+
+
 async def test_a_look_in_is_over_when_its_time_is_also_where_no_participant_is_there(house: House) -> None:
     agent = await house.agent()
     await agent.hold()

@@ -93,3 +93,21 @@ def test_a_record_is_told_what_was_arranged_before_it_began_and_each_one_once() 
     ended = acts.RoomIs(hearing="h1", state="idle", closed=True)
     assert told(order, ended) == []
     assert told(apply(order, ended, 0), acts.RoomIs(hearing="h1", state="open", closed=True, record="r2"))[0][0] == "conference_began"
+
+
+def test_what_ends_with_the_process_that_held_the_conference_is_told_and_what_was_arranged_lasts() -> None:
+    order = apply(opened("party", "counsel", "judge"), acts.Share(on=True), 0, "party")
+    look = staff.BeginLookIn(look_in="l1", person="B. Inspector", reason="late start", length_s=60, token_sha256="0" * 64)
+    for act in (
+        staff.Consult(by=CLERK, people=["counsel", "judge"]), staff.ToAudience(by=CLERK, on=True), acts.AudienceIs(reached=True),
+        look, acts.Looks(look_in="l1", device="device-1"),
+    ):  # fmt: skip
+        order = apply(order, act, 0)
+    restarted = acts.Restarted()
+    found = told(order, restarted)
+    assert all(data.pop("reason") == restarted.reason for _, data in found)
+    assert found == [
+        *(("disconnected", {"person": name}) for name in ("party", "counsel", "judge")), ("share_ended", {"person": "party"}),
+        ("look_in_disconnected", {"look_in": "l1"}), ("audience_lost", {}),
+    ]  # fmt: skip
+    assert told(apply(order, restarted, 0), came("party")) == [("connected", {"person": "party"})]
