@@ -36,7 +36,7 @@ def identify(
     Prints a link, which alone goes to standard output. Open it in the browser of this PC: it shows the person, opens once, and is shown
     this once. The person's page asks for the face, then for the document. In a terminal the command then leads through the check; elsewhere
     `identify PERSON face`, `identify PERSON document`, and `confirm` or `refuse-identity` do. The check ends by one of these two, or with
-    the person's connection. Begun again, it begins anew, with another link.
+    the person's connection: whoever took part then waits in the lobby until he is admitted. Begun again, it begins anew, with another link.
     """
     if still:
         if still not in _STILLS:

@@ -64,11 +64,23 @@ def settled(order: Order, person: Person, now_us: int) -> Person:
     check = person.check
     if check is None:
         return person
+    if not is_reached(order, person):
+        return broken_off(person)
     if not _may_go_on(order, person):
         return replace(person, check=None)
     if check.wanted is not None and check.wanted_until_us <= now_us:
         return replace(person, check=replace(check, wanted=None))
     return person
+
+
+def broken_off(person: Person) -> Person:
+    """The page that was looked at is gone in the midst of a check.
+
+    It may be back in a moment with the document still before the camera: whoever took part waits until the clerk admits him anew.
+    """
+    if person.place == "hearing":
+        person = replace(person, place="lobby", hand_us=None)
+    return replace(person, check=None)
 
 
 def without_stills(person: Person) -> Person:

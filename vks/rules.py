@@ -274,7 +274,8 @@ def _media(order: Order, act: acts.Media) -> Order:
     if person.device != act.device:
         return order
     if person.looked_at not in {"", act.certificate}:
-        person = replace(person, identity="unchecked", check=None, looked_at="")
+        person = person if person.check is None else identity.broken_off(person)
+        person = replace(person, identity="unchecked", looked_at="")
     elif person.check is not None:
         person = replace(person, looked_at=act.certificate)
     return _with(order, replace(person, media=act.certificate))

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from recorder.contract import conference as staff
 from recorder.contract.control import State as RoomState
@@ -110,7 +111,7 @@ def test_the_record_has_the_check_from_its_beginning_to_what_was_found() -> None
     refusal = staff.RefuseIdentity(by=CLERK, person="party", reason="another face")
     assert told(order, refusal) == [("identity_refused", {"person": "party", "by": CLERK, "reason": "another face"})]
     assert told(order, acts.Gone(person="party", device="phone")) == [
-        ("disconnected", {"person": "party"}), ("identity_check_ended", {"person": "party"}),
+        ("waits", {"person": "party"}), ("disconnected", {"person": "party"}), ("identity_check_ended", {"person": "party"}),
     ]  # fmt: skip
 
 
@@ -141,6 +142,30 @@ def test_a_check_ends_where_it_cannot_go_on_and_does_not_come_back_with_it(act: 
     assert order.people["party"].check is None
     with pytest.raises(RefusedError, match="begin by"):
         apply(order, staff.TakeStill(by=CLERK, person="party", of="face"), 0)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_who_was_on_the_floor_when_a_lost_connection_broke_the_check_off_waits_for_the_clerk(*, killed: bool) -> None:
+    """The page is back in a moment, and the document may still be before the camera."""
+    order = apply(apply(opened("party", "counsel"), identify(), 0), acts.RaiseHand(on=True), 0, "party")
+    if killed:  # this process, and the next one is told that the hearing goes on
+        order = replace(order, people={name: replace(one, connected=False) for name, one in order.people.items()})
+        order = apply(order, acts.RoomIs(hearing="h1", state="open"), 0)
+    else:
+        order = apply(order, acts.Gone(person="party", device="phone"), 0)
+    for name in ("party", "counsel"):
+        order = apply(order, came(name), 0)
+    assert seers(order, "party") == set()
+    assert not picture_recorded(order, "party")
+    assert (order.people["party"].place, order.people["party"].hand_us) == ("lobby", None)
+    assert seers(order, "counsel") == {ROOM}, "who was not checked is in his place"
+    assert seers(apply(order, identify(), 0), "party") == {checker("party")}, "the clerk may look first"
+    assert seers(apply(order, staff.Admit(by=CLERK, person="party"), 0), "party") == {ROOM, "counsel"}
+
+
+def test_who_waited_to_be_called_while_he_was_checked_still_does_when_his_page_is_back() -> None:
+    order = apply(apply(opened("party", "witness"), identify("witness"), 0), acts.Gone(person="witness", device="phone"), 0)
+    assert apply(order, came("witness"), 0).people["witness"].place == "isolated"
 
 
 STATES: list[RoomState] = ["off_record", "privileged", "deliberation", "closing", "idle"]
@@ -272,7 +297,9 @@ def test_what_was_found_is_of_the_certificate_that_was_looked_at_and_not_of_a_na
         again = apply(order, acts.Media(person="party", device=device, certificate=first), 0)
         assert identity.standing(again.people["party"]) == standing
         another = acts.Media(person="party", device=device, certificate=other)
-        assert identity.standing(apply(order, another, 0).people["party"]) == "unchecked"
+        after = apply(order, another, 0)
+        assert identity.standing(after.people["party"]) == "unchecked"
+        assert seers(after, "party") == (set() if order is taken else {ROOM}), "a document may be before its camera"
         assert fact in [name for name, _ in told(order, another)]
 
 

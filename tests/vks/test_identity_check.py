@@ -106,3 +106,33 @@ async def test_a_still_counts_as_taken_only_when_the_record_takes_it(hall: Hall,
         await until(lambda: ingest.all(child.TrackClosed), "the end of the track")
     assert len(shades(ingest, STILLS)) == 1
     assert hall.conference.order.people["party"].identity == "refused"
+
+
+async def test_a_page_that_is_loaded_anew_in_a_check_shows_the_document_to_nobody_and_the_record_has_none_of_it(
+    hall: Hall, tmp_path: Path
+) -> None:
+    with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
+        ingest.first(child.Opened)
+        party, counsel = await hall.join("party", 1_000, FACE), await hall.join("counsel", 2_000, COUNSEL)
+        hall.admit("party", "counsel")
+        await until(lambda: counsel.sees(FACE), "counsel sees the party")
+        record(ingest)
+        await until(lambda: recorded_us(ingest, "remote-party-video") > 500_000, "the party is recorded")
+
+        hall.conference.act(identify())
+        party.camera.shade = DOCUMENT
+        hall.conference.gone(hall.conference.peers["party"], left=False)
+        await party.close()
+        counsel.forget()
+        party = await hall.join("party", 1_000, DOCUMENT)
+        record(ingest)
+        await until(lambda: party.camera.sent > 3 * WHILE, "seconds of the document are sent")
+        assert not any(abs(shade - DOCUMENT) < NEAR for seen in counsel.shades for shade in seen)
+        party.camera.shade = FACE
+        hall.admit("party")
+        await until(lambda: counsel.sees(FACE), "counsel sees the party again")
+        record(ingest)
+        before_us = recorded_us(ingest, "remote-party-video")
+        await until(lambda: recorded_us(ingest, "remote-party-video") > before_us + 500_000, "the party is recorded again")
+        assert not any(abs(shade - DOCUMENT) < NEAR for seen in counsel.shades for shade in seen)
+    assert not any(abs(shade - DOCUMENT) < NEAR for shade in shades(ingest, "remote-party-video"))
