@@ -71,8 +71,9 @@ class Hall:
         self._unsure: Unsure = ""
         self._admission: Admission | None = None
         self._pages: list[Page] = []
-        self._measures: dict[str, Bucket] = {}
-        """By person: a new connection brings no new measure."""
+        self._measures: dict[tuple[str, bool], Bucket] = {}
+        """By person, of the device that holds the seat and of all others together: a new connection brings no new measure, and whoever
+        has a copy of the link takes nothing of its owner's."""
 
     def hold(self, hearing: contract.HearingIs) -> None:
         """Take what the agent says of the hearing."""
@@ -142,7 +143,8 @@ class Hall:
         if self._admission is None or self.conference is None:
             raise NotAdmittedError("starting" if self.hearing is None else "unknown")
         seat = self._admission.resume(token, source, self._now_utc_us())
-        if not self._may_tell(seat.person):
+        person = self.conference.order.people.get(seat.person)
+        if not self._may_tell(seat.person, holds=person is None or person.device == seat.device):
             raise NotAdmittedError("too_many")
         return seat
 
@@ -207,12 +209,12 @@ class Hall:
         conference = self.conference
         if conference is None or page.peer is None or conference.peers.get(page.peer.person) is not page.peer:
             raise RefusedError("not_there", "another device of this person is in the hearing")
-        if _begins_something(act) and not self._may_tell(page.peer.person):
+        if _begins_something(act) and not self._may_tell(page.peer.person, holds=True):
             raise RefusedError("too_often", "so much in so short a time is told in no record")
         conference.act(act, page.peer.person)
 
-    def _may_tell(self, person: str) -> bool:
-        return self._measures.setdefault(person, Bucket(FACTS_PER_S, FACTS_BURST)).take(mono_us())
+    def _may_tell(self, person: str, *, holds: bool) -> bool:
+        return self._measures.setdefault((person, holds), Bucket(FACTS_PER_S, FACTS_BURST)).take(mono_us())
 
     def _follow(self) -> None:
         """Give each person's seat to the page of the device that holds it now, and send those away who may not be there."""

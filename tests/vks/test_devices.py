@@ -8,6 +8,7 @@ from tests.vks.test_rules import CLERK, came, everything, opened
 from tests.vks.test_service import House, invited
 from tests.vks.test_service import house as house  # noqa: PLC0414 - a fixture is used by its name
 from vks import acts, signalling
+from vks.hall import FACTS_BURST
 from vks.order import Order, hears, is_on_floor
 from vks.rules import RefusedError, apply
 
@@ -113,6 +114,31 @@ async def test_a_refused_device_that_tries_again_waits_for_the_clerk_though_the_
     assert stranger.all(signalling.View) == []
     await agent.ask(staff.ChooseDevice(by=CLERK, person="p1", accept=True))
     await until(lambda: stranger.place == "hearing", "the seat, by the clerk's word")
+
+
+async def test_who_dials_on_and_on_with_a_copy_of_a_link_takes_nothing_of_its_owners_measure(house: House) -> None:
+    token, invitation = invited("p1")
+    agent = await house.agent()
+    await agent.hold(invitation)
+    await until(lambda: agent.stands, "the hearing is held")
+    phone = await house.come(token, "phone-01")
+    resume = (await phone.first(signalling.Welcome)).resume
+    await agent.ask(staff.Admit(by=CLERK, person="p1"))
+    _, strangers = await house.join(token, "stranger")
+    for _ in range(10 * FACTS_BURST):
+        stranger = await house.page(strangers["resume"])
+        await until(lambda: stranger.all(signalling.Wait) or stranger.all(signalling.Bye), "the answer")  # noqa: B023 - at once
+        await stranger.close()
+        if stranger.all(signalling.Bye):
+            break
+    assert (await stranger.first(signalling.Bye)).code == "too_many"
+    await phone.say(signalling.Do(act=acts.RaiseHand(on=True)))
+    await until(lambda: phone.all(signalling.View)[-1].hand or phone.all(signalling.Refused), "the hand")
+    assert not phone.all(signalling.Refused)
+    await phone.close()
+    phone = await house.page(resume)
+    await phone.first(signalling.View)
+    assert phone.place == "hearing"
 
 
 async def test_two_people_who_use_one_browser_do_not_take_each_others_seats(house: House) -> None:
