@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from vks.order import ROOM, Order, hears, is_on_floor, is_reached, listens_to
+from vks.order import ROOM, Order, hears, is_on_floor, is_reached, listens_to, spoken_channels
 
 RATE_HZ = 48_000
 BLOCK = 960
@@ -43,7 +43,9 @@ def mix_of(order: Order, listener: str, speakers: set[str]) -> str:
         return f"own:{listener}"
     if person is not None and person.consultation:
         return f"talk:{person.consultation}"
-    return f"floor:{listens_to(order, listener)}"
+    # Any participant may name any language: one that nobody speaks brings no encoder.
+    channel = listens_to(order, listener)
+    return f"floor:{channel if channel and channel in spoken_channels(order) else ''}"
 
 
 class Limiter:

@@ -261,8 +261,11 @@ def recorded_channels(order: Order) -> frozenset[str]:
 
     The courtroom's sound is in their mix. Its own tracks the recorder ends in a break by itself; so these end in one too.
     """
-    if order.room != "open":
-        return frozenset()
+    return spoken_channels(order) if order.room == "open" else frozenset()
+
+
+def spoken_channels(order: Order) -> frozenset[str]:
+    """The languages into whose channels somebody on the floor may speak. Who listens to another one hears the floor as it is spoken."""
     return frozenset(one.interprets for one in order.people.values() if one.interprets and sound_recorded(order, one.id))
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from recorder.contract import conference as staff
 from tests.vks.test_mixing import heard, tone
 from tests.vks.test_rules import CLERK, opened
+from vks import acts
 from vks.echo import EchoCanceller
 from vks.jitter import Unit
 from vks.mixing import BLOCK, Block
@@ -133,6 +135,23 @@ def test_all_who_are_silent_share_one_encoder() -> None:
     before = conference.sound.encoded
     conference.talk(50, "party", room=True)
     assert conference.sound.encoded - before <= 2 * 50
+
+
+@pytest.mark.parametrize("state", ["open", "off_record"])
+def test_who_listens_to_languages_that_nobody_speaks_shares_the_encoder_of_the_floor(state: str) -> None:
+    people = ("party", "counsel", "prosecutor", "interpreter")
+    order = apply(opened(*people, state=state), staff.Interpret(by=CLERK, person="interpreter", channel="kk"), 0)
+    for name, channel in (("party", "aa"), ("counsel", "bb"), ("prosecutor", "kk")):
+        order = apply(order, acts.Listen(channel=channel), 0, name)
+    conference = Conference(order)
+    conference.talk(50, room=True)
+    assert conference.sound.encoded == 2 * 50, "the floor, and the channel of the interpreter, who may begin at any time"
+    muted = Conference(apply(order, staff.Mute(by=CLERK, person="interpreter", on=True), 0))
+    muted.talk(50, room=True)
+    assert muted.sound.encoded == 50
+    conference.talk(60, "interpreter", "party", room=True)
+    assert conference.hears("prosecutor") == {ROOM, "party", "interpreter"}
+    assert conference.hears("counsel") == {ROOM, "party"}
 
 
 def test_while_the_room_deliberates_nobody_gets_anything() -> None:
