@@ -137,7 +137,7 @@ class Conference:
                 source = self._begin(peer.person, kind, inbound.want_keyframe)
                 inbound.on_unit = self._while_by(peer, connection, partial(self._seen, source))
                 inbound.on_lost = lambda _packets, source=source: source.feed.forget()  # type: ignore[misc]
-        self._begin(peer.person, "audio", _nothing)
+        sound.on_report = self._begin(peer.person, "audio", _nothing).clock.report
         self._settle(self.order)
 
     def _while_by(self, peer: Peer, connection: Connection, take: Callable[[Taken], None]) -> Callable[[Taken], None]:

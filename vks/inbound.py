@@ -80,6 +80,8 @@ class Inbound:
         """Is told of packets that are given up; a picture's keyframe has been asked for then."""
         self.on_level: Callable[[int], None] = _drop
         """Is told the level beside each packet of sound (RFC 6464; 0 to -127 dB)."""
+        self.on_report: Callable[[int, int], None] = _drop
+        """Is told when by the sender's clock (microseconds) a timestamp (32 bits) was."""
         self.tells_estimates = True
         """Whether the sender is told what its link is believed to carry."""
         self._track: MediaStreamTrack | None = None
@@ -135,6 +137,7 @@ class Inbound:
         if isinstance(packet, rtp.RtcpSrPacket) and self._stream is not None and packet.ssrc == self._stream.ssrc:
             self._stream.sender_report = packet.sender_info.ntp_timestamp >> 16 & 0xFFFFFFFF
             self._stream.sender_report_s = time.monotonic()
+            self.on_report(packet.sender_info.ntp_timestamp * 1_000_000 >> 32, packet.sender_info.rtp_timestamp)
 
     async def _handle_rtp_packet(self, packet: rtp.RtpPacket, arrival_time_ms: int) -> None:
         now_s = time.monotonic()

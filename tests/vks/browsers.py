@@ -37,12 +37,18 @@ class Tone(MediaStreamTrack):
 
     def __init__(self, hz: float = 1_000.0, amplitude: float = 12_000.0) -> None:
         super().__init__()
+        self.gives = asyncio.Event()
+        """Cleared, it gives nothing, and its timestamps stand still."""
+        self.gives.set()
         self.hz, self.amplitude = hz, amplitude
         self._at = 0
         self._due_s: float | None = None
 
     async def recv(self) -> Frame:
         loop = asyncio.get_running_loop()
+        if not self.gives.is_set():
+            await self.gives.wait()
+            self._due_s = None
         self._due_s = (self._due_s or loop.time()) + 0.02
         await asyncio.sleep(max(0.0, self._due_s - loop.time()))
         samples = self.amplitude * np.sin(2 * np.pi * self.hz * (np.arange(BLOCK) + self._at) / RATE_HZ)
