@@ -149,7 +149,7 @@ FAULTS = {
     ),
     # While somebody holds the old device open, its number is taken: it returns as another /dev/videoN, and by-path leads there.
     "unplugged, and back under another number": (
-        "sleep infinity < {path} & echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind",
+        "exec 3< {path}; sleep infinity <&3 & echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind",
         "echo vivid.0 > /sys/bus/platform/drivers/vivid/bind && udevadm settle",
         {"unplugged"},
     ),
