@@ -1,8 +1,10 @@
 """Carries the clerk's orders out: ``desk.Desk`` for one room."""
 
+import asyncio
 import dataclasses
 import zoneinfo
 from collections.abc import Callable
+from typing import Literal
 
 from agent import desk, told
 from agent.actions import Prompt
@@ -39,6 +41,7 @@ class Staff:
         self._linked = linked
         self._facts, self._schedule = Facts(), Schedule()
         self._zone = zoneinfo.ZoneInfo(process.config.room.timezone)
+        self._noting: set[asyncio.Task[Outcome]] = set()
 
     async def look(self) -> None:
         """Take the facts and the schedule as they are stored, for ``state``."""
@@ -102,16 +105,14 @@ class Staff:
 
     async def pause(self, order: desk.PauseOrder) -> desk.Said:
         """Leave the open state."""
-        now_us = self._process.stamp().utc_us
-        await self._changed(lambda facts, schedule: told.asked(facts, schedule, to=order.state, by=order.actor, now_utc_us=now_us))
+        self._note_asked(order.state, order.actor)
         request = control.PauseRequest(state=order.state, actor=order.actor, reason=order.reason, order=order.order)
         reply = await self._process.link.do(request)
         return desk.Said(text=f"The session is {order.state.replace('_', ' ')}.", session=record_of(reply.record), warning=reply.error)
 
     async def resume(self, order: desk.ResumeOrder) -> desk.Said:
         """Record again."""
-        now_us = self._process.stamp().utc_us
-        await self._changed(lambda facts, schedule: told.asked(facts, schedule, to="open", by=order.actor, now_utc_us=now_us))
+        self._note_asked("open", order.actor)
         reply = await self._process.link.do(control.ResumeRequest(actor=order.actor))
         return desk.Said(text="The session is being recorded again.", session=record_of(reply.record), warning=reply.error)
 
@@ -177,6 +178,16 @@ class Staff:
             return desk.Checked(checks=await self._conductor.check("", "operator"))
         except HearingRunsError as error:
             raise desk.DeskError(str(error)) from None
+
+    def _note_asked(self, to: Literal["open", "off_record", "privileged", "deliberation"], by: str) -> None:
+        """Have it kept who pauses or resumes, and wait for no disk with the order itself: who waits for privacy is heard until then.
+
+        The file takes one thing after the other, so the name is there before any decision that sees what the recorder did.
+        """
+        now_us = self._process.stamp().utc_us
+        noting = asyncio.create_task(self._changed(lambda facts, schedule: told.asked(facts, schedule, to=to, by=by, now_utc_us=now_us)))
+        self._noting.add(noting)
+        noting.add_done_callback(self._noting.discard)
 
     async def _changed(self, change: Callable[[Facts, Schedule], Outcome]) -> Outcome:
         self._process.touched()

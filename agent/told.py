@@ -60,7 +60,7 @@ def start(
 def asked(
     facts: Facts, schedule: Schedule, *, to: Literal["open", "off_record", "privileged", "deliberation"], by: str, now_utc_us: int
 ) -> Outcome:
-    """Somebody pauses or resumes: to be told before the recorder is asked, so that the interval bears the person's name."""
+    """Somebody pauses or resumes: to be told before what the recorder then shows, so that the interval bears the person's name."""
     turn = Turn(facts, schedule)
     turn.asked = Asked(to=to, by=by, utc_us=now_utc_us)
     return turn.outcome()

@@ -1,6 +1,7 @@
 """What is asked of the recorder, how often, and what becomes of its answers: the agent's parts at a recorder's real control socket."""
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -71,6 +72,8 @@ class Answering:
             self.hearing = request.hearing
         if isinstance(request, control.PauseRequest):
             self.state = request.state
+        if isinstance(request, control.ResumeRequest):
+            self.state = "open"
         return self.answers.get(type(request), control.Reply(ok=True))
 
     def status(self) -> control.Status:
@@ -106,6 +109,15 @@ class AgentInProcess:
             await asyncio.sleep(0.02)
         raise AssertionError(f"never told: {kind.__name__}")
 
+    async def until_intervals_end_with(self, state: str, by: str) -> None:
+        intervals: list[tuple[str, str]] = []
+        for _ in range(500):
+            intervals = [(event.state, event.by) for event in await self.told() if isinstance(event, contract.IntervalChanged)]
+            if intervals[-1:] == [(state, by)]:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"never told: {state} by {by}, but {intervals}")
+
 
 @asynccontextmanager
 async def agent(base: Path, config: RoomConfig = CONFIG) -> AsyncIterator[AgentInProcess]:
@@ -123,6 +135,38 @@ async def agent(base: Path, config: RoomConfig = CONFIG) -> AsyncIterator[AgentI
         await asyncio.gather(*tasks, return_exceptions=True)
         await it.process.store.close()
         await server.close()
+
+
+@asynccontextmanager
+async def stalled_file(it: AgentInProcess) -> AsyncIterator[None]:
+    """The disk of the agent's file takes nothing meanwhile."""
+    begun, over = threading.Event(), threading.Event()
+
+    def stall(_: object) -> None:
+        begun.set()
+        over.wait()
+
+    stalled = asyncio.create_task(it.process.store.do(stall))
+    try:
+        await until(begun.is_set, "the disk to stall")
+        yield
+    finally:
+        over.set()
+        await stalled
+
+
+async def test_a_pause_and_a_resume_reach_the_recorder_while_the_disk_of_the_agents_file_stalls_and_bear_a_name(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        await it.staff.start(desk.StartOrder(actor="Clerk A."))
+        await it.until_told(contract.SessionStarted)
+        async with stalled_file(it), asyncio.timeout(10):
+            await it.staff.pause(desk.PauseOrder(actor="Judge B.", state="privileged"))
+            assert it.recorder.count()["PauseRequest"] == 1
+        await it.until_intervals_end_with("privileged", "Judge B.")
+        async with stalled_file(it), asyncio.timeout(10):
+            await it.staff.resume(desk.ResumeOrder(actor="Judge C."))
+            assert it.recorder.count()["ResumeRequest"] == 1
+        await it.until_intervals_end_with("open", "Judge C.")
 
 
 async def test_a_start_that_is_not_on_the_disk_yet_is_a_start_with_a_warning_and_bears_the_persons_name(tmp_path: Path) -> None:
