@@ -54,6 +54,8 @@ PORT_AGAIN_S = 10.0
 END_S = 2.0
 """How long requests that run may take when the agent ends."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Carrier = Callable[[Any], Awaitable[msgspec.Struct]]
+"""Carries an order out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,16 +146,16 @@ class LocalServer:
         self._add_probes(application)
         application.router.add_get("/state", self._state)
         for path, kind, order in self._orders():
-            application.router.add_post(path, _taking(kind, order))
+            application.router.add_post(path, _taking(kind, _while_asked(path, order)))
         if self._guests is not None:
             application.router.add_get(CONFERENCE, self._conference)
             for path, asked, done in self._guest_orders(self._guests):
-                application.router.add_post(f"{CONFERENCE}{path}", _taking(asked, done))
+                application.router.add_post(f"{CONFERENCE}{path}", _taking(asked, _to_its_end(done)))
         if self._quarantine is not None:
             application.router.add_get(QUARANTINE, _telling(self._quarantine.state))
-            application.router.add_post(f"{QUARANTINE}/send", _taking(SendOrder, self._quarantine.send))
+            application.router.add_post(f"{QUARANTINE}/send", _taking(SendOrder, _to_its_end(self._quarantine.send)))
         if self._take_delivery is not None:
-            application.router.add_post(DELIVERY, _taking(DeliveryReport, self._take_delivery))
+            application.router.add_post(DELIVERY, _taking(DeliveryReport, _to_its_end(self._take_delivery)))
         runner = await self._runner(application)
         try:
             with contextlib.suppress(FileNotFoundError):
@@ -197,7 +199,7 @@ class LocalServer:
     async def _runner(self, application: web.Application) -> web.AppRunner:
         runner = web.AppRunner(
             application, access_log=None, handle_signals=False, keepalive_timeout=10.0, shutdown_timeout=END_S, max_line_size=4096,
-            max_headers=32, max_field_size=4096,
+            max_headers=32, max_field_size=4096, handler_cancellation=True,
         )  # fmt: skip
         await runner.setup()
         self._runners.append(runner)
@@ -209,7 +211,7 @@ class LocalServer:
         application.router.add_get("/recording", self._recording, allow_head=False)
         application.router.add_get("/metrics", self._metrics, allow_head=False)
 
-    def _orders(self) -> list[tuple[str, type[msgspec.Struct], Callable[[Any], Awaitable[msgspec.Struct]]]]:
+    def _orders(self) -> list[tuple[str, type[msgspec.Struct], Carrier]]:
         return [
             ("/start", StartOrder, self._desk.start),
             ("/stop", StopOrder, self._desk.stop),
@@ -223,7 +225,7 @@ class LocalServer:
             ("/diagnostics", DiagnosticsOrder, self._desk.diagnostics),
         ]
 
-    def _guest_orders(self, guests: GuestDesk) -> list[tuple[str, object, Callable[[Any], Awaitable[msgspec.Struct]]]]:
+    def _guest_orders(self, guests: GuestDesk) -> list[tuple[str, object, Carrier]]:
         return [
             ("/invite", InviteOrder, guests.invite),
             ("/withdraw", WithdrawInvitation, guests.withdraw),
@@ -314,7 +316,36 @@ def _telling(state: Callable[[], Awaitable[msgspec.Struct]]) -> Handler:
     return tell
 
 
-def _taking(kind: object, order: Callable[[Any], Awaitable[msgspec.Struct]]) -> Handler:
+def _while_asked(path: str, order: Carrier) -> Carrier:
+    """An order that is dropped where whoever gave it hangs up: he has no answer, and may have ordered otherwise since.
+
+    What the recorder was asked for already it does, and its state says so.
+    """
+
+    async def carry(asked: Any) -> msgspec.Struct:  # noqa: ANN401 - each order has a type of its own
+        try:
+            return await order(asked)
+        except asyncio.CancelledError:
+            log.warning("an order is broken off: its giver hung up, or the agent ends; what is not done yet is dropped", path=path)
+            raise
+
+    return carry
+
+
+def _to_its_end(order: Carrier) -> Carrier:
+    """What is carried out whole although whoever asked hangs up: half of it would leave things that do not fit each other."""
+    going: set[asyncio.Future[msgspec.Struct]] = set()
+
+    async def carry(asked: Any) -> msgspec.Struct:  # noqa: ANN401 - likewise
+        task = asyncio.ensure_future(order(asked))
+        going.add(task)
+        task.add_done_callback(going.discard)
+        return await asyncio.shield(task)
+
+    return carry
+
+
+def _taking(kind: object, order: Carrier) -> Handler:
     """A handler that reads an order of this kind and has it carried out."""
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
 
