@@ -17,7 +17,7 @@ from agent.actions import AnyAction, BindRecord, Certify, FindMissed, FindOut, R
 from agent.diagnostics.check import Context
 from agent.diagnostics.registry import CHECKS
 from agent.diagnostics.runner import HearingRunsError, run_checks
-from agent.hearing import KEPT_S, REFUSED, UNREACHABLE, Facts, Fault, record_of
+from agent.hearing import KEPT_S, REFUSED, RUNNING, UNREACHABLE, Facts, Fault, record_of
 from agent.not_before import NotBefore
 from agent.recorder_link import RecorderAwayError, RecorderLink, RecorderRefusedError
 from agent.room_process import RoomProcess
@@ -29,6 +29,10 @@ from recorder.contract import control
 log = structlog.get_logger()
 
 LOST = "record_lost"
+_MAY_RUN = (
+    "the recorder does not answer, and may be recording a hearing that checks would disturb; see `systemctl status courtroom-recorder`, "
+    "and run them when it answers"
+)
 CheckReason = Literal["before_hearing", "command", "operator"]
 
 
@@ -117,9 +121,11 @@ class Conductor:
         """Run the checks and keep what they found.
 
         Raises:
-            HearingRunsError: a hearing is being recorded.
+            HearingRunsError: a hearing is being recorded, or may be: a recorder that hangs for a moment is silent, and goes on.
         """
         process = self._process
+        if process.status() is None and any(session.state in RUNNING for session in process.store.sessions.values()):
+            raise HearingRunsError(_MAY_RUN)
         context = Context(
             config=process.config, status=process.status, quality=process.clock.read, planned_hours=await process.planned_hours(),
             centre=process.centre_clock.difference(time.monotonic()),

@@ -20,8 +20,8 @@ END_S = 2.0
 class HearingRunsError(Exception):
     """Checks are not run while a hearing is recorded: they would write to its disks."""
 
-    def __init__(self) -> None:
-        super().__init__("a hearing is being recorded, and checks would disturb it; run them when it is closed")
+    def __init__(self, words: str = "a hearing is being recorded, and checks would disturb it; run them when it is closed") -> None:
+        super().__init__(words)
 
 
 def is_recording(status: Status | None) -> bool:

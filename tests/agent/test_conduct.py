@@ -93,6 +93,7 @@ class AgentInProcess:
         self.process = RoomProcess(config, base, ClockWatch())
         self.conductor = Conductor(self.process)
         self.staff = Staff(self.process, self.conductor, Linked())
+        self.door = ControlServer(base, self.recorder.do, self.recorder.status, frozenset())
 
     async def facts(self) -> Facts:
         return await self.process.store.do(lambda store: store.facts)
@@ -122,8 +123,7 @@ class AgentInProcess:
 @asynccontextmanager
 async def agent(base: Path, config: RoomConfig = CONFIG) -> AsyncIterator[AgentInProcess]:
     it = AgentInProcess(base, config)
-    server = ControlServer(base, it.recorder.do, it.recorder.status, frozenset())
-    await server.start()
+    await it.door.start()
     await it.process.open(base / "agent.sqlite")
     tasks = [asyncio.create_task(it.process.link.run()), asyncio.create_task(it.conductor.run())]
     try:
@@ -134,7 +134,7 @@ async def agent(base: Path, config: RoomConfig = CONFIG) -> AsyncIterator[AgentI
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await it.process.store.close()
-        await server.close()
+        await it.door.close()
 
 
 @asynccontextmanager
@@ -284,6 +284,16 @@ async def test_a_session_that_the_agent_never_saw_is_taken_in_and_its_last_head_
         assert (facts.hearings["h1"].state, facts.sessions[RECORD].ended_utc_us) == ("sealed", plan.starts_utc_us + 60_000_000)
         assert facts.sessions[RECORD].final_head == contract.Head(record=RECORD, at=3, sha256="0" * 64)
         assert [event.outcome for event in await it.told() if isinstance(event, contract.Reconciled)] == ["sealed"]
+
+
+async def test_checks_are_refused_while_the_recorder_is_silent_and_a_session_of_it_is_not_sealed(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        await it.staff.start(desk.StartOrder(actor="Clerk A."))
+        await it.until_told(contract.SessionStarted)
+        await it.door.close()
+        await until(lambda: it.process.status() is None, "the recorder to be away")
+        with pytest.raises(desk.DeskError, match="does not answer, and may be recording"):
+            await it.staff.diagnostics(desk.DiagnosticsOrder(actor="Technician C."))
 
 
 async def test_a_mistyped_hearing_is_refused_and_a_session_of_one_that_nobody_planned_stays_in_the_clerks_sight(tmp_path: Path) -> None:
