@@ -53,6 +53,17 @@ def test_what_asks_for_more_than_yes_or_no_names_the_command_that_answers_it(pro
     assert (asks(prompt), command(prompt)) == (False, typed)
 
 
+def test_microphones_that_give_digital_zero_are_no_empty_room_unless_the_baseline_says_that_it_sounds_so() -> None:
+    dead, gated, one_late = Quiet({"judge": -55.0}), Quiet({"judge": -120.0}), Quiet()
+    for at_s in range(900):
+        zero = sound(rms_dbfs=-120.0)
+        dead.feed(status(zero, video(units=at_s)), float(at_s))
+        gated.feed(status(zero, video(units=at_s)), float(at_s))
+        one_late.feed(status(sound(rms_dbfs=-120.0 if at_s % 60 else -75.0), sound("bar", rms_dbfs=-80.0)), float(at_s))
+    assert dead.quiet_s(899.0) == 0.0, "a mixer that is dead hears nobody of those who speak"
+    assert (gated.quiet_s(899.0), one_late.quiet_s(899.0)) == (899.0, 899.0)
+
+
 def test_the_room_is_quiet_since_somebody_was_last_heard() -> None:
     quiet = Quiet({"judge": -55.0})
     assert quiet.quiet_s(0.0) is None
