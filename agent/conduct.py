@@ -44,6 +44,12 @@ class Conductor:
         self._running: dict[bytes, asyncio.Task[None]] = {}
         self._not_before = NotBefore()
         self._refused: dict[bytes, str] = {}
+        self._begins_for = ""
+
+    @property
+    def begins_for(self) -> str:
+        """In whose name the recorder is being asked for a start at this moment; empty: it is not."""
+        return self._begins_for
 
     @property
     def alarms(self) -> list[str]:
@@ -177,6 +183,7 @@ class Conductor:
             hearing=action.hearing, actor=action.actor, case=action.case, title=action.title, start_token=action.start_token,
             level=action.level,
         )  # fmt: skip
+        self._begins_for = action.actor
         try:
             try:
                 return await self._link.do(request)
@@ -191,10 +198,12 @@ class Conductor:
             detail, now_us = str(error), self._process.stamp().utc_us
             await self._apply(
                 lambda facts, schedule: told.start_failed(
-                    facts, schedule, hearing=action.hearing, cause=cause, detail=detail, now_utc_us=now_us
+                    facts, schedule, hearing=action.hearing, by=action.actor, cause=cause, detail=detail, now_utc_us=now_us
                 )
             )
             raise
+        finally:
+            self._begins_for = ""
 
     async def _stop(self, action: StopRecording) -> control.Reply:
         return await self._do_to_session(control.StopRequest(actor=action.actor, reason=action.reason, record=action.session))

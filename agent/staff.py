@@ -42,6 +42,7 @@ class Staff:
         self._facts, self._schedule = Facts(), Schedule()
         self._zone = zoneinfo.ZoneInfo(process.config.room.timezone)
         self._noting: set[asyncio.Task[Outcome]] = set()
+        self._begins_for = ""
 
     async def look(self) -> None:
         """Take the facts and the schedule as they are stored, for ``state``."""
@@ -71,7 +72,16 @@ class Staff:
         )
 
     async def start(self, order: desk.StartOrder) -> desk.Said:
-        """Begin a session."""
+        """Begin a session: one at a time, so that what is told of it bears the name of whom the recorder begins it for."""
+        if other := self._begins_for or self._conductor.begins_for:
+            raise desk.DeskError(f"a session is being begun for {other} at this moment; look again")
+        self._begins_for = order.actor
+        try:
+            return await self._start(order)
+        finally:
+            self._begins_for = ""
+
+    async def _start(self, order: desk.StartOrder) -> desk.Said:
         now_us = self._process.stamp().utc_us
         outcome = await self._changed(
             lambda facts, schedule: told.start(

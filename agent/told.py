@@ -138,14 +138,17 @@ def change_seen(facts: Facts, schedule: Schedule, *, hearing: str) -> Outcome:
 # the recorder and the diagnostics
 
 
-def start_failed(facts: Facts, schedule: Schedule, *, hearing: str, cause: str, detail: str, now_utc_us: int) -> Outcome:
+def start_failed(facts: Facts, schedule: Schedule, *, hearing: str, by: str, cause: str, detail: str, now_utc_us: int) -> Outcome:
     """The recorder did not answer (``UNREACHABLE``): a fault until it does. Or it refused: a fault of that moment.
 
     One that refuses time and again (``REFUSED_AGAIN_S``) has one fault, from the first refusal to the last: between two of them nothing
     shows that it would have recorded. One that did not answer may have begun all the same; then it did so for who asked.
+    What somebody else asked for meanwhile stands: the recorder refuses a start because it begins for him.
     """
     turn = Turn(facts, schedule)
-    turn.asked = turn.asked if cause == UNREACHABLE else None
+    asked = turn.asked
+    if cause != UNREACHABLE and asked is not None and (asked.to, asked.hearing, asked.by) == ("open", hearing, by):
+        turn.asked = None
     _start_failed(turn, hearing, cause, detail, now_utc_us)
     return turn.outcome()
 

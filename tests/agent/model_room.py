@@ -115,7 +115,8 @@ class ModelRoom:
         if isinstance(action, StartRecording):
             if not self.recorder.start(action.hearing, self.now_us):
                 cause = "refused" if self.recorder.answers else UNREACHABLE
-                self._told(told.start_failed, hearing=action.hearing, cause=cause, detail="no disk", now_utc_us=self.now_us)
+                by, now_us = action.actor, self.now_us
+                self._told(told.start_failed, hearing=action.hearing, by=by, cause=cause, detail="no disk", now_utc_us=now_us)
         elif isinstance(action, StopRecording):
             self.stops.append(action)
             self.stopped_at.append((self.now_us, self.quiet_s))

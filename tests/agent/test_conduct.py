@@ -56,10 +56,16 @@ class Answering:
         self.takes_no_record = False
         self.asked: list[control.AnyRequest] = []
         self.answers: dict[type[control.Request], control.Reply] = {}
+        self.begins_now = asyncio.Event()
+        """A start waits for it."""
+        self.begins_now.set()
 
     async def do(self, request: control.AnyRequest) -> control.Reply:
         self.asked.append(request)
         if isinstance(request, control.Start):
+            await self.begins_now.wait()
+            if self.state != "idle":
+                return control.Reply(ok=False, error="cannot start a session: one is running")
             answer = self.answers.get(control.Start, control.Reply(ok=True, record=PATH))
             if request.title and self.takes_no_title:
                 answer = control.Reply(ok=False, error=f"{control.NOT_A_REQUEST}: title")
@@ -182,6 +188,21 @@ async def test_a_start_that_is_not_on_the_disk_yet_is_a_start_with_a_warning_and
         assert said.warning == "the order is obeyed"
         await it.until_told(contract.IntervalChanged)
         assert all(hearing.fault is None for hearing in (await it.facts()).hearings.values())
+
+
+async def test_of_two_people_who_start_at_once_the_second_is_told_of_the_first_whose_name_the_session_bears(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        it.recorder.begins_now.clear()
+        starts = [asyncio.create_task(it.staff.start(desk.StartOrder(actor=by, hearing="h1"))) for by in ("Clerk A.", "Clerk B.")]
+        await until(lambda: it.recorder.count()["Start"] > 0, "the recorder to be asked")
+        it.recorder.begins_now.set()
+        first, second = await asyncio.gather(*starts, return_exceptions=True)
+        assert isinstance(first, desk.Said)
+        assert isinstance(second, desk.DeskError)
+        assert "for Clerk A." in str(second)
+        await it.until_told(contract.SessionStarted)
+        assert [event.by for event in await it.told() if isinstance(event, contract.SessionStarted)] == ["Clerk A."]
+        assert [request.actor for request in it.recorder.asked if isinstance(request, control.Start)] == ["Clerk A."]
 
 
 async def test_a_stop_whose_record_could_not_be_sealed_is_still_an_error(tmp_path: Path) -> None:

@@ -181,9 +181,19 @@ def test_a_start_whose_answer_was_lost_still_bears_the_name_of_who_asked() -> No
     outcome = told.start(room.facts, room.schedule, hearing="h1", by="clerk", now_utc_us=room.now_us)
     room.facts = outcome.facts
     room.recorder.start("h1", room.now_us)
-    room._told(told.start_failed, hearing="h1", cause="recorder_unreachable", detail="", now_utc_us=room.now_us + 10_000_000)
+    room._told(told.start_failed, hearing="h1", by="clerk", cause="recorder_unreachable", detail="", now_utc_us=room.now_us + 10_000_000)
     room.until(TEN + MINUTE_US)
     assert (room.session.by, room.hearing().fault) == ("clerk", None)
+
+
+def test_a_start_that_is_refused_because_one_begins_for_somebody_else_takes_no_name_from_that_one() -> None:
+    room = planned()
+    room.until(TEN)
+    room.facts = told.start(room.facts, room.schedule, hearing="h1", by="clerk", now_utc_us=room.now_us).facts
+    room.recorder.start("h1", room.now_us)
+    room._told(told.start_failed, hearing="h1", by="agent", cause="recorder_refused", detail="one is running", now_utc_us=room.now_us)
+    room.look()
+    assert room.session.by == "clerk"
 
 
 def test_the_same_news_after_a_crash_is_told_once() -> None:

@@ -350,7 +350,7 @@ def test_a_hearing_of_which_something_was_recorded_is_not_lost_because_a_second_
 def test_refusals_before_a_session_that_could_not_begin_fail_no_hearing_that_still_can_be_held() -> None:
     room = planned()
     room.until(TEN + MINUTE_US)
-    room._told(told.start_failed, hearing="h1", cause="recorder_refused", detail="no disk", now_utc_us=room.now_us)
+    room._told(told.start_failed, hearing="h1", by="agent", cause="recorder_refused", detail="no disk", now_utc_us=room.now_us)
     room.until(TEN + 2 * MINUTE_US)
     could_not_begin(room)
     room.until(TEN + 3 * MINUTE_US)
