@@ -6,18 +6,24 @@ import zoneinfo
 from collections.abc import Callable
 from typing import Literal
 
+import structlog
+
 from agent import desk, told
 from agent.actions import Prompt
 from agent.conduct import Conductor
 from agent.diagnostics.runner import HearingRunsError
-from agent.hearing import LIVE, RUNNING, Facts, is_local, record_of
+from agent.hearing import LIVE, RUNNING, Facts, is_local, local_hearing, record_of
 from agent.prompt_words import asks, command, say
 from agent.room_process import RoomProcess
 from agent.schedule import Schedule, planned
 from agent.turn import Outcome
 from recorder.contract import control
 
+log = structlog.get_logger()
+
 _OPEN_PROMPTS = {"start_due", "late", "start_failed"}
+KEPT_WITHIN_S = 0.5
+"""The recorder is asked for a start or a stop when the file has it, or after so long: a disk that stalls longer costs what is said."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -41,7 +47,7 @@ class Staff:
         self._linked = linked
         self._facts, self._schedule = Facts(), Schedule()
         self._zone = zoneinfo.ZoneInfo(process.config.room.timezone)
-        self._noting: set[asyncio.Task[Outcome]] = set()
+        self._keeping: set[asyncio.Task[Outcome]] = set()
         self._begins_for = ""
 
     async def look(self) -> None:
@@ -82,16 +88,16 @@ class Staff:
             self._begins_for = ""
 
     async def _start(self, order: desk.StartOrder) -> desk.Said:
-        now_us = self._process.stamp().utc_us
-        outcome = await self._changed(
+        now_us, hearing = self._process.stamp().utc_us, order.hearing or local_hearing()
+        outcome = await self._ordered(
             lambda facts, schedule: told.start(
                 facts,
                 schedule,
-                hearing=order.hearing or "",
+                hearing=hearing,
                 case=order.case,
                 by=order.actor,
                 now_utc_us=now_us,
-                must_be_known=self._must_be_known(not_planned=order.not_planned),
+                must_be_known=order.hearing is not None and self._must_be_known(not_planned=order.not_planned),
             )
         )
         reply = None
@@ -106,7 +112,7 @@ class Staff:
 
     async def _stop(self, session: str, order: desk.StopOrder) -> desk.Said:
         now_us = self._process.stamp().utc_us
-        outcome = await self._changed(
+        outcome = await self._ordered(
             lambda facts, schedule: told.stop(facts, schedule, session=session, by=order.actor, reason=order.reason, now_utc_us=now_us)
         )
         for action in outcome.actions:
@@ -195,9 +201,35 @@ class Staff:
         The file takes one thing after the other, so the name is there before any decision that sees what the recorder did.
         """
         now_us = self._process.stamp().utc_us
-        noting = asyncio.create_task(self._changed(lambda facts, schedule: told.asked(facts, schedule, to=to, by=by, now_utc_us=now_us)))
-        self._noting.add(noting)
-        noting.add_done_callback(self._noting.discard)
+        self._keep(lambda facts, schedule: told.asked(facts, schedule, to=to, by=by, now_utc_us=now_us))
+
+    async def _ordered(self, change: Callable[[Facts, Schedule], Outcome]) -> Outcome:
+        """As ``_changed``, but where the disk stalls it is decided by what memory holds, and kept when the file takes it."""
+        keeping = self._keep(change)
+        try:
+            await asyncio.wait({keeping}, timeout=KEPT_WITHIN_S)
+        except asyncio.CancelledError:
+            keeping.cancel()
+            raise
+        if keeping.done():
+            return keeping.result()
+        try:
+            outcome = change(*self._process.store.now)
+        except told.ToldError:
+            return await keeping  # what waits for the file as well may change that: a session that is just being taken up
+        log.error("the agent's file takes nothing for the moment; the recorder is asked without waiting for it")
+        return outcome
+
+    def _keep(self, change: Callable[[Facts, Schedule], Outcome]) -> asyncio.Task[Outcome]:
+        keeping = asyncio.create_task(self._changed(change))
+        self._keeping.add(keeping)
+        keeping.add_done_callback(self._kept)
+        return keeping
+
+    def _kept(self, keeping: asyncio.Task[Outcome]) -> None:
+        self._keeping.discard(keeping)
+        if not keeping.cancelled() and (error := keeping.exception()) is not None:
+            log.warning("what was ordered is not kept", error=str(error))
 
     async def _changed(self, change: Callable[[Facts, Schedule], Outcome]) -> Outcome:
         self._process.touched()

@@ -70,6 +70,11 @@ class StoreThread:
         return self._store.facts.sessions
 
     @property
+    def now(self) -> tuple[Facts, Schedule]:
+        """The facts and the schedule as memory holds them now, likewise."""
+        return self._store.facts, self._store.schedule
+
+    @property
     def trouble(self) -> str:
         """Why the file is not written, or the centre's schedule not taken, for the alarm; empty where both are."""
         return self._store.trouble or self._store.refused

@@ -175,6 +175,23 @@ async def test_a_pause_and_a_resume_reach_the_recorder_while_the_disk_of_the_age
         await it.until_intervals_end_with("open", "Judge C.")
 
 
+async def test_a_start_and_a_stop_wait_no_longer_for_the_disk_of_the_agents_file_than_a_moment_and_bear_a_name(tmp_path: Path) -> None:
+    async with agent(tmp_path) as it:
+        async with stalled_file(it), asyncio.timeout(10):
+            said = await it.staff.start(desk.StartOrder(actor="Clerk A.", case="2-77/26"))
+            assert said.session == RECORD
+        await it.until_told(contract.SessionStarted)
+        (session,) = (await it.facts()).sessions.values()
+        assert (session.by, session.case) == ("Clerk A.", "2-77/26")
+        async with stalled_file(it), asyncio.timeout(10):
+            second = asyncio.create_task(it.staff.start(desk.StartOrder(actor="Clerk B.")))
+            await it.staff.stop(desk.StopOrder(actor="Clerk A."))
+        with pytest.raises(desk.DeskError, match="is being recorded; end it first"):
+            await second
+        assert (it.recorder.count()["Start"], it.recorder.count()["StopRequest"]) == (1, 1)
+        assert (await it.facts()).sessions[RECORD].stop_by == "Clerk A."
+
+
 async def test_a_start_that_is_not_on_the_disk_yet_is_a_start_with_a_warning_and_bears_the_persons_name(tmp_path: Path) -> None:
     async with agent(tmp_path) as it:
         it.recorder.answers[control.Start] = control.Reply(ok=False, error=NOT_DURABLE, record=PATH)
