@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import select
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -94,6 +95,9 @@ class ControlServer:
                 await _answer(writer, self._status())
             elif isinstance(request, control.Subscribe):
                 await self._stream(writer)
+            elif isinstance(request, control.ResumeRequest) and _hung_up(writer):
+                # He had no answer, and may believe that the room is still private. A pause is obeyed whoever is gone.
+                log.warning("a resume is dropped: who gave it hung up before it was read", actor=request.actor)
             else:
                 await _answer(writer, await self._answered(request))
 
@@ -122,3 +126,13 @@ def _peer_uid(writer: asyncio.StreamWriter) -> int:
     credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", credentials)
     return int(uid)
+
+
+def _hung_up(writer: asyncio.StreamWriter) -> bool:
+    """Whether the other end is closed; one that only ended its sending (shutdown(2)) waits for its answer."""
+    if writer.is_closing():
+        return True
+    peer: socket.socket = writer.get_extra_info("socket")
+    poll = select.poll()
+    poll.register(peer.fileno(), 0)  # POLLHUP is told unasked (poll(2))
+    return any(events & select.POLLHUP for _, events in poll.poll(0))

@@ -67,7 +67,7 @@ class PauseRequest(Request, frozen=True, kw_only=True, tag="pause"):
 
 
 class ResumeRequest(Request, frozen=True, kw_only=True, tag="resume"):
-    """Record again. Takes a named person."""
+    """Record again. Takes a named person, and one who waits for the answer: dropped where he hung up before it was read."""
 
     actor: Words
 
