@@ -10,8 +10,9 @@ from agent import desk
 from agent.desk import SOCKET, DeliveryAnswer, DeliveryReport
 from agent.local_server import LocalServer
 from agent.upstream import contract
-from tests.agent.test_conduct import agent, stalled_file
+from tests.agent.test_conduct import agent
 from tests.agent.test_local_server import NotedDesk, local, probes
+from tests.agent.test_stalled_file import stalled_file
 from tests.lab.waiting import until
 
 
