@@ -79,6 +79,8 @@ class Person(Struct, frozen=True, kw_only=True):
     name: str
     role: Role
     place: Place = "lobby"
+    placed_by: str = ""
+    """Who of the staff said so; empty: nobody has."""
     device: str = ""
     """The device that holds the seat."""
     changed: bool = False

@@ -102,7 +102,8 @@ def apply(order: Order, act: acts.AnyAct, now_us: int, who: str = "", seats: int
             order = replace(order, sharing="")
         case _:
             order = _with(order, _placed(_person(order, act.person), act, order))
-    if (seated := _seated_in(after := _settled(order, now_us))) > seats and seated > _seated_in(before):
+    after = _placed_by(before, _settled(order, now_us), getattr(act, "by", ""))
+    if (seated := _seated_in(after)) > seats and seated > _seated_in(before):
         raise RefusedError(
             "no_seat",
             f"{seats} people take part, a language channel counted as one, and the recorder takes no more: "
@@ -121,6 +122,11 @@ def _seated_in(order: Order) -> int:
     """How many people are in the hearing who are recorded there, with the language channels that they may speak into."""
     seated = [one for one in order.people.values() if one.place == "hearing" and one.role not in SILENT]
     return len(seated) + len({one.interprets for one in seated} - {""})
+
+
+def _placed_by(before: Order, after: Order, by: str) -> Order:
+    moved = {one.id for one in after.people.values() if one.id not in before.people or before.people[one.id].place != one.place}
+    return _each(after, lambda one: replace(one, placed_by=by) if one.id in moved else one) if moved else after
 
 
 def _placed(person: Person, act: staff.OfStaff, order: Order) -> Person:

@@ -56,7 +56,8 @@ def _person(then: Person | None, now: Person) -> Iterator[_Found]:
         yield "came", {**who, "name": now.name, "role": now.role, **({"from": now.feed} if now.feed else {})}
         then = Person(id=now.id, name=now.name, role=now.role)
     if then.place != now.place:
-        yield ("called" if then.place in {"isolated", "dismissed"} and now.place == "hearing" else _PLACES[now.place]), who
+        called = then.place in {"isolated", "dismissed"} and now.place == "hearing"
+        yield ("called" if called else _PLACES[now.place]), {**who, **({"by": now.placed_by} if now.placed_by else {})}
     if then.device != now.device and then.device:
         yield "device_changed", who
     if then.connected != now.connected:

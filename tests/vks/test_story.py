@@ -81,7 +81,7 @@ def test_a_record_is_told_what_was_arranged_before_it_began_and_each_one_once() 
     assert (first, of_first) == ("conference_began", {})
     assert all(data.pop("before") == 1 for _, data in then), "none of it happened now"
     assert [(name, data) for name, data in then if data.get("person") == "prosecutor"] == [
-        ("came", {"person": "prosecutor", "name": "Prosecutor", "role": "prosecutor"}), ("admitted", {"person": "prosecutor"}),
+        ("came", {"person": "prosecutor", "name": "Prosecutor", "role": "prosecutor"}), ("admitted", {"person": "prosecutor", "by": CLERK}),
         ("connected", {"person": "prosecutor"}),
         ("vouched", {"person": "prosecutor", "fingerprint": "prosecutor", "how": "code", "by": CLERK}), ("muted", {"person": "prosecutor"}),
     ]  # fmt: skip
