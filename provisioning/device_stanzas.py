@@ -44,10 +44,11 @@ class Ids:
 
     def take(self, name: str, kind: str) -> str:
         """An id for a device of this name; ``kind`` where nothing of the name can stay."""
-        plain = re.sub(r"[^a-z0-9]+", "-", name.lower())[:_ID_BYTES].strip("-") or kind
+        plain = re.sub(r"[^a-z0-9]+", "-", name.lower())[:_ID_BYTES].strip("-")
+        plain = re.sub(r"^(remote(-|$))+", "", plain) or kind  # participants' tracks are called so
         wanted, number = plain, 2
-        while wanted in self._given or wanted.startswith("remote-"):
-            wanted, number = f"{plain.removeprefix('remote-')}-{number}", number + 1
+        while wanted in self._given:
+            wanted, number = f"{plain}-{number}", number + 1
         self._given.add(wanted)
         return wanted
 

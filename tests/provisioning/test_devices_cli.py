@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -140,6 +140,7 @@ names = st.text(st.characters(blacklist_categories=["Cs"]), max_size=60)
 
 
 @given(st.lists(names, min_size=1, max_size=6))
+@example(["Remote", "Remote", "Remote 1", "remote-remote-"])
 def test_any_name_of_a_device_makes_a_stanza_that_room_toml_takes(given_names: list[str]) -> None:
     ids = stanzas.Ids()
     parts = [stanzas.card(FoundCard(device=f"hw:{name}", name=name, channels=[3]), ids) for name in given_names]
