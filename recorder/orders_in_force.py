@@ -26,8 +26,8 @@ _LEVELS: tuple[Level, ...] = get_args(Level)
 _PAUSED: tuple[PausedState, ...] = get_args(PausedState)
 _STRICTNESS: dict[State, int] = {"open": 0, "off_record": 1, "privileged": 2, "deliberation": 2}
 _RECORDER = "recorder"
-UNSIGNED = "the end of this pause was written just before a power cut and is signed by nobody"
-KEPT_PAUSED = "kept_paused"
+UNSIGNED = "what was ordered last before the power cut is signed by nobody, and the stricter holds on"
+KEPT = "orders_kept"
 """The alarm of a session that was taken up in a pause of which only that end is known."""
 
 

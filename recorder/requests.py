@@ -14,7 +14,7 @@ from recorder.clock import mono_us
 from recorder.contract import control
 from recorder.notary import Notary
 from recorder.open_session import OpenSession
-from recorder.orders_in_force import KEPT_PAUSED, UNSIGNED, InForce, OrdersInForce, obey_again, signed_orders
+from recorder.orders_in_force import KEPT, UNSIGNED, InForce, OrdersInForce, obey_again, signed_orders
 from recorder.receipts import ForgedReceiptError, ReceiptError, Receipts
 from recorder.record import entries
 from recorder.record.canonical import NotCanonicalError
@@ -112,10 +112,11 @@ class Requests:
         """A session was taken up: what had been ordered holds on."""
         known = self._orders.get(session.record)
         orders = known or signed_orders(session.record, None if left is None else left.signed)
-        was = session.state
+        was = session.state, session.level
         obey_again(session, orders, mono_us())
-        if known is None and session.state != was:
-            self._room.alarm(KEPT_PAUSED, "", on=True, detail=f"{session.state}: {UNSIGNED}; resume the session if it goes on")
+        if known is None and (session.state, session.level) != was:
+            detail = f"{session.state}, level {session.level}: {UNSIGNED}; resume the session, or set its level, if that is over"
+            self._room.alarm(KEPT, "", on=True, detail=detail)
         self.took_up(orders)
 
     def took_up(self, orders: InForce) -> None:
@@ -184,11 +185,11 @@ class Requests:
         elif isinstance(request, control.ResumeRequest):
             self._guard.mute(on=False)
             session.resume(request.actor, now_us)
-            self._room.alarm(KEPT_PAUSED, "", on=False, detail="")
             pause, otherwise = None, "The recorder would come back paused"
         else:
             session.set_level(request, now_us)
             last_level, otherwise = request, "The recorder would come back with the level that was before"
+        self._room.alarm(KEPT, "", on=False, detail="")
         self.took_up(InForce(record=session.record, pause=pause, level=last_level))
         done = self._room.reply()
         opened = self._room.opened

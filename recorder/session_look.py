@@ -6,7 +6,7 @@ from typing import Protocol
 from recorder.clock import StepDetector, clock_state
 from recorder.contract import control
 from recorder.open_session import OpenSession
-from recorder.orders_in_force import KEPT_PAUSED
+from recorder.orders_in_force import KEPT
 from recorder.record import entries
 from recorder.running import RunningSession
 from recorder.watch_link import BEHIND_US, WatchLink
@@ -19,7 +19,7 @@ _PERIOD_US = {"checkpoint": 1_000_000, "alive": 9_000_000, "clock": 60_000_000, 
 FINDINGS = frozenset({"silent", "clipped", "frozen", "black", "unreadable", "late", "room_silent"})
 """Alarms that the watch raises and ends."""
 SESSION_CODES = FINDINGS | {
-    KEPT_PAUSED, "watch_behind", "too_many_tracks", "record_damaged", "recheck_failed", "disk_full", "disk_error", "disk_short_primary",
+    KEPT, "watch_behind", "too_many_tracks", "record_damaged", "recheck_failed", "disk_full", "disk_error", "disk_short_primary",
     "disk_short_mirror", "storage_failed", "storage_stalled", "signing_stalled", "signing_failed", "primary_disk_failed", "mirror_left",
 }  # fmt: skip
 """Alarms that are judged by a session's orders, media, disks and signatures: they end with it, for nobody looks any more. The next one

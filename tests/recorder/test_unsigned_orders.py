@@ -38,7 +38,7 @@ async def test_a_resume_and_a_level_that_nobody_signed_are_not_obeyed_and_the_ro
     goes_on_openly(left)
     await it.without_children()
     assert (it.recorder.state, it.recorder.status().level) == ("privileged", "secret")
-    assert it.alarms() == ["kept_paused"]
+    assert it.alarms() == ["orders_kept"]
 
     assert (await it.do(control.ResumeRequest(actor="clerk"))).ok
     assert it.recorder.state == "open"
@@ -47,7 +47,22 @@ async def test_a_resume_and_a_level_that_nobody_signed_are_not_obeyed_and_the_ro
     assert judged(record).level == "sealed"
     paused = [entry for entry in entries_of(record) if isinstance(entry, entries.Pause)]
     assert [(entry.state, entry.actor) for entry in paused] == [("privileged", "clerk"), ("privileged", "recorder")]
-    assert alarms_in(record) == [("kept_paused", True), ("kept_paused", False)]
+    assert alarms_in(record) == [("orders_kept", True), ("orders_kept", False)]
+
+
+async def test_a_level_that_nobody_signed_is_not_obeyed_though_the_session_was_never_paused(tmp_path: Path) -> None:
+    it = RoomInProcess(tmp_path / "room")
+    left = Builder(it.primary, keys(), signer=signer())
+    left.set_level("secret")
+    left.record(2)
+    left.checkpoint()
+    left.entry(entries.LevelChange(level="open", actor="judge", order="", from_us=left.t_us))
+    await it.without_children()
+    assert (it.recorder.state, it.recorder.status().level) == ("open", "secret")
+    assert it.alarms() == ["orders_kept"]
+    assert (await it.do(control.SetLevel(level="open", actor="judge"))).ok
+    assert it.alarms() == []
+    await it.stop()
 
 
 @pytest.mark.parametrize("known_by", ["signature", "run directory"])

@@ -117,10 +117,10 @@ _ALARMS: dict[str, Words] = {
     },
     "record_unread": {"kk": "бұрынғы жазба оқылмайды", "ru": "прежняя запись не читается", "en": "an earlier record cannot be read"},
     "record_unsealed": {"kk": "жазба мөрленбеген", "ru": "запись не опечатана", "en": "a record is not sealed"},
-    "kept_paused": {
-        "kk": "жазба тоқтатулы: жалғастыру бұйрығына қол қойылмаған",
-        "ru": "запись на паузе: команда продолжить не подписана",
-        "en": "paused: the order to resume is not signed",
+    "orders_kept": {
+        "kk": "соңғы бұйрыққа қол қойылмаған: бұрынғысы күшінде",
+        "ru": "последняя команда не подписана: действует прежняя",
+        "en": "the last order is not signed: the one before it holds",
     },
     "record_damaged": {"kk": "жазба зақымданған", "ru": "запись повреждена", "en": "a record is damaged"},
     "recheck_failed": {"kk": "жазба қайта оқылмады", "ru": "запись не удалось перечитать", "en": "a record could not be read again"},
