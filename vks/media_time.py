@@ -32,14 +32,16 @@ class MediaTime:
         self._last_us = -1
         self._report: tuple[int, int] | None = None
         self._behind_us = 0
-        """By so much the timestamps have fallen behind the peer's clock."""
+        """By so much the timestamps have fallen behind the peer's clock, and more than a slow one does."""
 
     def report(self, peer_us: int, timestamp: int) -> None:
         """The peer says what a timestamp (32 bits) was at which time of its own clock."""
         if self._report is not None:
             before_us, before = self._report
             ahead = (timestamp - before + _TIMESTAMPS // 2) % _TIMESTAMPS - _TIMESTAMPS // 2
-            self._behind_us = max(0, self._behind_us + peer_us - before_us - ahead * 1_000_000 // self._clock_hz)
+            passed_us = peer_us - before_us
+            behind_us = passed_us - ahead * 1_000_000 // self._clock_hz
+            self._behind_us = max(0, self._behind_us + behind_us - max(0, passed_us) * SLEW_PPM // 1_000_000)
             if self._behind_us >= STOOD_STILL_US:
                 self._offset_us, self._behind_us = None, 0
         self._report = (peer_us, timestamp)

@@ -72,6 +72,17 @@ def test_where_a_microphone_gave_nothing_what_follows_lies_right_when_the_peer_h
     assert max(map(abs, early[:250] + early[300:])) < 10_000
 
 
+def test_a_slow_sound_card_is_not_taken_for_one_that_stood_still() -> None:
+    """By 100 ppm its timestamps fall 360 ms behind in an hour: no count begins anew, at whatever delay the network has at that moment."""
+    clock, slow = MediaTime(48_000), 1 - 100e-6
+    for second in range(3_600):
+        true_us = second * 1_000_000
+        media = round(true_us * slow * 48 / 1_000)
+        clock.report(true_us, media % 2**32)
+        delay_us = 80_000 if second % 50 else 0
+        assert clock.place(media, 10**9 + true_us + delay_us) <= 10**9 + true_us + 30_000
+
+
 def test_several_short_pauses_between_reports_count_together() -> None:
     said = {100 * number: (number * 2_090_000, number * 2_000_000) for number in range(5)}
     clock = MediaTime(48_000)
