@@ -52,5 +52,17 @@ async def test_what_a_kill_left_of_a_verification_is_gone_when_the_centre_runs_a
     left.mkdir(parents=True)
     (left / "half").write_bytes(b"x")
     (work / "lost+found").mkdir()
+    (work / "notes.txt").write_text("whose it is, he knows")
     async with archive(tmp_path / "centre", keys):
-        await until(lambda: [path.name for path in work.iterdir()] == ["lost+found"], "the room to be given back")
+        await until(lambda: sorted(path.name for path in work.iterdir()) == ["lost+found", "notes.txt"], "the room to be given back")
+
+
+async def test_a_directory_that_somebody_removed_to_make_room_keeps_no_record_from_its_verification(
+    keys: Hierarchy, make_record: Make, tmp_path: Path
+) -> None:
+    record = make_record().root
+    offer = make_offer(record)
+    async with archive(tmp_path / "centre", keys) as at:
+        await until((tmp_path / "centre" / "work").exists, "the centre has begun")
+        (tmp_path / "centre" / "work").rmdir()
+        assert (await at.sent(record, offer)).state == "acknowledged"

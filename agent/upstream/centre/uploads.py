@@ -297,6 +297,7 @@ class Uploads:
             return
         self._notary.check(time.time_ns() // 1000)  # before hours of work, and a lock that nobody shortens
         files = await self._do(self._store.files, upload)
+        await self._work.clear()  # and there it is, whatever somebody removed to make room
         taken_bytes = head.bytes if self._storage.copies_to(self._work.base) else 0
         async with self._work.record(head.name, [file.path for file in files], taken_bytes) as root:
             versions = await self._fetch(upload, root, files)

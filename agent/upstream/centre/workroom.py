@@ -54,7 +54,7 @@ class Workroom:
     def _clear(self) -> None:
         self.base.mkdir(parents=True, exist_ok=True)
         for left in self.base.iterdir():
-            if layout.may_be_record(left.name):
+            if layout.may_be_record(left.name) and left.is_dir() and not left.is_symlink():  # what else somebody laid there stays
                 shutil.rmtree(left)
 
     def _find_room(self, taken_bytes: int) -> None:
