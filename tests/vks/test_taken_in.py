@@ -65,6 +65,7 @@ async def test_a_speaker_is_heard_and_seen_until_dismissed_and_again_when_called
     scene.listener.forget()
     await scene.hearing.ask(contract.Call(by=CLERK, person=PERSON))
     await until(scene.takes_part, "the speaker takes part again")
+    await until(lambda: len(scene.told) == 7, "all of it is told")
     assert scene.told == ["came", "admitted", "connected", "dismissed", "disconnected", "called", "connected"]
     came = next(fact.data for fact in scene.hearing.agent.told if fact.name == "came" and fact.data["person"] == PERSON)
     assert came == {"person": PERSON, "name": "C. Expert", "role": "specialist", "from": f"{scene.url}/speaker", "by": CLERK}
