@@ -13,6 +13,8 @@ from recorder.contract.child import Fragment, Init, MediaKey, Message, PartEnded
 
 SOUND_GAP_US = 40_000
 """Sound whose time lies so far behind the end of the sound before it is not its continuation; so far before that end, it is too long."""
+MOST_LEAD_US = 400_000
+"""Sound is ahead of its times by no more than that and one packet, however long its packets claim to be."""
 KEY_FRAGMENT_US = 100_000
 """A keyframe begins no fragment sooner than so long after the one before it: each fragment is a line of the journal."""
 PICTURE_GAP_US = 2_000_000
@@ -127,8 +129,11 @@ class PacketTrack:
             out += self._flush(part)
         if not part.samples and self._segment_is_over(part, mono_us):
             part.next_t = max(wanted, part.next_t)
-        if part.next_t - wanted > SOUND_GAP_US * 48 // 1000:
-            dur = max(1, min(dur, wanted + dur - part.next_t))
+        lead = part.next_t - wanted
+        if lead > MOST_LEAD_US * 48 // 1000:
+            dur = 1
+        elif lead > SOUND_GAP_US * 48 // 1000:
+            dur -= dur // 4  # little by little: each packet still has its place
         self._append(part, Sample([packet], dur, key=True), mono_us, mono_us + held * 1000 // 48 - 1)
         return out
 
