@@ -29,7 +29,6 @@ from recorder.record.file_check import LIST_BYTES, SMALL_BYTES, open_plain, read
 from recorder.record.handover import Handover, handover_text
 from recorder.record.journal import entry_number
 from recorder.record.trust import name, rooms
-from recorder.recovery import is_sealed
 from recorder.room_disks import RoomDisks
 from recorder.signing import Signer
 from recorder.threads import apart
@@ -83,7 +82,7 @@ class Notary:
             if isinstance(request, control.FindRecord):
                 return control.Reply(ok=True, found=await apart(partial(self._find, request.record), "find a record"))
             if isinstance(request, control.FindRecords):
-                past = partial(past_records, self._disks, self._signer.chain, self._left, request.since_utc_us)
+                past = partial(past_records, self._disks, self._left, since_utc_us=request.since_utc_us, now_utc_us=utc_us())
                 return control.Reply(ok=True, records=await apart(past, "find records"))
             signed = await apart(partial(self._sign, request), "sign")
             return control.Reply(ok=True, signed=msgspec.json.encode(signed).decode())
@@ -153,10 +152,19 @@ class Notary:
         )
 
     def _copies(self, record: str) -> list[Path]:
-        """The sealed copies of a record; what is no record's id (a pattern, a path) has none."""
+        """The copies of a record whose seal counts; what is no record's id (a pattern, a path) has none."""
         if not layout.is_id(record):
             return []
-        return [root for base in self._disks.answering() for root in base.glob(f"*_{record}") if is_sealed(root)]
+        copies, failure = list[Path](), None
+        for root in (root for base in self._disks.answering() for root in base.glob(f"*_{record}")):
+            try:
+                if self._disks.trust.is_sealed(root):
+                    copies.append(root)
+            except OSError as error:
+                failure = error
+        if failure is not None and not copies:  # one that fails must not hide the other
+            raise failure
+        return copies
 
     def _copy(self, record: Path, copy: Path) -> None:
         try:

@@ -1,29 +1,30 @@
-"""The records that lie on the room's disks and are not being made: whoever missed how one was made gets to know of it."""
+"""The records that lie on the room's disks and are not being made: whoever missed how one was made gets to know of it.
+
+Whoever had one of the disks can lay anything there. A seal counts as everywhere; a record that is left without one counts where its first
+line names the device, or one of the room's for which the authorities vouch.
+"""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import structlog
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from recorder.contract import control
 from recorder.record import layout
 from recorder.record.binding import check_bindings
+from recorder.record.entries import Genesis
 from recorder.record.file_check import LIST_BYTES, open_plain, read_small
-from recorder.record.journal import MAX_LINE_BYTES
-from recorder.recovery import is_sealed
+from recorder.record.journal import BEFORE_FIRST, MAX_LINE_BYTES, read_line
+from recorder.record.trust import read_device_chain, rooms
 from recorder.room_disks import RoomDisks
+from recorder.seal_trust import SealTrust
 
 log = structlog.get_logger()
-
-
-class _First(msgspec.Struct, frozen=True):
-    room: str
-    hearing: str
-    utc_us: int
 
 
 class _Manifest(msgspec.Struct, frozen=True):
@@ -31,48 +32,86 @@ class _Manifest(msgspec.Struct, frozen=True):
         id: str
 
     hearing: _Hearing
+    room: str
+    started_utc_us: int
 
 
 def past_records(
-    disks: RoomDisks, chain: Sequence[x509.Certificate], left: Mapping[str, control.LeftUnsealed], since_utc_us: int
-) -> control.RecordsFound:
+    disks: RoomDisks, left: Mapping[str, control.LeftUnsealed], *, since_utc_us: int, now_utc_us: int
+) -> control.RecordsFound:  # fmt: skip
     """The records that were begun since then, by the room's clock; what one of them tells wrongly hides no other one.
 
     Args:
         disks: the room's.
-        chain: the device's certificate first; by it bindings count.
         left: the records, by their ids, that are left without a seal.
         since_utc_us: what was begun before is passed over.
+        now_utc_us: what has no seal and says that it was begun later is passed over, too.
     """
     first_day = f"{datetime.fromtimestamp(since_utc_us / 1e6, tz=UTC) - timedelta(days=1):%Y-%m-%d}"
-    answering, found = disks.answering(), dict[str, control.PastRecord]()
-    for root in (root for base in answering for root in base.iterdir()):
-        if not layout.may_be_record(root.name) or root.name < first_day or root.name in found:
-            continue
-        try:
-            one = _read(root, chain, left)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            log.warning("of which hearing a record is cannot be read", record=str(root), error=str(error))
-            continue
-        if one is not None and one.began_utc_us >= since_utc_us:
-            found[root.name] = one
-    past = sorted(found.values(), key=lambda one: (one.began_utc_us, one.path))
+    answering, trust = disks.answering(), disks.trust
+    young = [root for base in answering for root in base.iterdir() if _may_be_record(root.name) and root.name >= first_day]
+    sealed = dict(_each(young, lambda root: _sealed(root, trust)))
+    open_ones = [root for root in young if root.name not in sealed and _record(root) in left]
+    unsealed = dict(_each(open_ones, lambda root: _unsealed(root, trust)))
+    found = [
+        *(one for one in sealed.values() if one.began_utc_us >= since_utc_us),
+        *(one for one in unsealed.values() if since_utc_us <= one.began_utc_us <= now_utc_us),
+    ]
+    past = sorted(found, key=lambda one: (one.began_utc_us, one.path))
     return control.RecordsFound(past=past, silent=[name for name, base in disks.named() if base not in answering])
 
 
-def _read(root: Path, chain: Sequence[x509.Certificate], left: Mapping[str, control.LeftUnsealed]) -> control.PastRecord | None:
-    record = root.name.rpartition("_")[2]
-    if not layout.is_id(record) or not (is_sealed(root) or left.get(record) is not None):
-        return None  # it is being made, or will be taken up or sealed
+def _may_be_record(name: str) -> bool:
+    return layout.may_be_record(name) and layout.is_id(name.rpartition("_")[2])
+
+
+def _record(root: Path) -> str:
+    return root.name.rpartition("_")[2]
+
+
+def _each(roots: Sequence[Path], read: Callable[[Path], control.PastRecord | None]) -> Iterator[tuple[str, control.PastRecord]]:
+    """What is read of each record, by its directory's name, from the first copy of which it can be."""
+    done = set[str]()
+    for root in roots:
+        try:
+            one = None if root.name in done else read(root)
+        except Exception as error:  # noqa: BLE001 - whoever had the disk may have put anything there
+            log.warning("of which hearing a record is cannot be read", record=str(root), error=str(error))
+            continue
+        if one is not None:
+            done.add(root.name)
+            yield root.name, one
+
+
+def _sealed(root: Path, trust: SealTrust) -> control.PastRecord | None:
+    if not trust.is_sealed(root):
+        return None
+    told = msgspec.json.decode(read_small(root / layout.MANIFEST, LIST_BYTES), type=_Manifest)  # the seal was held to it
+    hearing = _bound_to(root, trust.chain) or told.hearing.id
+    return control.PastRecord(path=str(root), room=told.room, hearing=hearing, began_utc_us=told.started_utc_us)
+
+
+def _unsealed(root: Path, trust: SealTrust) -> control.PastRecord | None:
     with open_plain(root / layout.JOURNAL) as journal:
-        first = msgspec.json.decode(journal.readline(MAX_LINE_BYTES), type=_First)
-    hearing = _hearing_by_seal(root, record, chain) if is_sealed(root) else first.hearing
-    return control.PastRecord(path=str(root), room=first.room, hearing=hearing, began_utc_us=first.utc_us)
+        line, first, _ = read_line(journal.readline(MAX_LINE_BYTES).removesuffix(b"\n"), BEFORE_FIRST)
+    own = trust.chain[0]
+    if not isinstance(first, Genesis) or first.record != _record(root) or first.room not in (rooms(own) or [first.room]):
+        return None
+    if first.device_certificate_sha256 != _fingerprint(own):
+        chain = read_device_chain(root)
+        if first.device_certificate_sha256 != _fingerprint(chain[0]) or not trust.knows(chain):
+            return None
+    return control.PastRecord(path=str(root), room=first.room, hearing=first.hearing, began_utc_us=line.utc_us)
 
 
-def _hearing_by_seal(root: Path, record: str, chain: Sequence[x509.Certificate]) -> str:
-    if (root / layout.BINDINGS).exists():
-        sums_sha256 = hashlib.sha256(read_small(root / layout.SUMS, LIST_BYTES)).hexdigest()
-        if given := check_bindings(read_small(root / layout.BINDINGS), record, sums_sha256, chain).given:
-            return given[-1].hearing
-    return msgspec.json.decode(read_small(root / layout.MANIFEST, LIST_BYTES), type=_Manifest).hearing.id
+def _fingerprint(certificate: x509.Certificate) -> str:
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def _bound_to(root: Path, chain: Sequence[x509.Certificate]) -> str:
+    """The hearing that a record was bound to behind its seal; empty: to none."""
+    if not (root / layout.BINDINGS).exists():
+        return ""
+    sums_sha256 = hashlib.sha256(read_small(root / layout.SUMS, LIST_BYTES)).hexdigest()
+    given = check_bindings(read_small(root / layout.BINDINGS), _record(root), sums_sha256, chain).given
+    return given[-1].hearing if given else ""

@@ -53,7 +53,7 @@ class RoomDisks:
     """The primary disk and, where there is one, the mirror."""
 
     def __init__(self, storage: Storage, trust: SealTrust) -> None:
-        self._trust = trust
+        self.trust = trust
         self.primary = Path(storage.primary)
         self.mirror = Path(storage.mirror) if storage.mirror else None
         self.free_bytes: dict[str, int] = {}
@@ -192,13 +192,13 @@ class RoomDisks:
 
     def unsealed(self) -> list[Path]:
         """Records that have a seal on neither disk, each on the disk where it goes on."""
-        return unsealed(self.answering(), self._trust, lambda words: self.trouble(DAMAGED, f"{words}; see `courtroom verify`", True))
+        return unsealed(self.answering(), self.trust, lambda words: self.trouble(DAMAGED, f"{words}; see `courtroom verify`", True))
 
     def set_false_seals_aside(self, record: str) -> None:
         """A record goes on: what is named as its seal and is none is kept beside the records, on either disk."""
         for root in [base / record for base in self.answering()]:
             try:
-                set_false_seal_aside(root, self._trust)
+                set_false_seal_aside(root, self.trust)
             except OSError as error:  # the session goes on; a disk that is named as sealed is left out of it
                 log.error("what is named as a seal and is none stays there", record=str(root), error=str(error))
 
@@ -321,17 +321,17 @@ class RoomDisks:
     def _not_to_be_completed(self, record: Path, copy: Path, bases: list[Path]) -> str | None:
         """Why a copy is not to be completed from a record: in words, empty where nothing is wrong; None: it is to be."""
         if not is_sealed(record):
-            if (record / layout.JOURNAL).exists() and was_deleted(record.name, bases, self._trust, log.warning):
+            if (record / layout.JOURNAL).exists() and was_deleted(record.name, bases, self.trust, log.warning):
                 return f"{record} was left behind: the record was delivered, and deleted on the other disk; look at it, and remove it"
             return ""
         if not copy.is_dir():
             return ""
         for root in (record, copy):
-            if self._trust.is_false(root):
-                return f"{root} is named as sealed, and is not: {self._trust.refusal(root)}; nothing is copied from it or to it"
+            if self.trust.is_false(root):
+                return f"{root} is named as sealed, and is not: {self.trust.refusal(root)}; nothing is copied from it or to it"
         if is_sealed(copy):
             return ""
-        if copy in self._kept or goes_beyond(copy, record, self._trust.key):
+        if copy in self._kept or goes_beyond(copy, record, self.trust.key):
             self._kept.add(copy)
             return (
                 f"{copy} is not sealed and holds what the sealed {record} does not: both stay as they are; run `courtroom verify` on each, "

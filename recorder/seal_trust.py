@@ -55,6 +55,10 @@ class SealTrust:
         """
         return (record / layout.SUMS_SIGNATURE).exists() and not self.refusal(record)
 
+    def knows(self, chain: Sequence[x509.Certificate]) -> bool:
+        """Whether a device (the first certificate) is this one, or one of this room for which its authorities vouch."""
+        return not self._signer_refusal(CmsSigner(chain[0], list(chain)))
+
     def is_false(self, record: Path) -> bool:
         """Whether there stands what calls itself a seal, and is none.
 
