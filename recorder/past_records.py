@@ -62,7 +62,8 @@ def past_records(
 
 
 def _may_be_record(name: str) -> bool:
-    return layout.may_be_record(name) and layout.is_id(name.rpartition("_")[2])
+    # The answer is text: a name that is no UTF-8 would hide all the others.
+    return layout.may_be_record(name) and layout.can_be_listed(name) and layout.is_id(name.rpartition("_")[2])
 
 
 def _record(root: Path) -> str:

@@ -60,6 +60,16 @@ async def test_what_is_named_as_a_seal_and_is_none_makes_no_record(tmp_path: Pat
         assert reply.sealed is is_one
 
 
+async def test_a_directory_whose_name_no_text_can_tell_hides_no_record(tmp_path: Path) -> None:
+    it = RoomInProcess(tmp_path)
+    sealed, _ = sealed_and_behind(tmp_path)
+    strange = sealed.with_name("2026-01-01_room-1_\udcff_" + sealed.name.rpartition("_")[2])
+    shutil.copytree(sealed, strange)
+    reply = await it.do(control.FindRecords(since_utc_us=0))
+    assert msgspec.json.decode(msgspec.json.encode(reply), type=control.Reply).records == await found(it)
+    assert await names(it) == [sealed.name]
+
+
 async def test_a_record_that_is_left_without_a_seal_counts_where_a_device_of_the_room_began_it(tmp_path: Path) -> None:
     it = RoomInProcess(tmp_path, other_signer("room-1"))
     left = left_behind(it.primary)
