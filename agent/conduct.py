@@ -253,8 +253,12 @@ class Conductor:
                 facts, schedule, past=found.past, room=process.room, now_utc_us=now_us, is_time_known=is_time_known
             )
         )
-        process.records_are_known(are_all=not found.silent)
-        return not found.silent
+        # Of one that waits for its seal nobody says yet of which hearing it is; but for those whose sessions are known.
+        status = process.status()
+        known = {*process.store.sessions, "" if status is None else record_of(status.record)}
+        are_all = not found.silent and all(record_of(path) in known for path in found.unsealed)
+        process.records_are_known(are_all=are_all)
+        return are_all
 
     async def _bind(self, action: BindRecord) -> bool:
         words = {"hearing": action.hearing, "case": action.case, "actor": action.actor, "reason": action.reason}

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from recorder.contract import control
+from recorder.left_records import was_deleted
 from recorder.record import layout
 from recorder.record.binding import check_bindings
 from recorder.record.entries import Genesis
@@ -45,20 +46,24 @@ def past_records(
         disks: the room's.
         left: the records, by their ids, that are left without a seal.
         since_utc_us: what was begun before is passed over.
-        now_utc_us: what has no seal and says that it was begun later is passed over, too.
+        now_utc_us: what is left without a seal and says that it was begun later is passed over, too.
     """
     first_day = f"{datetime.fromtimestamp(since_utc_us / 1e6, tz=UTC) - timedelta(days=1):%Y-%m-%d}"
     answering, trust = disks.answering(), disks.trust
     young = [root for base in answering for root in base.iterdir() if _may_be_record(root.name) and root.name >= first_day]
     sealed = dict(_each(young, lambda root: _sealed(root, trust)))
-    open_ones = [root for root in young if root.name not in sealed and _record(root) in left]
-    unsealed = dict(_each(open_ones, lambda root: _unsealed(root, trust)))
-    found = [
-        *(one for one in sealed.values() if one.began_utc_us >= since_utc_us),
-        *(one for one in unsealed.values() if since_utc_us <= one.began_utc_us <= now_utc_us),
-    ]
+    unsealed = dict(_each([root for root in young if root.name not in sealed], lambda root: _unsealed(root, trust)))
+    unsealed = {name: one for name, one in unsealed.items() if one.began_utc_us >= since_utc_us}
+    unsealed = {name: one for name, one in unsealed.items() if not was_deleted(name, answering, trust, log.warning)}
+    found = [one for one in sealed.values() if one.began_utc_us >= since_utc_us]
+    waiting = list[str]()
+    for one in unsealed.values():
+        if _record(Path(one.path)) not in left:
+            waiting.append(one.path)
+        elif one.began_utc_us <= now_utc_us:
+            found.append(one)
     past = sorted(found, key=lambda one: (one.began_utc_us, one.path))
-    return control.RecordsFound(past=past, silent=[name for name, base in disks.named() if base not in answering])
+    return control.RecordsFound(past=past, unsealed=sorted(waiting), silent=[name for name, base in disks.named() if base not in answering])
 
 
 def _may_be_record(name: str) -> bool:

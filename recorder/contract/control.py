@@ -232,9 +232,13 @@ class PastRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordsFound(msgspec.Struct, frozen=True, kw_only=True):
-    """The oldest first. On a disk that is ``silent`` there may be others."""
+    """The oldest first. On a disk that is ``silent`` there may be others.
+
+    ``unsealed`` are the paths of those that are neither sealed nor left so: the one that is being made, and those that wait for a seal.
+    """
 
     past: list[PastRecord]
+    unsealed: list[str] = []
     silent: list[str] = []
 
 

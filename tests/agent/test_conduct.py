@@ -266,7 +266,13 @@ async def test_a_session_that_the_agent_never_saw_is_taken_in_and_its_last_head_
         it.recorder.answers[control.FindRecords] = control.Reply(ok=True, records=found)
         await it.until_told(contract.SessionEnded)
         assert not it.process.knows_records, "on the silent disk there may be others"
-        it.recorder.answers[control.FindRecords] = control.Reply(ok=True, records=control.RecordsFound(past=[past]))
+        asked = it.recorder.count()["FindRecords"]
+        waits = PATH.replace("2f6e7f64", "3f6e7f64")
+        unsealed = control.RecordsFound(past=[past], unsealed=[PATH, waits])
+        it.recorder.answers[control.FindRecords] = control.Reply(ok=True, records=unsealed)
+        await until(lambda: it.recorder.count()["FindRecords"] > asked + 1, "the records to be asked for again")
+        assert not it.process.knows_records, "of which hearing the one is that waits for its seal nobody knows yet"
+        it.recorder.answers[control.FindRecords] = control.Reply(ok=True, records=control.RecordsFound(past=[past], unsealed=[PATH]))
         await until(lambda: it.process.knows_records, "all disks to be looked at")
         facts = await it.facts()
         assert (facts.hearings["h1"].state, facts.sessions[RECORD].ended_utc_us) == ("sealed", plan.starts_utc_us + 60_000_000)

@@ -134,7 +134,7 @@ async def test_the_records_that_were_begun_since_then_are_named_with_the_hearing
     second = (await it.begin()).name
     await it.stop()
     await it.do(control.BindSealed(record=second.rpartition("_")[2], hearing="hearing-2", actor="Clerk"))
-    await it.begin()
+    third = str(await it.begin())
     (it.primary / "no record").mkdir()
     (it.mirror / first / layout.JOURNAL).write_bytes(b"torn")
     found = (await it.do(control.FindRecords(since_utc_us=0))).records
@@ -142,11 +142,11 @@ async def test_the_records_that_were_begun_since_then_are_named_with_the_hearing
     assert [(Path(one.path).name, one.room, one.hearing) for one in found.past] == [
         (first, "room-1", "hearing-1"), (second, "room-1", "hearing-2"),
     ]  # fmt: skip
-    assert found.silent == []
+    assert (found.silent, found.unsealed) == ([], [third])
     it.mirror.rename(tmp_path / "away")
     since = control.FindRecords(since_utc_us=found.past[0].began_utc_us + 1)
     fewer = (await it.do(since)).records
-    assert fewer == control.RecordsFound(past=found.past[1:], silent=["mirror"])
+    assert fewer == control.RecordsFound(past=found.past[1:], unsealed=[third], silent=["mirror"])
     await it.stop()
 
 

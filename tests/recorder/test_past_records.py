@@ -87,3 +87,31 @@ async def test_a_record_that_is_left_without_a_seal_counts_where_a_device_of_the
         assert await names(it) == [NAME]
     finally:
         await it.recorder.close()
+
+
+async def test_records_that_wait_for_their_seal_are_named_until_they_have_it(tmp_path: Path) -> None:
+    it = RoomInProcess(tmp_path)
+    left = left_behind(it.primary)
+    before = await found(it)
+    assert (before.past, before.unsealed) == ([], [str(left)])
+    other = await it.begin()
+    assert (await found(it)).unsealed == sorted([str(left), str(other)])
+    await it.stop()
+    assert (await found(it)).unsealed == [str(left)]
+    await it.recorder.close()
+    it = RoomInProcess(tmp_path)
+    try:
+        await it.without_children()
+        assert (await found(it)).unsealed == [str(left)], "it is taken up"
+        await it.stop()
+        after = await found(it)
+        assert ({one.path for one in after.past}, after.unsealed) == ({str(left), str(other)}, [])
+    finally:
+        await it.recorder.close()
+
+
+async def test_a_copy_of_a_sealed_record_that_is_behind_waits_for_no_seal(tmp_path: Path) -> None:
+    it = RoomInProcess(tmp_path)
+    sealed, _ = sealed_and_behind(tmp_path)
+    assert await found(it) == control.RecordsFound(past=(await found(it)).past, unsealed=[], silent=[])
+    assert await names(it) == [sealed.name]
