@@ -18,6 +18,7 @@ from recorder.contract import control
 from recorder.left_records import was_deleted
 from recorder.record import layout
 from recorder.record.binding import check_bindings
+from recorder.record.cms import check_detached
 from recorder.record.entries import Genesis
 from recorder.record.file_check import LIST_BYTES, open_plain, read_small
 from recorder.record.journal import BEFORE_FIRST, MAX_LINE_BYTES, read_line
@@ -93,7 +94,8 @@ def _sealed(root: Path, trust: SealTrust) -> control.PastRecord | None:
     if not trust.is_sealed(root):
         return None
     told = msgspec.json.decode(read_small(root / layout.MANIFEST, LIST_BYTES), type=_Manifest)  # the seal was held to it
-    hearing = _bound_to(root, trust.chain) or told.hearing.id
+    bound = _bound_to(root)
+    hearing = told.hearing.id if bound is None else bound
     return control.PastRecord(path=str(root), room=told.room, hearing=hearing, began_utc_us=told.started_utc_us)
 
 
@@ -114,10 +116,15 @@ def _fingerprint(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
-def _bound_to(root: Path, chain: Sequence[x509.Certificate]) -> str:
-    """The hearing that a record was bound to behind its seal; empty: to none."""
+def _bound_to(root: Path) -> str | None:
+    """The hearing that a record was bound to behind its seal, which counts; None: to none. Empty where a binding does not hold."""
     if not (root / layout.BINDINGS).exists():
+        return None
+    sums = read_small(root / layout.SUMS, LIST_BYTES)
+    # The device that sealed it, which may have been replaced since, and not whose certificate lies beside the seal.
+    sealer = check_detached(read_small(root / layout.SUMS_SIGNATURE), sums).certificate
+    bound = check_bindings(read_small(root / layout.BINDINGS), _record(root), hashlib.sha256(sums).hexdigest(), [sealer])
+    if bound.problems:
+        log.warning("to which hearing a record was bound cannot be told", record=str(root), problems=bound.problems)
         return ""
-    sums_sha256 = hashlib.sha256(read_small(root / layout.SUMS, LIST_BYTES)).hexdigest()
-    given = check_bindings(read_small(root / layout.BINDINGS), _record(root), sums_sha256, chain).given
-    return given[-1].hearing if given else ""
+    return bound.given[-1].hearing if bound.given else None

@@ -223,7 +223,10 @@ class RecordFound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PastRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that is sealed, or is left without a seal: where it lies, of which room and hearing it is by now, and when it was begun."""
+    """A record that is sealed, or is left without a seal: where it lies, of which room and hearing it is by now, and when it was begun.
+
+    No hearing is named where what binds it to one does not hold.
+    """
 
     path: str
     room: str

@@ -115,3 +115,17 @@ async def test_a_copy_of_a_sealed_record_that_is_behind_waits_for_no_seal(tmp_pa
     sealed, _ = sealed_and_behind(tmp_path)
     assert await found(it) == control.RecordsFound(past=(await found(it)).past, unsealed=[], silent=[])
     assert await names(it) == [sealed.name]
+
+
+async def test_what_an_earlier_device_bound_behind_its_seal_counts_and_where_a_binding_does_not_hold_no_hearing_is_named(
+    tmp_path: Path,
+) -> None:
+    sealed, _ = sealed_and_behind(tmp_path)
+    record = sealed.name.rpartition("_")[2]
+    reply = await RoomInProcess(tmp_path).do(control.BindSealed(record=record, hearing="hearing-2", actor="Clerk"))
+    assert reply.ok, reply.error
+    replaced = RoomInProcess(tmp_path, other_signer("room-1"))
+    assert [one.hearing for one in (await found(replaced)).past] == ["hearing-2"]
+    bindings = sealed / layout.BINDINGS
+    bindings.write_bytes(bindings.read_bytes().replace(b"hearing-2", b"hearing-3"))
+    assert [one.hearing for one in (await found(replaced)).past] == [""]
