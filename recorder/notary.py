@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import structlog
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from agent.upstream.contract import FaultCertificate, fault_text
@@ -25,6 +26,7 @@ from recorder.past_records import past_records
 from recorder.record import canonical, layout
 from recorder.record.binding import Binding, Bindings, binding_line, binding_text, check_bindings
 from recorder.record.canonical import NotCanonicalError
+from recorder.record.cms import check_detached
 from recorder.record.file_check import LIST_BYTES, SMALL_BYTES, open_plain, read_small
 from recorder.record.handover import Handover, handover_text
 from recorder.record.journal import entry_number
@@ -98,6 +100,9 @@ class Notary:
         copies = self._copies(request.record)
         if not copies:
             raise NotaryError(f"no sealed record {request.record} is here; one that is being recorded is bound without naming it")
+        if not any(_sealer(root).public_key() == self._signer.chain[0].public_key() for root in copies):
+            # No verifier would believe it, and it would make the record doubtful.
+            raise NotaryError(f"record {request.record} was sealed by another device, which alone can bind it")
         longest = max(copies, key=lambda root: len(self._bindings(root, request.record).given))
         known = self._bindings(longest, request.record)
         if not known.given or not _is_same(known.given[-1], request):
@@ -218,6 +223,11 @@ def _is_same(given: Binding, request: control.BindSealed) -> bool:
 
 def _sums_sha256(root: Path) -> str:
     return hashlib.sha256(read_small(root / layout.SUMS, LIST_BYTES)).hexdigest()
+
+
+def _sealer(root: Path) -> x509.Certificate:
+    """Who sealed a copy whose seal counts."""
+    return check_detached(read_small(root / layout.SUMS_SIGNATURE), read_small(root / layout.SUMS, LIST_BYTES)).certificate
 
 
 def _has_seal(root: Path, sums_sha256: str) -> bool:

@@ -129,3 +129,13 @@ async def test_what_an_earlier_device_bound_behind_its_seal_counts_and_where_a_b
     bindings = sealed / layout.BINDINGS
     bindings.write_bytes(bindings.read_bytes().replace(b"hearing-2", b"hearing-3"))
     assert [one.hearing for one in (await found(replaced)).past] == [""]
+
+
+async def test_a_record_that_an_earlier_device_sealed_is_bound_by_no_other(tmp_path: Path) -> None:
+    sealed, _ = sealed_and_behind(tmp_path)
+    replaced = RoomInProcess(tmp_path, other_signer("room-1"))
+    bind = control.BindSealed(record=sealed.name.rpartition("_")[2], hearing="hearing-2", actor="Clerk")
+    reply = await replaced.do(bind)
+    assert not reply.ok
+    assert "another device" in reply.error
+    assert not (sealed / layout.BINDINGS).exists()
