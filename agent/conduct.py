@@ -245,9 +245,9 @@ class Conductor:
     async def _find_missed(self) -> bool:
         process, now_us = self._process, self._process.stamp().utc_us
         found = (await self._link.do(control.FindRecords(since_utc_us=max(0, now_us - KEPT_S * 1_000_000)))).records
-        if found is None:
-            return False
         is_time_known = process.is_time_known
+        if found is None or not is_time_known:
+            return False
         await self._apply(
             lambda facts, schedule: missed.take_in(
                 facts, schedule, past=found.past, room=process.room, now_utc_us=now_us, is_time_known=is_time_known

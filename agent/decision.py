@@ -49,8 +49,9 @@ def decide(
         room: the room's id.
         quiet_s: for how long nobody has been heard or seen in the room; None where nobody can tell.
         now_utc_us: the PC's UTC.
-        is_time_known: whether that can be believed. While it cannot, nothing is told of what is late or over, and no session is closed as
-            one whose planned end is past. What is due is begun by itself all the same: a recording too many is better than one too few.
+        is_time_known: whether that can be believed. While it cannot, nothing is told of what is late or over, no session is closed as one
+            whose planned end is past, and none is looked for as missed: that old ones were known may be forgotten. What is due is begun by
+            itself all the same: a recording too many is better than one too few.
         knows_records: whether it was asked of late which records the room has. While it was not, no hearing is ended as one without.
     """
     turn = Turn(facts, schedule)
@@ -63,7 +64,7 @@ def decide(
         _tell_late(turn, rules, now_utc_us)
     _start(turn, seen, rules, now_utc_us)
     _stop_forgotten(turn, seen, rules, quiet_s, now_utc_us, is_time_known=is_time_known)
-    if seen is not None and not knows_records:
+    if seen is not None and not knows_records and is_time_known:
         turn.actions.append(FindMissed())
     if is_time_known and knows_records:
         _reconcile(turn, now_utc_us)

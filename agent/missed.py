@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from agent.follow_recorder import Seen, take_up
-from agent.hearing import BEFORE, Facts, record_of
+from agent.hearing import BEFORE, KEPT_S, Facts, record_of
 from agent.prompts import WRONG_CASE_S
 from agent.schedule import Schedule
 from agent.turn import Outcome, Turn
@@ -15,11 +15,14 @@ def take_in(
 ) -> Outcome:  # fmt: skip
     """Take these records in whose sessions nobody knows: as ones that the recorder no longer has, so that it is found out how they ended.
 
+    Not while the time is not known, nor what began longer ago than facts are kept, or is still to come: that was known, and is forgotten.
     Where the facts begin anew (another disk) earlier ones knew what was recorded before; of that only what a waiting hearing lacks is
     taken in.
     """
     turn = Turn(facts, schedule)
-    if turn.known_from_utc_us is None and is_time_known:
+    if not is_time_known:
+        return turn.outcome()
+    if turn.known_from_utc_us is None:
         turn.known_from_utc_us = now_utc_us
     for one in past:
         record = record_of(one.path)
@@ -30,6 +33,8 @@ def take_in(
 
 
 def _was_missed(turn: Turn, one: PastRecord, now_utc_us: int) -> bool:
+    if not now_utc_us - KEPT_S * 1_000_000 <= one.began_utc_us <= now_utc_us:
+        return False
     is_new = turn.known_from_utc_us is not None and one.began_utc_us >= turn.known_from_utc_us
     hearing = turn.hearings.get(one.hearing)
     if hearing is None or hearing.state not in BEFORE or hearing.plan is None:

@@ -96,6 +96,8 @@ class AgentInProcess:
     def __init__(self, base: Path, config: RoomConfig) -> None:
         self.recorder = Answering()
         self.process = RoomProcess(config, base, ClockWatch())
+        now_us = self.process.stamp().utc_us
+        self.process.centre_clock.said(now_us, 0, own_utc_us=now_us, now_s=time.monotonic())
         self.conductor = Conductor(self.process)
         self.staff = Staff(self.process, self.conductor, Linked())
         self.door = ControlServer(base, self.recorder.do, self.recorder.status, frozenset())

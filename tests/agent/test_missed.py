@@ -1,6 +1,8 @@
 """What was recorded while the agent was away is taken in by its record, and no hearing that has one is told as not held."""
 
-from agent.hearing import Facts
+import pytest
+
+from agent.hearing import KEPT_S, Facts
 from agent.upstream import contract
 from recorder.contract.control import PastRecord
 from tests.agent.model_room import ModelRoom
@@ -112,5 +114,27 @@ def test_a_record_of_another_room_on_this_rooms_disk_is_none_of_its_sessions() -
     room = room_that_was_started()
     recorded_unseen(room, "h1")
     room.recorder.past = [PastRecord(path=one.path, room=f"not-{ROOM}", hearing="h1", began_utc_us=TEN) for one in room.recorder.past]
+    room.starts_anew()
+    assert room.facts.sessions == {}
+
+
+def test_while_the_time_is_not_known_no_old_record_is_taken_for_one_that_was_missed() -> None:
+    room = room_that_was_started()
+    record = recorded_unseen(room, "h1")
+    room.now_us, room.is_time_known = TEN - 500 * DAY_US, False  # a PC whose battery is empty
+    room.starts_anew()
+    assert (room.facts.sessions, room.told_of(contract.SessionStarted)) == ({}, [])
+    room.now_us, room.is_time_known = TEN + 2 * HOUR_US, True
+    room.look()
+    room.look()
+    assert list(room.facts.sessions) == [record]
+
+
+@pytest.mark.parametrize("now_us", [TEN - DAY_US, TEN + KEPT_S * 1_000_000 + HOUR_US])
+def test_what_was_recorded_before_facts_are_forgotten_or_is_still_to_come_by_the_clock_is_not_taken_for_missed(now_us: int) -> None:
+    room = ModelRoom()
+    room.starts_anew()
+    recorded_unseen(room, "")
+    room.now_us = now_us
     room.starts_anew()
     assert room.facts.sessions == {}
