@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from agent.decision import CHECK_BEFORE_S
 from agent.follow_recorder import Seen, take_up
 from agent.hearing import BEFORE, KEPT_S, Facts, record_of
 from agent.prompts import WRONG_CASE_S
@@ -39,6 +40,8 @@ def _was_missed(turn: Turn, one: PastRecord, now_utc_us: int) -> bool:
     hearing = turn.hearings.get(one.hearing)
     if hearing is None or hearing.state not in BEFORE or hearing.plan is None:
         return is_new
-    # It waits for its new date, perhaps: a record of the one before must not end it while that one may still be held.
-    is_of_this_date = one.began_utc_us >= hearing.plan.starts_utc_us - WRONG_CASE_S * 1_000_000
-    return is_of_this_date or (is_new and hearing.plan.ends_utc_us <= now_utc_us)
+    # It waits for its new date, perhaps, or for the afternoon: a record of before must not end it while that may still be held.
+    is_over = hearing.plan.ends_utc_us <= now_utc_us
+    early_s = WRONG_CASE_S if is_over else CHECK_BEFORE_S
+    is_of_this_date = one.began_utc_us >= hearing.plan.starts_utc_us - early_s * 1_000_000
+    return is_of_this_date or (is_new and is_over)

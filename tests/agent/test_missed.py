@@ -4,6 +4,7 @@ import pytest
 
 from agent.hearing import KEPT_S, Facts
 from agent.upstream import contract
+from provisioning.room import Hearings
 from recorder.contract.control import PastRecord
 from tests.agent.model_room import ModelRoom
 from tests.agent.plans import DAY, DAY_US, HOUR_US, MINUTE_US, ROOM, TEN, hearing
@@ -98,6 +99,34 @@ def test_a_hearing_that_was_adjourned_waits_for_its_new_date_whatever_was_record
     room.starts_anew()
     assert room.state() == "open"
     assert len(room.facts.sessions) == 2, "it does not wait any more: the first one is known now, too"
+
+
+def test_a_hearing_that_was_adjourned_to_the_afternoon_is_recorded_then_whatever_was_missed_of_its_morning() -> None:
+    room = room_that_was_started()
+    room.rules = Hearings(automatic=True)
+    first = recorded_unseen(room, "h1")
+    afternoon = TEN + 3 * HOUR_US + 30 * MINUTE_US
+    room.plan(hearing(starts_us=afternoon))
+    room.starts_anew()
+    assert room.state() != "sealed"
+    room.until(afternoon)
+    room.look()
+    assert (room.state(), room.recorder.state) == ("open", "open")
+    second = room.hearing().session
+    room.clerk_stops()
+    room.starts_anew()
+    assert (room.state(), set(room.facts.sessions)) == ("sealed", {first, second})
+
+
+def test_a_record_that_was_begun_an_hour_before_its_hearing_is_that_hearings_once_its_time_is_over() -> None:
+    room = room_that_was_started()
+    record = recorded_unseen(room, "h1", TEN - HOUR_US, TEN + 10 * MINUTE_US)
+    room.facts = Facts()
+    room.starts_anew()
+    assert room.facts.sessions == {}
+    room.until(TEN + HOUR_US)
+    room.starts_anew()
+    assert (room.state(), list(room.facts.sessions)) == ("sealed", [record])
 
 
 def test_facts_that_begin_anew_take_in_what_a_waiting_hearing_lacks_and_nothing_that_earlier_ones_knew() -> None:
