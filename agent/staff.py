@@ -98,7 +98,8 @@ class Staff:
                 by=order.actor,
                 now_utc_us=now_us,
                 must_be_known=order.hearing is not None and self._must_be_known(not_planned=order.not_planned),
-            )
+            ),
+            lambda facts, schedule: told.broken_off(facts, schedule, by=order.actor, now_utc_us=now_us),
         )
         reply = None
         for action in outcome.actions:
@@ -113,7 +114,8 @@ class Staff:
     async def _stop(self, session: str, order: desk.StopOrder) -> desk.Said:
         now_us = self._process.stamp().utc_us
         outcome = await self._ordered(
-            lambda facts, schedule: told.stop(facts, schedule, session=session, by=order.actor, reason=order.reason, now_utc_us=now_us)
+            lambda facts, schedule: told.stop(facts, schedule, session=session, by=order.actor, reason=order.reason, now_utc_us=now_us),
+            lambda facts, schedule: told.broken_off(facts, schedule, by=order.actor, now_utc_us=now_us),
         )
         for action in outcome.actions:
             await self._conductor.order(action)
@@ -203,20 +205,24 @@ class Staff:
         now_us = self._process.stamp().utc_us
         self._keep(lambda facts, schedule: told.asked(facts, schedule, to=to, by=by, now_utc_us=now_us))
 
-    async def _ordered(self, change: Callable[[Facts, Schedule], Outcome]) -> Outcome:
-        """As ``_changed``, but where the disk stalls it is decided by what memory holds, and kept when the file takes it."""
+    async def _ordered(self, change: Callable[[Facts, Schedule], Outcome], take_back: Callable[[Facts, Schedule], Outcome]) -> Outcome:
+        """As ``_changed``, but where the disk stalls it is decided by what memory holds, and kept when the file takes it.
+
+        ``take_back``: where whoever ordered it hangs up meanwhile, for what the file is just taking cannot be dropped.
+        """
         keeping = self._keep(change)
         try:
             await asyncio.wait({keeping}, timeout=KEPT_WITHIN_S)
+            if keeping.done():
+                return keeping.result()
+            try:
+                outcome = change(*self._process.store.now)
+            except told.ToldError:
+                return await keeping  # what waits for the file as well may change that: a session that is just being taken up
         except asyncio.CancelledError:
             keeping.cancel()
+            self._keep(take_back)
             raise
-        if keeping.done():
-            return keeping.result()
-        try:
-            outcome = change(*self._process.store.now)
-        except told.ToldError:
-            return await keeping  # what waits for the file as well may change that: a session that is just being taken up
         log.error("the agent's file takes nothing for the moment; the recorder is asked without waiting for it")
         return outcome
 

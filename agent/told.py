@@ -79,6 +79,21 @@ def stop(facts: Facts, schedule: Schedule, *, session: str, by: str, reason: str
     return turn.outcome()
 
 
+def broken_off(facts: Facts, schedule: Schedule, *, by: str, now_utc_us: int) -> Outcome:
+    """Who asked for a start or a stop at that moment hung up, and the recorder is not asked: what it does later bears another name."""
+    turn = Turn(facts, schedule)
+    asked = turn.asked
+    if asked is not None and (asked.to, asked.by, asked.utc_us) == ("open", by, now_utc_us):
+        turn.asked = None
+        known = turn.hearings.get(asked.hearing)
+        if known is not None and known.start_asked_utc_us == now_utc_us:
+            turn.hearings[asked.hearing] = change(known, start_asked_utc_us=None)
+    for session in list(turn.sessions.values()):
+        if (session.stop_by, session.stop_asked_utc_us) == (by, now_utc_us):
+            turn.sessions[session.session] = change(session, stop_by="", stop_reason="", stop_asked_utc_us=None)
+    return turn.outcome()
+
+
 def bind(
     facts: Facts, schedule: Schedule, *, session: str, hearing: str, case: str, by: str, reason: str, must_be_known: bool = False
 ) -> Outcome:  # fmt: skip
