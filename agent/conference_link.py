@@ -198,7 +198,7 @@ class ConferenceLink:
         while self._facts:
             mono_us, fact = first = self._facts[0]
             try:
-                await self._recorder.do(control.AddEvent(name=fact.name, data=dict(fact.data), mono_us=mono_us))
+                await self._tell_recorder(fact, mono_us)
             except RecorderAwayError:
                 return
             except RecorderRefusedError as error:
@@ -206,6 +206,16 @@ class ConferenceLink:
             if self._facts and self._facts[0] is first:
                 self._facts.popleft()
         self._tell_what_was_lost()
+
+    async def _tell_recorder(self, fact: conference.Fact, mono_us: int) -> None:
+        event = control.AddEvent(name=fact.name, data=dict(fact.data), mono_us=mono_us)
+        try:
+            await self._recorder.do(event)
+        except RecorderRefusedError as error:
+            if "unknown field `mono_us`" not in str(error):
+                raise
+            # A session goes on with the program of before an update, which does not know the field: its record has when it was told.
+            await self._recorder.do(msgspec.structs.replace(event, mono_us=None))
 
 
 def _nothing(_: object) -> None:

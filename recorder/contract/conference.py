@@ -263,8 +263,11 @@ class AudienceServer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """PEM file of the authority that the server's certificate is checked with; empty: the machine's own."""
 
 
-class HearingIs(Message, frozen=True, kw_only=True, tag="hearing"):
-    """The hearing that people may come to, and the recorder's state; said at once when connected, and whenever it changes."""
+class HearingIs(Message, frozen=True, kw_only=True, tag="hearing", omit_defaults=True):
+    """The hearing that people may come to, and the recorder's state; said at once when connected, and whenever it changes.
+
+    What is left as it is by itself is not sent: a vks of before does not know each field.
+    """
 
     hearing: str
     """Empty: none is near."""

@@ -36,8 +36,8 @@ def why_no_request(error: Exception) -> str:
     return f"{'a note' if where == 'text' else where} may not hold control characters"
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_unknown_fields=True):
-    """Base of the requests."""
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_unknown_fields=True, omit_defaults=True):
+    """Base of the requests. What is left as it is by itself is not sent: a recorder of before does not know each field."""
 
 
 COULD_NOT_BEGIN = "could not begin: "

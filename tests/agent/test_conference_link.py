@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from unittest.mock import create_autospec
 
+import msgspec
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
 from agent.conference_link import ConferenceLink
-from agent.recorder_link import RecorderLink
+from agent.recorder_link import RecorderLink, RecorderRefusedError
 from recorder.contract import conference, control
 from tests.agent.statuses import status
 from tests.lab.waiting import until
@@ -62,3 +63,26 @@ async def test_facts_that_are_too_many_for_a_recorder_that_is_away_are_lost_alou
     left = [control.AddEvent(name=name, data={}, mono_us=WAS_US) for name in ("c", "d", "e")]
     assert [call.args[0] for call in recorder.do.await_args_list] == left, "with when they were, however late"
     assert [line.get("lost") for line in logs[:2]] == [None, 2]
+
+
+async def test_facts_are_told_to_a_recorder_of_before_that_does_not_know_when_they_were(tmp_path: Path) -> None:
+    taken: list[str] = []
+
+    async def of_before(request: control.AddEvent) -> control.Reply:
+        if b"mono_us" in control.json_encoder.encode(request):
+            raise RecorderRefusedError(f"{control.NOT_A_REQUEST}: Object contains unknown field `mono_us`")
+        taken.append(request.name)
+        return control.Reply(ok=True)
+
+    recorder = create_autospec(RecorderLink, instance=True, reachable=True, status=status(state="open"))
+    recorder.do.side_effect = of_before
+    async with linked(tmp_path, recorder, "admitted", "muted"):
+        await until(lambda: len(taken) == 2, "the facts to be taken")
+    assert taken == ["admitted", "muted"]
+
+
+def test_a_vks_of_before_is_told_of_no_field_that_says_nothing() -> None:
+    hearing = conference.HearingIs(hearing="h1", title="", state="idle", closed=False, invitations=[], secret=bytes(32))
+    told = conference.encoder.encode(hearing)
+    assert set(msgspec.json.decode(told)) == {"m", "hearing", "title", "state", "closed", "invitations", "secret"}
+    assert conference.from_agent.decode(told) == hearing

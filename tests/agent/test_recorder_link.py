@@ -145,3 +145,14 @@ async def test_a_user_who_may_not_is_told_so_and_the_link_goes_on(tmp_path: Path
             await link.do(control.ArmRequest(on=True, actor="Clerk"))
         assert not link.reachable
     server.close()
+
+
+@pytest.mark.parametrize(
+    ("request_", "fields"),
+    [
+        (control.StopRequest(actor="agent", reason="forgotten_stop"), {"actor", "reason"}),
+        (control.BindRequest(hearing="h1", actor="agent"), {"hearing", "actor"}),
+    ],
+)
+def test_a_recorder_of_before_that_does_not_know_a_field_can_be_asked_without_it(request_: control.Request, fields: set[str]) -> None:
+    assert set(msgspec.json.decode(control.json_encoder.encode(request_))) == {"do"} | fields
