@@ -159,11 +159,12 @@ async def test_a_record_that_stands_sealed_on_a_disk_that_came_late_is_not_writt
 
     late = RoomInProcess(tmp_path)
     late.mirror.rmdir()
-    late.mirror.touch()  # no directory is there, and none can be made
+    (tmp_path / "nothing").touch()
+    late.mirror.symlink_to("nothing")  # no directory is there, and none can be made
     await late.without_children()
     assert late.recorder.state == "open"
-    late.mirror.unlink()
-    away.rename(late.mirror)
+    (tmp_path / "comes").symlink_to(away.name)
+    (tmp_path / "comes").replace(late.mirror)  # at once: between a disk that goes and one that comes a directory could be made
 
     def told() -> bool:
         return any("Stop it, and start a new one" in alarm.detail for alarm in late.recorder.status().alarms if alarm.code == "mirror_left")
