@@ -28,7 +28,7 @@ _STRICTNESS: dict[State, int] = {"open": 0, "off_record": 1, "privileged": 2, "d
 _RECORDER = "recorder"
 UNSIGNED = "what was ordered last before the power cut is signed by nobody, and the stricter holds on"
 KEPT = "orders_kept"
-"""The alarm of a session that was taken up in a pause of which only that end is known."""
+"""The alarm of a session that was taken up in a stricter state, or at a higher level, than its last lines say."""
 
 
 class InForce(msgspec.Struct, frozen=True, kw_only=True):
