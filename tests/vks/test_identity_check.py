@@ -9,7 +9,7 @@ from recorder.contract import child
 from recorder.contract import conference as staff
 from tests.children.linked import Linked, linked
 from tests.children.test_ingest import DEVICE
-from tests.vks.browsers import NEAR, Watcher, until
+from tests.vks.browsers import NEAR, Browser, Watcher, until
 from tests.vks.test_conference import Hall, record, recorded_us
 from tests.vks.test_conference import hall as hall  # noqa: PLC0414 - a fixture is used by its name
 from tests.vks.test_identity import identify
@@ -49,17 +49,22 @@ def shades(ingest: Linked, track: str) -> list[float]:
     return found
 
 
+async def holds_up(hall: Hall, ingest: Linked) -> tuple[Browser, Browser]:
+    """A party whom counsel sees and the record holds is checked, and holds a document up."""
+    ingest.first(child.Opened)
+    party, counsel = await hall.join("party", 1_000, FACE), await hall.join("counsel", 2_000, COUNSEL)
+    hall.admit("party", "counsel")
+    await until(lambda: counsel.sees(FACE), "counsel sees the party")
+    record(ingest)
+    await until(lambda: recorded_us(ingest, "remote-party-video") > 500_000, "the party is recorded")
+    hall.conference.act(identify())
+    party.camera.shade = DOCUMENT
+    return party, counsel
+
+
 async def test_a_document_is_seen_by_the_clerk_alone_and_recorded_as_stills_alone(hall: Hall, tmp_path: Path) -> None:
     with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
-        ingest.first(child.Opened)
-        party, counsel = await hall.join("party", 1_000, FACE), await hall.join("counsel", 2_000, COUNSEL)
-        hall.admit("party", "counsel")
-        await until(lambda: counsel.sees(FACE), "counsel sees the party")
-        record(ingest)
-        await until(lambda: recorded_us(ingest, "remote-party-video") > 500_000, "the party is recorded")
-
-        hall.conference.act(identify())
-        party.camera.shade = DOCUMENT
+        party, counsel = await holds_up(hall, ingest)
         screen = await on_screen(hall)
         await until(lambda: screen.sees(DOCUMENT), "the clerk sees the document")
         levels = {one.track: one.level for one in ingest.all(child.TrackOpened)}
@@ -112,15 +117,7 @@ async def test_a_page_that_is_loaded_anew_in_a_check_shows_the_document_to_nobod
     hall: Hall, tmp_path: Path
 ) -> None:
     with linked("recorder.children.ingest", DEVICE, tmp_path) as ingest:
-        ingest.first(child.Opened)
-        party, counsel = await hall.join("party", 1_000, FACE), await hall.join("counsel", 2_000, COUNSEL)
-        hall.admit("party", "counsel")
-        await until(lambda: counsel.sees(FACE), "counsel sees the party")
-        record(ingest)
-        await until(lambda: recorded_us(ingest, "remote-party-video") > 500_000, "the party is recorded")
-
-        hall.conference.act(identify())
-        party.camera.shade = DOCUMENT
+        party, counsel = await holds_up(hall, ingest)
         hall.conference.gone(hall.conference.peers["party"], left=False)
         await party.close()
         counsel.forget()
