@@ -128,6 +128,7 @@ def test_a_microphone_that_dies_leaves_the_mix_and_one_that_returns_is_heard_aga
     assert level(sounds[2][-24_000:], tone_hz(2)) > 0.05
 
 
+@pytest.mark.alone
 def test_the_bus_gives_the_mix_as_samples_and_as_opus(tmp_path: Path) -> None:
     with linked("recorder.children.mixer", DEVICE, tmp_path) as running, microphone(tmp_path, "mic-1", 1):
         running.first(child.Opened)
