@@ -4,7 +4,6 @@ On the disk, ``<record>/`` is the record, ``<record>.handover.json`` what the ro
 and ``<record>.receipt.json`` the archive's acknowledgement, which comes back. ``docs/archive.md`` tells their formats.
 """
 
-import base64
 import contextlib
 import hashlib
 import os
@@ -14,16 +13,14 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive.amount import amount
 from agent.archive.inside import directory, open_regular_in, refuse_links, sync_all
 from agent.archive.offer import GROWING, OfferError, hash_file, read_sums, sealed_files
+from recorder.record.enclosed import EnclosedError, check_enclosed
 from recorder.record.file_check import LIST_BYTES, read_small
 from recorder.record.handover import Handover, handover_text
-from recorder.record.trust import Authorities, may_sign_documents, name, parse_certificate, rooms
+from recorder.record.trust import Authorities, name, rooms
 
 Progress = Callable[[int, int], None]
 INCOMING = ".incoming"
@@ -83,27 +80,20 @@ def check_handover(handover: Handover, authorities: Authorities, others: Sequenc
     """
     two_people(handover.people)
     try:
-        certificate = parse_certificate(base64.b64decode(handover.certificate, validate=True))
-        signature = base64.b64decode(handover.sig, validate=True)
-    except ValueError as error:
-        raise HandoverError(f"the handover's certificate or signature is damaged: {error}") from error
-    key = certificate.public_key()
-    try:
-        if not isinstance(key, ec.EllipticCurvePublicKey):
-            raise HandoverError("the handover's signer has no elliptic curve key")
-        key.verify(signature, handover_text(handover), ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
-        raise HandoverError("the handover's signature does not hold: it was changed") from None
-    if rooms(certificate) != [handover.room] or not may_sign_documents(certificate):
-        raise HandoverError(f"the handover is not signed by the device of room {handover.room}, but by {name(certificate)}")
-    if handover.utc_us > now_us + 300_000_000:
-        raise HandoverError("the handover is dated in the future: compare the room's clock with this one")
-    refusal = authorities.refusal(certificate, others, handover.utc_us)
-    if refusal is not None:
-        raise HandoverError(refusal)
-    revoked = authorities.revoked(certificate, others)
-    if revoked is not None:
-        raise HandoverError(f"the certificate of {name(certificate)} was revoked ({revoked.reason})")
+        signer = check_enclosed(
+            "handover",
+            handover_text(handover),
+            sig=handover.sig,
+            certificate=handover.certificate,
+            signed_at_us=handover.utc_us,
+            authorities=authorities,
+            others=others,
+            now_us=now_us,
+        )
+    except EnclosedError as error:
+        raise HandoverError(str(error)) from error
+    if rooms(signer) != [handover.room]:
+        raise HandoverError(f"the handover is not signed by the device of room {handover.room}, but by {name(signer)}")
 
 
 def missing_bytes(roots: Sequence[Path], to: Path) -> int:

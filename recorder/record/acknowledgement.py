@@ -1,21 +1,16 @@
 """The archive's word that it holds a whole record: its form, and whether it proves that. Pure."""
 
-import base64
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from recorder.record.trust import Authorities, may_sign_documents, name, parse_certificate, rooms
+from recorder.record.enclosed import EnclosedError, check_enclosed
+from recorder.record.trust import Authorities, name, rooms
 
 VERDICTS = frozenset({"sealed", "anchored", "sealed in part", "anchored in part"})
 """What the archive must have found. ``in part``: more than 10 s before a crash were signed only when the recorder was back."""
-EARLY_US = 300_000_000
-"""By how much the signer's clock may be ahead of ours."""
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?![\s\S])")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
@@ -89,27 +84,17 @@ def check_acknowledgement(
     if any(not text.isprintable() for text in (ack.by, *ack.people)):
         raise AcknowledgementError("the acknowledgement's signer or people have names that are not for printing")
     try:
-        certificate = parse_certificate(base64.b64decode(ack.certificate, validate=True))
-        signature = base64.b64decode(ack.sig, validate=True)
-    except ValueError as error:
-        raise AcknowledgementError(f"the acknowledgement's certificate or signature is damaged: {error}") from error
-    key = certificate.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise AcknowledgementError("the acknowledgement's signer has no elliptic curve key")
-    try:
-        key.verify(signature, acknowledgement_text(ack), ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
-        raise AcknowledgementError("the acknowledgement's signature does not hold") from None
-    if rooms(certificate):
-        raise AcknowledgementError(f"the acknowledgement is signed by a room ({name(certificate)}); only an archive can give one")
-    if not may_sign_documents(certificate):
-        raise AcknowledgementError(f"the certificate of {name(certificate)} is not for signing documents")
-    if ack.utc_us > now_us + EARLY_US:
-        raise AcknowledgementError("the acknowledgement is dated in the future: compare this room's clock with the archive's")
-    refusal = authorities.refusal(certificate, others, ack.utc_us)
-    if refusal is not None:
-        raise AcknowledgementError(refusal)
-    revoked = authorities.revoked(certificate, others)
-    if revoked is not None:
-        # Whenever that was: whoever stole the key dates what he signs as he likes. The archive gives another acknowledgement.
-        raise AcknowledgementError(f"the certificate of {name(certificate)} was revoked ({revoked.reason})")
+        signer = check_enclosed(
+            "acknowledgement",
+            acknowledgement_text(ack),
+            sig=ack.sig,
+            certificate=ack.certificate,
+            signed_at_us=ack.utc_us,
+            authorities=authorities,
+            others=others,
+            now_us=now_us,
+        )
+    except EnclosedError as error:
+        raise AcknowledgementError(str(error)) from error
+    if rooms(signer):
+        raise AcknowledgementError(f"the acknowledgement is signed by a room ({name(signer)}); only an archive can give one")

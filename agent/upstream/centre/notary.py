@@ -7,7 +7,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive.acknowledgement import encoded, sign
-from recorder.record.acknowledgement import EARLY_US, Acknowledgement
+from recorder.record.acknowledgement import Acknowledgement
+from recorder.record.enclosed import EARLY_US
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
