@@ -40,9 +40,15 @@ def closed_room(tmp_path: Path) -> Iterator[Site]:
 async def come(http: aiohttp.ClientSession, link: str, device: str = "device-1") -> tuple[PageInTest, str]:
     """Use a link as its page does; returns the page, and its resume token."""
     root, token = link.split("/join/#")
-    async with http.post(f"{root}/api/join", json={"token": token, "device": device}) as answer:
-        assert answer.status == 200, await answer.text()
-        resume = (await answer.json())["resume"]
+    async with asyncio.timeout(10):
+        while True:
+            async with http.post(f"{root}/api/join", json={"token": token, "device": device}) as answer:
+                said = await answer.json()
+            if said.get("code") != "starting":
+                break
+            await asyncio.sleep(0.1)
+    assert answer.status == 200, said
+    resume = said["resume"]
     return await again(http, root, resume), resume
 
 

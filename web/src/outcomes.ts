@@ -11,6 +11,7 @@ const REFUSALS: Record<string, Word> = {
   full: "join_full",
   removed: "join_removed",
   not_public: "join_not_public",
+  starting: "join_starting",
   unreachable: "join_unreachable",
 };
 const ENDS: Record<string, Word> = {

@@ -1,6 +1,7 @@
 // This device's way to its seat: the link's token, the token that leads back, and the device's name.
 
 import { api } from "./api";
+import { waitMs } from "./backoff";
 import { keep, kept } from "./storage";
 
 const TOKEN = /^[A-Za-z0-9._~-]{16,1024}$/;
@@ -45,10 +46,22 @@ export function forgetSeat(place: string): void {
 
 export type Joined = { resume: string } | { code: string; at_utc_us: number };
 
+/** So often a courtroom that is just starting is asked before the person is told so: for about 10 s. */
+const STARTING_TRIES = 7;
+
 /** Ask for the seat. This, and not the opening of the page, uses the link. */
 export async function join(token: string, device: string): Promise<Joined> {
+  for (let tried = 1; ; tried += 1) {
+    const joined = await ask(token, device);
+    if ("resume" in joined || joined.code !== "starting" || tried === STARTING_TRIES) return joined;
+    await new Promise((resolve) => setTimeout(resolve, waitMs(tried - 1, Math.random())));
+  }
+}
+
+async function ask(token: string, device: string): Promise<Joined> {
+  const unreachable = { code: "unreachable", at_utc_us: 0 };
   let said: unknown;
-  let ok = false;
+  let status: number;
   try {
     const response = await fetch(api("join"), {
       method: "POST",
@@ -57,14 +70,14 @@ export async function join(token: string, device: string): Promise<Joined> {
       cache: "no-store",
       credentials: "omit",
     });
-    ok = response.ok;
-    if (response.status >= 500) return { code: "unreachable", at_utc_us: 0 };
+    status = response.status;
     said = await response.json();
   } catch {
-    return { code: "unreachable", at_utc_us: 0 };
+    return unreachable;
   }
   const fields = (said ?? {}) as { resume?: unknown; code?: unknown; at_utc_us?: unknown };
-  if (ok && typeof fields.resume === "string") return { resume: fields.resume };
+  if (status >= 500 && fields.code !== "starting") return unreachable; // a server in between says so
+  if (status < 300 && typeof fields.resume === "string") return { resume: fields.resume };
   return {
     code: typeof fields.code === "string" ? fields.code : "other",
     at_utc_us: typeof fields.at_utc_us === "number" ? fields.at_utc_us : 0,

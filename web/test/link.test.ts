@@ -49,6 +49,20 @@ describe("joining", () => {
     answering(403, '{"code":"early","at_utc_us":1}');
     expect(await join(TOKEN, "device-1")).toEqual({ code: "early", at_utc_us: 1 });
   });
+  it("asks a courtroom that is just starting again, and tells so in the end", async () => {
+    vi.useFakeTimers();
+    const starting = (): Response => new Response('{"code":"starting","at_utc_us":0}', { status: 503 });
+    const asked = vi.fn(async () => (asked.mock.calls.length < 4 ? starting() : new Response('{"resume":"abc"}', { status: 200 })));
+    vi.stubGlobal("fetch", asked);
+    const joined = join(TOKEN, "d");
+    await vi.runAllTimersAsync();
+    expect([await joined, asked.mock.calls.length]).toEqual([{ resume: "abc" }, 4]);
+    vi.stubGlobal("fetch", vi.fn(async () => starting()));
+    const refused = join(TOKEN, "d");
+    await vi.runAllTimersAsync();
+    expect(await refused).toEqual({ code: "starting", at_utc_us: 0 });
+    vi.useRealTimers();
+  });
   it("takes no seat from a refusal, nor from nonsense", async () => {
     answering(403, '{"resume":"abc"}');
     expect(await join(TOKEN, "d")).toEqual({ code: "other", at_utc_us: 0 });
@@ -82,7 +96,7 @@ describe("codes", () => {
   });
   it("tell whether another press may lead in", () => {
     expect(["unknown", "expired"].map(mayTryAgain)).toEqual([false, false]);
-    for (const code of ["no_hearing", "early", "too_many", "full", "removed", "unreachable", "?"]) expect([code, mayTryAgain(code)]).toEqual([code, true]);
+    for (const code of ["no_hearing", "early", "too_many", "full", "removed", "starting", "unreachable", "?"]) expect([code, mayTryAgain(code)]).toEqual([code, true]);
   });
   it("tell what may be done", () => {
     expect([mayComeBack("removed"), mayComeBack("hearing_over"), isForgotten("unknown"), isForgotten("removed")]).toEqual([true, false, true, false]);

@@ -97,6 +97,7 @@ export const en = {
   join_full: "The hearing takes no more people. Call the court's registry.",
   join_removed: "You were put out of the hearing. Only the clerk can let you in again.",
   join_not_public: "The hearing is not public now, so observers may not be present. You can try again when it is public.",
+  join_starting: "The courtroom's videoconference is just starting. Try again in a minute.",
   join_unreachable: "The courtroom cannot be reached. Check your internet connection.",
   join_other: "Joining did not work. Try again in a minute, or call the court's registry.",
   // waiting
