@@ -2,7 +2,7 @@
 
 vks may be killed at any time, and is: the link is made again for as long as it takes, and the conference goes on from what was kept here.
 What it tells for the record is handed to the recorder in order while a session runs (a fact whose answer was lost is told again, rather
-than not); what was arranged before one begins vks tells when it hears of it.
+than not); vks keeps it until then, for this process may be killed, too. What was arranged before one begins vks tells when it hears of it.
 """
 
 import asyncio
@@ -54,6 +54,8 @@ class ConferenceLink:
         self._number = 0
         self._facts: deque[tuple[int, conference.Fact]] = deque()
         """Each with when it was (CLOCK_MONOTONIC)."""
+        self._taken_us = self._handed_us = 0
+        """Until when facts were taken from vks, and until when it has been told on this link that they are handed over."""
         self._lost = 0
         self._due = asyncio.Event()
         self.stands: conference.Stands | None = None
@@ -119,7 +121,7 @@ class ConferenceLink:
             await asyncio.sleep(backoff.failed())
 
     async def _serve(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket, self._told = socket, None
+        self._socket, self._told, self._handed_us = socket, None, 0
         telling = asyncio.create_task(self._tell())
         try:
             async for message in socket:
@@ -153,7 +155,8 @@ class ConferenceLink:
                 waiting = self._answers.get(message.number)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(message)
-            case conference.Told():
+            case conference.Told() if message.mono_us > self._taken_us:  # else it came on an earlier link, and waits here
+                self._taken_us = message.mono_us
                 self._facts.extend((message.mono_us, fact) for fact in message.facts)
                 for fact in message.facts:
                     self.quality.heard(fact)
@@ -191,8 +194,9 @@ class ConferenceLink:
             if status.state in {"idle", "closing"}:
                 self._facts.clear()  # what is not recorded has no record that it could stand in; what lasts is told again when one begins
                 self._tell_what_was_lost()
-                continue
-            await self._hand_over_all()
+            else:
+                await self._hand_over_all()
+            await self._say_what_is_handed()
 
     async def _hand_over_all(self) -> None:
         while self._facts:
@@ -206,6 +210,14 @@ class ConferenceLink:
             if self._facts and self._facts[0] is first:
                 self._facts.popleft()
         self._tell_what_was_lost()
+
+    async def _say_what_is_handed(self) -> None:
+        until_us = self._facts[0][0] - 1 if self._facts else self._taken_us
+        if self._socket is None or until_us <= self._handed_us:
+            return
+        self._handed_us = until_us
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            await self._socket.send_str(conference.encoder.encode(conference.Handed(until_mono_us=until_us)).decode())
 
     async def _tell_recorder(self, fact: conference.Fact, mono_us: int) -> None:
         event = control.AddEvent(name=fact.name, data=dict(fact.data), mono_us=mono_us)

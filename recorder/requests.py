@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from recorder import session as rules
 from recorder.child_guard import ChildGuard
 from recorder.clock import mono_us
+from recorder.conference_events import ConferenceEvents
 from recorder.contract import control
 from recorder.notary import Notary
 from recorder.open_session import OpenSession
@@ -88,6 +89,7 @@ class Requests:
         self._receipts = receipts
         self._bound: tuple[str, control.BindRequest] | None = None
         """The record that was bound last while it was made, and how."""
+        self._events = ConferenceEvents()
 
     async def handle(self, request: control.AnyRequest) -> control.Reply:
         """Do what a request asks. All that happens before the first wait happens at once."""
@@ -153,10 +155,12 @@ class Requests:
                 return control.Reply(ok=False, error="cannot take a note: its at_us lies behind the session's present time")
             session.journal(entries.Note(author=request.author, text=request.text, at_us=at_us))
         elif isinstance(request, control.AddEvent):
-            data = dict(request.data)
-            if request.mono_us is not None:  # nothing was before the session, nor will be behind its present time
-                data["at_us"] = session.clock.t_us(min(request.mono_us, now_us))
-            session.journal(entries.Event(source="conference", name=request.name, track="", data=data))
+            if not self._events.knows(session.record, request):
+                data = dict(request.data)
+                if request.mono_us is not None:  # nothing was before the session, nor will be behind its present time
+                    data["at_us"] = session.clock.t_us(min(request.mono_us, now_us))
+                session.journal(entries.Event(source="conference", name=request.name, track="", data=data))
+                self._events.add(session.record, request)
         elif isinstance(request, control.BindRequest):
             bound = session.record, replace(request, record="")
             if bound != self._bound:  # who asks twice, because no answer reached him, changes nothing

@@ -30,7 +30,7 @@ closed until it is back."""
 GATHER_S = 0.05
 """How the conference stands is told so long after a change, once for all changes until then."""
 MOST_FACTS = 10_000
-"""What is kept for an agent that is away for a moment; the oldest is lost first, and that is told."""
+"""What is kept until the agent has handed it to the recorder; the oldest is dropped first, and told as lost where no agent has heard it."""
 _UCRED = struct.Struct("3i")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -47,6 +47,10 @@ class AgentLink:
         self._hall = hall
         self._allowed = frozenset(allowed_uids) | {0, os.geteuid()}
         self._facts: list[contract.Told] = []
+        """What no record has yet, as far as anybody has said."""
+        self._heard = 0
+        """How many of these the newest link was told."""
+        self._last_us = 0
         self._lost = 0
         self._open: dict[web.WebSocketResponse, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
@@ -67,10 +71,11 @@ class AgentLink:
 
     def tell(self, facts: list[contract.Fact]) -> None:
         """Facts for the record."""
-        self._facts.append(contract.Told(mono_us=mono_us(), facts=facts))
+        self._last_us = max(mono_us(), self._last_us + 1)
+        self._facts.append(contract.Told(mono_us=self._last_us, facts=facts))
         if len(self._facts) > MOST_FACTS:
-            del self._facts[0]
-            self._lost += 1
+            self._lost += self._heard == 0
+            self._drop(1)
         self._told.set()
 
     def changed(self) -> None:
@@ -86,6 +91,10 @@ class AgentLink:
     def silent(self, now_us: int) -> bool:
         """Whether nobody has said for too long how the room stands."""
         return self._says is None and now_us - self._silent_us >= AWAY_US
+
+    def _drop(self, count: int) -> None:
+        del self._facts[:count]
+        self._heard = max(0, self._heard - count)
 
     async def close(self) -> None:
         """This process ends."""
@@ -107,6 +116,7 @@ class AgentLink:
         await link.prepare(request)
         closing = self._supersede()
         self._newest, self._telling = link, asyncio.Lock()  # its own: an earlier link may hang while it is told something
+        self._heard = 0  # an agent that was killed may have had facts which no record has
         telling = self._open[link] = asyncio.create_task(self._tell(link))
         try:
             async for message in link:
@@ -140,6 +150,9 @@ class AgentLink:
             hall.hold(message)
             self.changed()
             return
+        if isinstance(message, contract.Handed):
+            self._drop(sum(told.mono_us <= message.until_mono_us for told in self._facts))
+            return
         if hall.conference is None:
             answer = contract.Answer(number=message.number, code="no_hearing", words="no hearing is near")
         else:
@@ -171,11 +184,11 @@ class AgentLink:
             if self._lost:
                 log.error("facts of the conference are lost to the record: the agent was away for long", lost=self._lost)
                 self._lost = 0
-            while self._facts:
-                told = self._facts[0]
-                await _send(link, told)
-                if self._facts and self._facts[0] is told:  # else it was dropped meanwhile, as the oldest of too many
-                    del self._facts[0]
+            while link is self._newest and self._heard < len(self._facts):
+                self._heard += 1
+                await _send(link, self._facts[self._heard - 1])
+            if link is not self._newest:
+                return
             conference = self._hall().conference
             if self._changed.is_set() and conference is not None:
                 self._changed.clear()

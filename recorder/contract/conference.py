@@ -301,6 +301,12 @@ class Ask(Message, frozen=True, kw_only=True, tag="ask"):
     act: OfStaff | OfCentre
 
 
+class Handed(Message, frozen=True, kw_only=True, tag="handed"):
+    """What was told until then (``Told.mono_us``) stands in a record, or there is none in which it could: it need not be kept any more."""
+
+    until_mono_us: int
+
+
 # from vks
 
 
@@ -320,7 +326,10 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Told(Message, frozen=True, kw_only=True, tag="told"):
-    """What changed, for the record; ``mono_us`` is when (CLOCK_MONOTONIC)."""
+    """What changed, for the record; ``mono_us`` is when (CLOCK_MONOTONIC), and names it: none of later has the same.
+
+    What is not ``Handed`` is told again on each new link.
+    """
 
     mono_us: int
     facts: list[Fact]
@@ -414,7 +423,7 @@ class VisitIs(Message, frozen=True, kw_only=True, tag="visit"):
 
 
 encoder = msgspec.json.Encoder()
-from_agent = msgspec.json.Decoder(HearingIs | Ask)
+from_agent = msgspec.json.Decoder(HearingIs | Ask | Handed)
 from_vks = msgspec.json.Decoder(Answer | Told | Stands | VisitIs)
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from agent.conference_link import ConferenceLink
-from agent.recorder_link import RecorderLink, RecorderRefusedError
+from agent.recorder_link import RecorderAwayError, RecorderLink, RecorderRefusedError
 from recorder.contract import conference, control
 from tests.agent.statuses import status
 from tests.lab.waiting import until
@@ -21,22 +21,45 @@ WAS_US = 1_000_000
 STANDS = conference.Stands(hearing="h1", people=[], sharing="", look_ins=[], order=b"")
 
 
-@asynccontextmanager
-async def linked(run_dir: Path, recorder: RecorderLink, *names: str) -> AsyncIterator[ConferenceLink]:
-    """The link to a vks that tells these facts, each by itself; it has taken them all."""
+class Vks:
+    """A vks that tells these facts on each link, each by itself.
 
-    async def agent(request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
+    Args:
+        names: theirs.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self._told = [conference.Told(mono_us=WAS_US + at, facts=[conference.Fact(name=name, data={})]) for at, name in enumerate(names)]
+        self._socket: web.WebSocketResponse | None = None
+        self.handed: list[int] = []
+        """The numbers of the facts until which all is handed over, as it was told on this link."""
+        self.links = 0
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        self._socket = socket = web.WebSocketResponse()
         await socket.prepare(request)
-        told = [conference.Told(mono_us=WAS_US, facts=[conference.Fact(name=name, data={})]) for name in names]
-        for message in (*told, STANDS):
+        self.links += 1
+        self.handed = []
+        for message in (*self._told, STANDS):
             await socket.send_str(conference.encoder.encode(message).decode())
-        async for _ in socket:
-            pass
+        async for heard in socket:
+            said = conference.from_agent.decode(heard.data)
+            assert isinstance(said, conference.Handed)
+            self.handed.append(said.until_mono_us - WAS_US)
         return socket
 
+    async def break_off(self) -> None:
+        """The link is lost."""
+        assert self._socket is not None
+        await self._socket.close()
+
+
+@asynccontextmanager
+async def linked(run_dir: Path, recorder: RecorderLink, *names: str) -> AsyncIterator[Vks]:
+    """The link to a vks that tells these facts; it has taken them all."""
+    vks = Vks(*names)
     application = web.Application()
-    application.router.add_get("/agent", agent)
+    application.router.add_get("/agent", vks.serve)
     runner = web.AppRunner(application, shutdown_timeout=0.5)
     await runner.setup()
     await web.UnixSite(runner, conference.socket_path(str(run_dir))).start()
@@ -44,7 +67,7 @@ async def linked(run_dir: Path, recorder: RecorderLink, *names: str) -> AsyncIte
     running = asyncio.create_task(link.run())
     try:
         await until(lambda: link.stands is not None, "all that is told")
-        yield link
+        yield vks
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -60,9 +83,53 @@ async def test_facts_that_are_too_many_for_a_recorder_that_is_away_are_lost_alou
             recorder.reachable = True
             await until(lambda: recorder.do.await_count == 3, "what is left")
             await until(lambda: len(logs) > 1, "what is told when it is over")
-    left = [control.AddEvent(name=name, data={}, mono_us=WAS_US) for name in ("c", "d", "e")]
+    left = [control.AddEvent(name=name, data={}, mono_us=WAS_US + at) for at, name in ((2, "c"), (3, "d"), (4, "e"))]
     assert [call.args[0] for call in recorder.do.await_args_list] == left, "with when they were, however late"
     assert [line.get("lost") for line in logs[:2]] == [None, 2]
+
+
+async def test_vks_keeps_what_the_recorder_has_not_taken_and_the_record_has_it_once(tmp_path: Path) -> None:
+    gates = {name: asyncio.Event() for name in ("a", "b", "c")}
+    taken: list[str] = []
+
+    async def slow(request: control.AddEvent) -> control.Reply:
+        await gates[request.name].wait()
+        taken.append(request.name)
+        return control.Reply(ok=True)
+
+    recorder = create_autospec(RecorderLink, instance=True, reachable=True, status=status())
+    recorder.do.side_effect = slow
+    async with linked(tmp_path, recorder, "a", "b", "c") as vks:
+        gates["a"].set()
+        await until(lambda: taken == ["a"], "the first fact to be taken")
+        assert vks.handed == []
+        await vks.break_off()
+        await until(lambda: vks.links == 2, "another link, on which all is told again")
+        gates["b"].set()
+        gates["c"].set()
+        await until(lambda: vks.handed == [2], "the word that all is handed over")
+    assert taken == ["a", "b", "c"]
+
+
+async def test_what_was_handed_over_stays_so_where_the_recorder_goes_away(tmp_path: Path) -> None:
+    async def away(request: control.AddEvent) -> control.Reply:
+        if request.name == "c":
+            raise RecorderAwayError
+        return control.Reply(ok=True)
+
+    recorder = create_autospec(RecorderLink, instance=True, reachable=True, status=status())
+    recorder.do.side_effect = away
+    async with linked(tmp_path, recorder, "a", "b", "c") as vks:
+        await until(lambda: vks.handed == [1], "the word on the first two")
+        await vks.break_off()
+        await until(lambda: vks.links == 2 and vks.handed == [1], "the same word on another link")
+
+
+async def test_vks_need_not_keep_what_no_record_could_have(tmp_path: Path) -> None:
+    recorder = create_autospec(RecorderLink, instance=True, reachable=True, status=status(state="idle"))
+    async with linked(tmp_path, recorder, "a", "b") as vks:
+        await until(lambda: vks.handed == [1], "the word that nothing waits")
+    assert recorder.do.await_count == 0
 
 
 async def test_facts_are_told_to_a_recorder_of_before_that_does_not_know_when_they_were(tmp_path: Path) -> None:

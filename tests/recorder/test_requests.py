@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from provisioning.keys import write
 from recorder import disk as disk_module
@@ -105,6 +106,24 @@ async def test_an_event_that_is_told_late_says_when_it_was_and_never_outside_of_
     assert [events[name].get("at_us") for name in ("known", "of_before", "unknown")] == [1_000, 0, None]
     assert 1_000 < int(events["of_tomorrow"]["at_us"]) <= ended_us
     assert events["known"]["person"] == "g1"
+
+
+async def test_an_event_that_is_told_again_stands_in_the_record_once_and_in_the_next_record_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr("recorder.conference_events.MOST", 2)
+    it = RoomInProcess(tmp_path)
+    muted = control.AddEvent(name="muted", data={"person": "g1"}, mono_us=1)
+    changed = (replace(muted, name="unmuted"), replace(muted, mono_us=2), replace(muted, data={"person": "g2"}))
+    undated = replace(muted, mono_us=None)
+    told = {}
+    for events in ((muted, muted, changed[0], muted, *changed[1:], changed[2], undated, undated), (muted,)):
+        await it.begin()
+        for event in events:
+            assert (await it.do(event)).ok
+        record = await it.stop()
+        told[record] = [entry.name for entry in entries_of(record) if isinstance(entry, entries.Event) and entry.source == "conference"]
+    assert list(told.values()) == [["muted", "unmuted", "muted", "muted", "muted", "muted"], ["muted"]]
 
 
 async def test_a_pause_waits_for_no_receipt_that_a_disk_does_not_take(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from recorder.contract import conference as contract
 from vks.agent_link import AgentLink
@@ -39,6 +40,12 @@ async def facts(agent: aiohttp.ClientWebSocketResponse, count: int) -> list[str]
     """The names of the facts that it is told next."""
     told = [await hear(agent) for _ in range(count)]
     return [one.name for message in told if isinstance(message, contract.Told) for one in message.facts]
+
+
+async def hand_over(agent: aiohttp.ClientWebSocketResponse, told: contract.Message) -> None:
+    """The agent says that this, and what was told before it, stands in the record."""
+    assert isinstance(told, contract.Told)
+    await agent.send_str(contract.encoder.encode(contract.Handed(until_mono_us=told.mono_us)).decode())
 
 
 @pytest.fixture
@@ -88,3 +95,45 @@ async def test_a_fact_that_is_dropped_while_another_is_sent_takes_no_third_with_
     door.link.tell(fact("third"))
     sent.set()
     assert await facts(agent, 3) == ["first", "second", "third"]
+
+
+async def test_what_an_agent_that_is_killed_had_not_handed_over_its_successor_is_told(door: Door) -> None:
+    agent = await door.agent()
+    for name in ("first", "second", "third"):
+        door.link.tell(fact(name))
+    first = await hear(agent)
+    assert await facts(agent, 2) == ["second", "third"]
+    await hand_over(agent, first)
+    await agent.close()
+    agent = await door.agent()
+    assert await facts(agent, 2) == ["second", "third"]
+    door.link.tell(fact("fourth"))
+    fourth = await hear(agent)
+    await hand_over(agent, fourth)
+    agent = await door.agent()
+    door.link.tell(fact("fifth"))
+    assert await facts(agent, 1) == ["fifth"]
+
+
+async def test_facts_that_were_told_are_not_called_lost_when_room_is_made_for_others(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vks.agent_link.MOST_FACTS", 2)
+    agent = await door.agent()
+    with capture_logs() as logs:
+        for name in ("first", "second", "third"):
+            door.link.tell(fact(name))
+            assert await facts(agent, 1) == [name]
+        await agent.close()
+        for name in ("fourth", "fifth"):
+            door.link.tell(fact(name))
+        agent = await door.agent()
+        assert await facts(agent, 2) == ["fourth", "fifth"]
+    assert logs == []
+
+
+async def test_facts_that_nobody_heard_are_called_lost(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vks.agent_link.MOST_FACTS", 2)
+    with capture_logs() as logs:
+        for name in ("first", "second", "third"):
+            door.link.tell(fact(name))
+        assert await facts(await door.agent(), 2) == ["second", "third"]
+    assert [line["lost"] for line in logs] == [1]

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +147,29 @@ async def test_a_killed_agent_sends_nobody_out_of_the_hearing(room: Site) -> Non
         assert page.place == "hearing"
         await page.close()
     await sealed(room)
+
+
+@pytest.mark.lab
+async def test_what_the_conference_told_an_agent_that_was_killed_is_in_the_record(room: Site) -> None:
+    await asyncio.to_thread(room.order, "start", *BY)
+    await until(lambda: room.recorder_state() == "open", "the session")
+    link = (await clerk(room, "invite", "B. Party", "party", *BY)).strip()
+    async with aiohttp.ClientSession() as http:
+        page, _ = await come(http, link)
+        await clerk(room, "admit", "g1", *BY)
+        await until(lambda: page.place == "hearing", "the hearing")
+        (recorder,) = room.pids("recorder")
+        os.kill(recorder, signal.SIGSTOP)
+        try:
+            await clerk(room, "mute", "g1", *BY)  # waits in the recorder's socket
+            await clerk(room, "unmute", "g1", *BY)
+            room.kill("agent")
+        finally:
+            os.kill(recorder, signal.SIGCONT)
+        await asyncio.to_thread(room.until, lambda: "B. Party" in asked(room), "the new agent to know who is there")
+        await page.close()
+    told = [entry.name for _, entry in read_journal(await sealed(room)) if isinstance(entry, entries.Event)]
+    assert [name for name in told if name.endswith("muted")] == ["muted", "unmuted"]
 
 
 @pytest.mark.lab
