@@ -61,6 +61,16 @@ async def again(http: aiohttp.ClientSession, root: str, resume: str) -> PageInTe
     return page
 
 
+async def in_hearing(room: Site, http: aiohttp.ClientSession) -> PageInTest:
+    """The page of somebody who is in a hearing that is recorded."""
+    await asyncio.to_thread(room.order, "start", *BY)
+    await until(lambda: room.recorder_state() == "open", "the session")
+    page, _ = await come(http, (await clerk(room, "invite", "B. Party", "party", *BY)).strip())
+    await clerk(room, "admit", "g1", *BY)
+    await until(lambda: page.place == "hearing", "the hearing")
+    return page
+
+
 async def call(page: PageInTest, browser: Browser) -> None:
     """Media, by the page's connection."""
     await browser.dial(page.answer)
@@ -134,13 +144,8 @@ async def test_a_participant_comes_through_the_centre_to_a_room_that_takes_no_co
 
 @pytest.mark.lab
 async def test_a_killed_agent_sends_nobody_out_of_the_hearing(room: Site) -> None:
-    await asyncio.to_thread(room.order, "start", *BY)
-    await until(lambda: room.recorder_state() == "open", "the session")
-    link = (await clerk(room, "invite", "B. Party", "party", *BY)).strip()
     async with aiohttp.ClientSession() as http:
-        page, _ = await come(http, link)
-        await clerk(room, "admit", "g1", *BY)
-        await until(lambda: page.place == "hearing", "the hearing")
+        page = await in_hearing(room, http)
         room.kill("agent")
         await asyncio.to_thread(room.until, lambda: "B. Party" in asked(room), "the new agent to know who is there")
         assert not page.all(signalling.Bye)
@@ -151,13 +156,8 @@ async def test_a_killed_agent_sends_nobody_out_of_the_hearing(room: Site) -> Non
 
 @pytest.mark.lab
 async def test_what_the_conference_told_an_agent_that_was_killed_is_in_the_record(room: Site) -> None:
-    await asyncio.to_thread(room.order, "start", *BY)
-    await until(lambda: room.recorder_state() == "open", "the session")
-    link = (await clerk(room, "invite", "B. Party", "party", *BY)).strip()
     async with aiohttp.ClientSession() as http:
-        page, _ = await come(http, link)
-        await clerk(room, "admit", "g1", *BY)
-        await until(lambda: page.place == "hearing", "the hearing")
+        page = await in_hearing(room, http)
         (recorder,) = room.pids("recorder")
         os.kill(recorder, signal.SIGSTOP)
         try:
