@@ -38,6 +38,8 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
     pause: control.PauseRequest | None = None
     level: control.SetLevel | None = None
     stop: control.StopRequest | None = None
+    kept: bool = False
+    """They hold on against an unsigned line, and nobody has ordered anything since."""
 
 
 def begun_with(record: str, request: control.Start) -> InForce:

@@ -116,10 +116,11 @@ class Requests:
         orders = known or signed_orders(session.record, None if left is None else left.signed)
         was = session.state, session.level
         obey_again(session, orders, mono_us())
-        if known is None and (session.state, session.level) != was:
+        kept = orders.kept or (known is None and (session.state, session.level) != was)
+        if kept:
             detail = f"{session.state}, level {session.level}: {UNSIGNED}; resume the session, or set its level, if that is over"
             self._room.alarm(KEPT, "", on=True, detail=detail)
-        self.took_up(orders)
+        self.took_up(replace(orders, kept=kept))
 
     def took_up(self, orders: InForce) -> None:
         """A session runs with these orders in force."""

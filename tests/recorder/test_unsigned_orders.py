@@ -50,6 +50,23 @@ async def test_a_resume_and_a_level_that_nobody_signed_are_not_obeyed_and_the_ro
     assert alarms_in(record) == [("orders_kept", True), ("orders_kept", False)]
 
 
+async def test_the_room_is_told_so_again_after_each_restart_until_somebody_orders_anew(tmp_path: Path) -> None:
+    it = RoomInProcess(tmp_path / "room")
+    goes_on_openly(left_in_a_private_talk(it))
+    for _ in range(3):
+        await it.without_children()
+        assert (it.recorder.state, it.alarms()) == ("privileged", ["orders_kept"])
+        await it.recorder.close(told_to_end=False)
+        it = RoomInProcess(tmp_path / "room")
+    await it.without_children()
+    assert (await it.do(control.SetLevel(level="secret", actor="judge"))).ok
+    await it.recorder.close(told_to_end=False)
+    it = RoomInProcess(tmp_path / "room")
+    await it.without_children()
+    assert (it.recorder.state, it.alarms()) == ("privileged", [])
+    await it.stop()
+
+
 async def test_a_level_that_nobody_signed_is_not_obeyed_though_the_session_was_never_paused(tmp_path: Path) -> None:
     it = RoomInProcess(tmp_path / "room")
     left = Builder(it.primary, keys(), signer=signer())
