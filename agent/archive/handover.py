@@ -17,7 +17,7 @@ from cryptography import x509
 from agent.archive.amount import amount
 from agent.archive.inside import directory, open_regular_in, refuse_links, sync_all
 from agent.archive.offer import GROWING, OfferError, hash_file, read_sums, sealed_files
-from recorder.record.enclosed import EnclosedError, check_enclosed
+from recorder.record.enclosed_signature import EnclosedSignatureError, check_enclosed_signature
 from recorder.record.file_check import LIST_BYTES, read_small
 from recorder.record.handover import Handover, handover_text
 from recorder.record.trust import Authorities, name, rooms
@@ -80,17 +80,9 @@ def check_handover(handover: Handover, authorities: Authorities, others: Sequenc
     """
     two_people(handover.people)
     try:
-        signer = check_enclosed(
-            "handover",
-            handover_text(handover),
-            sig=handover.sig,
-            certificate=handover.certificate,
-            signed_at_us=handover.utc_us,
-            authorities=authorities,
-            others=others,
-            now_us=now_us,
-        )
-    except EnclosedError as error:
+        text = handover_text(handover)
+        signer = check_enclosed_signature("handover", handover, text, authorities=authorities, others=others, now_us=now_us)
+    except EnclosedSignatureError as error:
         raise HandoverError(str(error)) from error
     if rooms(signer) != [handover.room]:
         raise HandoverError(f"the handover is not signed by the device of room {handover.room}, but by {name(signer)}")

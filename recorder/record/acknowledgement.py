@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from cryptography import x509
 
-from recorder.record.enclosed import EnclosedError, check_enclosed
+from recorder.record.enclosed_signature import EnclosedSignatureError, check_enclosed_signature
 from recorder.record.trust import Authorities, name, rooms
 
 VERDICTS = frozenset({"sealed", "anchored", "sealed in part", "anchored in part"})
@@ -84,17 +84,9 @@ def check_acknowledgement(
     if any(not text.isprintable() for text in (ack.by, *ack.people)):
         raise AcknowledgementError("the acknowledgement's signer or people have names that are not for printing")
     try:
-        signer = check_enclosed(
-            "acknowledgement",
-            acknowledgement_text(ack),
-            sig=ack.sig,
-            certificate=ack.certificate,
-            signed_at_us=ack.utc_us,
-            authorities=authorities,
-            others=others,
-            now_us=now_us,
-        )
-    except EnclosedError as error:
+        text = acknowledgement_text(ack)
+        signer = check_enclosed_signature("acknowledgement", ack, text, authorities=authorities, others=others, now_us=now_us)
+    except EnclosedSignatureError as error:
         raise AcknowledgementError(str(error)) from error
     if rooms(signer):
         raise AcknowledgementError(f"the acknowledgement is signed by a room ({name(signer)}); only an archive can give one")

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.archive.acknowledgement import encoded, sign
 from recorder.record.acknowledgement import Acknowledgement
-from recorder.record.enclosed import EARLY_US
+from recorder.record.enclosed_signature import EARLY_US
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
