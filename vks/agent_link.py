@@ -30,7 +30,7 @@ closed until it is back."""
 GATHER_S = 0.05
 """How the conference stands is told so long after a change, once for all changes until then."""
 MOST_FACTS = 10_000
-"""What is kept until the agent has handed it to the recorder; the oldest is dropped first, and told as lost where no agent has heard it."""
+"""What is kept until the agent has handed it to the recorder; the oldest is dropped first, and told as lost where no agent has it."""
 _UCRED = struct.Struct("3i")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -49,7 +49,7 @@ class AgentLink:
         self._facts: list[contract.Told] = []
         """What no record has yet, as far as anybody has said."""
         self._heard = 0
-        """How many of these the newest link was told."""
+        """How many of these an agent that is there was told."""
         self._last_us = 0
         self._lost = 0
         self._open: dict[web.WebSocketResponse, asyncio.Task[None]] = {}
@@ -116,7 +116,7 @@ class AgentLink:
         await link.prepare(request)
         closing = self._supersede()
         self._newest, self._telling = link, asyncio.Lock()  # its own: an earlier link may hang while it is told something
-        self._heard = 0  # an agent that was killed may have had facts which no record has
+        self._heard = 0
         telling = self._open[link] = asyncio.create_task(self._tell(link))
         try:
             async for message in link:
@@ -128,6 +128,8 @@ class AgentLink:
         finally:
             if self._says is link:
                 self._says, self._silent_us = None, mono_us()
+            if self._newest is link:
+                self._heard = 0  # whether that agent can still hand over what it heard, nobody knows
             del self._open[link]
             telling.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):

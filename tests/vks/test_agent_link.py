@@ -11,6 +11,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from recorder.contract import conference as contract
+from tests.lab.waiting import until
 from vks.agent_link import AgentLink
 from vks.hall import Hall
 
@@ -122,12 +123,22 @@ async def test_facts_that_were_told_are_not_called_lost_when_room_is_made_for_ot
         for name in ("first", "second", "third"):
             door.link.tell(fact(name))
             assert await facts(agent, 1) == [name]
-        await agent.close()
-        for name in ("fourth", "fifth"):
-            door.link.tell(fact(name))
-        agent = await door.agent()
-        assert await facts(agent, 2) == ["fourth", "fifth"]
+        assert await facts(await door.agent(), 2) == ["second", "third"]
     assert logs == []
+
+
+async def test_facts_that_an_agent_heard_who_is_gone_are_called_lost(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vks.agent_link.MOST_FACTS", 2)
+    agent = await door.agent()
+    for name in ("first", "second"):
+        door.link.tell(fact(name))
+    assert await facts(agent, 2) == ["first", "second"]
+    await agent.close()
+    await until(lambda: not door.link._open, "the door to see that it is gone")
+    with capture_logs() as logs:
+        door.link.tell(fact("third"))
+        assert await facts(await door.agent(), 2) == ["second", "third"]
+    assert [line["lost"] for line in logs] == [1]
 
 
 async def test_facts_that_nobody_heard_are_called_lost(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
