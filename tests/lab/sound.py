@@ -26,6 +26,9 @@ PCM = "courtroom"
 _POSITIONS = ("FL", "FR", "RL", "RR")
 _NEEDED = ("pipewire", "wireplumber", "pw-cat", "pw-metadata", "dbus-run-session")
 _READY_S = 10.0
+_PLAYERS = 3
+_HANGS_S = 10.0
+"""A player that lasts so much longer than its sound does not end any more."""
 
 _SERVER = """
 context.properties = {{ default.clock.rate = {rate} default.clock.quantum = 960 default.clock.min-quantum = 480
@@ -92,6 +95,22 @@ class SoundLab:
             file.setframerate(RATE_HZ)
             file.writeframes(np.ascontiguousarray(sound, dtype="<i2").tobytes())
         return self._start("pw-cat", "-p", "--target", PCM, "--channel-map", ",".join(_POSITIONS), "--latency", "20ms", str(path))
+
+    def play_whole(self, sound: npt.NDArray[np.int16]) -> None:
+        """Play samples, as ``play``, to their end. Where the player does not end, which pw-cat rarely does, another one plays all anew.
+
+        Raises:
+            RuntimeError: none has played it.
+        """
+        for _ in range(_PLAYERS):
+            player = self.play(sound)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                if player.wait(timeout=len(sound) / RATE_HZ + _HANGS_S) == 0:
+                    return
+            _signal(player, signal.SIGKILL)
+            player.wait()
+        log = (self.directory / "log").read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"{_PLAYERS} players did not play the sound to its end: {log}")
 
     def kill_server(self) -> None:
         """What a pulled card looks like: the server dies at once."""

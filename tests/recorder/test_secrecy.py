@@ -43,7 +43,7 @@ def test_a_chirp_is_in_the_record_only_when_the_record_was_open(tmp_path: Path, 
         secret = it.begin()
         it.recorded(1)
         it.do(control.PauseRequest(state=state, actor="Judge B."))  # type: ignore[arg-type]
-        card.play(played).wait()
+        card.play_whole(played)
         waited = time.monotonic()
         it.wait(lambda _: time.monotonic() > waited + 0.5, "the sound's way through the card")
         it.do(control.ResumeRequest(actor="Judge B."))
@@ -51,7 +51,7 @@ def test_a_chirp_is_in_the_record_only_when_the_record_was_open(tmp_path: Path, 
         it.stop()
         spoken = it.begin()
         it.recorded(1)
-        card.play(played).wait()
+        card.play_whole(played)
         it.recorded(1)
         it.stop()
         for track in ("m1", "m2", "m3", "m4", "room-mix"):
