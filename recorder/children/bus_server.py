@@ -76,6 +76,12 @@ class BusStream:
         return bool(self.readers)
 
     @property
+    def watching(self) -> "list[_Reader]":
+        """Who reads now."""
+        with self._server.lock:
+            return list(self.readers)
+
+    @property
     def begun(self) -> bool:
         """Whether a joiner can begin with pictures that are kept."""
         return bool(self._gop)
@@ -130,9 +136,13 @@ class BusStream:
 
     def disconnect(self) -> None:
         """Send all readers away: the stream's source is gone."""
+        self.forget()
+        self.send_away(self.watching)
+
+    def send_away(self, readers: "list[_Reader]") -> None:
+        """End these readers' connections, where they have not left already."""
         with self._server.lock:
-            self._gop, self._gop_bytes = [], 0
-            for reader in list(self.readers):
+            for reader in readers:
                 self._server.drop(reader)
 
     def wipe(self) -> None:

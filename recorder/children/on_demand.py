@@ -44,12 +44,17 @@ def serve_on_demand(
         while True:
             wanted.wait()
             wanted.clear()
-            while stream.watched and guarded(lambda: None):
+            while watching := stream.watching:
+                if not guarded(lambda: None):
+                    # Only them: who comes from here on may find the mute ended.
+                    stream.send_away(watching)
+                    continue
                 try:
-                    serve(stream)
+                    try:
+                        serve(stream)
+                    finally:
+                        stream.forget()
                 except failures:
-                    stream.forget()
                     time.sleep(RETRY_S)
-            stream.disconnect()
 
     threading.Thread(target=run, name=hello.stream, daemon=True).start()
