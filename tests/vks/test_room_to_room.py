@@ -182,6 +182,7 @@ async def admitted(hosting: Hosting, visiting: Site, person: str = "court-2") ->
     await asyncio.to_thread(visiting.until, lambda: "takes part" in asked(visiting), "the clerk reads it")
 
 
+@pytest.mark.alone
 async def test_two_courtrooms_hear_and_see_each_other_and_the_hosting_one_records_it(
     hosting: Hosting, visiting: Site, loudspeakers: Loudspeakers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
