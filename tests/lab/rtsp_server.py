@@ -5,7 +5,8 @@
 Prints ``ready <port>``. ``/main`` has picture and sound, ``/sub`` the picture at half the size. Every picture carries its number in the
 visual code of ``frame_strip``; number n is due at start + n / fps of CLOCK_MONOTONIC, whoever watches. Each 5 s (n a multiple of 5 fps) the
 picture is white for 80 ms and the sound is a 1 kHz beep of 80 ms that begins with it. Commands are lines on stdin: ``freeze`` (send
-nothing more), ``still`` (send one picture again and again), ``black``, ``silent``, ``go`` (as before). The end of stdin ends the process.
+nothing more), ``still`` (send one picture again and again), ``black``, ``silent`` (whatever is shown), ``go`` (as before). The end of stdin
+ends the process.
 """
 
 import argparse
@@ -51,6 +52,7 @@ class Studio:
     fps: int
     start_s: float = field(default_factory=time.monotonic)
     mode: str = "go"
+    is_silent: bool = False
     still_at: int = 0
 
     def luma(self, number: int, width: int, height: int) -> Any:
@@ -72,7 +74,7 @@ class Studio:
         seconds = at / SOUND_RATE_HZ
         beep = at % (FLASH_EVERY_S * SOUND_RATE_HZ) < FLASH_S * SOUND_RATE_HZ
         wave = np.where(beep, 0.5 * np.sin(2 * np.pi * BEEP_HZ * seconds), 0.02 * np.sin(2 * np.pi * 300 * seconds))
-        if self.mode == "silent":
+        if self.is_silent:
             wave = np.zeros(SOUND_BLOCK)
         return bytes((wave * 32767).astype("<i2").tobytes())
 
@@ -159,8 +161,14 @@ def factory(studio: Studio, options: argparse.Namespace, scale: int, log: Any) -
 def obey(studio: Studio, loop: Any) -> None:
     """Follow the commands on stdin; its end ends the process."""
     for line in sys.stdin:
+        command = line.strip()
+        if command == "silent":
+            studio.is_silent = True
+            continue
         studio.still_at = int((time.monotonic() - studio.start_s) * studio.fps)
-        studio.mode = line.strip()
+        studio.mode = command
+        if command == "go":
+            studio.is_silent = False
     loop.quit()
 
 

@@ -42,13 +42,15 @@ def test_a_still_a_black_and_a_silent_source_raise_their_alarms_and_end_them(wat
     record = it.begin()
     it.recorded(5)
     assert not it.wait(lambda _: True, "status").alarms
-    for command, track, code in (("still", "cam", "frozen"), ("black", "cam", "black"), ("silent", "cam-sound", "silent")):
-        camera.tell(command)  # type: ignore[arg-type]
+    for faults in ((("still", "cam", "frozen"), ("silent", "cam-sound", "silent")), (("black", "cam", "black"),)):
         began = time.monotonic()
-        it.wait(lambda status, c=code, t=track: any((a.code, a.track) == (c, t) for a in status.alarms), code, timeout_s=WITHIN_S)  # type: ignore[misc]
-        assert time.monotonic() - began <= WITHIN_S
+        for command, _, _ in faults:
+            camera.tell(command)  # type: ignore[arg-type]
+        for _, track, code in faults:
+            it.wait(lambda status, c=code, t=track: any((a.code, a.track) == (c, t) for a in status.alarms), code, timeout_s=WITHIN_S)  # type: ignore[misc]
+            assert time.monotonic() - began <= WITHIN_S
         camera.tell("go")
-        it.wait(lambda status: not status.alarms, f"the end of {code}")
+        it.wait(lambda status: not status.alarms, f"the end of {faults}")
     it.stop()
     told = [(entry.code, entry.on) for _, entry in read_journal(record) if isinstance(entry, entries.Alarm)]
     for code in ("frozen", "black", "silent"):

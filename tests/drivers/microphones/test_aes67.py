@@ -93,3 +93,16 @@ def test_lost_packets_are_a_jump_of_position_and_never_filler(stream: Stream) ->
     jumps = [b.position - a.position - len(a.samples) for a, b in itertools.pairwise(blocks)]
     assert sum(jumps) == 5 * FRAMES
     source.close()
+
+
+def test_an_sdp_without_sound_is_refused(tmp_path: Path) -> None:
+    sdp = tmp_path / "stream.sdp"
+    sdp.write_text(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=video 15004 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
+    )
+    with pytest.raises(SourceLostError) as lost:
+        aes67.open({"sdp": str(sdp), "channels": [{"number": 1}]})
+    assert lost.value.cause in {"format", "timeout"}
+    with pytest.raises(SourceLostError) as lost:
+        aes67.open({"sdp": str(tmp_path / "none.sdp"), "channels": [{"number": 1}]})
+    assert lost.value.cause == "missing"

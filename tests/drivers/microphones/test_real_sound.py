@@ -5,14 +5,13 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from drivers.capabilities import SourceLostError
-from drivers.microphones import aes67, alsa
+from drivers.microphones import alsa
 from tests.lab.sound import CHANNELS, PCM, missing_tools, sound_lab
 
 pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.skipif(bool(missing_tools()), reason=f"needs {missing_tools()}")]
@@ -98,16 +97,3 @@ print((last.position + 960) / 48000, time.monotonic() - started)
         )
         position_s, passed_s = map(float, done.stdout.split())
         assert abs(position_s - passed_s) < 0.15
-
-
-def test_an_sdp_without_sound_is_refused(tmp_path: Path) -> None:
-    sdp = tmp_path / "stream.sdp"
-    sdp.write_text(
-        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=video 15004 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
-    )
-    with pytest.raises(SourceLostError) as lost:
-        aes67.open({"sdp": str(sdp), "channels": [{"number": 1}]})
-    assert lost.value.cause in {"format", "timeout"}
-    with pytest.raises(SourceLostError) as lost:
-        aes67.open({"sdp": str(tmp_path / "none.sdp"), "channels": [{"number": 1}]})
-    assert lost.value.cause == "missing"
